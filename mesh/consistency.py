@@ -1,0 +1,139 @@
+"""The rules of the stack file that need more than one entry to be checked.
+
+Rules about a single value belong in `fields`. Nothing is read or changed here; each function yields faults, ready to be
+shown. Places carry no index, since faulty items were taken out of the lists before.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from itertools import combinations
+
+from mesh.addressing import derive_subnet, find_collisions
+from mesh.faults import PLACEHOLDER_ADDRESS, join_path, show_name
+from mesh.fields import is_host_name
+from mesh.settings import Bastion, Host, Interface
+
+__all__ = ["find_faults"]
+
+Hosts = Mapping[str, Host]
+Interfaces = Mapping[str, Interface]
+
+
+def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    """Yield every fault that concerns several entries.
+
+    `declared` names all hosts of the file, also those that are not in `hosts` because nothing of them could be read.
+    """
+    yield from _same_machine(hosts)
+    yield from _membership(declared, interfaces)
+    yield from _shared_ports(interfaces)
+    yield from _shared_endpoints(hosts, interfaces)
+    yield from _endpoints_inside_the_mesh(hosts, interfaces)
+    yield from _subnet_collisions(interfaces)
+
+
+def _names(names: Iterable[str]) -> str:
+    quoted = [show_name(name) for name in sorted(names)]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+def _owners(interfaces: Interfaces) -> Iterator[tuple[str, str]]:
+    for name, interface in interfaces.items():
+        yield from ((name, host) for host in interface.hosts if is_host_name(host))
+
+
+def _same_machine(hosts: Hosts) -> Iterator[str]:
+    first: dict[tuple[tuple[str, int], tuple[str, int] | None], str] = {}
+    for name, host in hosts.items():
+        if host.ssh.address == PLACEHOLDER_ADDRESS:
+            continue
+        # Private addresses repeat behind different bastions, so the way there is part of the machine.
+        through = _login(host.ssh.bastion) if host.ssh.bastion is not None else None
+        other = first.setdefault((_login(host.ssh), through), name)
+        if other != name:
+            yield (
+                f"{join_path('mesh:hosts', name, 'ssh', 'address')}: the same address and port as host {other!r}; "
+                "one machine can be one host only, so correct the address or remove one of the two"
+            )
+
+
+def _login(ssh: Bastion) -> tuple[str, int]:
+    return ssh.address, ssh.port
+
+
+def _membership(declared: Sequence[str], interfaces: Interfaces) -> Iterator[str]:
+    known = set(declared)
+    for name, interface in interfaces.items():
+        seen: set[str] = set()
+        path = join_path("mesh:interfaces", name, "hosts")
+        for host in interface.hosts:
+            if host in seen:
+                yield f"{path}: host {show_name(host)} is listed twice; remove one of the two"
+            elif host not in known:
+                yield f"{path}: unknown host {show_name(host)}; describe it in mesh:hosts or remove it"
+            seen.add(host)
+        for host in interface.members:
+            if host not in seen:
+                member = join_path("mesh:interfaces", name, "members", host)
+                yield f"{member}: no host of this interface; list it in hosts or remove it"
+
+
+def _shared_ports(interfaces: Interfaces) -> Iterator[str]:
+    by_port: defaultdict[int, list[str]] = defaultdict(list)
+    for name, interface in interfaces.items():
+        path = join_path("mesh:interfaces", name, "port")
+        for other in by_port[interface.port]:
+            both = set(interface.hosts) & set(interfaces[other].hosts)
+            if both:
+                yield (
+                    f"{path}: {interface.port} is the port of interface {other!r} too, on {_names(both)}; "
+                    "give one of them another port"
+                )
+        by_port[interface.port].append(name)
+
+
+def _shared_endpoints(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    told: set[tuple[str, str, str]] = set()
+    for interface_name, interface in interfaces.items():
+        first: dict[str, str] = {}
+        for name in dict.fromkeys(interface.hosts):
+            for address in hosts[name].external_ips if name in hosts else ():
+                other = first.setdefault(address, name)
+                if other == name or (other, name, address) in told:
+                    continue
+                told.add((other, name, address))
+                yield (
+                    f"{join_path('mesh:hosts', name, 'externalIps')}: {address} is an address of host {other!r} too, "
+                    f"with one port on interface {interface_name!r}; leave it to the host that gets the packets"
+                )
+
+
+def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    owners = {derive_subnet(host, name): (name, host) for name, host in _owners(interfaces)}
+    for name, host in hosts.items():
+        for text in host.external_ips:
+            address = ip_address(text)
+            # Every derived subnet is a /64, so one look-up replaces a comparison with each.
+            owner = owners.get(IPv6Network((address, 64), strict=False)) if isinstance(address, IPv6Address) else None
+            if owner is not None:
+                yield (
+                    f"{join_path('mesh:hosts', name, 'externalIps')}: {text} is inside the mesh, in the subnet of host "
+                    f"{owner[1]!r} on interface {owner[0]!r}; give an address outside, for a tunnel cannot carry itself"
+                )
+
+
+def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
+    for collision in find_collisions(_owners(interfaces)):
+        for (interface, host), (other_interface, other) in combinations(collision.owners, 2):
+            if interface == other_interface:
+                place = ""
+            # Meshes that share no host never see each other's routes.
+            elif set(interfaces[interface].hosts) & set(interfaces[other_interface].hosts):
+                place = f" (on {other_interface})"
+            else:
+                continue
+            yield (
+                f"{interface}: hostname-derived IPv6 subnet collision detected; hosts {host!r} and {other!r}{place} "
+                f"both derive {collision.subnet}; rename one of them"
+            )

@@ -1,0 +1,53 @@
+"""Say what went wrong in words that a user can act on.
+
+    MeshError                    everything that this package raises on purpose
+    ├── ConfigurationError       the stack file; carries every fault at once
+    ├── InvalidKeyError          a text that should have been a WireGuard key
+    └── HostError                one host, named
+        └── UnreachableHostError a host that does not answer SSH
+
+Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret value. Deciding what is a fault
+belongs to the module that knows the value, not here.
+"""
+
+from collections.abc import Iterable
+
+__all__ = ["ConfigurationError", "HostError", "InvalidKeyError", "MeshError", "UnreachableHostError"]
+
+
+class MeshError(Exception):
+    """A failure that is explained to the user without a stack trace."""
+
+
+class ConfigurationError(MeshError):
+    """The stack file cannot be used; `faults` holds one line for each reason."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        """Keep the faults, each worded `<where>: <what is wrong>; <what to do>`."""
+        self.faults: tuple[str, ...] = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(
+            "\n".join([f"stack configuration: {count} to correct", *(f"  {line}" for line in self.faults)])
+        )
+
+
+class InvalidKeyError(MeshError):
+    """A text is no WireGuard key; the message never repeats the text."""
+
+
+class HostError(MeshError):
+    """Something failed on one host; `host` is its name in the stack file and `message` is the rest."""
+
+    def __init__(self, host: str, message: str) -> None:
+        """Keep the host's name apart from the message, so that failures can be listed by host."""
+        self.host = host
+        self.message = message
+        super().__init__(f"host {host!r}: {message}")
+
+    def __reduce__(self) -> tuple[type["HostError"], tuple[str, str]]:
+        """Return what rebuilds the error, since the default would pass the joined text as the host."""
+        return type(self), (self.host, self.message)
+
+
+class UnreachableHostError(HostError):
+    """A host does not answer SSH in time, or not as the host that the stack file names."""

@@ -1,0 +1,141 @@
+"""The value types of the stack file: what one field may hold, in the canonical form in which it is compared.
+
+A rule that needs a second field belongs in `consistency`; which field has which type belongs in `settings`. No message
+here repeats a value, because a secret may have been pasted into the wrong field.
+"""
+
+import re
+from datetime import timedelta
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "CUSTOM_ERROR",
+    "ExternalAddress",
+    "HostKey",
+    "Keepalive",
+    "KeyAge",
+    "Port",
+    "Rotation",
+    "SshAddress",
+    "SshUser",
+    "Tag",
+    "is_host_name",
+    "is_interface_name",
+]
+
+CUSTOM_ERROR = "mesh"
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
+_INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+_SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
+_KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
+_HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+_BROADCAST = IPv4Address("255.255.255.255")
+
+
+def _fault(message: str) -> PydanticCustomError:
+    return PydanticCustomError(CUSTOM_ERROR, "{message}", {"message": message})
+
+
+def is_host_name(text: object) -> bool:
+    """Tell whether `text` is a host name: RFC 1123 labels joined by dots, 253 characters at most."""
+    return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
+
+
+def is_interface_name(text: object) -> bool:
+    """Tell whether the kernel and wg-quick take `text` as the name of an interface."""
+    return isinstance(text, str) and _INTERFACE_NAME.fullmatch(text) is not None and text not in {".", ".."}
+
+
+def _external_address(value: object) -> str:
+    if not isinstance(value, str):
+        raise _fault("not an IP address; write it as text, such as 78.11.11.11 or 2001:db8::1")
+    try:
+        address = ip_address(value)
+    except (AddressValueError, ValueError):
+        raise _fault(
+            "not an IP address; give an IPv4 or IPv6 address, without brackets, port or prefix length"
+        ) from None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        raise _fault("an IPv4 address in IPv6 form; write it as IPv4")
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise _fault("an address with a zone; give an address that peers elsewhere can reach")
+    unusable = {
+        "the unspecified address": address.is_unspecified,
+        "a loopback address": address.is_loopback,
+        "a multicast address": address.is_multicast,
+        "a link-local address": address.is_link_local,
+        "the broadcast address": address == _BROADCAST,
+    }
+    for name, applies in unusable.items():
+        if applies:
+            raise _fault(f"{name} cannot be an endpoint; give the address that peers send to, or none for roaming")
+    return str(address)
+
+
+def _ssh_address(value: object) -> str:
+    if isinstance(value, str):
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            # All-numeric labels are a mistyped IPv4 address, which a resolver would read in surprising ways.
+            if is_host_name(value) and not value.replace(".", "").isdigit():
+                return value.lower()
+    raise _fault("not an address; give a host name or an IP address, without user, brackets or port")
+
+
+def _ssh_user(value: object) -> str:
+    if isinstance(value, str) and _SSH_USER.fullmatch(value):
+        return value
+    raise _fault("not a user name; give the account that SSH logs in to, such as root")
+
+
+def _host_key(value: object) -> str:
+    if isinstance(value, str) and "PRIVATE KEY" in value:
+        raise _fault("a private key; replace that key on the host, then give the public one, from python -m mesh scan")
+    words = value.split() if isinstance(value, str) else []
+    if len(words) < 2:
+        raise _fault("not a public host key; give its type and its base64, as python -m mesh scan prints them")
+    if words[0] not in _HOST_KEY_TYPES:
+        raise _fault(f"not a supported type of host key; give one of {', '.join(_HOST_KEY_TYPES)}")
+    try:
+        load_ssh_public_key(f"{words[0]} {words[1]}".encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise _fault("a damaged host key; run python -m mesh scan to get it again") from None
+    # What follows is a comment, and a changed comment must not look like a changed key.
+    return f"{words[0]} {words[1]}"
+
+
+def _keepalive(value: object) -> int | Literal["off"]:
+    # A YAML 1.1 reader turns a bare `off` into false, and `wg` takes 0 for off.
+    if value is False or value == "off" or (value == 0 and isinstance(value, int)):
+        return "off"
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+        return value
+    raise _fault("not a keepalive; give seconds from 1 to 65535, or off")
+
+
+def _key_age(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    found = _KEY_AGE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise _fault("not an age; give days from 1d to 9999d, such as 180d")
+    return timedelta(days=int(found.group(1)))
+
+
+Port = Annotated[int, Field(strict=True, ge=1, le=65535, description="a whole number from 1 to 65535")]
+Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a whole number from 1 up")]
+Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
+ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
+SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
+SshUser = Annotated[str, BeforeValidator(_ssh_user)]
+HostKey = Annotated[str, BeforeValidator(_host_key)]
+Keepalive = Annotated[int | Literal["off"], BeforeValidator(_keepalive)]
+KeyAge = Annotated[timedelta, BeforeValidator(_key_age)]

@@ -1,0 +1,236 @@
+# The firewall: the UDP port that a tunnel listens on, and echo requests that arrive through it, in whatever filters here.
+# Every rule of ours carries the mark "mesh INTERFACE" (in firewalld: our priority), and no other rule is touched.
+# Not here: what else may pass through the tunnel; that is the user's.
+
+# firewalld's rules have no comments: this priority marks ours. Above 0 they come after the zone's own, so a denial of the user stays.
+firewalld_priority=5182
+firewalld_echo="rule priority=\"$firewalld_priority\" family=\"ipv6\" source address=\"fd00::/16\" icmp-type name=\"echo-request\" accept"
+
+# firewall_ports: prints the recorded ports of this interface, one per line.
+firewall_ports() {
+    [ ! -f "$home/firewall" ] || cat "$home/firewall"
+}
+
+# firewall_record PORTS: these, one per line, are from now on the ports of this interface; none removes the record.
+firewall_record() {
+    if [ -n "$1" ]; then
+        printf '%s\n' "$1" | sort -nu >"$home/firewall.new"
+        mv "$home/firewall.new" "$home/firewall"
+    else
+        rm -f "$home/firewall"
+    fi
+}
+
+# ufw_is_active: 0 when ufw filters, now or from the next boot.
+ufw_is_active() {
+    has_command ufw && grep -q '^ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null
+}
+
+# ufw_rules: prints ufw's rules as the commands that would make them.
+ufw_rules() {
+    ufw show added </dev/null 2>/dev/null | grep '^ufw ' || :
+}
+
+# ufw_open PORT: ufw lets it in; a rule of the user that does so already is left alone. Echo requests pass ufw's own before6.rules.
+ufw_open() {
+    ufw_found=$(ufw_rules)
+    if printf '%s\n' "$ufw_found" | grep -Eq "^ufw allow $1/udp( |\$)"; then
+        return 0
+    fi
+    # ufw would turn the user's rule into ours, and closing could not bring it back.
+    if printf '%s\n' "$ufw_found" | grep -Eq "^ufw (deny|reject|limit) $1/udp( |\$)"; then
+        fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface"
+    fi
+    ufw allow "$1/udp" comment "mesh $interface" </dev/null >&2 9>&- ||
+        fail "firewall: ufw cannot allow $1/udp; see 'ufw status' on this host"
+}
+
+# ufw_close PORT: our rule for the port is gone, also when ufw is switched off now.
+ufw_close() {
+    has_command ufw || return 0
+    if ufw_rules | grep -Fxq "ufw allow $1/udp comment 'mesh $interface'"; then
+        ufw delete allow "$1/udp" </dev/null >&2 9>&- ||
+            fail "firewall: ufw cannot delete its rule for $1/udp; delete the rule marked 'mesh $interface' by hand"
+    fi
+}
+
+# firewalld_is_active: 0 when firewalld runs.
+firewalld_is_active() {
+    has_command firewall-cmd && firewall-cmd --state </dev/null >/dev/null 2>&1
+}
+
+# firewalld_rule PORT: prints our rule for the port.
+firewalld_rule() {
+    printf 'rule priority="%s" port port="%s" protocol="udp" accept\n' "$firewalld_priority" "$1"
+}
+
+# firewalld_zones: prints the zones where packets of the tunnel and from inside it come in, one per line.
+firewalld_zones() {
+    {
+        firewall-cmd --get-default-zone </dev/null
+        for firewalld_device in $(ip route show default; ip -6 route show default) "$interface"; do
+            [ -e "/sys/class/net/$firewalld_device" ] || continue
+            firewall-cmd --get-zone-of-interface="$firewalld_device" </dev/null 2>/dev/null || :
+        done
+    } | sort -u
+}
+
+# firewalld_open PORT: firewalld lets it in, now and after a reload or reboot.
+firewalld_open() {
+    for firewalld_zone in $(firewalld_zones); do
+        for firewalld_when in --quiet --permanent; do
+            firewall-cmd "$firewalld_when" --zone="$firewalld_zone" --add-rich-rule="$(firewalld_rule "$1")" \
+                --add-rich-rule="$firewalld_echo" </dev/null >/dev/null 2>&1 ||
+                fail "firewall: firewalld cannot open $1/udp in zone $firewalld_zone; see 'firewall-cmd --zone=$firewalld_zone --list-all' on this host"
+        done
+    done
+}
+
+# firewalld_is_open PORT: 0 when no zone that matters lacks our rules.
+firewalld_is_open() {
+    for firewalld_zone in $(firewalld_zones); do
+        firewalld_found=$(firewall-cmd --zone="$firewalld_zone" --list-rich-rules </dev/null)
+        printf '%s\n' "$firewalld_found" | grep -Fxq "$(firewalld_rule "$1")" || return 1
+        printf '%s\n' "$firewalld_found" | grep -Fxq "$firewalld_echo" || return 1
+    done
+}
+
+# firewalld_remove RULE: the rule is in no zone, neither now nor after a reload or reboot.
+firewalld_remove() {
+    if firewalld_is_active; then
+        set -- "$1" "firewall-cmd" "firewall-cmd --permanent"
+    else
+        set -- "$1" "firewall-offline-cmd"
+    fi
+    firewalld_gone=$1
+    shift
+    for firewalld_command in "$@"; do
+        # The command may hold an option, so it is split.
+        # shellcheck disable=SC2086
+        $firewalld_command --list-all-zones </dev/null 2>/dev/null |
+            awk -v rule="$firewalld_gone" '/^[^ \t]/ { zone = $1 } { sub(/^[ \t]+/, "") } $0 == rule { print zone }' |
+            while read -r firewalld_zone; do
+                $firewalld_command --zone="$firewalld_zone" --remove-rich-rule="$firewalld_gone" </dev/null >/dev/null 2>&1 || exit 1
+            done || fail "firewall: firewalld cannot remove a rule of ours; remove the rich rules of priority $firewalld_priority by hand"
+    done
+}
+
+# firewalld_close PORT: our rule for the port is gone, and the echo rule when no mesh of this host needs it any more.
+firewalld_close() {
+    has_command firewall-cmd || return 0
+    firewalld_remove "$(firewalld_rule "$1")"
+    if [ -z "$(cat "$base"/*/firewall 2>/dev/null | grep -vx "$1")" ]; then
+        firewalld_remove "$firewalld_echo"
+    fi
+}
+
+# iptables_tools: prints the iptables commands whose tables are in use here, one per line.
+iptables_tools() {
+    for iptables_family in iptables ip6tables; do
+        if has_command "$iptables_family-nft" || has_command "$iptables_family-legacy"; then
+            set -- "$iptables_family-nft" "$iptables_family-legacy"
+        else
+            set -- "$iptables_family"
+        fi
+        for iptables_tool in "$@"; do
+            has_command "$iptables_tool" || continue
+            case "$iptables_tool" in
+                # Merely asking the legacy tool would load its tables.
+                *-legacy) grep -qx filter "/proc/net/${iptables_family%tables}_tables_names" 2>/dev/null || continue ;;
+            esac
+            # A table that nft made may be unreadable to iptables; then it is nft's.
+            if "$iptables_tool" -w 10 -S INPUT >/dev/null 2>&1; then
+                printf '%s\n' "$iptables_tool"
+            fi
+        done
+    done
+}
+
+# iptables_scan TOOL: prints `drops` when the chain INPUT ends in a drop or reject, and `udp PORT` or `echo` for each rule of ours.
+iptables_scan() {
+    "$1" -w 10 -S | awk -v mark="--comment \"mesh $interface\"" '
+        $1 == "-P" { if ($2 == "INPUT" && $3 == "DROP") policy = 1; next }
+        $1 != "-A" { next }
+        $2 == "INPUT" && index($0, mark) {
+            if (match($0, /--dport [0-9]+ /)) print "udp " substr($0, RSTART + 8, RLENGTH - 9); else print "echo"
+        }
+        {
+            sub(/ -m comment --comment ("[^"]*"|[^ ]+)/, "")
+            last[$2] = ($3 == "-j" || $3 == "-g") ? $4 : ""
+        }
+        END {
+            chain = "INPUT"
+            for (depth = 0; depth < 9 && (chain in last) && last[chain] != ""; depth++) chain = last[chain]
+            if (policy || chain == "DROP" || chain == "REJECT") print "drops"
+        }'
+}
+
+# iptables_rule TOOL ACTION PORT|echo: does the action (-I, -D) to our rule for the port or for echo requests.
+iptables_rule() {
+    if [ "$3" = echo ]; then
+        "$1" -w 10 "$2" INPUT -i "$interface" -p ipv6-icmp --icmpv6-type echo-request -m comment --comment "mesh $interface" -j ACCEPT
+    else
+        "$1" -w 10 "$2" INPUT -p udp --dport "$3" -m comment --comment "mesh $interface" -j ACCEPT
+    fi >&2 || fail "firewall: $1 cannot change the rule for $3; see '$1 -S INPUT' on this host"
+}
+
+# iptables_wants TOOL PORT: prints what the tool lacks: the port, echo, both or nothing.
+iptables_wants() {
+    iptables_found=$(iptables_scan "$1")
+    printf '%s\n' "$iptables_found" | grep -qx drops || return 0
+    printf '%s\n' "$iptables_found" | grep -qx "udp $2" || printf '%s\n' "$2"
+    case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
+}
+
+# nft_scan: prints `chain FAMILY TABLE CHAIN` for each input chain that ends in a drop or reject, and
+# `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours. Leaves out what ufw, firewalld or
+# iptables look after.
+nft_scan() {
+    has_command nft || return 0
+    nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" $* " '
+        $1 == "table" { table = $2 " " $3; next }
+        $1 == "chain" && $NF ~ /^[0-9]+$/ { chain = table " " $2; next }
+        $1 == "type" && $3 == "hook" {
+            if ($2 == "filter" && $4 == "input") { base[chain] = 1; if (/policy drop;/) drops[chain] = 1 }
+            next
+        }
+        !/ # handle [0-9]+$/ || chain == "" { next }
+        {
+            handle = $NF
+            sub(/ # handle [0-9]+$/, "")
+            if (index($0, mark)) {
+                if (match($0, /udp dport [0-9]+ /)) print "udp " chain " " handle " " substr($0, RSTART + 10, RLENGTH - 11)
+                else print "echo " chain " " handle
+            }
+            # What is left of a rule without its remarks, counters and logging: an unconditional last word, or something else.
+            gsub(/"[^"]*"/, "")
+            gsub(/(^|[ \t])(comment|log|prefix|counter|(packets|bytes|level|group|snaplen|queue-threshold) [a-z0-9]+|flags [a-z, ]+)/, "")
+            last[chain] = ($1 == "drop" || $1 == "reject") ? "drop" : ($1 == "jump" || $1 == "goto") ? $2 : ""
+        }
+        END {
+            for (chain in base) {
+                split(chain, part, " ")
+                if (part[2] == "firewalld" || index(others, " " part[1] "/" part[2] "/" part[3] " ")) continue
+                word = chain
+                for (depth = 0; depth < 9 && (word in last) && last[word] != "" && last[word] != "drop"; depth++)
+                    word = part[1] " " part[2] " " last[word]
+                if ((chain in drops) || ((word in last) && last[word] == "drop")) print "chain " chain
+            }
+        }'
+}
+
+# nft_commands PORT: prints the nft commands that open the port where it is not open.
+nft_commands() {
+    nft_scan $(nft_others) | awk -v port="$1" -v interface="$interface" '
+        $1 == "chain" { chains[$2 " " $3 " " $4] = $2 }
+        $1 == "udp" && $6 == port { udp[$2 " " $3 " " $4] = 1 }
+        $1 == "echo" { echo[$2 " " $3 " " $4] = 1 }
+        END {
+            for (chain in chains) {
+                mark = " accept comment \"mesh " interface "\""
+                if (!(chain in udp)) print "insert rule " chain " udp dport " port mark
+                if (!(chain in echo) && chains[chain] != "ip")
+                    print "insert rule " chain " iifname \"" interface "\" icmpv6 type echo-request" mark
+            }
+        }'
+}

@@ -1,0 +1,30 @@
+# The host's side of mesh. It runs as root, speaks with `pulumi up` over SSH, and needs sh, awk and coreutils only.
+#
+#   program serve IF        take orders for interface IF on standard input until it closes
+#   program boot IF         settle what a reboot interrupted, open the firewall; called before wg-quick@IF
+#   program guard IF TOKEN  go back by itself when the deadline passes; started by `serve`
+#
+# Everything of one interface lies in /var/lib/mesh/IF:
+#   enrolled/  the private key that enrolment has laid down for the next rollout
+#   next/      what is staged and, after the switch, running but not yet confirmed
+#   run/       what was confirmed last: this is what boots
+#   previous/  the way back, while a deadline is running
+# A key is only ever in files of mode 0600 and on pipes: never in an argument, an environment or a message.
+set -eu
+umask 077
+export LC_ALL=C WG_ENDPOINT_RESOLUTION_RETRIES=1 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+# fail MESSAGE: ends the order with "what is wrong; what to do".
+fail() {
+	printf '%s\n' "$*" >&2
+	exit 1
+}
+
+# say TEXT: a line for the system's log.
+say() { logger -t "mesh-$interface" -- "$*" 2>/dev/null || true; }
+
+# clock: seconds since boot, which no change of the date can move.
+clock() { cut -d. -f1 /proc/uptime; }
+
+# boot_id: differs after every boot.
+boot_id() { cat /proc/sys/kernel/random/boot_id; }

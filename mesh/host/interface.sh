@@ -1,0 +1,129 @@
+# ---------------------------------------------------------------------------------------------------------- interface
+# The running WireGuard interface: read it, render its configuration, bring it to what is staged by small steps.
+#
+# next/settings has lines "word value": mesh, roster, digest, host, address, port, mtu, public-key.
+# next/peers has a line for each peer: name public-key address endpoint|- keepalive|off allowed-ips first|second|never
+# where the last word says who of the pair speaks first, or that the two can never meet.
+
+# setting DIRECTORY WORD: the value of one setting, empty when there is none.
+setting() {
+	[ -r "$home/$1/settings" ] || return 0
+	awk -v word="$2" '$1 == word { print $2; exit }' "$home/$1/settings"
+}
+
+# is_up: 0 when the interface runs as WireGuard. (`ip link show type wireguard` would miss wireguard-go.)
+is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
+
+# render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
+render() {
+	printf '# Managed by mesh %s; changes made here are overwritten.\n' "$(setting "$1" mesh)"
+	printf '[Interface]\nPrivateKey = '
+	cat "$home/$1/private-key"
+	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
+		"$home/$1/settings"
+	awk -v secret="$home/$1/preshared-key" '
+		BEGIN { getline preshared < secret }
+		{
+			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
+			if ($4 != "-") print "Endpoint = " $4
+			print "PersistentKeepalive = " $5
+		}' "$home/$1/peers"
+}
+
+# write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
+write_configuration() {
+	[ -d /etc/wireguard ] || {
+		mkdir -m 700 /etc/wireguard
+		: >"$base/made-etc-wireguard"
+	}
+	render "$1" >"$configuration.new"
+	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
+	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
+		fail "the configuration came out incomplete; is the disk full?"
+	mv "$configuration.new" "$configuration"
+}
+
+# delta [NAME]: the arguments for `wg set` that bring the peers (or only NAME) to next/peers; nothing where they agree.
+# A peer whose key changed keeps the endpoint that was learned for its old key, so that a host behind NAT stays reachable.
+delta() {
+	wg show "$interface" dump | awk -v only="${1:-}" -v secret="$home/next/preshared-key" \
+		-v staged="$home/next/peers" -v confirmed="$home/run/peers" '
+		NR > 1 {
+			known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
+			split($4, prefixes, ",")
+			for (i in prefixes) owner[prefixes[i]] = $1
+		}
+		END {
+			getline wanted_preshared < secret
+			while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4] }
+			while ((getline line < staged) > 0) {
+				split(line, field, " ")
+				name = field[1]; key = field[2]; keep[key] = 1
+				split(field[6], prefixes, ",")
+				old = owner[prefixes[1]]
+				if (only != "" && name != only) continue
+				out = ""
+				target = field[4]
+				if (key in known) {
+					if (target != "-" && target != endpoint[key] && (target != was[name] || endpoint[key] == "(none)"))
+						out = out " endpoint " target
+					if (preshared[key] != wanted_preshared) out = out " preshared-key " secret
+					if (keepalive[key] != field[5]) out = out " persistent-keepalive " field[5]
+					if (allowed[key] != field[6]) out = out " allowed-ips " field[6]
+				} else {
+					if (target == "-" || target == was[name]) {
+						if (old != "" && endpoint[old] != "(none)") target = endpoint[old]
+					}
+					if (target != "-") out = out " endpoint " target
+					out = out " preshared-key " secret " persistent-keepalive " field[5] " allowed-ips " field[6]
+					if (old != "" && old != key) out = out " peer " old " remove"
+					gone[old] = 1
+				}
+				if (out != "") print "peer " key out
+			}
+			if (only == "") for (key in known) if (!(key in keep) && !(key in gone)) print "peer " key " remove"
+		}'
+}
+
+# set_peers [NAME]: applies the delta; unchanged peers are not touched at all.
+set_peers() {
+	arguments=$(delta "$@")
+	[ -z "$arguments" ] || wg set "$interface" $arguments
+}
+
+# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had.
+set_routes() {
+	{
+		ip -6 -o route show dev "$interface" | awk '{ print "has", $1 }'
+		ip -4 -o route show dev "$interface" | awk '{ print "has", $1 }'
+		[ ! -r "$home/$1/peers" ] || awk '{ print "was", $6 }' "$home/$1/peers"
+		[ ! -r "$home/$2/peers" ] || awk '{ print "wants", $6 }' "$home/$2/peers"
+	} | awk -v device="$interface" '
+		{ count = split($2, prefixes, ","); for (i = 1; i <= count; i++) { seen[$1, prefixes[i]] = 1; all[prefixes[i]] = 1 } }
+		END {
+			for (prefix in all) {
+				if ((("wants", prefix) in seen) && !(("has", prefix) in seen)) print "route add " prefix " dev " device
+				if ((("was", prefix) in seen) && (("has", prefix) in seen) && !(("wants", prefix) in seen))
+					print "route del " prefix " dev " device
+			}
+		}' >"$home/routes"
+	[ ! -s "$home/routes" ] || ip -batch "$home/routes" || fail "a route could not be set; look at 'ip -6 route' for who has it"
+	rm -f "$home/routes"
+}
+
+# set_link DIRECTORY: address, MTU and listen port as in DIRECTORY; `wg syncconf` would know none of the first two.
+set_link() {
+	address=$(setting "$1" address) mtu=$(setting "$1" mtu) port=$(setting "$1" port)
+	[ "$(wg show "$interface" listen-port)" = "$port" ] || wg set "$interface" listen-port "$port"
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
+	ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
+	grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
+	grep -vxF "$address" "$home/addresses" | while read -r other; do ip address del "$other" dev "$interface"; done || true
+	rm -f "$home/addresses"
+}
+
+# knock ADDRESS...: one ping to each, at once, not waited for longer than a second; wakes sessions up.
+knock() {
+	for address; do ping -6 -q -c 1 -W 1 "$address" >/dev/null 2>&1 & done
+	wait
+}

@@ -1,0 +1,111 @@
+# --------------------------------------------------------------------------------------------------------------- main
+
+# prepare: WireGuard is installed. Replies what kind of system this is.
+order_prepare() {
+	exec 8>"$base/lock"
+	flock -w 300 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
+	install_wireguard 8>&-
+	describe_system
+}
+
+# preshared: every running peer has the staged preshared key; running sessions do not notice.
+order_preshared() {
+	is_up || return 0
+	arguments=$(wg show "$interface" peers | while read -r key; do echo "peer $key preshared-key $home/next/preshared-key"; done)
+	[ -z "$arguments" ] || wg set "$interface" $arguments
+}
+
+# own: this host takes its staged private key; peers still reach it, and what it sends waits until they have the new key.
+order_own() { wg set "$interface" private-key "$home/next/private-key"; }
+
+# peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
+order_peer() {
+	set_peers "$1"
+	address=$(awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/next/peers")
+	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
+}
+
+# finish: the interface runs what is staged, whatever it ran before.
+order_finish() {
+	exec 8>"$base/lock"
+	flock -w 60 8 || fail "another run is changing the firewall of this host; wait for it and run pulumi up again"
+	firewall_open "$(setting next port)" 8>&-
+	if is_up; then
+		set_link next
+		set_peers
+		set_routes run next
+	else
+		write_configuration next
+		service_start 8>&-
+	fi
+}
+
+# prove first|second: a ping to each peer whose pair this host opens first, or second. Replies `silent NAME` for those without answer.
+order_prove() {
+	awk -v turn="$1" '$7 == turn { print $1, $3 }' "$home/next/peers" | {
+		while read -r name address; do
+			# A handshake that crossed another one is tried again after five seconds.
+			{ ping -6 -q -c 1 -W 7 "$address" || ping -6 -q -c 1 -W 7 "$address" || echo "silent $name" >&3; } >/dev/null 2>&1 &
+		done
+		wait
+	} 3>&1
+}
+
+# facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer.
+order_facts() {
+	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
+	echo "digest $(setting next digest) $(setting run digest)"
+	echo "since $(cat "$home/next/since" 2>/dev/null || echo 0)"
+	echo "mtu $(cat "/sys/class/net/$interface/mtu")"
+	ip -o address show dev "$interface" scope global | awk '{ print "address " $4 }'
+	wg show "$interface" preshared-keys | awk '{ print $2 }' | sort -u | awk -v salt="$1" '{ print salt $0 }' | sha256sum |
+		awk '{ print "preshared " $1 }'
+	wg show "$interface" dump | awk '
+		NR == 1 { print "interface", $2, $3; next }
+		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }'
+}
+
+# serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
+serve() {
+	mkdir -p "$home"
+	exec 9>"$home/lock"
+	if ! flock -w 20 9; then
+		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
+		exit 1
+	fi
+	echo $$ >"$home/session"
+	settle
+	echo .ok
+	set +e
+	while read -r order arguments; do
+		case $order in
+		stage | prepare | arm | renew | preshared | own | peer | finish | prove | facts | hold | confirm | abort | wipe) ;;
+		*)
+			echo ".error this is not an order; run the same version of mesh everywhere"
+			continue
+			;;
+		esac
+		{ message=$(set -e; "order_$order" $arguments 2>&1 >&4); } 4>&1
+		if [ $? = 0 ]; then
+			echo .ok
+		else
+			# wg repeats what it cannot read, and that could be a key.
+			printf '.error %s\n' "$(printf '%s' "$message" | sed 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' | tail -n 3 | tr '\n' ' ' | cut -c1-500)"
+		fi
+	done
+	rm -f "$home/session" 2>/dev/null
+}
+
+program=$0
+base=/var/lib/mesh
+interface=$2
+home=$base/$interface
+configuration=/etc/wireguard/$interface.conf
+case $1 in
+serve) serve ;;
+guard) guard "$3" ;;
+boot)
+	settle
+	firewall_apply
+	;;
+esac

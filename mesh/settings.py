@@ -1,0 +1,87 @@
+"""The shape of the stack file: which fields there are, their types and their defaults.
+
+Names are snake_case here and camelCase in the file. Reading the file and reporting its faults belongs in `config`,
+rules across several entries in `consistency`. A field's `description` says what may be given, and ends its fault.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from mesh.fields import ExternalAddress, HostKey, Keepalive, KeyAge, Port, Rotation, SshAddress, SshUser, Tag
+
+__all__ = ["Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "SshSettings"]
+
+
+class _Settings(BaseModel):
+    # Pydantic repeats a rejected value in its message unless told otherwise, and the value may be a secret.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, populate_by_name=False
+    )
+
+
+class Bastion(_Settings):
+    """How SSH reaches one machine, directly."""
+
+    address: SshAddress = Field(description="the host name or IP address that SSH connects to")
+    port: Port = 22
+    user: SshUser = "root"
+    sudo: bool | None = Field(default=None, strict=True, description="true or false")
+    host_key: HostKey = Field(description="the host's public key")
+
+    @property
+    def uses_sudo(self) -> bool:
+        """Whether commands run by sudo: as the file says, else for every user but root."""
+        return self.user != "root" if self.sudo is None else self.sudo
+
+
+class SshSettings(Bastion):
+    """How SSH reaches a host, directly or through one bastion."""
+
+    bastion: Bastion | None = Field(default=None, description="a mapping with at least address and hostKey")
+
+
+class Host(_Settings):
+    """A Linux machine; without external addresses it is roaming, that is, behind NAT."""
+
+    system: str | None = Field(
+        default=None,
+        strict=True,
+        pattern=r"^[a-z0-9_]+-linux\z",
+        description="a processor and linux, such as x86_64-linux or aarch64-linux",
+    )
+    external_ips: tuple[ExternalAddress, ...] = Field(default=(), description="a list of IP addresses, endpoint first")
+    tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
+    ssh: SshSettings = Field(description="a mapping with at least address and hostKey")
+
+
+class MemberOverrides(_Settings):
+    """What one host does differently on one interface; None leaves it as the interface says."""
+
+    rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
+    persistent_keepalive: Keepalive | None = None
+
+
+class Interface(_Settings):
+    """One mesh: the hosts that share an interface name, a port and a preshared key."""
+
+    hosts: tuple[str, ...] = Field(description="a list of host names from mesh:hosts")
+    port: Port = 51824
+    # 1280 is the least that IPv6 inside the tunnel allows.
+    mtu: int = Field(default=1420, strict=True, ge=1280, le=9000, description="bytes from 1280 to 9000")
+    persistent_keepalive: Keepalive | None = None
+    rotation: Rotation = 1
+    max_key_age: KeyAge | None = None
+    unreachable: Literal["stop", "skip"] = Field(default="stop", description="stop or skip")
+    deadline: int = Field(default=60, strict=True, ge=10, le=600, description="seconds from 10 to 600")
+    members: dict[str, MemberOverrides] = Field(
+        default_factory=dict, description="a mapping from a host of this interface to what differs there"
+    )
+
+
+class Configuration(_Settings):
+    """The whole stack file, free of faults."""
+
+    hosts: dict[str, Host]
+    interfaces: dict[str, Interface]

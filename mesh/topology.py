@@ -1,0 +1,130 @@
+"""Turn the configuration into the plan of each mesh: who is in it, at which address, and who can reach whom.
+
+Keys are not known here, because the plan is complete before the first key is made. Text for hosts and readers is
+rendered elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv6Address, IPv6Interface, ip_address
+from itertools import combinations
+from typing import Literal
+
+from mesh.addressing import derive_subnet, host_address
+from mesh.settings import Configuration, Host, Interface, MemberOverrides
+
+__all__ = ["Member", "MeshPlan", "plan_meshes"]
+
+# Shorter than the 30 seconds after which common NAT routers forget a UDP flow.
+_ROAMING_KEEPALIVE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One host on one interface.
+
+    `endpoint` is where peers first seek it, such as `78.11.11.11:51825` or `[2001:db8::1]:51825`, or None if it is
+    roaming. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`, the
+    interface's and the host's own joined by a dot, asks for a new key.
+    """
+
+    host: str
+    address: IPv6Interface
+    endpoint: str | None
+    persistent_keepalive: int
+    rotation: str
+
+    @property
+    def is_roaming(self) -> bool:
+        """Whether peers cannot start talking to this host, because it has no external address."""
+        return self.endpoint is None
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPlan:
+    """One mesh; `members` are sorted by host, `mtu` is in bytes and `deadline` in seconds."""
+
+    interface: str
+    port: int
+    mtu: int
+    deadline: int
+    unreachable: Literal["stop", "skip"]
+    rotation: int
+    max_key_age: timedelta | None
+    members: tuple[Member, ...]
+
+    def member(self, host: str) -> Member:
+        """Return the member that is `host`.
+
+        Raises:
+            KeyError: If the host is not in this mesh.
+        """
+        for member in self.members:
+            if member.host == host:
+                return member
+        raise KeyError(host)
+
+    def peers_of(self, host: str) -> tuple[Member, ...]:
+        """Return every member but `host`, sorted.
+
+        Raises:
+            KeyError: If the host is not in this mesh.
+        """
+        self.member(host)
+        return tuple(member for member in self.members if member.host != host)
+
+    def _all_pairs(self) -> Iterator[tuple[Member, Member]]:
+        return combinations(self.members, 2)
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of hosts that can talk, each with the lower name first."""
+        return tuple((a.host, b.host) for a, b in self._all_pairs() if not (a.is_roaming and b.is_roaming))
+
+    def pairs_that_cannot_meet(self) -> tuple[tuple[str, str], ...]:
+        """Return the pairs in which both hosts are roaming, so that neither can send the first packet."""
+        return tuple((a.host, b.host) for a, b in self._all_pairs() if a.is_roaming and b.is_roaming)
+
+
+def _endpoint(host: Host, port: int) -> str | None:
+    if not host.external_ips:
+        return None
+    address = ip_address(host.external_ips[0])
+    # `wg` cuts at the last colon, so an IPv6 address without brackets would lose its last group.
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+
+
+def _plan_member(name: str, host: Host, interface_name: str, interface: Interface) -> Member:
+    overrides = interface.members.get(name, MemberOverrides())
+    endpoint = _endpoint(host, interface.port)
+    keepalive = overrides.persistent_keepalive or interface.persistent_keepalive
+    if keepalive is None:
+        keepalive = _ROAMING_KEEPALIVE if endpoint is None else "off"
+    return Member(
+        host=name,
+        address=host_address(derive_subnet(name, interface_name)),
+        endpoint=endpoint,
+        persistent_keepalive=0 if keepalive == "off" else keepalive,
+        rotation=f"{interface.rotation}.{overrides.rotation or 1}",
+    )
+
+
+def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
+    return MeshPlan(
+        interface=name,
+        port=interface.port,
+        mtu=interface.mtu,
+        deadline=interface.deadline,
+        unreachable=interface.unreachable,
+        rotation=interface.rotation,
+        max_key_age=interface.max_key_age,
+        members=tuple(_plan_member(host, hosts[host], name, interface) for host in sorted(interface.hosts)),
+    )
+
+
+def plan_meshes(configuration: Configuration) -> dict[str, MeshPlan]:
+    """Return the plan of every mesh by interface name, sorted."""
+    return {
+        name: _plan_mesh(name, configuration.interfaces[name], configuration.hosts)
+        for name in sorted(configuration.interfaces)
+    }

@@ -1,0 +1,195 @@
+"""Sort tests into levels by folder, and never let a level that cannot run look as if it had passed.
+
+A test's level is its folder: unit, properties, mocked, engine, lab. What a level needs of the machine is asked once; without
+it the level is skipped with the reason, or fails with `--require=LEVEL,…`. Sample values of one level belong in its folder.
+"""
+
+import copy
+import importlib
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LEVELS = {
+    "unit": "values, messages and refusals, one module at a time",
+    "properties": "what holds for every configuration",
+    "mocked": "the resource graph, without an engine",
+    "engine": "the real engine with a state, without hosts",
+    "lab": "booted hosts with packets between them",
+}
+HERE = Path(__file__).parent
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+
+def _engine_lacks() -> str | None:
+    return None if shutil.which("pulumi") else "there is no pulumi on PATH"
+
+
+def _lab_lacks() -> str | None:
+    engine = _engine_lacks()
+    if engine:
+        return engine
+    try:
+        lab = importlib.import_module("tests.lab.lab")
+    except ModuleNotFoundError as missing:
+        return f"there is no module {missing.name}"
+    try:
+        tools = list(lab.missing_tools())
+    except lab.LabUnavailable as unavailable:
+        return str(unavailable)
+    return f"the machine lacks {', '.join(tools)}" if tools else None
+
+
+_LACKS: dict[str, Callable[[], str | None]] = {"engine": _engine_lacks, "lab": _lab_lacks}
+
+
+@cache
+def what_level_lacks(level: str) -> str | None:
+    """Return why `level` cannot run on this machine, or None if it can."""
+    return _LACKS[level]() if level in _LACKS else None
+
+
+def level_of(path: Path) -> str | None:
+    """Return the level of the test file at `path`, or None for one that is in no level's folder."""
+    folder = path.relative_to(HERE).parts[0] if path.is_relative_to(HERE) else ""
+    return folder if folder in LEVELS else None
+
+
+class Tally:
+    """Count the outcome of each test by level; a test that fails in any phase has failed."""
+
+    def __init__(self, required: set[str]) -> None:
+        """Keep which levels must run."""
+        self.required = required
+        self.outcomes: dict[str, tuple[str, str]] = {}
+
+    def _note(self, nodeid: str, outcome: str) -> None:
+        level = Path(nodeid.split("::")[0]).parts
+        name = next((part for part in level if part in LEVELS), "other")
+        _, before = self.outcomes.get(nodeid, (name, ""))
+        # A test that passed and failed in its teardown has failed; one that was skipped never passed.
+        worse = next(word for word in ("failed", "skipped", "passed") if word in {before, outcome})
+        self.outcomes[nodeid] = (name, worse)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note how a phase of a test ended."""
+        if report.when == "call" or report.outcome != "passed":
+            self._note(report.nodeid, report.outcome)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that could not be read as failed, or skipped as a whole."""
+        if report.outcome != "passed":
+            self._note(report.nodeid, report.outcome)
+
+    def count(self, outcome: str, level: str | None = None) -> int:
+        """Return how many tests ended so, of one level or of all."""
+        return sum(found == outcome and level in {None, name} for name, found in self.outcomes.values())
+
+    def levels(self) -> list[str]:
+        """Return the levels that had tests or had to have some, in the order of the list above."""
+        seen = {name for name, _ in self.outcomes.values()} | self.required
+        return [*(level for level in LEVELS if level in seen), *sorted(seen - LEVELS.keys())]
+
+    def unmet(self) -> list[str]:
+        """Return the required levels of which no test ran."""
+        return [level for level in LEVELS if level in self.required and not self._ran(level)]
+
+    def _ran(self, level: str) -> int:
+        return self.count("passed", level) + self.count("failed", level)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each level, which says whether it ran, or why not."""
+        for level in self.levels():
+            passed, failed, skipped = (self.count(word, level) for word in ("passed", "failed", "skipped"))
+            lack = what_level_lacks(level)
+            if lack:
+                yield f"{level}: could not run, {lack}" + ("; it is required" if level in self.required else "")
+            elif not self._ran(level):
+                yield f"{level}: none ran, {skipped} skipped"
+            else:
+                yield f"{level}: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")
+
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer `--require`."""
+    parser.addoption(
+        "--require", default="", metavar="LEVELS", help="fail where one of these levels, joined by commas, cannot run"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the levels as markers and start counting."""
+    required = {level.strip() for level in str(config.getoption("--require")).split(",") if level.strip()}
+    if unknown := required - LEVELS.keys():
+        raise pytest.UsageError(
+            f"--require: unknown level {', '.join(sorted(unknown))}; give some of {', '.join(LEVELS)}"
+        )
+    for level, meaning in LEVELS.items():
+        config.addinivalue_line("markers", f"{level}: {meaning}")
+    config.stash[_TALLY] = Tally(required)
+    config.pluginmanager.register(config.stash[_TALLY], "levels")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the level of its folder."""
+    for item in items:
+        if level := level_of(item.path):
+            item.add_marker(level)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a test of a level that cannot run, before any of its fixtures is made."""
+    level = level_of(item.path)
+    lack = what_level_lacks(level) if level else None
+    if lack and level in item.config.stash[_TALLY].required:
+        pytest.fail(f"{level}: {lack}; it is required", pytrace=False)
+    if lack:
+        pytest.skip(f"{level}: {lack}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Say at the very end which levels ran; fail if one that is required did not."""
+    tally = session.config.stash[_TALLY]
+    # The summary that pytest prints in the wrapped hooks reads the exit status, so it is settled before.
+    if tally.unmet() and not session.config.option.collectonly:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    yield
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or session.config.option.collectonly:
+        return
+    terminal.ensure_newline()
+    for line in tally.lines():
+        terminal.write_line(line)
+    counts = (f"{tally.count(word)} {word}" for word in ("passed", "failed", "skipped"))
+    terminal.write_line(", ".join(counts))
+
+
+_SEED_HOSTS: dict[str, Any] = {
+    "bernard": {
+        "system": "x86_64-linux",
+        "externalIps": ["78.11.11.11"],
+        "ssh": {"address": "10.0.0.5", "user": "root", "port": 22, "hostKey": HOST_KEY},
+    },
+    "edgeworth": {"system": "aarch64-linux", "ssh": {"address": "10.0.0.6", "hostKey": HOST_KEY}},
+}
+
+
+@pytest.fixture
+def hosts() -> dict[str, Any]:
+    """Return `mesh:hosts` of the seed, to be changed at will."""
+    return copy.deepcopy(_SEED_HOSTS)
+
+
+@pytest.fixture
+def interfaces() -> dict[str, Any]:
+    """Return `mesh:interfaces` of the seed, to be changed at will."""
+    return {"testwg": {"hosts": ["bernard", "edgeworth"], "port": 51825}}

@@ -1,0 +1,46 @@
+"""What the errors of `mesh.errors` say and carry."""
+
+import copy
+import pickle
+
+import pytest
+
+from mesh.errors import ConfigurationError, HostError, InvalidKeyError, MeshError, UnreachableHostError
+
+
+def test_every_fault_has_a_line_of_its_own() -> None:
+    """A user corrects the whole file after one run, reading one line for each fault."""
+    error = ConfigurationError(["mesh:hosts.a: one thing; do this", "mesh:hosts.b: another; do that"])
+    assert str(error).splitlines() == [
+        "stack configuration: 2 faults to correct",
+        "  mesh:hosts.a: one thing; do this",
+        "  mesh:hosts.b: another; do that",
+    ]
+    assert error.faults == ("mesh:hosts.a: one thing; do this", "mesh:hosts.b: another; do that")
+
+
+def test_a_single_fault_is_not_counted_in_the_plural() -> None:
+    """The header reads naturally for the most common case."""
+    assert str(ConfigurationError(["x: y; z"])).startswith("stack configuration: 1 fault to correct\n")
+
+
+def test_a_host_error_names_its_host_first() -> None:
+    """Failures of many hosts are told apart at the start of the line."""
+    error = HostError("bernard", "no space in /etc/wireguard; free some")
+    assert str(error) == "host 'bernard': no space in /etc/wireguard; free some"
+    assert (error.host, error.message) == ("bernard", "no space in /etc/wireguard; free some")
+
+
+@pytest.mark.parametrize("kind", [HostError, UnreachableHostError])
+def test_a_host_error_survives_copying_and_pickling(kind: type[HostError]) -> None:
+    """Errors cross threads and processes without losing the host or the message."""
+    error = kind("bernard", "silent; start sshd")
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - made one line above
+        assert type(twin) is kind
+        assert (twin.host, twin.message, str(twin)) == (error.host, error.message, str(error))
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, HostError, InvalidKeyError, UnreachableHostError])
+def test_one_except_clause_catches_every_error(kind: type[Exception]) -> None:
+    """Whoever shows errors to the user needs to know MeshError only."""
+    assert issubclass(kind, MeshError)

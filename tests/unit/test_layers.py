@@ -1,0 +1,186 @@
+"""The layers of the program, kept by reading the imports of every module.
+
+A rule for a file that does not exist yet holds as soon as it does.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "mesh").rglob("*.py"))
+SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
+
+# Nothing here may need an engine or a host, so that the plan and every fault of the file come before the first resource.
+PURE = ("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology", "render")
+ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
+# What only one module may import, by the path from the root.
+ONLY_IN = {"pulumi_command": "mesh/enrolment.py", "asyncssh": "mesh/fanout.py"}
+LINES = 260
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module, or a name of one, that is imported; `is_lazy` where that happens in a function or for types only."""
+
+    name: str
+    is_lazy: bool
+
+    @property
+    def package(self) -> str:
+        """The first part of the name."""
+        return self.name.split(".")[0]
+
+
+def read_imports(tree: ast.AST, is_lazy: bool = False) -> Iterator[Import]:
+    """Yield every import below `tree`, a `from` import once for each name."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, is_lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer; name the module in full"
+            yield from (Import(f"{node.module}.{alias.name}", is_lazy) for alias in node.names)
+        else:
+            deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typed = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            yield from read_imports(node, is_lazy or deferred or typed)
+
+
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def label(path: Path) -> str:
+    """Return the path from the root."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name under which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def stack_access(tree: ast.Module) -> set[str]:
+    """Return which of `pulumi.Config` and `pulumi.export` a module reaches for."""
+    wanted = {"pulumi.Config", "pulumi.export"}
+    imported = {found.name for found in read_imports(tree)}
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return wanted & (imported | used)
+
+
+def find_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Return modules that import one another in a circle, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as cycle:
+        return list(cycle.args[1])
+    return []
+
+
+def test_the_pure_layer_exists() -> None:
+    """The rules below are about modules that are there."""
+    assert {"errors", "keys", "addressing", "config", "topology"} <= {path.stem for path in MODULES}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent.name == "mesh" and path.stem in PURE], ids=label
+)
+def test_a_pure_module_knows_no_engine_and_no_host(path: Path) -> None:
+    """It runs before the first resource is registered, and needs neither Pulumi nor SSH."""
+    assert {found.package for found in read_imports(parse(path))}.isdisjoint(ENGINE | {"asyncssh"})
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent.name == "mesh" and path.stem in PURE], ids=label
+)
+def test_a_pure_module_leans_on_pure_modules_only(path: Path) -> None:
+    """An import of ours must not bring the engine in by a second step."""
+    ours = {found.name.split(".")[1] for found in read_imports(parse(path)) if found.package == "mesh"}
+    assert ours <= set(PURE)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if label(path) == "mesh/providers.py"], ids=label)
+def test_providers_know_the_dynamic_part_of_pulumi_only(path: Path) -> None:
+    """They are loaded in another process, where the rest of the program is not running."""
+    from_pulumi = {found.name for found in read_imports(parse(path)) if found.package in ENGINE}
+    assert {name for name in from_pulumi if not name.startswith("pulumi.dynamic")} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_only_the_program_reads_and_exports_the_stack(path: Path) -> None:
+    """Where values come from and go to is on one page, the program's."""
+    assert stack_access(parse(path)) == set()
+
+
+@pytest.mark.parametrize(("package", "owner"), ONLY_IN.items())
+@pytest.mark.parametrize("path", SOURCES, ids=label)
+def test_a_way_to_the_hosts_has_one_owner(package: str, owner: str, path: Path) -> None:
+    """Commands go through enrolment, many hosts at once through the fan-out, and nothing else reaches a host."""
+    imports = {found.package for found in read_imports(parse(path))}
+    assert package not in imports or label(path) == owner
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    """Every module can be read after those that it names."""
+    names = {module_name(path) for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        eager = [found.name for found in read_imports(parse(path)) if not found.is_lazy]
+        # `from mesh import keys` names the module as a name, `from mesh.keys import is_key` before it.
+        found = {name if name in names else name.rpartition(".")[0] for name in eager} & names
+        graph[module_name(path)] = found - {module_name(path)}
+    assert find_cycle(graph) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_a_module_can_be_read_in_one_go(path: Path) -> None:
+    """A module that has grown long holds two things."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) < LINES
+
+
+def test_the_reader_sees_every_form_of_import() -> None:
+    """The rules above rest on this reader, so that it must not miss an import."""
+    source = """
+import pulumi.dynamic as dynamic
+from mesh import keys
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from mesh.mesh import Mesh
+class Provider:
+    import asyncssh
+    def create(self):
+        from mesh.fanout import ask
+try:
+    import pulumi_command
+except ImportError:
+    pass
+"""
+    assert set(read_imports(ast.parse(source))) == {
+        Import("pulumi.dynamic", is_lazy=False),
+        Import("mesh.keys", is_lazy=False),
+        Import("typing.TYPE_CHECKING", is_lazy=False),
+        Import("mesh.mesh.Mesh", is_lazy=True),
+        Import("asyncssh", is_lazy=False),
+        Import("mesh.fanout.ask", is_lazy=True),
+        Import("pulumi_command", is_lazy=False),
+    }
+
+
+@pytest.mark.parametrize(
+    "source", ["import pulumi\npulumi.Config()", "from pulumi import Config", "import pulumi\nf = pulumi.Config"]
+)
+def test_the_reader_sees_every_form_of_reading_the_stack(source: str) -> None:
+    """An alias of the configuration class is as much a use as a call."""
+    assert stack_access(ast.parse(source)) == {"pulumi.Config"}
+
+
+def test_the_reader_sees_a_circle() -> None:
+    """Two steps are as much a circle as one."""
+    assert set(find_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+    assert find_cycle({"a": {"b"}, "b": set()}) == []

@@ -1,0 +1,102 @@
+"""The test run itself: levels that cannot run are said to, and a required one fails."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+PASSES = 'def test_it() -> None:\n    """Pass."""\n'
+FAILS = PASSES + "    assert False\n"
+FAILS_LATER = (
+    "import pytest\n@pytest.fixture\ndef thing():\n    yield\n    assert False\ndef test_it(thing) -> None:\n    pass\n"
+)
+
+
+def run(folder: Path, files: dict[str, str], *options: str) -> tuple[int, list[str]]:
+    """Run pytest over `files` where no tool is on PATH; return the exit code and the lines that it printed."""
+    (folder / "tests").mkdir()
+    shutil.copy(CONFTEST, folder / "tests")
+    for name, content in files.items():
+        (folder / "tests" / name).parent.mkdir(exist_ok=True)
+        (folder / "tests" / name).write_text(content)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "tests",
+        *options,
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        command, cwd=folder, env=environment | {"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    return done.returncode, (done.stdout + done.stderr).splitlines()
+
+
+def test_a_level_that_cannot_run_is_named_with_the_reason(tmp_path: Path) -> None:
+    """Without a pulumi the engine level is skipped, and the end of the run says so."""
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES, "engine/test_a.py": PASSES})
+    assert code == 0
+    assert lines[-3:] == [
+        "unit: 1 passed, 0 failed",
+        "engine: could not run, there is no pulumi on PATH",
+        "1 passed, 0 failed, 1 skipped",
+    ]
+
+
+def test_a_required_level_that_cannot_run_fails_the_run(tmp_path: Path) -> None:
+    """A green run cannot mean that nothing ran."""
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES, "engine/test_a.py": PASSES}, "--require=engine")
+    assert code == 1
+    assert lines[-2:] == [
+        "engine: could not run, there is no pulumi on PATH; it is required",
+        "1 passed, 1 failed, 0 skipped",
+    ]
+
+
+def test_a_required_level_without_a_test_fails_the_run(tmp_path: Path) -> None:
+    """A level whose tests were moved away or deselected is noticed."""
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES}, "--require=mocked")
+    assert code == 1
+    assert lines[-2:] == ["mocked: none ran, 0 skipped", "1 passed, 0 failed, 0 skipped"]
+
+
+def test_failures_are_counted_by_level_and_once(tmp_path: Path) -> None:
+    """A test that passes and fails in its teardown is one failure, and no pass."""
+    code, lines = run(tmp_path, {"unit/test_a.py": FAILS, "properties/test_a.py": FAILS_LATER})
+    assert code == 1
+    assert lines[-3:] == [
+        "unit: 0 passed, 1 failed",
+        "properties: 0 passed, 1 failed",
+        "0 passed, 2 failed, 0 skipped",
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    """A broken import does not vanish from the count."""
+    code, lines = run(tmp_path, {"unit/test_a.py": "import nowhere\n"})
+    assert code != 0
+    assert lines[-2:] == ["unit: 0 passed, 1 failed", "0 passed, 1 failed, 0 skipped"]
+
+
+@pytest.mark.parametrize("level", ["unit", "properties"])
+def test_a_level_is_chosen_by_its_marker(tmp_path: Path, level: str) -> None:
+    """The folder is the marker, so `-m` picks a level."""
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES, "properties/test_a.py": PASSES}, "-m", level)
+    assert code == 0
+    assert lines[-2:] == [f"{level}: 1 passed, 0 failed", "1 passed, 0 failed, 0 skipped"]
+
+
+def test_an_unknown_level_is_refused(tmp_path: Path) -> None:
+    """A slip in `--require` cannot weaken it."""
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES}, "--require=labs")
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert any("--require: unknown level labs; give some of unit" in line for line in lines)

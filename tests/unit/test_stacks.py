@@ -1,0 +1,48 @@
+"""The stack files that come with the project can be used as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from mesh.config import read_configuration
+from mesh.topology import plan_meshes
+
+STACKS = Path(__file__).parents[2] / "stacks"
+
+
+def read_stack(path: Path) -> dict[str, Any]:
+    """Return what is under `config` in a stack file."""
+    content: dict[str, Any] = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return content["config"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("path", sorted(STACKS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_stack_file_of_the_project_has_no_fault(path: Path) -> None:
+    """Whoever copies an example starts from a file that works."""
+    stack = read_stack(path)
+    assert plan_meshes(read_configuration(stack["mesh:hosts"], stack["mesh:interfaces"]))
+
+
+def test_the_seed_stack_holds_the_two_hosts_of_the_seed() -> None:
+    """The example that compares us with the system before is that system's own."""
+    stack = read_stack(STACKS / "Pulumi.seed.yaml")
+    mesh = plan_meshes(read_configuration(stack["mesh:hosts"], stack["mesh:interfaces"]))["testwg"]
+    assert [(m.host, str(m.address), m.endpoint) for m in mesh.members] == [
+        ("bernard", "fd00:1c86:78d4:dcef::1/64", "78.11.11.11:51825"),
+        ("edgeworth", "fd00:cac2:10cb:6ee9::1/64", None),
+    ]
+
+
+def test_the_production_stack_shows_what_a_larger_environment_needs() -> None:
+    """The example has several meshes, a bastion, a sudo user, a roaming host and an IPv6 endpoint."""
+    stack = read_stack(STACKS / "Pulumi.production.yaml")
+    configuration = read_configuration(stack["mesh:hosts"], stack["mesh:interfaces"])
+    plans = plan_meshes(configuration)
+    ssh = [host.ssh for host in configuration.hosts.values()]
+    endpoints = [member.endpoint for mesh in plans.values() for member in mesh.members]
+    assert len(plans) == 2
+    assert any(settings.bastion is not None and settings.uses_sudo for settings in ssh)
+    assert None in endpoints
+    assert any(endpoint is not None and endpoint.startswith("[") for endpoint in endpoints)

@@ -1,0 +1,118 @@
+"""What `mesh.topology` makes of a configuration."""
+
+from datetime import timedelta
+from ipaddress import IPv6Interface
+from typing import Any
+
+import pytest
+
+from mesh.config import read_configuration
+from mesh.topology import Member, MeshPlan, plan_meshes
+
+Section = dict[str, Any]
+
+
+def plan(hosts: Section, interfaces: Section, interface: str = "testwg") -> MeshPlan:
+    """Return the plan of one interface."""
+    return plan_meshes(read_configuration(hosts, interfaces))[interface]
+
+
+def test_the_seed_gives_the_plan_of_the_seed(hosts: Section, interfaces: Section) -> None:
+    """Addresses, endpoint, port and the roaming host are those of the system before this one."""
+    assert plan(hosts, interfaces) == MeshPlan(
+        interface="testwg",
+        port=51825,
+        mtu=1420,
+        deadline=60,
+        unreachable="stop",
+        rotation=1,
+        max_key_age=None,
+        members=(
+            Member("bernard", IPv6Interface("fd00:1c86:78d4:dcef::1/64"), "78.11.11.11:51825", 0, "1.1"),
+            Member("edgeworth", IPv6Interface("fd00:cac2:10cb:6ee9::1/64"), None, 25, "1.1"),
+        ),
+    )
+
+
+def test_an_ipv6_endpoint_is_in_brackets(hosts: Section, interfaces: Section) -> None:
+    """The wg tool cuts at the last colon, so an address without brackets would be another one."""
+    hosts["bernard"]["externalIps"] = ["2001:DB8:0::1", "78.11.11.11"]
+    assert plan(hosts, interfaces).member("bernard").endpoint == "[2001:db8::1]:51825"
+
+
+def test_only_roaming_hosts_send_keepalives_unless_told(hosts: Section, interfaces: Section) -> None:
+    """The side behind NAT keeps the mapping open; the other has nothing to keep."""
+    members = plan(hosts, interfaces).members
+    assert [(m.host, m.is_roaming, m.persistent_keepalive) for m in members] == [
+        ("bernard", False, 0),
+        ("edgeworth", True, 25),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of_interface", "of_edgeworth", "expected"),
+    [
+        (None, None, {"bernard": 0, "edgeworth": 25}),
+        (40, None, {"bernard": 40, "edgeworth": 40}),
+        ("off", None, {"bernard": 0, "edgeworth": 0}),
+        (40, "off", {"bernard": 40, "edgeworth": 0}),
+        ("off", 15, {"bernard": 0, "edgeworth": 15}),
+        (None, 15, {"bernard": 0, "edgeworth": 15}),
+    ],
+)
+def test_the_keepalive_nearest_to_the_host_counts(
+    hosts: Section, interfaces: Section, of_interface: object, of_edgeworth: object, expected: dict[str, int]
+) -> None:
+    """A member's own word comes before the interface's, and that before the default."""
+    if of_interface is not None:
+        interfaces["testwg"]["persistentKeepalive"] = of_interface
+    if of_edgeworth is not None:
+        interfaces["testwg"]["members"] = {"edgeworth": {"persistentKeepalive": of_edgeworth}}
+    assert {m.host: m.persistent_keepalive for m in plan(hosts, interfaces).members} == expected
+
+
+def test_either_rotation_renews_a_key(hosts: Section, interfaces: Section) -> None:
+    """Raising the interface's rotation renews every key, raising a member's renews that one."""
+    interfaces["testwg"] |= {"rotation": 4, "members": {"edgeworth": {"rotation": 2}}}
+    planned = plan(hosts, interfaces)
+    assert {m.host: m.rotation for m in planned.members} == {"bernard": "4.1", "edgeworth": "4.2"}
+    assert planned.rotation == 4
+
+
+def test_what_concerns_the_whole_mesh_is_carried_over(hosts: Section, interfaces: Section) -> None:
+    """Size, deadline, age and what to do about silent hosts reach the plan."""
+    interfaces["testwg"] |= {"mtu": 1280, "deadline": 90, "maxKeyAge": "180d", "unreachable": "skip"}
+    planned = plan(hosts, interfaces)
+    assert (planned.mtu, planned.deadline, planned.unreachable) == (1280, 90, "skip")
+    assert planned.max_key_age == timedelta(days=180)
+
+
+def test_peers_are_all_others_in_order(hosts: Section, interfaces: Section) -> None:
+    """A host peers with every other and never with itself."""
+    planned = plan(hosts, interfaces)
+    assert [peer.host for peer in planned.peers_of("bernard")] == ["edgeworth"]
+    assert [peer.host for peer in planned.peers_of("edgeworth")] == ["bernard"]
+
+
+def test_a_stranger_has_no_peers_to_ask_for(hosts: Section, interfaces: Section) -> None:
+    """A wrong name is an error and not a host that peers with everyone."""
+    with pytest.raises(KeyError, match="nobody"):
+        plan(hosts, interfaces).peers_of("nobody")
+
+
+def test_two_roaming_hosts_are_named_as_a_pair_that_cannot_meet(hosts: Section, interfaces: Section) -> None:
+    """Neither can send the first packet, and the plan says so."""
+    hosts["cody"] = {"ssh": hosts["edgeworth"]["ssh"] | {"address": "10.0.0.7"}}
+    interfaces["testwg"]["hosts"] = ["edgeworth", "cody", "bernard"]
+    planned = plan(hosts, interfaces)
+    assert planned.pairs() == (("bernard", "cody"), ("bernard", "edgeworth"))
+    assert planned.pairs_that_cannot_meet() == (("cody", "edgeworth"),)
+
+
+def test_meshes_are_planned_apart_and_sorted(hosts: Section, interfaces: Section) -> None:
+    """Each interface has its own port and its own subnets on the same hosts."""
+    interfaces["backup"] = {"hosts": ["bernard", "edgeworth"]}
+    plans = plan_meshes(read_configuration(hosts, interfaces))
+    assert [(name, found.port) for name, found in plans.items()] == [("backup", 51824), ("testwg", 51825)]
+    assert plans["backup"].member("bernard").address != plans["testwg"].member("bernard").address
+    assert plans["backup"].member("bernard").endpoint == "78.11.11.11:51824"
