@@ -3,16 +3,24 @@
     MeshError                    everything that this package raises on purpose
     ├── ConfigurationError       the stack file; carries every fault at once
     ├── InvalidKeyError          a text that should have been a WireGuard key
-    └── HostError                one host, named
-        └── UnreachableHostError a host that does not answer SSH
+    ├── HostError                one host, named
+    │   └── UnreachableHostError a host that does not answer SSH
+    └── HostsFailedError         several hosts, a line for each
 
 Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret value. Deciding what is a fault
 belongs to the module that knows the value, not here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["ConfigurationError", "HostError", "InvalidKeyError", "MeshError", "UnreachableHostError"]
+__all__ = [
+    "ConfigurationError",
+    "HostError",
+    "HostsFailedError",
+    "InvalidKeyError",
+    "MeshError",
+    "UnreachableHostError",
+]
 
 
 class MeshError(Exception):
@@ -51,3 +59,18 @@ class HostError(MeshError):
 
 class UnreachableHostError(HostError):
     """A host does not answer SSH in time, or not as the host that the stack file names."""
+
+
+class HostsFailedError(MeshError):
+    """Something failed on one or more hosts; `failures` holds the reason by host name."""
+
+    def __init__(self, failures: Mapping[str, str], outcome: str = "") -> None:
+        """Keep the failures; `outcome` says what became of the run."""
+        self.failures = dict(failures)
+        self.outcome = outcome
+        lines = [f"host {host!r}: {message}" for host, message in sorted(self.failures.items())]
+        super().__init__("\n  ".join([outcome, *lines]) if outcome else "\n".join(lines))
+
+    def __reduce__(self) -> tuple[type["HostsFailedError"], tuple[dict[str, str], str]]:
+        """Return what rebuilds the error, since the default would pass the joined text as the failures."""
+        return type(self), (self.failures, self.outcome)

@@ -29,7 +29,7 @@ _PLACEHOLDERS: Mapping[str, object] = {
 }
 _MISSING_ADVICE: Mapping[str, str] = {"hostKey": "run python -m mesh scan to fill it in"}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_SHOWABLE_NAME = re.compile(r"[ -~]{1,40}")
+_SHOWABLE_NAME = re.compile(r"[ -~]{0,40}")
 # Each pass mends what the one before brought to light: a wrong value, then the gap it left, then the gap's own fields.
 _PASSES = 4
 
@@ -68,6 +68,7 @@ def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[Ba
     for part in location:
         if typing.get_origin(annotation) is dict:
             annotation = typing.get_args(annotation)[1]
+            owner, field = _nested_model(annotation) or owner, None
         elif (nested := _nested_model(annotation)) is not None and typing.get_origin(annotation) is not tuple:
             owner = nested
             field = next((info for info in owner.model_fields.values() if info.alias == part), None)
@@ -76,11 +77,10 @@ def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[Ba
 
 
 def _describe(model: type[BaseModel]) -> str:
-    return f"a mapping with at least {' and '.join(info.alias or '' for info in _required(model)) or 'one field'}"
-
-
-def _required(model: type[BaseModel]) -> list[FieldInfo]:
-    return [info for info in model.model_fields.values() if info.is_required()]
+    required = [info.alias or "" for info in model.model_fields.values() if info.is_required()]
+    if required:
+        return f"a mapping with at least {' and '.join(required)}"
+    return f"a mapping of {', '.join(info.alias or '' for info in model.model_fields.values())}"
 
 
 def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails) -> str:

@@ -1,7 +1,8 @@
 """Sort tests into levels by folder, and never let a level that cannot run look as if it had passed.
 
-A test's level is its folder: unit, properties, mocked, engine, lab. What a level needs of the machine is asked once; without
-it the level is skipped with the reason, or fails with `--require=LEVEL,…`. Sample values of one level belong in its folder.
+A test's level is its folder: unit, properties, mocked, engine, lab. What a level needs of the machine is asked once;
+without it the level is skipped with the reason, or fails with `--require=LEVEL,…`. Sample values of one level belong
+in its folder.
 """
 
 import copy
@@ -68,8 +69,8 @@ class Tally:
         self.outcomes: dict[str, tuple[str, str]] = {}
 
     def _note(self, nodeid: str, outcome: str) -> None:
-        level = Path(nodeid.split("::")[0]).parts
-        name = next((part for part in level if part in LEVELS), "other")
+        folders = Path(nodeid.partition("::")[0]).parts
+        name = next((part for part in folders if part in LEVELS), "other")
         _, before = self.outcomes.get(nodeid, (name, ""))
         # A test that passed and failed in its teardown has failed; one that was skipped never passed.
         worse = next(word for word in ("failed", "skipped", "passed") if word in {before, outcome})

@@ -9,6 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from mesh.config import Host, Interface, MemberOverrides, SshSettings
+
 __all__ = [
     "HOST_KEY",
     "SECRETS",
@@ -26,10 +28,13 @@ SECRETS = (
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n-----END OPENSSH PRIVATE KEY-----",
 )
 
-_FIELDS = (
-    "system externalIps tags ssh address port user sudo hostKey bastion hosts mtu persistentKeepalive rotation maxKeyAge "
-    "unreachable deadline members"
-).split()
+_FIELDS = sorted(
+    {
+        info.alias or ""
+        for model in (Host, Interface, MemberOverrides, SshSettings)
+        for info in model.model_fields.values()
+    }
+)
 
 _labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 host_names = st.lists(_labels, min_size=1, max_size=3).map(".".join)

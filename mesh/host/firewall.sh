@@ -8,147 +8,156 @@ firewalld_echo="rule priority=\"$firewalld_priority\" family=\"ipv6\" source add
 
 # firewall_ports: prints the recorded ports of this interface, one per line.
 firewall_ports() {
-    [ ! -f "$home/firewall" ] || cat "$home/firewall"
+	[ ! -f "$home/firewall" ] || cat "$home/firewall"
 }
 
 # firewall_record PORTS: these, one per line, are from now on the ports of this interface; none removes the record.
 firewall_record() {
-    if [ -n "$1" ]; then
-        printf '%s\n' "$1" | sort -nu >"$home/firewall.new"
-        mv "$home/firewall.new" "$home/firewall"
-    else
-        rm -f "$home/firewall"
-    fi
+	if [ -n "$1" ]; then
+		printf '%s\n' "$1" | sort -nu >"$home/firewall.new"
+		mv "$home/firewall.new" "$home/firewall"
+	else
+		rm -f "$home/firewall"
+	fi
 }
 
 # ufw_is_active: 0 when ufw filters, now or from the next boot.
 ufw_is_active() {
-    has_command ufw && grep -q '^ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null
+	has_command ufw && grep -q '^ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null
 }
 
 # ufw_rules: prints ufw's rules as the commands that would make them.
 ufw_rules() {
-    ufw show added </dev/null 2>/dev/null | grep '^ufw ' || :
+	ufw show added </dev/null 2>/dev/null | grep '^ufw ' || :
 }
 
 # ufw_open PORT: ufw lets it in; a rule of the user that does so already is left alone. Echo requests pass ufw's own before6.rules.
 ufw_open() {
-    ufw_found=$(ufw_rules)
-    if printf '%s\n' "$ufw_found" | grep -Eq "^ufw allow $1/udp( |\$)"; then
-        return 0
-    fi
-    # ufw would turn the user's rule into ours, and closing could not bring it back.
-    if printf '%s\n' "$ufw_found" | grep -Eq "^ufw (deny|reject|limit) $1/udp( |\$)"; then
-        fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface"
-    fi
-    ufw allow "$1/udp" comment "mesh $interface" </dev/null >&2 9>&- ||
-        fail "firewall: ufw cannot allow $1/udp; see 'ufw status' on this host"
+	ufw_found=$(ufw_rules)
+	if printf '%s\n' "$ufw_found" | grep -Eq "^ufw allow $1/udp( |\$)"; then
+		return 0
+	fi
+	# ufw would turn the user's rule into ours, and closing could not bring it back.
+	if printf '%s\n' "$ufw_found" | grep -Eq "^ufw (deny|reject|limit) $1/udp( |\$)"; then
+		fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface"
+	fi
+	ufw allow "$1/udp" comment "mesh $interface" </dev/null >&2 9>&- ||
+		fail "firewall: ufw cannot allow $1/udp; see 'ufw status' on this host"
 }
 
 # ufw_close PORT: our rule for the port is gone, also when ufw is switched off now.
 ufw_close() {
-    has_command ufw || return 0
-    if ufw_rules | grep -Fxq "ufw allow $1/udp comment 'mesh $interface'"; then
-        ufw delete allow "$1/udp" </dev/null >&2 9>&- ||
-            fail "firewall: ufw cannot delete its rule for $1/udp; delete the rule marked 'mesh $interface' by hand"
-    fi
+	has_command ufw || return 0
+	if ufw_rules | grep -Fxq "ufw allow $1/udp comment 'mesh $interface'"; then
+		ufw delete allow "$1/udp" </dev/null >&2 9>&- ||
+			fail "firewall: ufw cannot delete its rule for $1/udp; delete the rule marked 'mesh $interface' by hand"
+	fi
 }
 
 # firewalld_is_active: 0 when firewalld runs.
 firewalld_is_active() {
-    has_command firewall-cmd && firewall-cmd --state </dev/null >/dev/null 2>&1
+	# Asked once in an order: each question takes it a quarter of a second.
+	if [ -z "${firewalld_state:-}" ]; then
+		firewalld_state=inactive
+		if has_command firewall-cmd && firewall-cmd --state </dev/null >/dev/null 2>&1; then firewalld_state=active; fi
+	fi
+	[ "$firewalld_state" = active ]
 }
 
 # firewalld_rule PORT: prints our rule for the port.
 firewalld_rule() {
-    printf 'rule priority="%s" port port="%s" protocol="udp" accept\n' "$firewalld_priority" "$1"
+	printf 'rule priority="%s" port port="%s" protocol="udp" accept\n' "$firewalld_priority" "$1"
 }
 
 # firewalld_zones: prints the zones where packets of the tunnel and from inside it come in, one per line.
 firewalld_zones() {
-    {
-        firewall-cmd --get-default-zone </dev/null
-        for firewalld_device in $(ip route show default; ip -6 route show default) "$interface"; do
-            [ -e "/sys/class/net/$firewalld_device" ] || continue
-            firewall-cmd --get-zone-of-interface="$firewalld_device" </dev/null 2>/dev/null || :
-        done
-    } | sort -u
+	{
+		firewall-cmd --get-default-zone </dev/null
+		for firewalld_device in $(
+			ip route show default
+			ip -6 route show default
+		) "$interface"; do
+			[ -e "/sys/class/net/$firewalld_device" ] || continue
+			firewall-cmd --get-zone-of-interface="$firewalld_device" </dev/null 2>/dev/null || :
+		done
+	} | sort -u
 }
 
 # firewalld_open PORT: firewalld lets it in, now and after a reload or reboot.
 firewalld_open() {
-    for firewalld_zone in $(firewalld_zones); do
-        for firewalld_when in --quiet --permanent; do
-            firewall-cmd "$firewalld_when" --zone="$firewalld_zone" --add-rich-rule="$(firewalld_rule "$1")" \
-                --add-rich-rule="$firewalld_echo" </dev/null >/dev/null 2>&1 ||
-                fail "firewall: firewalld cannot open $1/udp in zone $firewalld_zone; see 'firewall-cmd --zone=$firewalld_zone --list-all' on this host"
-        done
-    done
+	for firewalld_zone in $(firewalld_zones); do
+		# --quiet stands for "now", which needs no option.
+		for firewalld_when in --quiet --permanent; do
+			firewall-cmd "$firewalld_when" --zone="$firewalld_zone" --add-rich-rule="$(firewalld_rule "$1")" \
+				--add-rich-rule="$firewalld_echo" </dev/null >/dev/null 2>&1 ||
+				fail "firewall: firewalld cannot open $1/udp in zone $firewalld_zone; see 'firewall-cmd --zone=$firewalld_zone --list-all' on this host"
+		done
+	done
 }
 
 # firewalld_is_open PORT: 0 when no zone that matters lacks our rules.
 firewalld_is_open() {
-    for firewalld_zone in $(firewalld_zones); do
-        firewalld_found=$(firewall-cmd --zone="$firewalld_zone" --list-rich-rules </dev/null)
-        printf '%s\n' "$firewalld_found" | grep -Fxq "$(firewalld_rule "$1")" || return 1
-        printf '%s\n' "$firewalld_found" | grep -Fxq "$firewalld_echo" || return 1
-    done
+	for firewalld_zone in $(firewalld_zones); do
+		firewalld_found=$(firewall-cmd --zone="$firewalld_zone" --list-rich-rules </dev/null)
+		printf '%s\n' "$firewalld_found" | grep -Fxq "$(firewalld_rule "$1")" || return 1
+		printf '%s\n' "$firewalld_found" | grep -Fxq "$firewalld_echo" || return 1
+	done
 }
 
 # firewalld_remove RULE: the rule is in no zone, neither now nor after a reload or reboot.
 firewalld_remove() {
-    if firewalld_is_active; then
-        set -- "$1" "firewall-cmd" "firewall-cmd --permanent"
-    else
-        set -- "$1" "firewall-offline-cmd"
-    fi
-    firewalld_gone=$1
-    shift
-    for firewalld_command in "$@"; do
-        # The command may hold an option, so it is split.
-        # shellcheck disable=SC2086
-        $firewalld_command --list-all-zones </dev/null 2>/dev/null |
-            awk -v rule="$firewalld_gone" '/^[^ \t]/ { zone = $1 } { sub(/^[ \t]+/, "") } $0 == rule { print zone }' |
-            while read -r firewalld_zone; do
-                $firewalld_command --zone="$firewalld_zone" --remove-rich-rule="$firewalld_gone" </dev/null >/dev/null 2>&1 || exit 1
-            done || fail "firewall: firewalld cannot remove a rule of ours; remove the rich rules of priority $firewalld_priority by hand"
-    done
+	if firewalld_is_active; then
+		set -- "$1" "firewall-cmd" "firewall-cmd --permanent"
+	else
+		set -- "$1" "firewall-offline-cmd"
+	fi
+	firewalld_gone=$1
+	shift
+	for firewalld_command in "$@"; do
+		# The command may hold an option, so it is split.
+		# shellcheck disable=SC2086
+		$firewalld_command --list-all-zones </dev/null 2>/dev/null |
+			awk -v rule="$firewalld_gone" '/^[^ \t]/ { zone = $1 } { sub(/^[ \t]+/, "") } $0 == rule { print zone }' |
+			while read -r firewalld_zone; do
+				$firewalld_command --zone="$firewalld_zone" --remove-rich-rule="$firewalld_gone" </dev/null >/dev/null 2>&1 || exit 1
+			done || fail "firewall: firewalld cannot remove a rule of ours; remove the rich rules of priority $firewalld_priority by hand"
+	done
 }
 
 # firewalld_close PORT: our rule for the port is gone, and the echo rule when no mesh of this host needs it any more.
 firewalld_close() {
-    has_command firewall-cmd || return 0
-    firewalld_remove "$(firewalld_rule "$1")"
-    if [ -z "$(cat "$base"/*/firewall 2>/dev/null | grep -vx "$1")" ]; then
-        firewalld_remove "$firewalld_echo"
-    fi
+	has_command firewall-cmd || return 0
+	firewalld_remove "$(firewalld_rule "$1")"
+	if ! cat "$base"/*/firewall 2>/dev/null | grep -qvx "$1"; then
+		firewalld_remove "$firewalld_echo"
+	fi
 }
 
 # iptables_tools: prints the iptables commands whose tables are in use here, one per line.
 iptables_tools() {
-    for iptables_family in iptables ip6tables; do
-        if has_command "$iptables_family-nft" || has_command "$iptables_family-legacy"; then
-            set -- "$iptables_family-nft" "$iptables_family-legacy"
-        else
-            set -- "$iptables_family"
-        fi
-        for iptables_tool in "$@"; do
-            has_command "$iptables_tool" || continue
-            case "$iptables_tool" in
-                # Merely asking the legacy tool would load its tables.
-                *-legacy) grep -qx filter "/proc/net/${iptables_family%tables}_tables_names" 2>/dev/null || continue ;;
-            esac
-            # A table that nft made may be unreadable to iptables; then it is nft's.
-            if "$iptables_tool" -w 10 -S INPUT >/dev/null 2>&1; then
-                printf '%s\n' "$iptables_tool"
-            fi
-        done
-    done
+	for iptables_family in iptables ip6tables; do
+		if has_command "$iptables_family-nft" || has_command "$iptables_family-legacy"; then
+			set -- "$iptables_family-nft" "$iptables_family-legacy"
+		else
+			set -- "$iptables_family"
+		fi
+		for iptables_tool in "$@"; do
+			has_command "$iptables_tool" || continue
+			case "$iptables_tool" in
+			# Merely asking the legacy tool would load its tables.
+			*-legacy) grep -qx filter "/proc/net/${iptables_family%tables}_tables_names" 2>/dev/null || continue ;;
+			esac
+			# A table that nft made may be unreadable to iptables; then it is nft's.
+			if "$iptables_tool" -w 10 -S INPUT >/dev/null 2>&1; then
+				printf '%s\n' "$iptables_tool"
+			fi
+		done
+	done
 }
 
 # iptables_scan TOOL: prints `drops` when the chain INPUT ends in a drop or reject, and `udp PORT` or `echo` for each rule of ours.
 iptables_scan() {
-    "$1" -w 10 -S | awk -v mark="--comment \"mesh $interface\"" '
+	"$1" -w 10 -S | awk -v mark="--comment \"mesh $interface\"" '
         $1 == "-P" { if ($2 == "INPUT" && $3 == "DROP") policy = 1; next }
         $1 != "-A" { next }
         $2 == "INPUT" && index($0, mark) {
@@ -167,28 +176,29 @@ iptables_scan() {
 
 # iptables_rule TOOL ACTION PORT|echo: does the action (-I, -D) to our rule for the port or for echo requests.
 iptables_rule() {
-    if [ "$3" = echo ]; then
-        "$1" -w 10 "$2" INPUT -i "$interface" -p ipv6-icmp --icmpv6-type echo-request -m comment --comment "mesh $interface" -j ACCEPT
-    else
-        "$1" -w 10 "$2" INPUT -p udp --dport "$3" -m comment --comment "mesh $interface" -j ACCEPT
-    fi >&2 || fail "firewall: $1 cannot change the rule for $3; see '$1 -S INPUT' on this host"
+	if [ "$3" = echo ]; then
+		"$1" -w 10 "$2" INPUT -i "$interface" -p ipv6-icmp --icmpv6-type echo-request -m comment --comment "mesh $interface" -j ACCEPT
+	else
+		"$1" -w 10 "$2" INPUT -p udp --dport "$3" -m comment --comment "mesh $interface" -j ACCEPT
+	fi >&2 || fail "firewall: $1 cannot change the rule for $3; see '$1 -S INPUT' on this host"
 }
 
 # iptables_wants TOOL PORT: prints what the tool lacks: the port, echo, both or nothing.
 iptables_wants() {
-    iptables_found=$(iptables_scan "$1")
-    printf '%s\n' "$iptables_found" | grep -qx drops || return 0
-    printf '%s\n' "$iptables_found" | grep -qx "udp $2" || printf '%s\n' "$2"
-    case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
+	iptables_found=$(iptables_scan "$1")
+	printf '%s\n' "$iptables_found" | grep -qx drops || return 0
+	printf '%s\n' "$iptables_found" | grep -qx "udp $2" || printf '%s\n' "$2"
+	case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
 }
 
-# nft_scan: prints `chain FAMILY TABLE CHAIN` for each input chain that ends in a drop or reject, and
-# `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours. Leaves out what ufw, firewalld or
-# iptables look after.
+# nft_scan [OTHERS]: prints `chain FAMILY TABLE CHAIN` for each input chain that ends in a drop or reject, and
+# `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours. Chains in OTHERS and those of
+# firewalld are nobody's concern.
 nft_scan() {
-    has_command nft || return 0
-    nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" $* " '
-        $1 == "table" { table = $2 " " $3; next }
+	has_command nft || return 0
+	nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " '
+        $1 == "table" { table = $2 " " $3; chain = ""; next }
+        $1 == "}" { chain = ""; next }
         $1 == "chain" && $NF ~ /^[0-9]+$/ { chain = table " " $2; next }
         $1 == "type" && $3 == "hook" {
             if ($2 == "filter" && $4 == "input") { base[chain] = 1; if (/policy drop;/) drops[chain] = 1 }
@@ -221,7 +231,7 @@ nft_scan() {
 
 # nft_commands PORT: prints the nft commands that open the port where it is not open.
 nft_commands() {
-    nft_scan $(nft_others) | awk -v port="$1" -v interface="$interface" '
+	nft_scan "$(nft_others)" | awk -v port="$1" -v interface="$interface" '
         $1 == "chain" { chains[$2 " " $3 " " $4] = $2 }
         $1 == "udp" && $6 == port { udp[$2 " " $3 " " $4] = 1 }
         $1 == "echo" { echo[$2 " " $3 " " $4] = 1 }
@@ -233,4 +243,118 @@ nft_commands() {
                     print "insert rule " chain " iifname \"" interface "\" icmpv6 type echo-request" mark
             }
         }'
+}
+
+# nft_others: prints, on one line, the chains FAMILY/TABLE/CHAIN that nft has to leave to ufw, firewalld and iptables.
+nft_others() {
+	if ufw_is_active || firewalld_is_active; then
+		printf '%s ' ip/filter/INPUT ip6/filter/INPUT
+		return 0
+	fi
+	for nft_other in $(iptables_tools); do
+		case "$nft_other" in
+		iptables*) printf 'ip/filter/INPUT ' ;;
+		*) printf 'ip6/filter/INPUT ' ;;
+		esac
+	done
+}
+
+# nft_close PORT|echo: our rules for the port, or for echo requests, are gone.
+nft_close() {
+	nft_gone=$(nft_scan | awk -v what="$1" '
+        ($1 == "udp" && $6 == what) || ($1 == "echo" && what == "echo") { print "delete rule " $2 " " $3 " " $4 " handle " $5 }')
+	[ -n "$nft_gone" ] || return 0
+	printf '%s\n' "$nft_gone" | nft -f - >&2 ||
+		fail "firewall: nft cannot delete our rule for $1; delete the rules marked 'mesh $interface' by hand"
+}
+
+# netfilter_tools: prints the iptables commands that we handle ourselves, one per line: none where ufw or firewalld does.
+netfilter_tools() {
+	ufw_is_active || firewalld_is_active || iptables_tools
+}
+
+# active_firewalls: prints what filters input here, space separated: nftables, ufw, firewalld, iptables; or none.
+active_firewalls() {
+	set --
+	if nft_scan "$(nft_others)" | grep -q '^chain '; then set -- "$@" nftables; fi
+	if ufw_is_active; then set -- "$@" ufw; fi
+	if firewalld_is_active; then set -- "$@" firewalld; fi
+	for active_tool in $(netfilter_tools); do
+		if iptables_scan "$active_tool" | grep -qx drops; then
+			set -- "$@" iptables
+			break
+		fi
+	done
+	echo "${*:-none}"
+}
+
+# firewall_open PORT: the UDP port and echo requests through the tunnel are let in by all that filters here, now and from every boot on.
+firewall_open() {
+	# First the record, so that whatever comes between, closing finds what to close.
+	firewall_record "$(
+		firewall_ports
+		printf '%s\n' "$1"
+	)"
+	if ufw_is_active; then ufw_open "$1"; fi
+	if firewalld_is_active; then firewalld_open "$1"; fi
+	for open_tool in $(netfilter_tools); do
+		for open_what in $(iptables_wants "$open_tool" "$1"); do
+			iptables_rule "$open_tool" -I "$open_what"
+		done
+	done
+	open_commands=$(nft_commands "$1")
+	[ -n "$open_commands" ] || return 0
+	printf '%s\n' "$open_commands" | nft -f - >&2 ||
+		fail "firewall: nft cannot open $1/udp; see 'nft list ruleset' on this host"
+}
+
+# firewall_close PORT: what firewall_open added for the port is gone; echo requests go with the interface's last port.
+firewall_close() {
+	close_rest=$(firewall_ports | grep -vx "$1" || :)
+	close_what=$1
+	if [ -z "$close_rest" ]; then close_what="$1 echo"; fi
+	ufw_close "$1"
+	firewalld_close "$1"
+	for close_tool in $(iptables_tools); do
+		close_found=$(iptables_scan "$close_tool")
+		for close_one in $close_what; do
+			printf '%s\n' "$close_found" | grep -Eqx "(udp )?$close_one" || continue
+			iptables_rule "$close_tool" -D "$close_one"
+		done
+	done
+	for close_one in $close_what; do
+		nft_close "$close_one"
+	done
+	firewall_record "$close_rest"
+}
+
+# firewall_close_all: nothing of this interface is left in any firewall.
+firewall_close_all() {
+	for all_port in $(firewall_ports); do
+		firewall_close "$all_port"
+	done
+}
+
+# firewall_apply: every recorded port is open; quick and without a trace where it is so already.
+firewall_apply() {
+	for apply_port in $(firewall_ports); do
+		firewall_open "$apply_port"
+	done
+}
+
+# firewall_is_open PORT: 0 when nothing that filters here lacks a rule for the port or for echo requests.
+firewall_is_open() {
+	if ufw_is_active; then ufw_rules | grep -Eq "^ufw allow $1/udp( |\$)" || return 1; fi
+	if firewalld_is_active; then firewalld_is_open "$1" || return 1; fi
+	for is_open_tool in $(netfilter_tools); do
+		[ -z "$(iptables_wants "$is_open_tool" "$1")" ] || return 1
+	done
+	[ -z "$(nft_commands "$1")" ]
+}
+
+# firewall_describe: prints the recorded ports that are open now, one per line; a recorded port that is missing was closed by another.
+firewall_describe() {
+	for describe_port in $(firewall_ports); do
+		if firewall_is_open "$describe_port"; then printf '%s\n' "$describe_port"; fi
+	done
 }

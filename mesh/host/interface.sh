@@ -17,8 +17,8 @@ is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
 # render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
 render() {
 	printf '# Managed by mesh %s; changes made here are overwritten.\n' "$(setting "$1" mesh)"
-	printf '[Interface]\nPrivateKey = '
-	cat "$home/$1/private-key"
+	# printf is part of the shell, so the key is in no argument of a process.
+	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
 	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
 		"$home/$1/settings"
 	awk -v secret="$home/$1/preshared-key" '

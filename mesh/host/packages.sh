@@ -3,121 +3,121 @@
 
 # has_command NAME: 0 when NAME can be run.
 has_command() {
-    command -v "$1" >/dev/null 2>&1
+	command -v "$1" >/dev/null 2>&1
 }
 
 # has_kernel_wireguard: 0 when the kernel can make WireGuard interfaces, loading its module when there is one.
 has_kernel_wireguard() {
-    [ -e /sys/module/wireguard ] && return 0
-    # Only making a link tells the truth: a module file may be for another kernel, unsigned, or out of a container's reach.
-    if has_command ip; then
-        ip link add "mesh-$$" type wireguard >/dev/null 2>&1 || return 1
-        ip link delete "mesh-$$" >/dev/null 2>&1 || :
-        return 0
-    fi
-    modprobe -n -q wireguard >/dev/null 2>&1
+	[ -e /sys/module/wireguard ] && return 0
+	# Only making a link tells the truth: a module file may be for another kernel, unsigned, or out of a container's reach.
+	if has_command ip; then
+		ip link add "mesh-$$" type wireguard >/dev/null 2>&1 || return 1
+		ip link delete "mesh-$$" >/dev/null 2>&1 || :
+		return 0
+	fi
+	modprobe -n -q wireguard >/dev/null 2>&1
 }
 
 # package_manager: prints the package manager of this system; 1 when it is none that we know.
 package_manager() {
-    for manager in apt-get dnf apk pacman zypper; do
-        if has_command "$manager"; then
-            printf '%s\n' "$manager"
-            return 0
-        fi
-    done
-    return 1
+	for manager in apt-get dnf apk pacman zypper; do
+		if has_command "$manager"; then
+			printf '%s\n' "$manager"
+			return 0
+		fi
+	done
+	return 1
 }
 
 # package_of MANAGER COMMAND: prints the package that brings the command.
 package_of() {
-    case "$2" in
-        wg | wg-quick) echo wireguard-tools ;;
-        ip) if [ "$1" = dnf ]; then echo iproute; else echo iproute2; fi ;;
-        ping) if [ "$1" = apt-get ]; then echo iputils-ping; else echo iputils; fi ;;
-        flock | timeout) if [ "$2" = timeout ]; then echo coreutils; else echo util-linux; fi ;;
-        *) echo "$2" ;;
-    esac
+	case "$2" in
+	wg | wg-quick) echo wireguard-tools ;;
+	ip) if [ "$1" = dnf ]; then echo iproute; else echo iproute2; fi ;;
+	ping) if [ "$1" = apt-get ]; then echo iputils-ping; else echo iputils; fi ;;
+	flock | timeout) if [ "$2" = timeout ]; then echo coreutils; else echo util-linux; fi ;;
+	*) echo "$2" ;;
+	esac
 }
 
 # run_package_manager COMMAND...: its exit status; what it prints goes to $base/packages.log, and nothing it starts holds our lock.
 run_package_manager() {
-    timeout 300 "$@" </dev/null >>"$base/packages.log" 2>&1 9>&-
+	timeout 300 "$@" </dev/null >>"$base/packages.log" 2>&1 9>&-
 }
 
 # refresh_packages MANAGER: fetches the lists of packages anew, where the manager does not do so itself.
 refresh_packages() {
-    case "$1" in
-        apt-get) run_package_manager apt-get -q -o DPkg::Lock::Timeout=60 update ;;
-        apk) run_package_manager apk --wait 60 update ;;
-        pacman) run_package_manager pacman -Sy --noconfirm ;;
-        *) return 0 ;;
-    esac
+	case "$1" in
+	apt-get) run_package_manager apt-get -q -o DPkg::Lock::Timeout=60 update ;;
+	apk) run_package_manager apk --wait 60 update ;;
+	pacman) run_package_manager pacman -Sy --noconfirm ;;
+	*) return 0 ;;
+	esac
 }
 
 # add_package MANAGER PACKAGE: 0 when the manager has installed it from the lists at hand.
 add_package() {
-    case "$1" in
-        # NEEDRESTART_SUSPEND: a hook on Ubuntu would restart services, sshd among them, under our feet.
-        apt-get) run_package_manager env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-            apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=60 -o Dpkg::Options::=--force-confold install "$2" ;;
-        dnf) run_package_manager dnf -q -y --setopt=install_weak_deps=False install "$2" ;;
-        apk) run_package_manager apk --wait 60 add "$2" ;;
-        pacman) run_package_manager pacman -S --noconfirm --needed "$2" ;;
-        zypper) run_package_manager zypper --non-interactive --quiet install --no-recommends "$2" ;;
-    esac
+	case "$1" in
+	# NEEDRESTART_SUSPEND: a hook on Ubuntu would restart services, sshd among them, under our feet.
+	apt-get) run_package_manager env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+		apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=60 -o Dpkg::Options::=--force-confold install "$2" ;;
+	dnf) run_package_manager dnf -q -y --setopt=install_weak_deps=False install "$2" ;;
+	apk) run_package_manager apk --wait 60 add "$2" ;;
+	pacman) run_package_manager pacman -S --noconfirm --needed "$2" ;;
+	zypper) run_package_manager zypper --non-interactive --quiet install --no-recommends "$2" ;;
+	esac
 }
 
 # install_for COMMAND: the package of the command is installed and the command is there, or it fails naming both.
 install_for() {
-    manager=$(package_manager) ||
-        fail "packages: $1 is missing and no package manager is known (apt-get, dnf, apk, pacman, zypper); install wg, wg-quick, ip, ping, flock and bash by hand"
-    package=$(package_of "$manager" "$1")
-    say "installing $package by $manager"
-    mkdir -p "$base"
-    : >"$base/packages.log"
-    # The lists are fetched only when they do not serve: it is the slow part, and often needless.
-    if ! add_package "$manager" "$package"; then
-        refresh_packages "$manager" || :
-        if ! add_package "$manager" "$package"; then
-            grep -v '^[[:space:]]*$' "$base/packages.log" | tail -n 3 >&2 || :
-            rm -f "$base/packages.log"
-            fail "packages: $manager cannot install $package; install it by hand on this host, or give the host a source that has it"
-        fi
-    fi
-    rm -f "$base/packages.log"
-    has_command "$1" ||
-        fail "packages: $manager installed $package, but there is no command $1; install $1 by hand on this host"
+	manager=$(package_manager) ||
+		fail "packages: $1 is missing and no package manager is known (apt-get, dnf, apk, pacman, zypper); install wg, wg-quick, ip, ping, flock and bash by hand"
+	package=$(package_of "$manager" "$1")
+	say "installing $package by $manager"
+	mkdir -p "$base"
+	: >"$base/packages.log"
+	# The lists are fetched only when they do not serve: it is the slow part, and often needless.
+	if ! add_package "$manager" "$package"; then
+		refresh_packages "$manager" || :
+		if ! add_package "$manager" "$package"; then
+			grep -v '^[[:space:]]*$' "$base/packages.log" | tail -n 3 >&2 || :
+			rm -f "$base/packages.log"
+			fail "packages: $manager cannot install $package; install it by hand on this host, or give the host a source that has it"
+		fi
+	fi
+	rm -f "$base/packages.log"
+	has_command "$1" ||
+		fail "packages: $manager installed $package, but there is no command $1; install $1 by hand on this host"
 }
 
 # install_wireguard: wg, wg-quick, bash, ip, ping, flock, timeout and a kernel or userspace WireGuard are there, or it fails saying
 # which package of which manager is not to be had. Quick when nothing is missing.
 install_wireguard() {
-    for command in timeout ip ping flock bash wg wg-quick; do
-        has_command "$command" || install_for "$command"
-    done
-    has_command wireguard-go || has_kernel_wireguard || install_for wireguard-go
+	for command in timeout ip ping flock bash wg wg-quick; do
+		has_command "$command" || install_for "$command"
+	done
+	has_command wireguard-go || has_kernel_wireguard || install_for wireguard-go
 }
 
 # init_system: prints systemd, openrc or none: what runs here, not what is installed.
 init_system() {
-    if [ -d /run/systemd/system ]; then
-        echo systemd
-    elif [ -e /run/openrc/softlevel ]; then
-        echo openrc
-    else
-        echo none
-    fi
+	if [ -d /run/systemd/system ]; then
+		echo systemd
+	elif [ -e /run/openrc/softlevel ]; then
+		echo openrc
+	else
+		echo none
+	fi
 }
 
 # describe_system: prints the lines system, init, firewall and wireguard, each with its value.
 describe_system() {
-    printf 'system %s-linux\n' "$(uname -m)"
-    printf 'init %s\n' "$(init_system)"
-    printf 'firewall %s\n' "$(active_firewalls)"
-    if has_kernel_wireguard; then
-        echo 'wireguard kernel'
-    else
-        echo 'wireguard userspace'
-    fi
+	printf 'system %s-linux\n' "$(uname -m)"
+	printf 'init %s\n' "$(init_system)"
+	printf 'firewall %s\n' "$(active_firewalls)"
+	if has_kernel_wireguard; then
+		echo 'wireguard kernel'
+	else
+		echo 'wireguard userspace'
+	fi
 }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_address
 from itertools import combinations
+from random import Random
 from typing import Any
 
 from hypothesis import given
@@ -39,7 +40,7 @@ def test_no_prefix_of_a_mesh_overlaps_another(stack_file: StackFile) -> None:
 
 
 @given(stack_files(), st.randoms())
-def test_the_order_of_the_file_does_not_matter(stack_file: StackFile, random: Any) -> None:
+def test_the_order_of_the_file_does_not_matter(stack_file: StackFile, random: Random) -> None:
     """Moving lines changes no plan, and so no resource."""
     hosts, interfaces = stack_file
     shuffled = [random.sample(list(section.items()), len(section)) for section in (hosts, interfaces)]

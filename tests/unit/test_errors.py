@@ -5,7 +5,14 @@ import pickle
 
 import pytest
 
-from mesh.errors import ConfigurationError, HostError, InvalidKeyError, MeshError, UnreachableHostError
+from mesh.errors import (
+    ConfigurationError,
+    HostError,
+    HostsFailedError,
+    InvalidKeyError,
+    MeshError,
+    UnreachableHostError,
+)
 
 
 def test_every_fault_has_a_line_of_its_own() -> None:
@@ -40,7 +47,19 @@ def test_a_host_error_survives_copying_and_pickling(kind: type[HostError]) -> No
         assert (twin.host, twin.message, str(twin)) == (error.host, error.message, str(error))
 
 
-@pytest.mark.parametrize("kind", [ConfigurationError, HostError, InvalidKeyError, UnreachableHostError])
+def test_every_host_that_failed_has_a_line_of_its_own() -> None:
+    """One run tells of all hosts, sorted, and of what became of the change."""
+    failures = {"edgeworth": "no space; free some", "bernard": "silent; start sshd"}
+    lines = ["host 'bernard': silent; start sshd", "host 'edgeworth': no space; free some"]
+    assert str(HostsFailedError(failures)).splitlines() == lines
+    told = HostsFailedError(failures, "testwg: no host has changed")
+    assert str(told).splitlines() == ["testwg: no host has changed", *(f"  {line}" for line in lines)]
+    assert (copy.copy(told).failures, str(copy.copy(told))) == (failures, str(told))
+
+
+@pytest.mark.parametrize(
+    "kind", [ConfigurationError, HostError, HostsFailedError, InvalidKeyError, UnreachableHostError]
+)
 def test_one_except_clause_catches_every_error(kind: type[Exception]) -> None:
     """Whoever shows errors to the user needs to know MeshError only."""
     assert issubclass(kind, MeshError)

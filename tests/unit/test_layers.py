@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "mesh").rglob("*.py"))
 SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 
-# Nothing here may need an engine or a host, so that the plan and every fault of the file come before the first resource.
+# None of these needs an engine or a host, so that the plan and every fault come before the first resource.
 PURE = ("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology", "render")
 ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
 # What only one module may import, by the path from the root.

@@ -1,0 +1,18 @@
+"""Print lines for the person at `pulumi up`; the engine shows them at once, on the resource's line.
+
+Never a secret: whoever calls has only public data and host names.
+"""
+
+import sys
+from collections.abc import Iterable
+
+__all__ = ["announce"]
+
+
+def announce(title: str, lines: Iterable[str]) -> None:
+    """Print `lines`, under a title if there is one and any line."""
+    text = list(lines)
+    if title and text:
+        text = [f"{title}:", *(f"  {line}" for line in text)]
+    for line in text:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,80 @@
+"""Find what SSH authenticates with: the operator's agent, else the key file that the environment names.
+
+Credentials are never inputs of resources, so the state does not depend on who runs `pulumi up`. Connecting belongs
+to `fanout` and, for commands, to the engine's command plugin.
+"""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from mesh.errors import MeshError
+
+__all__ = ["AGENT_LINK", "KEY_FILE_VARIABLE", "agent_for_commands", "agent_path", "key_file"]
+
+KEY_FILE_VARIABLE = "MESH_SSH_KEY_FILE"
+
+# The command plugin authenticates by an agent's socket whose path is an input, hence in the state. A constant link
+# in the project's folder, where the engine starts the plugin, keeps the operator's own path out of it.
+AGENT_LINK = ".mesh/agent"
+
+
+def key_file() -> str | None:
+    """Return the private key file that the environment names, or None."""
+    name = os.environ.get(KEY_FILE_VARIABLE)
+    if name and not Path(name).expanduser().is_file():
+        raise MeshError(f"{KEY_FILE_VARIABLE}: {name!r} is not a file; name an SSH private key, or use ssh-agent")
+    return str(Path(name).expanduser()) if name else None
+
+
+def agent_path() -> str | None:
+    """Return the socket of the operator's ssh-agent, or None."""
+    return os.environ.get("SSH_AUTH_SOCK") or None
+
+
+def agent_for_commands() -> None:
+    """Point `AGENT_LINK` at an agent that lives as long as this process, starting one for the key file if need be.
+
+    Raises:
+        MeshError: If there is neither an agent nor a key file, or the key file cannot be loaded.
+    """
+    socket = agent_path() or _start_agent(key_file())
+    link = Path(AGENT_LINK)
+    link.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = link.with_name(f"agent.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(socket)
+    fresh.replace(link)
+
+
+def _start_agent(key: str | None) -> str:
+    if key is None:
+        raise MeshError(
+            "SSH: no ssh-agent and no key file; start one with `eval $(ssh-agent) && ssh-add`, "
+            f"or set {KEY_FILE_VARIABLE} to a private key file"
+        )
+    socket = str(Path(tempfile.mkdtemp(prefix="mesh-agent-")) / "socket")
+    # ssh-agent ends with the command it was given, and that command ends when our end of its input closes: no agent
+    # is left behind, however this process ends.
+    script = 'ssh-add -q "$0" </dev/null && echo ready; cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
+    agent = subprocess.Popen(
+        ["ssh-agent", "-a", socket, "sh", "-c", script, key],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
+    )
+    assert agent.stdout is not None
+    if agent.stdout.readline().strip() != "ready":
+        raise MeshError(
+            f"{KEY_FILE_VARIABLE}: {key!r} could not be loaded; check that it is a private key without a passphrase, "
+            "or load it into ssh-agent"
+        )
+    _AGENTS.append(agent)
+    return socket
+
+
+# Kept so that the agent's input stays open as long as this process.
+_AGENTS: list[subprocess.Popen[str]] = []

@@ -1,0 +1,71 @@
+"""Enrolment: a remote command lays a host's private key beside the running one.
+
+Nothing switches here, and there is no `delete`: replacing or tainting an enrolment can never wipe a running host.
+Installing WireGuard, and all that concerns more than one host, belongs to the rollout.
+"""
+
+import shlex
+
+from pulumi import Input, Output, ResourceOptions
+from pulumi_command import remote
+
+from mesh import program
+from mesh.credentials import AGENT_LINK
+from mesh.settings import Bastion, SshSettings
+
+__all__ = ["enrol"]
+
+# The plugin tries again on any error, refused keys included, and a host may lock us out for that.
+_DIAL_ERRORS = 2
+_SECONDS = 30
+
+
+def command(interface: str, *, sudo: bool) -> str:
+    """Return the constant text that stores the private key on its standard input; it never holds a secret."""
+    folder = f"{program.DIRECTORY}/{interface}/enrolled"
+    script = (
+        f"set -eu; umask 077; mkdir -p {folder}; cd {folder}; cat >private-key.new; "
+        # A full disk may cut the key off, and a cut key must not be taken for one.
+        '[ "$(wc -c <private-key.new)" -eq 44 ] || { echo "the private key did not arrive whole; is the disk full?" >&2; '
+        "exit 1; }; mv private-key.new private-key"
+    )
+    return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}"
+
+
+def _connection(ssh: SshSettings) -> remote.ConnectionArgs:
+    return remote.ConnectionArgs(
+        host=ssh.address,
+        port=ssh.port,
+        user=ssh.user,
+        host_key=ssh.host_key,
+        agent_socket_path=AGENT_LINK,
+        dial_error_limit=_DIAL_ERRORS,
+        proxy=_proxy(ssh.bastion) if ssh.bastion else None,
+    )
+
+
+def _proxy(bastion: Bastion) -> remote.ProxyConnectionArgs:
+    return remote.ProxyConnectionArgs(
+        host=bastion.address,
+        port=bastion.port,
+        user=bastion.user,
+        host_key=bastion.host_key,
+        agent_socket_path=AGENT_LINK,
+        dial_error_limit=_DIAL_ERRORS,
+    )
+
+
+def enrol(
+    name: str, *, interface: str, ssh: SshSettings, private_key: Input[str], opts: ResourceOptions | None = None
+) -> remote.Command:
+    """Return the command resource that enrols one host on one interface."""
+    secret = ResourceOptions(additional_secret_outputs=["stdout", "stderr", "stdin"])
+    return remote.Command(
+        name,
+        connection=_connection(ssh),
+        create=command(interface, sudo=ssh.uses_sudo),
+        stdin=Output.secret(private_key),
+        logging=remote.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=ResourceOptions.merge(secret, opts),
+    )

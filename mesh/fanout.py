@@ -1,0 +1,260 @@
+"""Talk to many hosts at once over SSH: one connection to each, one session on it, orders and replies.
+
+Every wait has a bound of our own. What the orders mean belongs to `rollout` and to the host program.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncssh
+
+from mesh import credentials, program
+from mesh.errors import HostError, HostsFailedError, UnreachableHostError
+
+__all__ = ["Connection", "Fan", "Session", "gather", "look", "open_fan", "run"]
+
+# What resources say of a host's SSH: address, port, user, sudo, hostKey and, nested, bastion.
+Connection = Mapping[str, Any]
+
+_CONNECT_SECONDS = 15
+_ORDER_SECONDS = 60
+# One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
+# the operator's own machine.
+_AT_ONCE = 64
+
+T = TypeVar("T")
+
+
+def _known_hosts(connection: Connection) -> asyncssh.SSHKnownHosts:
+    return asyncssh.import_known_hosts(f"* {connection['hostKey']}\n")
+
+
+async def _dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
+    key = credentials.key_file()
+    agent = credentials.agent_path()
+    return await asyncssh.connect(
+        connection["address"],
+        int(connection["port"]),
+        username=connection["user"],
+        known_hosts=_known_hosts(connection),
+        client_keys=[key] if key and not agent else None,
+        agent_path=agent,
+        tunnel=tunnel or (),
+        config=None,
+        preferred_auth="publickey",
+        compression_algs=None,
+        keepalive_interval=10,
+        keepalive_count_max=3,
+    )
+
+
+def _explain(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return f"does not answer SSH within {_CONNECT_SECONDS} seconds; check that it runs and its address is right"
+        case asyncssh.HostKeyNotVerifiable():
+            return (
+                "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
+                "run python -m mesh scan, otherwise somebody may be in between"
+            )
+        case asyncssh.PermissionDenied():
+            return "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
+        case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
+            return f"closed the SSH connection ({error}); run pulumi up again"
+        case OSError():
+            return f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
+        case _:
+            return f"SSH failed ({type(error).__name__}: {error}); check the host's SSH"
+
+
+class Session:
+    """The host program on one host, taking orders."""
+
+    def __init__(self, host: str, process: asyncssh.SSHClientProcess[str]) -> None:
+        """Use a process that has already said `.ok`."""
+        self.host = host
+        self._process = process
+
+    async def order(self, *words: object, payload: str = "", seconds: float = _ORDER_SECONDS) -> list[str]:
+        """Return the lines that the host replies to one order.
+
+        Raises:
+            HostError: If the host says that it failed, or does not answer within `seconds`.
+        """
+        line = " ".join(str(word) for word in words)
+        try:
+            self._process.stdin.write(f"{line}\n{payload}")
+            return await asyncio.wait_for(self.replies(), seconds)
+        except TimeoutError:
+            raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
+        except (OSError, asyncssh.Error) as error:
+            raise UnreachableHostError(self.host, _explain(error)) from None
+
+    async def replies(self) -> list[str]:
+        """Return the lines up to `.ok`.
+
+        Raises:
+            HostError: If the host ends with `.error`, or hangs up.
+        """
+        lines: list[str] = []
+        async for line in self._process.stdout:
+            text = line.rstrip("\n")
+            if text == ".ok":
+                return lines
+            if text == ".program":
+                self._process.stdin.write(program.text())
+            elif text.startswith(".error "):
+                raise HostError(self.host, text.removeprefix(".error ").strip())
+            else:
+                lines.append(text)
+        noise = (await self._process.stderr.read(2000)).strip().splitlines()
+        if any("sudo" in line for line in noise):
+            raise HostError(self.host, "sudo asks for a password; let ssh.user run sudo without one, or use root")
+        reason = f": {noise[-1]}" if noise else ""
+        raise UnreachableHostError(self.host, f"ended the session{reason}; run pulumi up again")
+
+
+class Fan:
+    """Open sessions on many hosts, by host name."""
+
+    def __init__(self, connections: Mapping[str, Connection], sessions: Mapping[str, Session]) -> None:
+        """Use sessions that were opened over `connections`."""
+        self._connections = connections
+        self.sessions = sessions
+
+    async def everyone(
+        self, *words: object, hosts: Iterable[str] | None = None, seconds: float = _ORDER_SECONDS
+    ) -> dict[str, list[str]]:
+        """Give one order to all `hosts` (all of the fan by default) at once and return their replies by host.
+
+        Raises:
+            HostsFailedError: After all have ended, naming each host that failed.
+        """
+        chosen = self.sessions if hosts is None else list(hosts)
+        return await gather({host: self.sessions[host].order(*words, seconds=seconds) for host in chosen})
+
+    async def check_new_connections(self) -> None:
+        """Open one more SSH connection to every host, since the one in use would survive a lock-out.
+
+        Raises:
+            HostsFailedError: Naming each host that does not let us in.
+        """
+        async with AsyncExitStack() as stack:
+            await _connect_all(stack, self._connections)
+
+
+async def gather(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
+    """Await all of `work`, by host, and return the results; one failure does not cut the others off.
+
+    Raises:
+        HostsFailedError: Naming each host that failed.
+    """
+    results = await asyncio.gather(*work.values(), return_exceptions=True)
+    done: dict[str, T] = {}
+    failures: dict[str, str] = {}
+    for host, result in zip(work, results, strict=True):
+        if isinstance(result, HostError):
+            failures[host] = result.message
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            done[host] = result
+    if failures:
+        raise HostsFailedError(failures)
+    return done
+
+
+async def _connect_all(
+    stack: AsyncExitStack, connections: Mapping[str, Connection]
+) -> dict[str, asyncssh.SSHClientConnection]:
+    limit = asyncio.Semaphore(_AT_ONCE)
+    bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+
+    async def dial(
+        host: str, connection: Connection, tunnel: asyncssh.SSHClientConnection | None = None
+    ) -> asyncssh.SSHClientConnection:
+        try:
+            opened = await asyncio.wait_for(_dial(connection, tunnel), _CONNECT_SECONDS)
+        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+            raise UnreachableHostError(host, _explain(error)) from None
+        stack.callback(opened.close)
+        return opened
+
+    async def connect(host: str, connection: Connection) -> asyncssh.SSHClientConnection:
+        async with limit:
+            tunnel = None
+            if bastion := connection.get("bastion"):
+                # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
+                name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
+                if name not in bastions:
+                    bastions[name] = asyncio.create_task(dial(f"{host} (bastion {bastion['address']})", bastion))
+                tunnel = await bastions[name]
+            return await dial(host, connection, tunnel)
+
+    return await gather({host: connect(host, connection) for host, connection in connections.items()})
+
+
+@asynccontextmanager
+async def open_fan(interface: str, connections: Mapping[str, Connection]) -> AsyncIterator[Fan]:
+    """Open a session for `interface` on every host; all are closed on leaving.
+
+    Raises:
+        HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
+    """
+    async with AsyncExitStack() as stack:
+        opened = await _connect_all(stack, connections)
+
+        async def start(host: str) -> Session:
+            command = program.invocation(interface, sudo=bool(connections[host]["sudo"]))
+            try:
+                process = await asyncio.wait_for(opened[host].create_process(command), _CONNECT_SECONDS)
+                session = Session(host, process)
+                await asyncio.wait_for(session.replies(), _ORDER_SECONDS)
+            except (OSError, TimeoutError, asyncssh.Error) as error:
+                raise UnreachableHostError(host, _explain(error)) from None
+            return session
+
+        yield Fan(connections, await gather({host: start(host) for host in connections}))
+
+
+async def look(connections: Mapping[str, Connection], seconds: float = 8) -> dict[str, str]:
+    """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def greeting(host: str, connection: Connection) -> None:
+        # A host behind a bastion is looked at through it by the first real connection; here the bastion answers.
+        first = connection.get("bastion") or connection
+        async with limit:
+            try:
+                async with asyncio.timeout(seconds):
+                    reader, writer = await asyncio.open_connection(first["address"], int(first["port"]))
+                    try:
+                        line = await reader.readline()
+                    finally:
+                        writer.close()
+            except TimeoutError:
+                raise UnreachableHostError(host, f"does not greet as SSH within {seconds:.0f} seconds; start it") from None
+            except OSError as error:
+                raise UnreachableHostError(host, _explain(error)) from None
+            if not line.startswith(b"SSH-"):
+                raise UnreachableHostError(host, "is no SSH server; check ssh.address and ssh.port") from None
+
+    try:
+        await gather({host: greeting(host, connection) for host, connection in connections.items()})
+    except HostsFailedError as error:
+        return dict(error.failures)
+    return {}
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
+
+    async def main() -> T:
+        return await work()
+
+    # Pulumi runs the program inside its own event loop, which cannot run another one.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(asyncio.run, main()).result()

@@ -1,0 +1,219 @@
+# The service: what brings the tunnel up at boot and now, under systemd, OpenRC or neither.
+# At boot our own step comes first (the program's `boot`: it settles an open change, then opens the firewall), then wg-quick's own unit.
+# Not here: what the program does at boot (main.sh), the configuration (interface.sh).
+
+systemd_units=/etc/systemd/system
+systemd_wants=$systemd_units/multi-user.target.wants
+
+# boot_unit: prints the unit that runs the program at boot.
+boot_unit() {
+	cat <<'UNIT'
+[Unit]
+Description=Mesh: settle and open %i before its tunnel starts
+After=nftables.service ufw.service firewalld.service iptables.service ip6tables.service netfilter-persistent.service
+Before=wg-quick@%i.service
+ConditionPathExists=/var/lib/mesh/program
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /var/lib/mesh/program boot %i
+TimeoutStartSec=90
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+# boot_script: prints OpenRC's script that runs the program at boot; its links mesh-boot.INTERFACE name the interface.
+boot_script() {
+	cat <<'SCRIPT'
+#!/sbin/openrc-run
+description="Mesh: settle and open an interface before its tunnel starts"
+interface="${RC_SVCNAME#*.}"
+
+depend() {
+    after nftables ufw firewalld iptables ip6tables netfilter-persistent
+    before "wg-quick.$interface"
+}
+
+start() {
+    [ -e /var/lib/mesh/program ] || return 0
+    ebegin "Settling $interface"
+    /bin/sh /var/lib/mesh/program boot "$interface"
+    eend $?
+}
+SCRIPT
+}
+
+# tunnel_script: prints OpenRC's script that brings the tunnel up, for distributions whose wg-quick has none.
+tunnel_script() {
+	cat <<'SCRIPT'
+#!/sbin/openrc-run
+description="WireGuard by wg-quick"
+interface="${RC_SVCNAME#*.}"
+
+depend() {
+    use net dns
+    after firewall nftables ufw
+}
+
+start() {
+    ebegin "Starting $interface"
+    wg-quick up "$interface"
+    eend $?
+}
+
+stop() {
+    ebegin "Stopping $interface"
+    wg-quick down "$interface"
+    eend $?
+}
+SCRIPT
+}
+
+# write_when_changed FILE MODE TEXT: the file holds the text; 0 when it had to be written, 1 when it held it before.
+write_when_changed() {
+	if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(cat "$1")" = "$3" ]; then
+		return 1
+	fi
+	printf '%s\n' "$3" >"$1.new"
+	chmod "$2" "$1.new"
+	mv "$1.new" "$1"
+}
+
+# tunnel_unit: prints the path of the unit wg-quick@.service that systemd would take.
+tunnel_unit() {
+	for unit_folder in "$systemd_units" /usr/lib/systemd/system /lib/systemd/system; do
+		if [ -f "$unit_folder/wg-quick@.service" ]; then
+			printf '%s\n' "$unit_folder/wg-quick@.service"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# service_install: from the next boot on the tunnel comes up by itself, and the program's boot step before it.
+service_install() {
+	case "$(init_system)" in
+	systemd)
+		install_unit=$(tunnel_unit) ||
+			fail "service: wireguard-tools brought no wg-quick@.service; install the distribution's package for systemd"
+		# The links are what `systemctl enable` would make, without its 160 ms.
+		if [ ! -d "$systemd_wants" ]; then
+			mkdir -m 755 "$systemd_wants"
+			: >"$base/made-wants"
+		fi
+		if write_when_changed "$systemd_units/mesh-boot@.service" 644 "$(boot_unit)"; then
+			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
+		fi
+		ln -sfn "$systemd_units/mesh-boot@.service" "$systemd_wants/mesh-boot@$interface.service"
+		ln -sfn "$install_unit" "$systemd_wants/wg-quick@$interface.service"
+		;;
+	openrc)
+		write_when_changed /etc/init.d/mesh-boot 755 "$(boot_script)" || :
+		ln -sfn mesh-boot "/etc/init.d/mesh-boot.$interface"
+		# Alpine's own script is made to be linked to.
+		if [ -f /etc/init.d/wg-quick ]; then
+			ln -sfn wg-quick "/etc/init.d/wg-quick.$interface"
+		else
+			write_when_changed "/etc/init.d/wg-quick.$interface" 755 "$(tunnel_script)" || :
+		fi
+		for install_service in "mesh-boot.$interface" "wg-quick.$interface"; do
+			[ -e "/etc/runlevels/default/$install_service" ] || rc-update -q add "$install_service" default >&2 9>&- ||
+				fail "service: rc-update cannot add $install_service; see 'rc-update show' on this host"
+		done
+		;;
+	none) say "no init system runs here; $interface will not come up after a reboot by itself" ;;
+	esac
+}
+
+# service_is_enabled: 0 when the tunnel comes up at boot as service_install leaves it, or nothing here could do so.
+service_is_enabled() {
+	case "$(init_system)" in
+	systemd) [ -e "$systemd_wants/wg-quick@$interface.service" ] && [ -e "$systemd_wants/mesh-boot@$interface.service" ] ;;
+	openrc) [ -e "/etc/runlevels/default/wg-quick.$interface" ] && [ -e "/etc/runlevels/default/mesh-boot.$interface" ] ;;
+	none) return 0 ;;
+	esac
+}
+
+# tunnel_is_up: 0 when the interface is there.
+tunnel_is_up() {
+	ip link show dev "$interface" >/dev/null 2>&1
+}
+
+# service_say_why: prints the last words of the failed start, without what wg quotes, since that may be a key.
+service_say_why() {
+	if [ "$1" = systemd ]; then
+		journalctl -q -o cat -n 5 -u "wg-quick@$interface" 2>/dev/null || :
+	else
+		tail -n 5 "$base/$interface-start.log"
+	fi | sed "s/\`.*/(not shown)/" >&2
+}
+
+# run_service COMMAND...: its exit status, within 30 s; what it starts keeps neither our output nor our lock.
+run_service() {
+	timeout 30 "$@" </dev/null >"$base/$interface-start.log" 2>&1 9>&-
+}
+
+# service_start: the tunnel is up from /etc/wireguard/INTERFACE.conf, or it fails and the tunnel is down.
+service_start() {
+	if tunnel_is_up; then return 0; fi
+	start_by=$(init_system)
+	case "$start_by" in
+	systemd)
+		# A unit that is active without its interface would not start again, and one that failed often would not either.
+		if systemctl -q is-active "wg-quick@$interface"; then run_service systemctl stop "wg-quick@$interface" || :; fi
+		systemctl reset-failed "wg-quick@$interface" 2>/dev/null || :
+		set -- systemctl start "wg-quick@$interface"
+		;;
+	openrc)
+		run_service rc-service -q "wg-quick.$interface" zap || :
+		set -- rc-service "wg-quick.$interface" start
+		;;
+	none) set -- wg-quick up "$interface" ;;
+	esac
+	if ! run_service "$@" || ! tunnel_is_up; then
+		service_say_why "$start_by"
+		service_stop
+		fail "service: $interface does not come up by '$*'; see /etc/wireguard/$interface.conf and the log of that service"
+	fi
+	rm -f "$base/$interface-start.log"
+}
+
+# service_stop: the tunnel is down, whoever had brought it up, and its service knows.
+service_stop() {
+	case "$(init_system)" in
+	systemd) run_service systemctl stop "wg-quick@$interface" || : ;;
+	openrc) [ ! -e "/etc/init.d/wg-quick.$interface" ] || run_service rc-service "wg-quick.$interface" stop || : ;;
+	esac
+	if tunnel_is_up; then run_service wg-quick down "$interface" || :; fi
+	if tunnel_is_up; then ip link delete dev "$interface" 2>/dev/null || :; fi
+	if [ "$(init_system)" = systemd ]; then systemctl reset-failed "wg-quick@$interface" 2>/dev/null || :; fi
+	rm -f "$base/$interface-start.log"
+	if tunnel_is_up; then fail "service: $interface cannot be taken down; see 'ip link show $interface' on this host"; fi
+}
+
+# service_remove last|not-last: nothing of this interface is left in the init system, and nothing of ours after the last one.
+service_remove() {
+	case "$(init_system)" in
+	systemd)
+		rm -f "$systemd_wants/wg-quick@$interface.service" "$systemd_wants/mesh-boot@$interface.service"
+		[ "$1" = last ] || return 0
+		if [ -e "$systemd_units/mesh-boot@.service" ]; then
+			rm -f "$systemd_units/mesh-boot@.service"
+			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
+		fi
+		if [ -e "$base/made-wants" ]; then
+			rmdir "$systemd_wants" 2>/dev/null || :
+			rm -f "$base/made-wants"
+		fi
+		;;
+	openrc)
+		for remove_service in "wg-quick.$interface" "mesh-boot.$interface"; do
+			[ ! -L "/etc/runlevels/default/$remove_service" ] || rc-update -q del "$remove_service" default >&2 9>&- || :
+			rm -f "/etc/init.d/$remove_service"
+		done
+		if [ "$1" = last ]; then rm -f /etc/init.d/mesh-boot; fi
+		;;
+	esac
+}

@@ -1,0 +1,127 @@
+"""Decide when a key is made, kept, brought back or adopted; the state of the two key resources is what they return.
+
+A key that a host may still run is never dropped: every key stays in the resource, by the rotation it was made for, so
+that reverting a rotation (or the failed rollout of one) brings back the key that the hosts run.
+Nothing here talks to the engine.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mesh.keys import generate_key_pair, generate_preshared_key, public_key_of
+
+__all__ = [
+    "changed_key_pair",
+    "changed_preshared_key",
+    "key_pair_changes",
+    "new_key_pair",
+    "new_preshared_key",
+    "preshared_key_changes",
+]
+
+State = Mapping[str, Any]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _kept(state: State) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = json.loads(state["kept"])
+    return kept
+
+
+def _key_pair_state(inputs: State, private_key: str, created_at: str, kept: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "interface": inputs["interface"],
+        "host": inputs["host"],
+        "rotation": inputs["rotation"],
+        "adopted": inputs["adopted"],
+        "privateKey": private_key,
+        "publicKey": public_key_of(private_key),
+        "createdAt": created_at,
+        "kept": json.dumps(kept),
+    }
+
+
+def new_key_pair(inputs: State) -> dict[str, Any]:
+    """Return the state of a first key pair: the adopted private key, or a new one."""
+    private_key = inputs["adopted"] or generate_key_pair().private_key
+    return _key_pair_state(inputs, private_key, _now(), [])
+
+
+def key_pair_changes(old: State, inputs: State) -> bool:
+    """Tell whether the inputs ask for another key than `old` holds."""
+    if old["rotation"] != inputs["rotation"]:
+        return True
+    # Taken once, an adopted key may leave the stack file; and a rotation since then counts for more than the file.
+    return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["privateKey"]
+
+
+def changed_key_pair(old: State, inputs: State) -> dict[str, Any]:
+    """Return the state after a rotation, its reversal, or an adoption; the key before it is kept."""
+    kept = _kept(old)
+    earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"]]
+    former = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
+    if old["rotation"] == inputs["rotation"]:
+        return _key_pair_state(inputs, inputs["adopted"] or old["privateKey"], _now(), [*kept, former])
+    rest = [entry for entry in kept if entry["rotation"] != inputs["rotation"]]
+    if earlier:
+        chosen = earlier[-1]
+        return _key_pair_state(inputs, chosen["privateKey"], chosen["createdAt"], [*rest, *earlier[:-1], former])
+    return _key_pair_state(inputs, generate_key_pair().private_key, _now(), [*rest, former])
+
+
+def _preshared_state(
+    inputs: State, key: str, created_at: str, known_to: list[str], kept: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "interface": inputs["interface"],
+        "owners": sorted(inputs["owners"]),
+        "rotation": inputs["rotation"],
+        "adopted": inputs["adopted"],
+        "presharedKey": key,
+        "createdAt": created_at,
+        "knownTo": known_to,
+        "kept": json.dumps(kept),
+    }
+
+
+def new_preshared_key(inputs: State) -> dict[str, Any]:
+    """Return the state of a first preshared key: the adopted one, or a new one."""
+    key = inputs["adopted"] or generate_preshared_key()
+    return _preshared_state(inputs, key, _now(), sorted(inputs["owners"]), [])
+
+
+def preshared_key_changes(old: State, inputs: State) -> bool:
+    """Tell whether owners, rotation or adoption differ, though perhaps not the key."""
+    if sorted(old["owners"]) != sorted(inputs["owners"]) or old["rotation"] != inputs["rotation"]:
+        return True
+    return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["presharedKey"]
+
+
+def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
+    """Return the state after owners came or went, a rotation, its reversal, or an adoption.
+
+    A key serves as long as everybody who ever knew it is still an owner; so it stays when an owner joins, is made anew
+    when one leaves, and an earlier one may come back when a removal or a rotation is reverted.
+    """
+    owners = set(inputs["owners"])
+    current = {
+        "rotation": old["rotation"],
+        "presharedKey": old["presharedKey"],
+        "createdAt": old["createdAt"],
+        "knownTo": old["knownTo"],
+    }
+    kept = _kept(old)
+    adopting = inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["presharedKey"])
+    if adopting and old["rotation"] == inputs["rotation"]:
+        return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), [*kept, current])
+    for entry in reversed([*kept, current]):
+        if entry["rotation"] == inputs["rotation"] and set(entry["knownTo"]) <= owners:
+            rest = [other for other in [*kept, current] if other is not entry]
+            known_to = sorted(owners | set(entry["knownTo"]))
+            return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], known_to, rest)
+    return _preshared_state(inputs, generate_preshared_key(), _now(), sorted(owners), [*kept, current])

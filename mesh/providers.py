@@ -1,0 +1,169 @@
+"""The dynamic providers: thin, stateless, and a stored format.
+
+The state of every user names this module and these classes, so neither is ever moved or renamed. The engine loads them
+in a process of its own, with secrets in clear; what they decide is written in `keyring`, `roster` and `rollout`.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+
+__all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider"]
+
+Properties = dict[str, Any]
+
+_PROVIDER = "__provider"
+
+
+def _is_known(value: object) -> bool:
+    from pulumi.runtime.rpc import UNKNOWN  # noqa: PLC0415
+
+    if isinstance(value, dict):
+        return all(map(_is_known, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_known, value))
+    return value != UNKNOWN
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    # The engine shows an exception as a Python traceback; a user's mistake or a dead host deserves one line.
+    from mesh.errors import MeshError  # noqa: PLC0415
+
+    try:
+        yield
+    except MeshError:
+        sys.tracebacklimit = 0
+        raise
+
+
+class KeyPairProvider(ResourceProvider):
+    """An X25519 key pair of one host on one interface."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: Properties) -> CreateResult:
+        """Make or adopt the key."""
+        from mesh import keyring  # noqa: PLC0415
+
+        return CreateResult(f"{props['interface']}/{props['host']}", keyring.new_key_pair(props))
+
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Change only for a rotation or an adoption."""
+        from mesh import keyring  # noqa: PLC0415
+
+        return DiffResult(changes=keyring.key_pair_changes(_olds, _news))
+
+    def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
+        """Rotate, go back to an earlier rotation, or adopt."""
+        from mesh import keyring  # noqa: PLC0415
+
+        return UpdateResult(keyring.changed_key_pair(_olds, _news))
+
+
+class PresharedKeyProvider(ResourceProvider):
+    """The preshared key of one mesh."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: Properties) -> CreateResult:
+        """Make or adopt the key."""
+        from mesh import keyring  # noqa: PLC0415
+
+        return CreateResult(props["interface"], keyring.new_preshared_key(props))
+
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Change when owners, rotation or adoption do."""
+        from mesh import keyring  # noqa: PLC0415
+
+        return DiffResult(changes=keyring.preshared_key_changes(_olds, _news))
+
+    def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
+        """Keep the key, make it anew, or bring an earlier one back."""
+        from mesh import keyring  # noqa: PLC0415
+
+        return UpdateResult(keyring.changed_preshared_key(_olds, _news))
+
+
+class RosterProvider(ResourceProvider):
+    """The public data of all members; its deletion disbands the mesh."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: Properties) -> CreateResult:
+        """Record the members."""
+        import secrets  # noqa: PLC0415
+
+        roster_id = secrets.token_hex(8)
+        return CreateResult(roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}})
+
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Say the change in words of the mesh, in `preview` too."""
+        from mesh.announce import announce  # noqa: PLC0415
+        from mesh.roster import describe_changes  # noqa: PLC0415
+
+        changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
+        if changes:
+            announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
+        return DiffResult(changes=changes)
+
+    def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
+        """Record the members, and who has left and may still have to be wiped."""
+        before, after = _olds["roster"]["members"], _news["roster"]["members"]
+        left = {**_olds["leavers"], **{host: member["ssh"] for host, member in before.items()}}
+        leavers = {host: ssh for host, ssh in left.items() if host not in after}
+        return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
+
+    def delete(self, _id: str, _props: Properties) -> None:
+        """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
+        from mesh.announce import announce  # noqa: PLC0415
+        from mesh.fanout import run  # noqa: PLC0415
+        from mesh.rollout import wipe  # noqa: PLC0415
+
+        interface = _props["roster"]["interface"]
+        members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
+        with _plain_errors():
+            # A replaced roster is deleted after its successor has taken the hosts over, and they tell the two by id.
+            run(
+                lambda: wipe(
+                    interface, _props["mesh"], _id, {**_props["leavers"], **members}, lambda line: announce("", [line])
+                )
+            )
+
+
+class RolloutProvider(ResourceProvider):
+    """All hosts of one mesh, brought to the roster as one transaction."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: Properties) -> CreateResult:
+        """Bring up the mesh."""
+        from mesh import deployment  # noqa: PLC0415
+
+        with _plain_errors():
+            return CreateResult(props["roster"]["interface"], deployment.deploy(props, {}))
+
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
+        from mesh import deployment  # noqa: PLC0415
+
+        if not _is_known({key: value for key, value in _news.items() if key != _PROVIDER}):
+            return DiffResult(changes=True)
+        return DiffResult(changes=deployment.differs(_olds, _news))
+
+    def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
+        """Change the mesh, then wipe who has left."""
+        from mesh import deployment  # noqa: PLC0415
+
+        with _plain_errors():
+            return UpdateResult(deployment.deploy(_news, _olds))
+
+    def read(self, id_: str, props: Properties) -> ReadResult:
+        """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
+        from mesh import deployment  # noqa: PLC0415
+
+        with _plain_errors():
+            return ReadResult(id_, {**props, "drift": deployment.find_drift(props)})

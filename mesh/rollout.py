@@ -1,0 +1,188 @@
+"""Change a running mesh as one transaction: stage, arm, switch, prove, hold, confirm, leave; or everybody goes back.
+
+The order of a switch decides what is lost; ARCHITECTURE.md has the measurements. What an order does on a host is
+written in the host program.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.errors import HostsFailedError, MeshError
+from mesh.fanout import Connection, Fan, gather, open_fan
+from mesh.proof import Facts, find_faults, parse_facts
+from mesh.roster import Roster, cannot_meet, payload
+
+__all__ = ["Rollout", "roll_out", "wipe"]
+
+Report = Callable[[str], None]
+
+# A proven mesh holds on this long for the word to confirm: time to run `up` again after the operator's machine died.
+_HOLD_SECONDS = 900
+_INSTALL_SECONDS = 600
+_LEAVE_SECONDS = 45
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What one rollout brings to the hosts; `alive` tells whether the engine that asked for it still runs."""
+
+    roster: Roster
+    roster_id: str
+    mesh: str
+    digest: str
+    preshared_key: str = field(repr=False)
+    report: Report
+    alive: Callable[[], bool]
+
+    @property
+    def interface(self) -> str:
+        """The name of the interface."""
+        return str(self.roster["interface"])
+
+    @property
+    def connections(self) -> dict[str, Connection]:
+        """How SSH reaches each member."""
+        return {host: member["ssh"] for host, member in self.roster["members"].items()}
+
+
+async def roll_out(rollout: Rollout) -> dict[str, Any]:
+    """Bring all hosts to the roster, proven, and return what was learned of them by host.
+
+    Raises:
+        MeshError: After every host went back, or will by itself at its deadline; the message says which and why.
+    """
+    say, interface = rollout.report, rollout.interface
+    connections = rollout.connections
+    count = len(connections)
+    say(f"{interface}: connecting to {count} hosts")
+    async with open_fan(interface, connections) as fan:
+        systems = await _prepare(rollout, fan)
+        say(f"{interface}: staging on {count} hosts")
+        running = await _stage(rollout, fan)
+        token = secrets.token_hex(8)
+        deadline = int(rollout.roster["deadline"])
+        try:
+            await fan.everyone("arm", deadline, token)
+            changed = await _switch(rollout, fan, running, deadline)
+            say(f"{interface}: proving {count} hosts")
+            await fan.everyone("renew", deadline)
+            await _prove(rollout, fan, changed)
+            await fan.everyone("hold", _HOLD_SECONDS)
+            if not rollout.alive():
+                raise MeshError(f"{interface}: pulumi is gone, so nothing is confirmed; run pulumi cancel, then pulumi up")
+        except BaseException as error:
+            await _go_back(rollout, fan)
+            if isinstance(error, HostsFailedError):
+                raise HostsFailedError(error.failures, f"{interface}: failed; every host goes back") from None
+            raise
+        # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
+        # `up` brings it forward again.
+        try:
+            await fan.everyone("confirm", rollout.digest)
+        except HostsFailedError as error:
+            raise HostsFailedError(error.failures, f"{interface}: proven, but not confirmed on all; run pulumi up") from None
+    for one, other in cannot_meet(rollout.roster):
+        say(f"{interface}: {one} and {other} are both roaming and cannot meet")
+    say(f"{interface}: confirmed on {count} hosts")
+    return systems
+
+
+async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
+    replies = await fan.everyone("prepare", seconds=_INSTALL_SECONDS)
+    systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
+    wrong = {
+        host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"
+        for host, member in rollout.roster["members"].items()
+        if member["system"] and systems[host].get("system") not in (None, member["system"])
+    }
+    if wrong:
+        raise HostsFailedError(wrong, f"{rollout.interface}: nothing was changed")
+    return systems
+
+
+async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
+    """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
+    work = {}
+    for host, session in fan.sessions.items():
+        text = payload(
+            rollout.roster, host, rollout.preshared_key,
+            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest,
+        )  # fmt: skip
+        work[host] = session.order("stage", text.count("\n"), payload=text)
+    try:
+        replies = await gather(work)
+    except HostsFailedError as error:
+        raise HostsFailedError(error.failures, f"{rollout.interface}: nothing was changed") from None
+    return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
+
+
+async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: int) -> list[str]:
+    """Bring all hosts to what is staged, in the order that breaks no running tunnel; return the hosts with a new key."""
+    members = rollout.roster["members"]
+    live = sorted(host for host, key in running.items() if key != "absent")
+    changed = [host for host in live if running[host] != members[host]["publicKey"]]
+    if live:
+        await fan.everyone("preshared", hosts=live)
+    for number, host in enumerate(changed, 1):
+        rollout.report(f"{rollout.interface}: switching key {number} of {len(changed)} ({host})")
+        # Its own key first: peers still reach it, and what it sends waits for them. The other way round loses packets.
+        await fan.everyone("own", hosts=[host])
+        await fan.everyone("peer", host, hosts=[other for other in live if other != host])
+        await fan.everyone("renew", deadline)
+    if live:
+        await fan.everyone("finish", hosts=live)
+    new = [host for host in members if host not in live]
+    # Who can be reached comes up before who does the reaching, so that no first handshake is missed and waits 5 seconds.
+    for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
+        if group:
+            rollout.report(f"{rollout.interface}: bringing up {len(group)} hosts")
+            await fan.everyone("finish", hosts=group)
+    return [*changed, *new]
+
+
+async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
+    silent: list[tuple[str, str]] = []
+    for turn in ("first", "second"):
+        for host, lines in (await fan.everyone("prove", turn)).items():
+            silent.extend((host, line.split()[1]) for line in lines if line.startswith("silent "))
+    facts = await collect_facts(fan)
+    faults = find_faults(rollout.roster, facts, silent, changed)
+    if faults:
+        shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
+        raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
+    await fan.check_new_connections()
+
+
+async def collect_facts(fan: Fan) -> dict[str, Facts]:
+    """Return what the kernel of every host runs."""
+    replies = await fan.everyone("facts", secrets.token_hex(16))
+    return {host: parse_facts(lines) for host, lines in replies.items()}
+
+
+async def _go_back(rollout: Rollout, fan: Fan) -> None:
+    rollout.report(f"{rollout.interface}: going back on all hosts")
+    # Who does not hear of it goes back at its deadline.
+    with suppress(MeshError):
+        await fan.everyone("abort")
+
+
+async def wipe(
+    interface: str, mesh: str, roster_id: str, connections: Mapping[str, Connection], report: Report
+) -> dict[str, str]:
+    """Leave nothing of `interface` on each host, and return the reason by host for those that were not wiped."""
+    left: dict[str, str] = {}
+
+    async def leave(host: str, connection: Connection) -> None:
+        try:
+            async with open_fan(interface, {host: connection}) as fan:
+                await fan.everyone("wipe", mesh, roster_id, seconds=_LEAVE_SECONDS)
+        except HostsFailedError as error:
+            left[host] = error.failures[host]
+
+    await gather({host: leave(host, connection) for host, connection in connections.items()})
+    for host, reason in sorted(left.items()):
+        report(f"{interface}: {host} is not wiped: {reason}")
+    return left

@@ -1,0 +1,121 @@
+"""The roster: the public data of all members of a mesh, what a host is told of it, and how a change reads in words.
+
+A roster is plain data, since it is stored in the state:
+
+    {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60, "unreachable": "stop",
+     "members": {"bernard": {"publicKey": …, "address": "fd00:…::1/64", "endpoint": "78.11.11.11:51825" or "",
+                             "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
+
+It holds no secret. Sending it belongs to `rollout`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from ipaddress import IPv6Interface
+from itertools import combinations
+from typing import Any
+
+__all__ = ["Roster", "cannot_meet", "describe_changes", "digest", "payload", "speaks_first"]
+
+Roster = Mapping[str, Any]
+
+# What may change without a host having to hear of it.
+_NOT_ON_HOSTS = ("ssh", "system")
+
+
+def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
+    """Return the 64 hex digits that name one plan for all hosts: equal means that no host has to change."""
+    members = {
+        host: {field: value for field, value in member.items() if field not in _NOT_ON_HOSTS}
+        for host, member in roster["members"].items()
+    }
+    plan = {"port": roster["port"], "mtu": roster["mtu"], "members": members, "mesh": mesh}
+    # The mesh's own identity is the salt, so that equal keys in two stacks do not show as equal.
+    secret = hashlib.sha256(f"{mesh}:{preshared_key}".encode()).hexdigest()
+    return hashlib.sha256((json.dumps(plan, sort_keys=True) + secret).encode()).hexdigest()
+
+
+def speaks_first(members: Mapping[str, Mapping[str, Any]], host: str, peer: str) -> str:
+    """Return `first`, `second` or `never`: who of a pair opens it. Two initiations that cross cost both 5 seconds."""
+    own, other = bool(members[host]["endpoint"]), bool(members[peer]["endpoint"])
+    if not own and not other:
+        return "never"
+    if own != other:
+        return "first" if other else "second"
+    return "first" if host < peer else "second"
+
+
+def cannot_meet(roster: Roster) -> list[tuple[str, str]]:
+    """Return the pairs of which neither has an endpoint, so that no first packet can be sent."""
+    members = roster["members"]
+    return [(a, b) for a, b in combinations(sorted(members), 2) if speaks_first(members, a, b) == "never"]
+
+
+def subnet_of(member: Mapping[str, Any]) -> str:
+    """Return the prefix that a member owns, in canonical form, as `wg` prints it."""
+    return str(IPv6Interface(member["address"]).network)
+
+
+def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str) -> str:
+    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only."""
+    members = roster["members"]
+    own = members[host]
+    lines = [
+        f"mesh {mesh}",
+        f"roster {roster_id}",
+        f"digest {plan}",
+        f"host {host}",
+        f"address {own['address']}",
+        f"port {int(roster['port'])}",
+        f"mtu {int(roster['mtu'])}",
+        f"public-key {own['publicKey']}",
+        f"preshared-key {preshared_key}",
+    ]
+    for name, peer in sorted(members.items()):
+        if name == host:
+            continue
+        turn = speaks_first(members, host, name)
+        address = IPv6Interface(peer["address"]).ip
+        keepalive = int(own["keepalive"]) if turn != "never" else 0
+        lines.append(
+            f"peer {name} {peer['publicKey']} {address} {peer['endpoint'] or '-'} "
+            f"{keepalive or 'off'} {subnet_of(peer)} {turn}"
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _fingerprint(member: Mapping[str, Any]) -> str:
+    key = member["publicKey"]
+    return f"{key[:8]}…" if len(key) == 44 else "a new key"
+
+
+def describe_changes(old: Roster | None, new: Roster) -> list[str]:
+    """Return the change from `old` to `new` in words of the mesh, a line each; keys may still be unknown."""
+    before = old["members"] if old else {}
+    after = new["members"]
+    joining = sorted(set(after) - set(before))
+    leaving = sorted(set(before) - set(after))
+    lines: list[str] = []
+    for host in joining:
+        where = after[host]["endpoint"] or "roaming"
+        lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
+    for host in leaving:
+        lines.append(f"- {host} leaves: its peers drop it, then it is wiped; the preshared key is made anew")
+    for host in sorted(set(before) & set(after)):
+        was, now = before[host], after[host]
+        if was["publicKey"] != now["publicKey"]:
+            lines.append(f"~ {host} key: {_fingerprint(was)} becomes {_fingerprint(now)}")
+        for field, label in (("endpoint", "endpoint"), ("address", "address"), ("keepalive", "persistent keepalive")):
+            if was[field] != now[field]:
+                lines.append(f"~ {host} {label}: {was[field] or 'none'} becomes {now[field] or 'none'}")
+    if old:
+        for field, label in (("port", "listen port"), ("mtu", "MTU")):
+            if old[field] != new[field]:
+                lines.append(f"~ every host, {label}: {int(old[field])} becomes {int(new[field])}")
+        stay = len(set(before) & set(after))
+        if joining and stay:
+            lines.append(f"  {stay} hosts gain {len(joining)} peer{'s' if len(joining) > 1 else ''}")
+        if leaving and stay:
+            lines.append(f"  {stay} hosts lose {len(leaving)} peer{'s' if len(leaving) > 1 else ''}")
+    return lines

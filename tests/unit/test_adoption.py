@@ -1,0 +1,99 @@
+"""How `mesh.config` takes over keys that exist already."""
+
+from typing import Any
+
+import pytest
+
+from mesh.config import Adopted, Configuration, read_adopted, read_configuration
+from mesh.errors import ConfigurationError
+from mesh.keys import generate_key_pair, generate_preshared_key
+
+PRIVATE = generate_key_pair().private_key
+PRESHARED = generate_preshared_key()
+
+
+@pytest.fixture
+def configuration(hosts: dict[str, Any], interfaces: dict[str, Any]) -> Configuration:
+    """Return the seed's two hosts on one interface."""
+    return read_configuration(hosts, interfaces)
+
+
+def test_adopted_keys_are_found_by_interface_and_host(configuration: Configuration) -> None:
+    """Each key reaches whom it belongs to, and nobody else."""
+    adopted = read_adopted({"testwg/bernard": PRIVATE, "testwg": PRESHARED}, configuration)
+    assert adopted.private_key("testwg", "bernard") == PRIVATE
+    assert adopted.private_key("testwg", "edgeworth") is None
+    assert adopted.preshared_key("testwg") == PRESHARED
+    assert adopted.preshared_key("other") is None
+
+
+def test_a_file_without_adopted_keys_adopts_none(configuration: Configuration) -> None:
+    """The section is optional, and may be removed once its keys are taken."""
+    assert read_adopted(None, configuration) == Adopted()
+
+
+def test_printing_adopted_keys_shows_none(configuration: Configuration) -> None:
+    """A traceback that shows its values shows no key."""
+    shown = repr(read_adopted({"testwg/bernard": PRIVATE, "testwg": PRESHARED}, configuration))
+    assert PRIVATE not in shown
+    assert PRESHARED not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("other", PRESHARED, "mesh:adopted.other: no interface of that name; name it as in mesh:interfaces, or remove"),
+        ("other/bernard", PRIVATE, 'mesh:adopted["other/bernard"]: no interface of that name; name it'),
+        ("testwg/nobody", PRIVATE, "mesh:adopted[\"testwg/nobody\"]: 'nobody' is no host of that interface; correct"),
+        ("testwg/", PRIVATE, "mesh:adopted[\"testwg/\"]: '' is no host of that interface; correct"),
+        ("testwg/bernard", PRIVATE[:-1], 'mesh:adopted["testwg/bernard"]: not a WireGuard key; give 44 characters'),
+        ("testwg", 5, "mesh:adopted.testwg: not a WireGuard key; give 44 characters"),
+        ("testwg", "A" * 43 + "=", "mesh:adopted.testwg: all zeros, which is no preshared key to WireGuard; remove it"),
+        (PRIVATE, PRIVATE, "mesh:adopted[<44 characters, not shown>]: no interface of that name"),
+    ],
+    ids=[
+        "interface",
+        "interface of a host",
+        "host",
+        "no host",
+        "private key",
+        "preshared key",
+        "all zeros",
+        "key as name",
+    ],
+)
+def test_a_key_that_cannot_be_adopted_is_refused_without_being_shown(
+    configuration: Configuration, name: str, value: object, fault: str
+) -> None:
+    """The place is told and the key is not, also where the key was written in the place of a name."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_adopted({name: value}, configuration)
+    assert len(caught.value.faults) == 1
+    assert caught.value.faults[0].startswith(fault)
+    assert not isinstance(value, str) or value not in str(caught.value)
+
+
+def test_two_hosts_cannot_adopt_one_key(configuration: Configuration) -> None:
+    """WireGuard drops a peer with the host's own key in silence."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_adopted({"testwg/bernard": PRIVATE, "testwg/edgeworth": PRIVATE}, configuration)
+    assert caught.value.faults == (
+        (
+            "mesh:adopted[\"testwg/edgeworth\"]: the key of host 'bernard' too; each host needs its own, so remove "
+            "one to have it made"
+        ),
+    )
+
+
+def test_all_faults_of_the_section_are_told_at_once(configuration: Configuration) -> None:
+    """One run is enough to correct it."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_adopted({"testwg": "x", "testwg/bernard": "y", "other": PRESHARED}, configuration)
+    assert len(caught.value.faults) == 3
+
+
+def test_what_is_no_mapping_is_refused(configuration: Configuration) -> None:
+    """A key alone says nothing about whose it is, and is not shown."""
+    with pytest.raises(ConfigurationError, match="mesh:adopted: not a mapping; give keys by interface/host") as caught:
+        read_adopted(PRIVATE, configuration)
+    assert PRIVATE not in str(caught.value)

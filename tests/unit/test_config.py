@@ -1,0 +1,433 @@
+"""What `mesh.config` reads, and how it says what is wrong."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import IPv6Network
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from mesh import addressing
+from mesh.config import Configuration, read_configuration
+from mesh.errors import ConfigurationError
+
+Section = dict[str, Any]
+REMOVED = object()
+SCAN = "run python -m mesh scan"
+NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
+ALL_OF_AN_INTERFACE = "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, members"
+PORT = "not usable; give a whole number from 1 to 65535"
+
+
+def faults_of(hosts: object, interfaces: object) -> tuple[str, ...]:
+    """Return the faults for which a stack file is refused."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration(hosts, interfaces)
+    return caught.value.faults
+
+
+def put(section: Section, path: str, value: object) -> None:
+    """Set what is at a path such as `bernard.ssh.port`."""
+    *parents, last = path.split(".")
+    for part in parents:
+        section = section.setdefault(part, {})
+    if value is REMOVED:
+        del section[last]
+    else:
+        section[last] = value
+
+
+def host_key_line(key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    """Return the public half as OpenSSH writes it."""
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def test_the_defaults_are_those_that_the_reference_promises(hosts: Section, interfaces: Section) -> None:
+    """A file with nothing but hosts, addresses and host keys works."""
+    hosts["bernard"] = {"ssh": {"address": "10.0.0.5", "hostKey": hosts["bernard"]["ssh"]["hostKey"]}}
+    interfaces["testwg"] = {"hosts": ["bernard", "edgeworth"]}
+    configuration = read_configuration(hosts, interfaces)
+    host, interface = configuration.hosts["bernard"], configuration.interfaces["testwg"]
+    assert (host.system, host.external_ips, host.tags) == (None, (), ())
+    assert (host.ssh.port, host.ssh.user, host.ssh.uses_sudo, host.ssh.bastion) == (22, "root", False, None)
+    assert (interface.port, interface.mtu, interface.rotation, interface.deadline) == (51824, 1420, 1, 60)
+    assert (interface.persistent_keepalive, interface.max_key_age, interface.unreachable) == (None, None, "stop")
+    assert interface.members == {}
+
+
+def test_every_field_of_the_file_is_read(hosts: Section, interfaces: Section) -> None:
+    """Each camelCase name reaches its value."""
+    key = hosts["bernard"]["ssh"]["hostKey"]
+    hosts["bernard"] |= {"tags": ["berlin"], "externalIps": ["78.11.11.11", "2001:DB8::1"]}
+    hosts["bernard"]["ssh"] |= {"port": 2222, "user": "operator", "bastion": {"address": "192.0.2.1", "hostKey": key}}
+    interfaces["testwg"] |= {
+        "mtu": 1280,
+        "persistentKeepalive": "off",
+        "rotation": 2,
+        "maxKeyAge": "180d",
+        "unreachable": "skip",
+        "deadline": 90,
+        "members": {"edgeworth": {"rotation": 3, "persistentKeepalive": 15}},
+    }
+    configuration = read_configuration(hosts, interfaces)
+    host, interface = configuration.hosts["bernard"], configuration.interfaces["testwg"]
+    assert (host.tags, host.external_ips) == (("berlin",), ("78.11.11.11", "2001:db8::1"))
+    assert (host.ssh.port, host.ssh.user, host.ssh.host_key) == (2222, "operator", key)
+    assert host.ssh.bastion is not None
+    assert (host.ssh.bastion.address, host.ssh.bastion.port) == ("192.0.2.1", 22)
+    assert (interface.mtu, interface.persistent_keepalive, interface.rotation) == (1280, "off", 2)
+    assert (interface.max_key_age, interface.unreachable, interface.deadline) == (timedelta(days=180), "skip", 90)
+    assert (interface.members["edgeworth"].rotation, interface.members["edgeworth"].persistent_keepalive) == (3, 15)
+
+
+@pytest.mark.parametrize(
+    ("user", "sudo", "expected"),
+    [("root", None, False), ("operator", None, True), ("root", True, True), ("operator", False, False)],
+)
+def test_every_user_but_root_takes_sudo_unless_told(
+    hosts: Section, interfaces: Section, user: str, sudo: bool | None, expected: bool
+) -> None:
+    """Who is not root needs it, and the file has the last word."""
+    hosts["bernard"]["ssh"]["user"] = user
+    if sudo is not None:
+        hosts["bernard"]["ssh"]["sudo"] = sudo
+    assert read_configuration(hosts, interfaces).hosts["bernard"].ssh.uses_sudo is expected
+
+
+def test_a_mesh_may_have_no_interface_left(hosts: Section) -> None:
+    """Taking the last interface out of the file is how its mesh is taken down."""
+    assert read_configuration(hosts, {}).interfaces == {}
+
+
+@pytest.mark.parametrize("value", ["off", False, 0])
+def test_a_keepalive_is_switched_off_in_every_way_that_yaml_and_wg_know(
+    hosts: Section, interfaces: Section, value: object
+) -> None:
+    """A reader of YAML 1.1 turns `off` into false, and wg takes 0."""
+    interfaces["testwg"]["persistentKeepalive"] = value
+    assert read_configuration(hosts, interfaces).interfaces["testwg"].persistent_keepalive == "off"
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Section, curve: ec.EllipticCurve) -> None:
+    """A host without an Ed25519 key can still be pinned, and a comment is no part of its key."""
+    line = host_key_line(ec.generate_private_key(curve))
+    hosts["bernard"]["ssh"]["hostKey"] = f"{line} root@bernard"
+    assert read_configuration(hosts, interfaces).hosts["bernard"].ssh.host_key == line
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("bernard.ssh.hostKey", REMOVED, f"missing; {SCAN} to fill it in"),
+        ("bernard.ssh.address", REMOVED, "missing; give the host name or IP address that SSH connects to"),
+        ("bernard.ssh", REMOVED, "missing; give a mapping with at least address and hostKey"),
+        ("bernard.ssh", "10.0.0.5", "not usable; give a mapping with at least address and hostKey"),
+        ("bernard", None, "not usable; give a mapping with at least ssh"),
+        ("bernard.ssh.port", 0, PORT),
+        ("bernard.ssh.port", 65536, PORT),
+        ("bernard.ssh.port", True, PORT),
+        ("bernard.ssh.port", "ssh", PORT),
+        ("bernard.ssh.sudo", "yes", "not usable; give true or false"),
+        ("bernard.ssh.user", "-oProxyCommand=x", "not a user name; give the account that SSH logs in to, such as root"),
+        ("bernard.ssh.address", "root@10.0.0.5", NO_ADDRESS),
+        ("bernard.ssh.address", "10.0.0.500", NO_ADDRESS),
+        ("bernard.ssh.hostkey", "x", "unknown field; did you mean hostKey?"),
+        ("bernard.external_ips", [], "unknown field; did you mean externalIps?"),
+        ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, tags, ssh"),
+        (
+            "bernard.system",
+            "x86_64-darwin",
+            "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux",
+        ),
+        ("bernard.externalIps", "78.11.11.11", "not usable; give a list of IP addresses, endpoint first"),
+    ],
+)
+def test_a_fault_of_a_host_names_its_place_and_the_way_out(
+    hosts: Section, interfaces: Section, path: str, value: object, fault: str
+) -> None:
+    """A wrong value of a host is one line that says where, what and what to do."""
+    put(hosts, path, value)
+    assert faults_of(hosts, interfaces) == (f"mesh:hosts.{path}: {fault}",)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("testwg.port", 0, PORT),
+        ("testwg.port", 70000, PORT),
+        ("testwg.port", "51825", PORT),
+        ("testwg.mtu", 1279, "not usable; give bytes from 1280 to 9000"),
+        ("testwg.mtu", 9001, "not usable; give bytes from 1280 to 9000"),
+        ("testwg.deadline", 9, "not usable; give seconds from 10 to 600"),
+        ("testwg.deadline", 601, "not usable; give seconds from 10 to 600"),
+        ("testwg.rotation", 0, "not usable; give a whole number from 1 up"),
+        ("testwg.unreachable", "wait", "not usable; give stop or skip"),
+        ("testwg.maxKeyAge", "6 months", "not an age; give days from 1d to 9999d, such as 180d"),
+        ("testwg.maxKeyAge", "0d", "not an age; give days from 1d to 9999d, such as 180d"),
+        ("testwg.persistentKeepalive", 65536, "not a keepalive; give seconds from 1 to 65535, or off"),
+        ("testwg.persistentKeepalive", True, "not a keepalive; give seconds from 1 to 65535, or off"),
+        ("testwg.hosts", REMOVED, "missing; give a list of host names from mesh:hosts"),
+        ("testwg.hosts", "bernard", "not usable; give a list of host names from mesh:hosts"),
+        ("testwg.hosts", [], "no hosts; list at least one, or remove the interface"),
+        ("testwg.hosts", ["bernard", "bernard"], "host 'bernard' is listed twice; remove one of the two"),
+        ("testwg.hosts", ["bernard", "nobody"], "unknown host 'nobody'; describe it in mesh:hosts or remove it"),
+        ("testwg.listenPort", 5, f"unknown field; allowed here: {ALL_OF_AN_INTERFACE}"),
+        ("testwg.persistent_keepalive", 5, "unknown field; did you mean persistentKeepalive?"),
+        ("testwg.members.nobody", {}, "no host of this interface; list it in hosts or remove it"),
+        ("testwg.members.bernard.rotate", 2, "unknown field; did you mean rotation?"),
+        ("testwg.members.bernard.rotation", 0, "not usable; give a whole number from 1 up"),
+        ("testwg.members.bernard", 2, "not usable; give a mapping of rotation, persistentKeepalive"),
+    ],
+)
+def test_a_fault_of_an_interface_names_its_place_and_the_way_out(
+    hosts: Section, interfaces: Section, path: str, value: object, fault: str
+) -> None:
+    """A wrong value of an interface is one line that says where, what and what to do, and the only one."""
+    put(interfaces, path, value)
+    assert faults_of(hosts, interfaces) == (f"mesh:interfaces.{path}: {fault}",)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        ("bernard.tags", ["a", 5], "bernard.tags[1]"),
+        ("bernard.externalIps", ["78.11.11.11", {}], "bernard.externalIps[1]"),
+        ("bernard.ssh.bastion", {"address": "192.0.2.1"}, "bernard.ssh.bastion.hostKey"),
+        ("bernard.ssh.bastion", {"bastion": {}, "address": "192.0.2.1"}, "bernard.ssh.bastion.bastion"),
+        ("edge_worth", {}, "edge_worth.ssh"),
+    ],
+)
+def test_a_fault_deep_inside_a_value_is_told_where_it_is(
+    hosts: Section, interfaces: Section, path: str, value: object, place: str
+) -> None:
+    """Items of lists and fields of a bastion have places of their own."""
+    put(hosts, path, value)
+    assert f"mesh:hosts.{place}" in [fault.partition(": ")[0] for fault in faults_of(hosts, interfaces)]
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("0.0.0.0", "the unspecified address cannot be an endpoint"),  # noqa: S104 - it is to be refused
+        ("::", "the unspecified address cannot be an endpoint"),
+        ("127.0.0.1", "a loopback address cannot be an endpoint"),
+        ("::1", "a loopback address cannot be an endpoint"),
+        ("224.0.0.1", "a multicast address cannot be an endpoint"),
+        ("ff02::1", "a multicast address cannot be an endpoint"),
+        ("169.254.0.1", "a link-local address cannot be an endpoint"),
+        ("fe80::1", "a link-local address cannot be an endpoint"),
+        ("255.255.255.255", "the broadcast address cannot be an endpoint"),
+        ("2001:db8::1%eth0", "an address with a zone; give"),
+        ("::ffff:78.11.11.11", "an IPv4 address in IPv6 form; write it as IPv4"),
+        ("78.11.11.11/32", "not an IP address; give an IPv4 or IPv6 address"),
+        ("[2001:db8::1]", "not an IP address; give an IPv4 or IPv6 address"),
+        ("bernard.example.org", "not an IP address; give an IPv4 or IPv6 address"),
+        (78, "not an IP address; write it as text"),
+    ],
+)
+def test_an_address_that_peers_cannot_send_to_is_refused(
+    hosts: Section, interfaces: Section, address: object, reason: str
+) -> None:
+    """An endpoint that leads nowhere would be a tunnel that never comes up."""
+    hosts["bernard"]["externalIps"] = ["78.11.11.11", address]
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault.startswith(f"mesh:hosts.bernard.externalIps[1]: {reason}")
+
+
+def ed25519_private(_: str) -> str:
+    """Return a private key as its file holds it."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (ed25519_private, "a private key; replace that key on the host, then give the public one"),
+        (lambda line: line.split()[1], "not a public host key; give its type and its base64"),
+        (lambda line: f"bernard {line}", "not a supported type of host key; give one of ssh-ed25519, ecdsa-"),
+        (lambda line: line[:-4], "a damaged host key; run"),
+        (lambda line: line.replace("ssh-ed25519", "ecdsa-sha2-nistp256"), "a damaged host key; run"),
+        (lambda _: host_key_line(rsa.generate_private_key(65537, 2048)), "not a supported type of host key; give"),
+    ],
+    ids=["private", "no type", "known_hosts line", "cut off", "another type inside", "rsa"],
+)
+def test_what_is_no_supported_host_key_is_refused_without_being_shown(
+    hosts: Section, interfaces: Section, spoil: Callable[[str], str], reason: str
+) -> None:
+    """A host is pinned to a key that SSH can check, and a private key pasted there stays out of the log."""
+    spoilt = spoil(hosts["bernard"]["ssh"]["hostKey"])
+    hosts["bernard"]["ssh"]["hostKey"] = spoilt
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault.startswith(f"mesh:hosts.bernard.ssh.hostKey: {reason}")
+    assert not any(word in fault for word in spoilt.split() if len(word) > 30)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a" * 16, "wg/0", "wg 0", "wg0\n", "wü0"])
+def test_a_name_that_the_kernel_refuses_is_no_interface_name(hosts: Section, name: str) -> None:
+    """It is told before anything runs, and not by a failing host."""
+    (fault,) = faults_of(hosts, {name: {"hosts": ["bernard"]}})
+    assert fault.endswith(": not an interface name; use 1 to 15 of letters, digits and _ = + . -")
+
+
+@pytest.mark.parametrize("name", ["w", "a" * 15, "Wg_0=+.-", "..."])
+def test_every_name_that_wg_quick_takes_is_an_interface_name(hosts: Section, name: str) -> None:
+    """We are no stricter than the tool."""
+    assert name in read_configuration(hosts, {name: {"hosts": ["bernard"]}}).interfaces
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "a..b", "a.", "a_b", "a" * 64, ".".join(["a" * 49] * 6), "ä", "a\n"])
+def test_a_name_outside_the_standard_is_no_host_name(hosts: Section, interfaces: Section, name: str) -> None:
+    """RFC 1123 labels with dots, so that a name is safe in paths, names of resources and commands."""
+    hosts[name] = {"ssh": hosts["bernard"]["ssh"] | {"address": "10.0.0.9"}}
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault.endswith(": not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
+
+
+def test_a_name_with_dots_is_quoted_in_its_place(hosts: Section, interfaces: Section) -> None:
+    """The place can be handed to `pulumi config set --path` as it stands."""
+    hosts["web.example.org"] = {"ssh": {"address": "10.0.0.9"}}
+    assert faults_of(hosts, interfaces) == (
+        f'mesh:hosts["web.example.org"].ssh.hostKey: missing; {SCAN} to fill it in',
+    )
+
+
+def test_a_file_without_its_sections_says_what_to_write() -> None:
+    """The first run of a new stack ends in advice."""
+    assert faults_of(None, None) == (
+        "mesh:hosts: missing; name each host and give its ssh.address and ssh.hostKey",
+        "mesh:interfaces: missing; name each interface and list its hosts, or give {} for none",
+    )
+    assert [fault.split(";")[0] for fault in faults_of([], "x")] == [
+        "mesh:hosts: not a mapping",
+        "mesh:interfaces: not a mapping",
+    ]
+
+
+def test_one_machine_under_two_names_is_found(hosts: Section, interfaces: Section) -> None:
+    """Two hosts at one SSH address would undo each other's work."""
+    hosts["edgeworth"]["ssh"]["address"] = "10.0.0.5"
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.edgeworth.ssh.address: the same address and port as host 'bernard'; "
+            "one machine can be one host only, so correct the address or remove one of the two"
+        ),
+    )
+
+
+def test_one_private_address_behind_two_bastions_is_two_machines(hosts: Section, interfaces: Section) -> None:
+    """Sites number their networks alike, and forwarded ports share an address."""
+    key = hosts["bernard"]["ssh"]["hostKey"]
+    hosts["edgeworth"]["ssh"] |= {"address": "10.0.0.5", "bastion": {"address": "192.0.2.1", "hostKey": key}}
+    hosts["cody"] = {"ssh": {"address": "10.0.0.5", "port": 2222, "hostKey": key}}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+
+
+def test_two_interfaces_cannot_listen_on_one_port_of_a_host(hosts: Section, interfaces: Section) -> None:
+    """The second would not come up."""
+    interfaces["backup"] = {"hosts": ["edgeworth", "bernard"], "port": 51825}
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:interfaces.backup.port: 51825 is the port of interface 'testwg' too, on 'bernard' and 'edgeworth'; "
+            "give one of them another port"
+        ),
+    )
+
+
+def test_two_interfaces_may_have_one_port_where_they_share_no_host(hosts: Section) -> None:
+    """A port belongs to a host."""
+    apart = {"one": {"hosts": ["bernard"]}, "two": {"hosts": ["edgeworth"]}}
+    assert isinstance(read_configuration(hosts, apart), Configuration)
+
+
+def test_two_hosts_of_a_mesh_cannot_share_an_endpoint(hosts: Section, interfaces: Section) -> None:
+    """One address and port lead to one host; the other would be sought there in vain."""
+    hosts["bernard"]["externalIps"] = ["2001:db8::1"]
+    hosts["edgeworth"]["externalIps"] = ["78.11.11.11", "2001:DB8:0::1"]
+    interfaces["second"] = {"hosts": ["bernard", "edgeworth"]}
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.edgeworth.externalIps: 2001:db8::1 is an address of host 'bernard' too, with one port on "
+            "interface 'testwg'; leave it to the host that gets the packets"
+        ),
+    )
+
+
+def test_two_hosts_of_different_meshes_may_share_an_address(hosts: Section) -> None:
+    """A router forwards one port to each."""
+    hosts["edgeworth"]["externalIps"] = ["78.11.11.11"]
+    apart = {"one": {"hosts": ["bernard"], "port": 51001}, "two": {"hosts": ["edgeworth"], "port": 51002}}
+    assert isinstance(read_configuration(hosts, apart), Configuration)
+
+
+def test_an_endpoint_inside_the_mesh_is_refused(hosts: Section, interfaces: Section) -> None:
+    """A tunnel whose packets go through the tunnel carries none."""
+    hosts["edgeworth"]["externalIps"] = ["fd00:1c86:78d4:dcef::99"]
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.edgeworth.externalIps: fd00:1c86:78d4:dcef::99 is inside the mesh, in the subnet of host "
+            "'bernard' on interface 'testwg'; give an address outside, for a tunnel cannot carry itself"
+        ),
+    )
+
+
+def test_two_hosts_on_one_subnet_are_named(
+    hosts: Section, interfaces: Section, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed's refusal, with who and where."""
+    # 48 bits cannot be made to collide in a test's time.
+    monkeypatch.setattr(addressing, "derive_subnet", lambda _host, _interface: IPv6Network("fd00:1:2:3::/64"))
+    assert faults_of(hosts, interfaces) == (
+        (
+            "testwg: hostname-derived IPv6 subnet collision detected; hosts 'bernard' and 'edgeworth' both derive "
+            "fd00:1:2:3::/64; rename one of them"
+        ),
+    )
+
+
+def test_a_collision_across_interfaces_that_share_a_host_is_found(hosts: Section) -> None:
+    """That host would have one route for two peers; the names collide for real, being joined before they are hashed."""
+    for number, name in enumerate(["ab", "a"]):
+        hosts[name] = {"ssh": hosts["bernard"]["ssh"] | {"address": f"10.0.1.{number}"}}
+    interfaces = {"c": {"hosts": ["ab", "bernard"], "port": 51001}, "bc": {"hosts": ["a", "bernard"], "port": 51002}}
+    assert faults_of(hosts, interfaces) == (
+        (
+            "bc: hostname-derived IPv6 subnet collision detected; hosts 'a' and 'ab' (on c) both derive "
+            "fd00:ba78:16bf:8f01::/64; rename one of them"
+        ),
+    )
+
+
+def test_a_collision_of_meshes_that_share_no_host_does_no_harm(hosts: Section) -> None:
+    """No host knows both, so no packet can go astray."""
+    for number, name in enumerate(["ab", "a"]):
+        hosts[name] = {"ssh": hosts["bernard"]["ssh"] | {"address": f"10.0.1.{number}"}}
+    apart = {"c": {"hosts": ["ab", "bernard"]}, "bc": {"hosts": ["a", "edgeworth"]}}
+    assert isinstance(read_configuration(hosts, apart), Configuration)
+
+
+def test_all_faults_of_a_file_are_told_at_once(hosts: Section, interfaces: Section) -> None:
+    """A broken entry does not hide what is wrong between it and the others."""
+    hosts["bernard"]["ssh"] = {"address": "10.0.0.6", "port": 22}
+    hosts["bernard"]["externalIps"] = ["127.0.0.1", "fd00:cac2:10cb:6ee9::5"]
+    hosts["edgeworth"]["colour"] = "red"
+    interfaces["testwg"] |= {"port": "x", "hosts": ["bernard", "edgeworth", "nobody"]}
+    interfaces["second"] = {"hosts": ["bernard"], "mtu": 1}
+    interfaces["third"] = {"hosts": ["bernard"]}
+    told = [fault.partition(": ")[0] for fault in faults_of(hosts, interfaces)]
+    assert told == [
+        "mesh:hosts.bernard.externalIps[0]",
+        "mesh:hosts.bernard.ssh.hostKey",
+        "mesh:hosts.edgeworth.colour",
+        "mesh:interfaces.testwg.port",
+        "mesh:interfaces.second.mtu",
+        "mesh:hosts.edgeworth.ssh.address",
+        "mesh:interfaces.testwg.hosts",
+        "mesh:interfaces.second.port",
+        "mesh:interfaces.third.port",
+        "mesh:interfaces.third.port",
+        "mesh:hosts.bernard.externalIps",
+    ]
