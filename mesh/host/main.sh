@@ -16,7 +16,16 @@ order_preshared() {
 }
 
 # own: this host takes its staged private key; peers still reach it, and what it sends waits until they have the new key.
-order_own() { wg set "$interface" private-key "$home/next/private-key"; }
+# It must not start a handshake at the moment a peer does: the two would cross, and the pair would be cut for 5 seconds.
+# Turning the keepalive on makes it start one with every peer at once, before any peer can answer, and then be silent for
+# those 5 seconds, in which the peers take the new key and start theirs.
+order_own() {
+	peers=$(wg show "$interface" peers)
+	quiet=$(for key in $peers; do echo "peer $key persistent-keepalive off"; done)
+	loud=$(for key in $peers; do echo "peer $key persistent-keepalive 25"; done)
+	[ -z "$peers" ] || wg set "$interface" $quiet
+	wg set "$interface" private-key "$home/next/private-key" $loud
+}
 
 # peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {

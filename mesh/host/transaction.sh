@@ -166,7 +166,7 @@ go_back() {
 		[ "$(setting next port)" = "$(setting run port)" ] || firewall_close "$(setting next port)"
 	fi
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
-	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '{ print $3 }' "$home/run/peers"); fi
+	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
 }
 
 # hold SECONDS: proven here. All that could still fail is done now, so that confirming is a few renames.
