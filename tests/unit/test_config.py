@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from pydantic import ValidationError
 
 from mesh import addressing
-from mesh.config import Configuration, read_configuration
+from mesh.config import Configuration, Host, read_configuration
 from mesh.errors import ConfigurationError
 
 Section = dict[str, Any]
 REMOVED = object()
 SCAN = "run python -m mesh scan"
+NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux"
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, members"
 PORT = "not usable; give a whole number from 1 to 65535"
@@ -137,11 +139,8 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         ("bernard.ssh.hostkey", "x", "unknown field; did you mean hostKey?"),
         ("bernard.external_ips", [], "unknown field; did you mean externalIps?"),
         ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, tags, ssh"),
-        (
-            "bernard.system",
-            "x86_64-darwin",
-            "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux",
-        ),
+        ("bernard.system", "x86_64-darwin", NO_SYSTEM),
+        ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
         ("bernard.externalIps", "78.11.11.11", "not usable; give a list of IP addresses, endpoint first"),
     ],
 )
@@ -287,6 +286,13 @@ def test_a_name_outside_the_standard_is_no_host_name(hosts: Section, interfaces:
     assert fault.endswith(": not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
 
 
+@pytest.mark.parametrize("name", ["a" * 63, ".".join(["a" * 49] * 5), "1", "A-1.b"])
+def test_every_name_of_the_standard_is_a_host_name(hosts: Section, interfaces: Section, name: str) -> None:
+    """We are no stricter than RFC 1123."""
+    hosts[name] = {"ssh": hosts["bernard"]["ssh"] | {"address": "10.0.0.9"}}
+    assert name in read_configuration(hosts, interfaces).hosts
+
+
 def test_a_name_with_dots_is_quoted_in_its_place(hosts: Section, interfaces: Section) -> None:
     """The place can be handed to `pulumi config set --path` as it stands."""
     hosts["web.example.org"] = {"ssh": {"address": "10.0.0.9"}}
@@ -316,6 +322,14 @@ def test_one_machine_under_two_names_is_found(hosts: Section, interfaces: Sectio
             "one machine can be one host only, so correct the address or remove one of the two"
         ),
     )
+
+
+def test_one_machine_under_two_spellings_is_found(hosts: Section, interfaces: Section) -> None:
+    """Names are compared without case and addresses in canonical form, as they are resolved."""
+    hosts["bernard"]["ssh"]["address"], hosts["edgeworth"]["ssh"]["address"] = "web.example.org", "Web.Example.ORG"
+    assert len(faults_of(hosts, interfaces)) == 1
+    hosts["bernard"]["ssh"]["address"], hosts["edgeworth"]["ssh"]["address"] = "2001:db8::1", "2001:DB8:0::1"
+    assert len(faults_of(hosts, interfaces)) == 1
 
 
 def test_one_private_address_behind_two_bastions_is_two_machines(hosts: Section, interfaces: Section) -> None:
@@ -407,6 +421,25 @@ def test_a_collision_of_meshes_that_share_no_host_does_no_harm(hosts: Section) -
         hosts[name] = {"ssh": hosts["bernard"]["ssh"] | {"address": f"10.0.1.{number}"}}
     apart = {"c": {"hosts": ["ab", "bernard"]}, "bc": {"hosts": ["a", "edgeworth"]}}
     assert isinstance(read_configuration(hosts, apart), Configuration)
+
+
+def test_several_faulty_items_of_a_list_do_not_hide_the_others(hosts: Section, interfaces: Section) -> None:
+    """What is right in a list is still compared with the rest of the file."""
+    hosts["bernard"]["externalIps"] = ["::1", "x", "78.11.11.11", "y"]
+    hosts["edgeworth"]["externalIps"] = ["78.11.11.11"]
+    assert [fault.partition(": ")[0] for fault in faults_of(hosts, interfaces)] == [
+        "mesh:hosts.bernard.externalIps[0]",
+        "mesh:hosts.bernard.externalIps[1]",
+        "mesh:hosts.bernard.externalIps[3]",
+        "mesh:hosts.edgeworth.externalIps",
+    ]
+
+
+def test_the_models_hide_what_they_refuse() -> None:
+    """Pydantic would repeat the value, should somebody show its own message."""
+    with pytest.raises(ValidationError) as caught:
+        Host.model_validate({"ssh": "a-password"})
+    assert "a-password" not in str(caught.value)
 
 
 def test_all_faults_of_a_file_are_told_at_once(hosts: Section, interfaces: Section) -> None:

@@ -16,7 +16,10 @@ MODULES = sorted((ROOT / "mesh").rglob("*.py"))
 SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 
 # None of these needs an engine or a host, so that the plan and every fault come before the first resource.
-PURE = ("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology", "render")
+PURE = (
+    *("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology"),
+    *("roster", "proof"),
+)
 ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
 # What only one module may import, by the path from the root.
 ONLY_IN = {"pulumi_command": "mesh/enrolment.py", "asyncssh": "mesh/fanout.py"}

@@ -13,12 +13,15 @@ STACKS = Path(__file__).parents[2] / "stacks"
 
 
 def read_stack(path: Path) -> dict[str, Any]:
-    """Return what is under `config` in a stack file."""
-    content: dict[str, Any] = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    return content["config"]  # type: ignore[no-any-return]
+    """Return what is under `config` in a stack file, which is nothing in one that was just initialised."""
+    content: dict[str, dict[str, Any]] = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    return content.get("config") or {}
 
 
-@pytest.mark.parametrize("path", sorted(STACKS.glob("*.yaml")), ids=lambda path: path.stem)
+DESCRIBED = [path for path in sorted(STACKS.glob("*.yaml")) if "mesh:hosts" in read_stack(path)]
+
+
+@pytest.mark.parametrize("path", DESCRIBED, ids=lambda path: path.stem)
 def test_a_stack_file_of_the_project_has_no_fault(path: Path) -> None:
     """Whoever copies an example starts from a file that works."""
     stack = read_stack(path)

@@ -1,0 +1,60 @@
+"""`python -m tests.lab`: prepare, up, status, enter and down."""
+
+import os
+import subprocess
+from typing import Annotated
+
+import typer
+
+from tests.lab.lab import Lab, LabUnavailable, default_hosts, missing_tools
+
+app = typer.Typer(help="A lab of booted Linux hosts in network namespaces.", no_args_is_help=True)
+
+Prefix = Annotated[str, typer.Option(help="what the lab's namespaces begin with")]
+
+
+@app.command()
+def prepare() -> None:
+    """Install what the lab needs on this machine."""
+    if packages := missing_tools():
+        if os.geteuid() != 0:
+            raise SystemExit(f"lab: needs root to install {' '.join(packages)}")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", *command], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+@app.command()
+def up(hosts: int = 4, nat: int = 1, prefix: Prefix = "mesh") -> None:
+    """Boot HOSTS hosts, NAT of them behind NAT."""
+    try:
+        lab = Lab(default_hosts(hosts, nat), prefix=prefix).up()
+    except LabUnavailable as error:
+        raise SystemExit(f"lab: {error}") from None
+    for host in lab.hosts.values():
+        print(f"{host.name:12} {host.ssh_address:14} {host.external_address or 'behind NAT'}")
+
+
+@app.command()
+def status(prefix: Prefix = "mesh") -> None:
+    """Show the hosts and whether they run."""
+    for host in Lab.attach(prefix=prefix).hosts.values():
+        print(f"{host.name:12} {host.ssh_address:14} {'running' if host.first_process() else 'off'}")
+
+
+@app.command()
+def enter(host: str, prefix: Prefix = "mesh") -> None:
+    """Open a shell on HOST."""
+    process = Lab.attach(prefix=prefix).hosts[host].first_process()
+    if process is None:
+        raise SystemExit(f"lab: {host} is not running")
+    os.execvp("nsenter", ["nsenter", "-t", str(process), "-a", "-r", "-w", "sh", "-l"])
+
+
+@app.command()
+def down(prefix: Prefix = "mesh") -> None:
+    """Take the lab away, leaving nothing behind."""
+    Lab.attach(prefix=prefix).down()
+
+
+app()

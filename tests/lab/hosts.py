@@ -1,0 +1,310 @@
+"""One booted host: a guest root under an overlay, its identity, and the supervisor that boots and reboots it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.lab.network import Network
+
+__all__ = ["Host", "HostSpec"]
+
+_CGROUPS = [Path("/sys/fs/cgroup") / kind for kind in ("systemd", "unified", "memory", "pids")]
+
+_NFTABLES = """#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		ct state established,related accept
+		iif lo accept
+		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept
+		tcp dport 22 accept
+	}
+}
+"""
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """What a host is: `nat` puts it behind a symmetric NAT, `firewall` is nftables, ufw or nothing of ours."""
+
+    name: str
+    number: int
+    root: str = "trixie"
+    nat: bool = False
+    firewall: str = ""
+    sudo_user: str = ""
+    disk_megabytes: int = 0
+    default_max_startups: bool = False
+
+
+class Host:
+    """A host of a lab, alive or not; attaching to one again needs only the same arguments."""
+
+    def __init__(self, spec: HostSpec, folder: Path, network: Network, root: Path) -> None:
+        """Describe a host whose files are in `folder`."""
+        self.spec = spec
+        self.folder = folder
+        self.network = network
+        self.root = root
+
+    @property
+    def name(self) -> str:
+        """The host's name."""
+        return self.spec.name
+
+    @property
+    def files(self) -> Path:
+        """The host's file system, as seen from outside."""
+        return self.folder / "m"
+
+    @property
+    def ssh_address(self) -> str:
+        """Where SSH finds it."""
+        return self.network.management_address(self.spec.number)
+
+    @property
+    def external_address(self) -> str | None:
+        """Its public IPv4 address, None behind NAT."""
+        return None if self.spec.nat else f"203.0.113.{self.spec.number}"
+
+    @property
+    def host_key(self) -> str:
+        """Its SSH host key, type and base64."""
+        return " ".join((self.files / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
+
+    @property
+    def _cgroup(self) -> str:
+        return f"{self.network.prefix}-lab-{self.name}"
+
+    def prepare(self, public_key: str) -> None:
+        """Lay out the file system and the host's identity."""
+        for part in ("layer", "m"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        layer = self.folder / "layer"
+        if self.spec.disk_megabytes:
+            _mount("-t", "tmpfs", "-o", f"size={self.spec.disk_megabytes}m", "tmpfs", str(layer))
+        (layer / "up").mkdir(exist_ok=True)
+        (layer / "work").mkdir(exist_ok=True)
+        options = f"lowerdir={self.root},upperdir={layer}/up,workdir={layer}/work"
+        _mount("-t", "overlay", "overlay", "-o", options, str(self.files))
+        if (self.files / "etc/lab-ready").exists():
+            return
+        self._write("etc/hostname", f"{self.name}\n")
+        self._write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n")
+        self._write("etc/machine-id", f"{os.urandom(16).hex()}\n")
+        for old in (self.files / "etc/ssh").glob("ssh_host_*"):
+            old.unlink()
+        key = self.files / "etc/ssh/ssh_host_ed25519_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key)], check=True)
+        limits = "" if self.spec.default_max_startups else "MaxStartups 100:30:200\nMaxSessions 50\n"
+        self._write(
+            "etc/ssh/sshd_config.d/10-lab.conf",
+            "HostKey /etc/ssh/ssh_host_ed25519_key\nPermitRootLogin prohibit-password\n"
+            f"PasswordAuthentication no\nUseDNS no\n{limits}",
+        )
+        self._write("root/.ssh/authorized_keys", public_key, mode=0o600)
+        (self.files / "root/.ssh").chmod(0o700)
+        if self.spec.sudo_user:
+            self._add_sudo_user(self.spec.sudo_user, public_key)
+        self._set_firewall()
+        self._write("etc/lab-ready", "")
+
+    def _write(self, path: str, text: str, mode: int = 0o644) -> None:
+        file = self.files / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_symlink():
+            file.unlink()
+        file.write_text(text)
+        file.chmod(mode)
+
+    def _chroot(self, *command: str) -> None:
+        subprocess.run(["chroot", str(self.files), *command], check=True, capture_output=True)
+
+    def _add_sudo_user(self, user: str, public_key: str) -> None:
+        self._chroot("useradd", "-m", "-s", "/bin/sh", user)
+        self._write(f"home/{user}/.ssh/authorized_keys", public_key, mode=0o600)
+        self._chroot("chown", "-R", f"{user}:{user}", f"/home/{user}/.ssh")
+        self._write(f"etc/sudoers.d/{user}", f"{user} ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
+
+    def _set_firewall(self) -> None:
+        wants = self.files / "etc/systemd/system/multi-user.target.wants"
+        if self.spec.firewall == "nftables":
+            self._write("etc/nftables.conf", _NFTABLES, mode=0o755)
+            target = self.files / "etc/systemd/system/sysinit.target.wants"
+            target.mkdir(parents=True, exist_ok=True)
+            (target / "nftables.service").symlink_to("/usr/lib/systemd/system/nftables.service")
+        elif self.spec.firewall == "ufw":
+            self._write("etc/ufw/user.rules", (self.files / "etc/ufw/user.rules").read_text().replace(
+                "### RULES ###\n",
+                "### RULES ###\n\n### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n",
+            ), mode=0o640)  # fmt: skip
+            self._write("etc/ufw/ufw.conf", "ENABLED=yes\nLOGLEVEL=off\n")
+            wants.mkdir(parents=True, exist_ok=True)
+            link = wants / "ufw.service"
+            if not link.is_symlink():
+                link.symlink_to("/usr/lib/systemd/system/ufw.service")
+
+    def start(self) -> None:
+        """Boot in the background; a detached supervisor boots it again when the guest reboots."""
+        arguments = [self.folder, self.network.prefix, self.root]
+        with (self.folder / "console.log").open("ab") as console:
+            supervisor = subprocess.Popen(
+                [sys.executable, "-m", "tests.lab.supervisor", *map(str, arguments), *map(str, asdict(self.spec).values())],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+                cwd=Path(__file__).parents[2],
+            )  # fmt: skip
+        (self.folder / "supervisor.pid").write_text(str(supervisor.pid))
+
+    def boot_once(self) -> int:
+        """Run one boot in this process's cgroup until the guest ends; 133 means that it asked for a reboot."""
+        for group in _CGROUPS:
+            if group.is_dir():
+                (group / self._cgroup).mkdir(exist_ok=True)
+                (group / self._cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        command = [
+            "systemd-nspawn", "-q", "-D", str(self.files), "--boot", f"--machine={self.name}", "--register=no",
+            "--keep-unit", "--console=pipe", f"--network-namespace-path=/run/netns/{self.network.space(self.name)}",
+            "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--bind=/dev/net/tun", "--resolv-conf=off", "--timezone=off",
+            "--link-journal=no",
+        ]  # fmt: skip
+        guest = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, env={**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+        )
+        (self.folder / "nspawn.pid").write_text(str(guest.pid))
+        signal.signal(signal.SIGTERM, lambda *_: guest.terminate())
+        return guest.wait()
+
+    def _nspawn(self) -> int | None:
+        try:
+            pid = int((self.folder / "nspawn.pid").read_text())
+            # A stale file must never be trusted: the number may be somebody else's by now.
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return pid if f"--machine={self.name}".encode() in command.split(b"\0") else None
+
+    def first_process(self) -> int | None:
+        """Return the guest's process 1, as numbered outside."""
+        parent = self._nspawn()
+        if parent is None:
+            return None
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    def run(self, command: str, text: str | None = None, check: bool = True) -> str:
+        """Run a shell command inside the guest and return its output."""
+        process = self.first_process()
+        if process is None:
+            raise RuntimeError(f"lab: {self.name} is not running")
+        done = subprocess.run(
+            ["nsenter", "-t", str(process), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "sh", "-c", command],
+            input=text, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise RuntimeError(f"lab: {self.name}: {command}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def wait_until_ssh(self, seconds: float = 60) -> None:
+        """Wait until sshd greets."""
+        probe = (
+            "import socket,sys; s=socket.create_connection((sys.argv[1],22),1); s.settimeout(2); "
+            "sys.exit(not s.recv(4).startswith(b'SSH-'))"
+        )
+        command = ["ip", "netns", "exec", self.network.space("ctl"), sys.executable, "-c", probe, self.ssh_address]
+        until = time.monotonic() + seconds
+        while subprocess.run(command, check=False, capture_output=True).returncode:
+            if time.monotonic() > until:
+                raise RuntimeError(f"lab: {self.name} does not greet; see {self.folder}/console.log")
+            time.sleep(0.1)
+
+    def reboot(self) -> None:
+        """Reboot cleanly and wait until SSH is back."""
+        before = self.run("cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat")
+        self.run("systemctl reboot 2>/dev/null || reboot", check=False)
+        self._wait_for_new_boot(before)
+
+    def power_cut(self) -> None:
+        """End the guest at once, as if unplugged; `start` boots it again."""
+        process, parent = self.first_process(), self._nspawn()
+        for pid in (process, parent):
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+        self._wait_for_end()
+
+    def _wait_for_new_boot(self, before: str) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                now = self.run("cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat")
+            except (RuntimeError, OSError):
+                now = before
+            if now != before:
+                return self.wait_until_ssh()
+            time.sleep(0.1)
+        raise RuntimeError(f"lab: {self.name} did not come back")
+
+    def _wait_for_end(self) -> None:
+        until = time.monotonic() + 20
+        while self.processes() and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def processes(self) -> list[int]:
+        """Return every process of this host, its supervisor included."""
+        found: set[int] = set()
+        for group in _CGROUPS:
+            for listing in (group / self._cgroup).rglob("cgroup.procs") if (group / self._cgroup).is_dir() else ():
+                found.update(int(pid) for pid in listing.read_text().split())
+        return sorted(found)
+
+    def stop(self) -> None:
+        """Power off, cleanly if the guest obeys within seconds, and take its processes, cgroup, wires and mounts away."""
+        parent = self._nspawn()
+        if parent is not None and "openrc" not in self.spec.root:
+            os.kill(parent, signal.SIGTERM)
+            self._wait_for_end()
+        for _ in range(50):
+            left = self.processes()
+            if not left:
+                break
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.1)
+        for file in ("nspawn.pid", "supervisor.pid"):
+            (self.folder / file).unlink(missing_ok=True)
+        for group in _CGROUPS:
+            for folder in sorted((group / self._cgroup).rglob("*"), reverse=True):
+                if folder.is_dir():
+                    folder.rmdir()
+            if (group / self._cgroup).is_dir():
+                (group / self._cgroup).rmdir()
+
+    def remove(self) -> None:
+        """Stop, then remove namespace, mounts and files."""
+        self.stop()
+        self.network.disconnect(self.name)
+        for mount in (self.files, self.folder / "layer"):
+            if mount.is_mount():
+                subprocess.run(["umount", str(mount)], check=True)
+        shutil.rmtree(self.folder)
+
+    def leftovers(self) -> Sequence[str]:
+        """Return what of this host is still there."""
+        found = [f"process {pid}" for pid in self.processes()]
+        found += [f"mount {path}" for path in (self.files, self.folder / "layer") if path.is_mount()]
+        found += [f"cgroup {group / self._cgroup}" for group in _CGROUPS if (group / self._cgroup).exists()]
+        return found
+
+
+def _mount(*arguments: str) -> None:
+    if not Path(arguments[-1]).is_mount():
+        subprocess.run(["mount", *arguments], check=True)

@@ -1,0 +1,166 @@
+"""A lab: several booted hosts with wires between them, made at once and taken away without a trace."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.lab.hosts import Host, HostSpec
+from tests.lab.network import Network
+from tests.lab.roots import ensure_root
+
+__all__ = ["Lab", "LabUnavailable", "default_hosts", "lab_directory", "missing_tools", "require_lab"]
+
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+# A booted systemd uses eight; the default of 128 would end at 14 hosts.
+_INOTIFY_NEEDED = 8192
+
+_TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "ssh-keygen": "openssh-client",
+    "nsenter": "util-linux",
+}
+
+_NAMES = ("bernard", "carol", "dora", "edgeworth")
+
+
+class LabUnavailable(Exception):
+    """This machine cannot run booted hosts; the message says what is missing."""
+
+
+def missing_tools() -> list[str]:
+    """Return the Debian packages that the lab needs and this machine lacks."""
+    return sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
+
+
+def require_lab() -> None:
+    """Raise LabUnavailable unless this machine can run booted hosts."""
+    if os.geteuid() != 0:
+        raise LabUnavailable("needs root")
+    if packages := missing_tools():
+        raise LabUnavailable(f"needs the packages {' '.join(packages)}; python -m tests.lab prepare installs them")
+    if not Path("/dev/net/tun").exists():
+        raise LabUnavailable("needs /dev/net/tun")
+    probe = subprocess.run(["unshare", "-m", "-n", "true"], check=False, capture_output=True, text=True)
+    if probe.returncode:
+        raise LabUnavailable("needs the right to make namespaces")
+
+
+def lab_directory() -> Path:
+    """Return where roots and hosts are kept."""
+    return Path(os.environ.get("MESH_LAB_DIRECTORY") or Path(__file__).parents[2] / ".lab").absolute()
+
+
+def default_hosts(count: int, nat: int = 1) -> list[HostSpec]:
+    """Return `count` hosts of which `nat` are behind NAT; edgeworth, the seed's roaming host, is the first of these."""
+    names = [*_NAMES, *(f"h{number}" for number in range(5, count + 1))][:count]
+    roaming = [name for name in ("edgeworth", *reversed(names)) if name in names][:nat]
+    return [HostSpec(name, number, nat=name in roaming) for number, name in enumerate(names, 1)]
+
+
+class Lab:
+    """Booted hosts by name; use as a context manager, or `up`, `attach` and `down`."""
+
+    def __init__(self, specs: Iterable[HostSpec], *, prefix: str = "mesh", directory: Path | None = None) -> None:
+        """Describe a lab below `directory`; its namespaces begin with `prefix`."""
+        self.directory = (directory or lab_directory()) / f"hosts-{prefix}"
+        self.roots = (directory or lab_directory()) / "roots"
+        self.network = Network(prefix)
+        self.specs = list(specs)
+        self.hosts: dict[str, Host] = {}
+
+    @classmethod
+    def attach(cls, *, prefix: str = "mesh", directory: Path | None = None) -> "Lab":
+        """Return the lab that an earlier process made.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        lab = cls([], prefix=prefix, directory=directory)
+        saved = json.loads((lab.directory / "lab.json").read_text())
+        lab.specs = [HostSpec(**spec) for spec in saved["hosts"]]
+        lab.hosts = {spec.name: lab._host(spec) for spec in lab.specs}
+        return lab
+
+    @property
+    def ssh_key(self) -> Path:
+        """The private key that opens every host."""
+        return self.directory / "id"
+
+    @property
+    def control_namespace(self) -> str:
+        """Where pulumi and ssh have to run to reach the hosts."""
+        return self.network.space("ctl")
+
+    def command(self, *command: str) -> list[str]:
+        """Return a command that runs in the control namespace."""
+        return ["ip", "netns", "exec", self.control_namespace, *command]
+
+    def _host(self, spec: HostSpec) -> Host:
+        return Host(spec, self.directory / spec.name, self.network, ensure_root(spec.root, self.roots))
+
+    def up(self) -> "Lab":
+        """Make and boot everything; returns when every host greets over SSH."""
+        require_lab()
+        for root in sorted({spec.root for spec in self.specs}):
+            ensure_root(root, self.roots)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if not self.ssh_key.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(self.ssh_key)], check=True)
+        before = int(_INOTIFY.read_text())
+        if before < _INOTIFY_NEEDED:
+            _INOTIFY.write_text(str(_INOTIFY_NEEDED))
+        saved = {"inotify": before, "hosts": [asdict(spec) for spec in self.specs]}
+        (self.directory / "lab.json").write_text(json.dumps(saved, indent=1))
+        self.network.make_core()
+        self.add(self.specs)
+        return self
+
+    def add(self, specs: Sequence[HostSpec]) -> None:
+        """Boot more hosts."""
+        fresh = {spec.name: self._host(spec) for spec in specs}
+        self.hosts.update(fresh)
+        public_key = self.ssh_key.with_suffix(".pub").read_text()
+
+        def boot(host: Host) -> None:
+            host.prepare(public_key)
+            self.network.connect(host.name, host.spec.number, nat=host.spec.nat)
+            host.start()
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(boot, fresh.values()))
+            list(pool.map(lambda host: host.wait_until_ssh(), fresh.values()))
+
+    def down(self) -> None:
+        """Take everything away, and raise if anything is left."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda host: host.remove(), self.hosts.values()))
+        self.network.remove()
+        before = json.loads((self.directory / "lab.json").read_text())["inotify"]
+        others = [other for other in self.directory.parent.glob("hosts-*/lab.json") if other.parent != self.directory]
+        if not others:
+            _INOTIFY.write_text(str(before))
+        shutil.rmtree(self.directory)
+        left = [f"{host.name}: {thing}" for host in self.hosts.values() for thing in host.leftovers()]
+        left += [f"namespace {name}" for name in self.network.names()]
+        if left:
+            raise RuntimeError("lab: left behind: " + "; ".join(left))
+
+    def __enter__(self) -> "Lab":
+        """Bring the lab up, or take away what was begun."""
+        try:
+            return self.up()
+        except BaseException:
+            self.down()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        """Take the lab away."""
+        self.down()

@@ -1,0 +1,149 @@
+"""Namespaces and wires of the lab; nothing of it ever appears in the root namespace.
+
+    PREFIX-ctl   where pulumi and the tests run; bridge br-mg 10.99.255.254/16 to every host's mgmt0
+    PREFIX-inet  the internet: each public host hangs on a routed point-to-point wire, 203.0.113.N and 2001:db8:1::N
+    PREFIX-r-X   the router of a host behind NAT; symmetric: another public port for each destination
+    PREFIX-X     one host
+"""
+
+import subprocess
+from pathlib import Path
+
+__all__ = ["Network"]
+
+_NETNS = Path("/run/netns")
+
+_ROUTER = """
+table ip nat {
+  chain postrouting { type nat hook postrouting priority 100; oifname "wan" masquerade random; }
+}
+table inet filter {
+  chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname "lan0" accept; }
+  chain input { type filter hook input priority 0; policy drop; ct state established,related accept; iif lo accept
+    iifname "lan0" accept; icmp type echo-request accept; }
+}
+"""
+
+# Tunnels must take the wide area, as they would in the world, so UDP cannot cross the management bridge.
+_MANAGEMENT = "table bridge lab { chain forward { type filter hook forward priority 0; ip protocol udp drop; ip6 nexthdr udp drop; }; }"
+
+
+def _run(*command: str, text: str | None = None, check: bool = True) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise RuntimeError(f"lab: {' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Network:
+    """The wires of one lab, by prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        """Name a network; nothing is made yet."""
+        self.prefix = prefix
+
+    def space(self, name: str) -> str:
+        """Return the full name of a namespace."""
+        return f"{self.prefix}-{name}"
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a namespace is there."""
+        return (_NETNS / self.space(name)).exists()
+
+    def ip(self, name: str, *batch: str) -> None:
+        """Run lines of `ip` in a namespace, in one process."""
+        _run("ip", "-n", self.space(name), "-batch", "-", text="\n".join(batch) + "\n")
+
+    def nft(self, name: str, rules: str) -> None:
+        """Load nftables rules in a namespace."""
+        _run("ip", "netns", "exec", self.space(name), "nft", "-f", "-", text=rules)
+
+    def _make(self, name: str, *sysctls: str) -> None:
+        _run("ip", "netns", "add", self.space(name))
+        self.ip(name, "link set lo up")
+        if sysctls:
+            _run("ip", "netns", "exec", self.space(name), "sysctl", "-qw", *sysctls)
+
+    def make_core(self) -> None:
+        """Make the control namespace and the internet."""
+        self._make("ctl")
+        self.ip("ctl", "link add br-mg type bridge", "addr add 10.99.255.254/16 dev br-mg", "link set br-mg up")
+        self.nft("ctl", _MANAGEMENT)
+        self._make("inet", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+
+    def _wire(self, name: str, device: str, address: str, other: str, other_device: str) -> None:
+        # A fixed address, since neighbours would hold a stale one after a reboot.
+        _run(
+            "ip", "link", "add", device, "address", address, "netns", self.space(name),
+            "type", "veth", "peer", "name", other_device, "netns", self.space(other),
+        )  # fmt: skip
+
+    def _wide_area(self, name: str, device: str, host: str, number: int) -> None:
+        # One shared segment would overflow the kernel's neighbour table at 50 hosts.
+        port = f"p-{host}"
+        self.ip("inet", f"link set {port} up", f"addr add 169.254.0.1/32 dev {port}", f"addr add fe80::1/64 dev {port} nodad")
+        self.ip(
+            name,
+            f"link set {device} up",
+            f"addr add 203.0.113.{number}/32 dev {device}",
+            f"addr add 2001:db8:1::{number:x}/128 dev {device} nodad",
+            f"addr add fe80::2/64 dev {device} nodad",
+            f"route add 169.254.0.1 dev {device} scope link",
+            f"route add default via 169.254.0.1 dev {device}",
+            f"route add default via fe80::1 dev {device}",
+        )
+        self.ip(
+            "inet",
+            f"route add 203.0.113.{number}/32 dev {port}",
+            f"route add 2001:db8:1::{number:x}/128 via fe80::2 dev {port}",
+        )
+
+    def connect(self, host: str, number: int, *, nat: bool) -> None:
+        """Make a host's namespace and wires; a router that is there already is kept."""
+        mac = f"02:00:00:{{}}:{number // 256:02x}:{number % 256:02x}"
+        self._make(host)
+        self._wire(host, "mgmt0", mac.format("01"), "ctl", f"m-{host}")
+        self.ip("ctl", f"link set m-{host} master br-mg up")
+        self.ip(host, f"addr add {self.management_address(number)}/16 dev mgmt0", "link set mgmt0 up")
+        if not nat:
+            self._wire(host, "eth0", mac.format("02"), "inet", f"p-{host}")
+            self._wide_area(host, "eth0", host, number)
+            return
+        router = f"r-{host}"
+        if not self.exists(router):
+            self._make(router, "net.ipv4.ip_forward=1")
+            self._wire(router, "wan", mac.format("03"), "inet", f"p-{host}")
+            self._wide_area(router, "wan", host, number)
+            self.nft(router, _ROUTER)
+        self._wire(host, "eth0", mac.format("02"), router, "lan0")
+        self.ip(router, "addr add 192.168.77.1/24 dev lan0", "link set lan0 up")
+        self.ip(host, "addr add 192.168.77.2/24 dev eth0", "link set eth0 up", "route add default via 192.168.77.1")
+
+    def management_address(self, number: int) -> str:
+        """Return where SSH finds a host."""
+        return f"10.99.{number // 250}.{number % 250}"
+
+    def disconnect(self, host: str) -> None:
+        """Remove a host's namespace, wires first: a namespace's own end is asynchronous."""
+        for device in ("mgmt0", "eth0"):
+            _run("ip", "-n", self.space(host), "link", "del", device, check=False)
+        _run("ip", "netns", "del", self.space(host), check=False)
+
+    def block_udp(self, one: int, other: int, port: int) -> None:
+        """Drop UDP to `port` between two public hosts, both ways, until `unblock`."""
+        pair = [(one, other), (other, one)]
+        rules = "\n".join(f"ip saddr 203.0.113.{a} ip daddr 203.0.113.{b} udp dport {port} drop" for a, b in pair)
+        self.nft("inet", f"table inet block {{\n chain f {{\n type filter hook forward priority 0;\n{rules}\n }}\n}}\n")
+
+    def unblock(self) -> None:
+        """Take all blocks away."""
+        _run("ip", "netns", "exec", self.space("inet"), "nft", "delete", "table", "inet", "block", check=False)
+
+    def remove(self) -> None:
+        """Remove every namespace of this lab."""
+        for name in self.names():
+            _run("ip", "netns", "del", name, check=False)
+
+    def names(self) -> list[str]:
+        """Return the namespaces of this lab that exist."""
+        return sorted(entry.name for entry in _NETNS.glob(f"{self.prefix}-*")) if _NETNS.is_dir() else []

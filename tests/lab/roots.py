@@ -1,0 +1,71 @@
+"""Guest roots: Debian file systems made once by mmdebstrap and shared, read-only, by all hosts of a kind."""
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["RECIPES", "Recipe", "ensure_root"]
+
+_BASE = "openssh-server iproute2 iputils-ping procps kmod netbase ca-certificates sudo util-linux"
+_SYSTEMD = f"systemd systemd-sysv dbus libpam-systemd {_BASE}"
+_WIREGUARD = "wireguard-tools wireguard-go"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a root is made of; `fetched` packages are put into /var/cache/lab of the root, not installed."""
+
+    suite: str
+    packages: str
+    fetched: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Name the recipe, so that a changed one is built anew."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+
+
+RECIPES = {
+    "trixie": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables"),
+    "bookworm": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} nftables"),
+    "trixie-bare": Recipe("trixie", f"{_SYSTEMD} nftables", fetched=_WIREGUARD),
+    "trixie-ufw": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} ufw iptables"),
+    "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld"),
+    "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
+}
+
+
+def ensure_root(name: str, folder: Path) -> Path:
+    """Return the root called `name` below `folder`, making it first if it is not there (about 20 seconds)."""
+    recipe = RECIPES[name]
+    root = folder / f"{name}-{recipe.digest}"
+    if root.is_dir():
+        return root
+    print(f"lab: making the root {name}, once", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    building = folder / f"{name}-{recipe.digest}.building"
+    shutil.rmtree(building, ignore_errors=True)
+    hooks = []
+    if recipe.fetched:
+        # A repository of files inside the guest: its package manager then works without any network.
+        script = (
+            'mkdir -p "$1/var/cache/lab"; chroot "$1" sh -ec "cd /var/cache/lab; apt-get download -q '
+            f'{recipe.fetched} bash; for f in *.deb; do dpkg-deb -f \\$f; echo Filename: ./\\$f; echo Size: \\$(wc -c <\\$f); '
+            'echo SHA256: \\$(sha256sum \\$f | cut -d\\  -f1); echo; done >Packages"; '
+            'echo "deb [trusted=yes] file:/var/cache/lab ./" >"$1/lab.list"'
+        )
+        hooks = ["--customize-hook=" + script]
+    include = ",".join(recipe.packages.split())
+    command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={include}", *hooks, recipe.suite, str(building)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(building, ignore_errors=True)
+        raise RuntimeError(f"lab: mmdebstrap failed for {name}:\n{done.stderr[-2000:]}")
+    if recipe.fetched:
+        for old in (building / "etc/apt").rglob("*.sources"):
+            old.unlink()
+        (building / "lab.list").replace(building / "etc/apt/sources.list")
+    building.replace(root)
+    return root

@@ -1,0 +1,26 @@
+"""Keep one host booted: what a power button, a reboot and a mains socket would do. Runs detached, one for each host."""
+
+import sys
+from pathlib import Path
+
+from tests.lab.hosts import Host, HostSpec
+from tests.lab.network import Network
+
+# What systemd-nspawn ends with when its guest asked for a reboot.
+_REBOOT = 133
+
+
+def main() -> None:
+    """Boot until the guest powers off or is unplugged."""
+    folder, prefix, root, name, number, root_name, nat, firewall, sudo_user, disk, startups = sys.argv[1:]
+    spec = HostSpec(
+        name, int(number), root_name, nat == "True", firewall, sudo_user, int(disk), startups == "True"
+    )  # fmt: skip
+    host = Host(spec, Path(folder), Network(prefix), Path(root))
+    while host.boot_once() == _REBOOT:
+        # A reboot loses addresses, rules and tunnels, so the wires are made anew.
+        host.network.disconnect(name)
+        host.network.connect(name, spec.number, nat=spec.nat)
+
+
+main()
