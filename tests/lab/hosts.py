@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -255,12 +256,20 @@ class Host:
         while self.processes() and time.monotonic() < until:
             time.sleep(0.05)
 
+    def _groups(self) -> list[Path]:
+        # os.walk passes over what vanishes while it looks, deepest first here, so that each can be removed.
+        return [
+            Path(folder)
+            for group in _CGROUPS
+            for folder, _, _ in os.walk(group / self._cgroup, topdown=False)
+        ]  # fmt: skip
+
     def processes(self) -> list[int]:
         """Return every process of this host, its supervisor included."""
         found: set[int] = set()
-        for group in _CGROUPS:
-            for listing in (group / self._cgroup).rglob("cgroup.procs") if (group / self._cgroup).is_dir() else ():
-                found.update(int(pid) for pid in listing.read_text().split())
+        for folder in self._groups():
+            with suppress(OSError):
+                found.update(int(pid) for pid in (folder / "cgroup.procs").read_text().split())
         return sorted(found)
 
     def stop(self) -> None:
@@ -274,19 +283,16 @@ class Host:
             if not left:
                 break
             for pid in left:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
             time.sleep(0.1)
         for file in ("nspawn.pid", "supervisor.pid"):
             (self.folder / file).unlink(missing_ok=True)
-        for group in _CGROUPS:
-            for folder in sorted((group / self._cgroup).rglob("*"), reverse=True):
-                if folder.is_dir():
+        until = time.monotonic() + 5
+        while (groups := self._groups()) and time.monotonic() < until:
+            for folder in groups:
+                with suppress(OSError):
                     folder.rmdir()
-            if (group / self._cgroup).is_dir():
-                (group / self._cgroup).rmdir()
 
     def remove(self) -> None:
         """Stop, then remove namespace, mounts and files."""
@@ -301,7 +307,7 @@ class Host:
         """Return what of this host is still there."""
         found = [f"process {pid}" for pid in self.processes()]
         found += [f"mount {path}" for path in (self.files, self.folder / "layer") if path.is_mount()]
-        found += [f"cgroup {group / self._cgroup}" for group in _CGROUPS if (group / self._cgroup).exists()]
+        found += [f"cgroup {group}" for group in self._groups()]
         return found
 
 
