@@ -143,7 +143,16 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostProgram
     interpreter = shutil.which(request.param)
     if interpreter is None:
         pytest.skip(f"there is no {request.param} on this machine")
-    for folder in ("bin", "tools", "etc/systemd/system", "etc/init.d", "etc/runlevels/default", "run", "module", "mesh"):
+    for folder in (
+        "bin",
+        "tools",
+        "etc/systemd/system",
+        "etc/init.d",
+        "etc/runlevels/default",
+        "run",
+        "module",
+        "mesh",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     for tool in TOOLS:
         target = interpreter if request.param == "busybox" else shutil.which(tool)

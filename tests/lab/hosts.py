@@ -301,7 +301,7 @@ class Host:
         for mount in (self.files, self.folder / "layer"):
             if mount.is_mount():
                 subprocess.run(["umount", str(mount)], check=True)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def leftovers(self) -> Sequence[str]:
         """Return what of this host is still there."""

@@ -109,6 +109,9 @@ class Lab:
     def up(self) -> "Lab":
         """Make and boot everything; returns when every host greets over SSH."""
         require_lab()
+        if (self.directory / "lab.json").exists():
+            # A lab that was cut off leaves its record, and with it the way to clear it.
+            Lab.attach(prefix=self.network.prefix, directory=self.directory.parent).down()
         for root in sorted({spec.root for spec in self.specs}):
             ensure_root(root, self.roots)
         self.directory.mkdir(parents=True, exist_ok=True)

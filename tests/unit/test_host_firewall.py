@@ -125,7 +125,9 @@ def test_the_boot_step_opens_again_what_a_reboot_closed(host: HostProgram) -> No
     """What the record says is applied to rules that were loaded anew; without it nothing is opened."""
     host.real("nft")
     again = f"nft flush ruleset; {loaded()}"
-    script = f"{loaded()}firewall_open 51825; {again}firewall_describe; echo ====; firewall_apply; firewall_describe; {SHOW}"
+    script = (
+        f"{loaded()}firewall_open 51825; {again}firewall_describe; echo ====; firewall_apply; firewall_describe; {SHOW}"
+    )
     closed, opened = host.run(script).stdout.split("====\n")
     assert closed == ""
     assert opened.startswith("51825\n")
@@ -134,7 +136,9 @@ def test_the_boot_step_opens_again_what_a_reboot_closed(host: HostProgram) -> No
 
 def test_without_a_firewall_a_port_is_open_by_itself(host: HostProgram) -> None:
     """No firewall command is needed, and the record still says which port is ours."""
-    ended = host.run("firewall_open 51825; firewall_describe; active_firewalls; firewall_close 51825; firewall_describe")
+    ended = host.run(
+        "firewall_open 51825; firewall_describe; active_firewalls; firewall_close 51825; firewall_describe"
+    )
     assert ended.stdout.splitlines() == ["51825", "none"]
 
 
@@ -145,7 +149,9 @@ def test_what_filters_is_named(host: HostProgram) -> None:
 
 
 @pytest.mark.parametrize("kind", ["nft", "legacy"])
-@pytest.mark.parametrize("how", ["-P INPUT DROP", "-A INPUT -j REJECT", "-N end; %s -A end -j DROP; %s -A INPUT -j end"])
+@pytest.mark.parametrize(
+    "how", ["-P INPUT DROP", "-A INPUT -j REJECT", "-N end; %s -A end -j DROP; %s -A INPUT -j end"]
+)
 def test_iptables_opens_and_closes_again(host: HostProgram, kind: str, how: str) -> None:
     """Both families, both kinds of iptables, all ways to drop; the listing is as before in the end."""
     names = [f"iptables-{kind}", f"ip6tables-{kind}"]

@@ -19,20 +19,18 @@ INSTALLS = {"apt-get": " install ", "dnf": " install ", "apk": " add ", "pacman"
 
 def with_manager(host: HostProgram, manager: str, failures: int = 0) -> None:
     """Give the host a package manager that brings the commands of a package, after it has failed so often."""
-    folder = host.directory / "bin"
-    made = ""
+    brings: dict[str, list[str]] = {}
     for command in NEEDED:
         package = PACKAGES[manager].get(command) or FOR_ALL.get(command, command)
-        made += f'*" {package} ") printf "#!/bin/sh\\nexit 1\\n" >{folder}/{command}; chmod 755 {folder}/{command} ;;\n'
-    # wireguard-tools brings two commands; a case has one arm for it.
-    both = f"case \" $* \" in *\" wireguard-tools \") for name in wg wg-quick; do cp_stub $name; done ;; esac"
+        brings.setdefault(package, []).append(f"{host.directory}/bin/{command}")
+    arms = "\n".join(f'*" {package} "*) bring {" ".join(commands)} ;;' for package, commands in brings.items())
     host.stub(
         manager,
-        f'cp_stub() {{ printf "#!/bin/sh\\nexit 1\\n" >{folder}/$1; chmod 755 {folder}/$1; }}\n'
+        'bring() { for file; do printf "#!/bin/sh\\nexit 1\\n" >$file; chmod 755 $file; done; }\n'
         f'case " $* " in *"{INSTALLS[manager]}"*) ;; *) exit 0 ;; esac\n'
         f"echo try >>{host.directory}/tries\n"
         f'[ "$(grep -c try {host.directory}/tries)" -gt {failures} ] || {{ echo "E: no such thing"; exit 100; }}\n'
-        f'case " $* " in\n{made}esac\n{both}',
+        f'case " $* " in\n{arms}\nesac',
     )
 
 
@@ -54,7 +52,14 @@ def test_an_empty_host_gets_all_that_a_tunnel_needs(host: HostProgram, manager: 
     with_manager(host, manager)
     host.run("install_wireguard; for name in ip ping flock bash wg wg-quick wireguard-go; do command -v $name; done")
     names = PACKAGES[manager]
-    assert installed(host.calls()) == [names["ip"], names["ping"], "util-linux", "bash", "wireguard-tools", "wireguard-go"]
+    assert installed(host.calls()) == [
+        names["ip"],
+        names["ping"],
+        "util-linux",
+        "bash",
+        "wireguard-tools",
+        "wireguard-go",
+    ]
 
 
 @pytest.mark.parametrize("manager", PACKAGES)
@@ -78,7 +83,9 @@ def test_only_what_is_missing_is_installed(host: HostProgram) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manager", "refresh"), [("apt-get", " update"), ("apk", " update"), ("pacman", " -Sy ")], ids=["apt", "apk", "pacman"]
+    ("manager", "refresh"),
+    [("apt-get", " update"), ("apk", " update"), ("pacman", " -Sy ")],
+    ids=["apt", "apk", "pacman"],
 )
 def test_lists_are_fetched_when_they_do_not_serve(host: HostProgram, manager: str, refresh: str) -> None:
     """A first failure fetches the lists and tries again; it is no failure of the host."""
@@ -142,7 +149,9 @@ def test_the_init_system_is_the_one_that_booted(host: HostProgram, init: str) ->
 def test_nothing_that_is_installed_keeps_our_lock(host: HostProgram) -> None:
     """A daemon that a package starts would else hold descriptor 9 for good."""
     with_all(host, "ping")
-    host.stub("apt-get", f"(: >&9) 2>/dev/null && touch {host.directory}/held; ln -s /bin/true {host.directory}/bin/ping")
+    host.stub(
+        "apt-get", f"(: >&9) 2>/dev/null && touch {host.directory}/held; ln -s /bin/true {host.directory}/bin/ping"
+    )
     host.run('exec 9>"$base/lock"; install_wireguard')
     assert not (host.directory / "held").exists()
     assert (host.directory / "bin" / "ping").exists()

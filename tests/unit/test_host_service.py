@@ -27,20 +27,21 @@ WANTS = "/etc/systemd/system/multi-user.target.wants"
 IP = 'case "$*" in "link show"*) [ -e {up} ] ;; "link delete"*) rm -f {up} ;; esac'
 
 
-@pytest.fixture
-def systemd(host: HostProgram) -> HostProgram:
-    """Give a host that systemd has booted."""
+def with_systemd(host: HostProgram) -> HostProgram:
+    """Make the host one that systemd has booted."""
     host.boots("systemd")
     host.real("mount")
-    host.stub("systemctl", f'case "$*" in "start "*) touch {up(host)} ;; "stop "*) rm -f {up(host)} ;; *is-active*) exit 3 ;; esac')
+    host.stub(
+        "systemctl",
+        f'case "$*" in "start "*) touch {up(host)} ;; "stop "*) rm -f {up(host)} ;; *is-active*) exit 3 ;; esac',
+    )
     host.stub("ip", IP.format(up=up(host)))
-    host.stub("wg-quick", f'case $1 in up) touch {up(host)} ;; down) rm -f {up(host)} ;; esac')
+    host.stub("wg-quick", f"case $1 in up) touch {up(host)} ;; down) rm -f {up(host)} ;; esac")
     return host
 
 
-@pytest.fixture
-def openrc(host: HostProgram) -> HostProgram:
-    """Give a host that OpenRC has booted."""
+def with_openrc(host: HostProgram) -> HostProgram:
+    """Make the host one that OpenRC has booted."""
     host.boots("openrc")
     host.real("mount")
     host.stub("rc-service", f'case "$*" in *start) touch {up(host)} ;; *stop) rm -f {up(host)} ;; esac')
@@ -52,6 +53,21 @@ def openrc(host: HostProgram) -> HostProgram:
     return host
 
 
+WITH = {"systemd": with_systemd, "openrc": with_openrc}
+
+
+@pytest.fixture
+def systemd(host: HostProgram) -> HostProgram:
+    """Give a host that systemd has booted."""
+    return with_systemd(host)
+
+
+@pytest.fixture
+def openrc(host: HostProgram) -> HostProgram:
+    """Give a host that OpenRC has booted."""
+    return with_openrc(host)
+
+
 def up(host: HostProgram) -> str:
     """Return the file that stands for the interface."""
     return str(host.directory / "interface-is-up")
@@ -59,12 +75,16 @@ def up(host: HostProgram) -> str:
 
 def changes(host: HostProgram) -> list[str]:
     """Return the calls since the last time that ask for more than a look."""
-    return [call for call in host.calls() if not any(word in call for word in ("ip link show", "is-active", "reset-failed"))]
+    return [
+        call for call in host.calls() if not any(word in call for word in ("ip link show", "is-active", "reset-failed"))
+    ]
 
 
 def test_systemd_boots_our_step_and_then_the_tunnel(systemd: HostProgram) -> None:
     """Both are enabled without systemctl, by the links that it would make; units can be read by all."""
-    lines = systemd.run(f"{SNAPSHOT} service_install; service_is_enabled; cd {WANTS}; ls -l; cat mesh-boot@testwg.service").stdout
+    lines = systemd.run(
+        f"{SNAPSHOT} service_install; service_is_enabled; cd {WANTS}; ls -l; cat mesh-boot@testwg.service"
+    ).stdout
     assert "mesh-boot@testwg.service -> /etc/systemd/system/mesh-boot@.service" in lines
     assert "wg-quick@testwg.service -> /etc/systemd/system/wg-quick@.service" in lines
     assert "Before=wg-quick@%i.service" in lines
@@ -84,13 +104,16 @@ def test_systemd_reads_units_again_only_when_one_changed(systemd: HostProgram) -
 def test_a_host_without_the_tunnels_unit_says_so(systemd: HostProgram) -> None:
     """Nothing is enabled that could not start."""
     hidden = "rm /etc/systemd/system/wg-quick@.service; tunnel_unit() { return 1; }"
-    assert "wireguard-tools brought no wg-quick@.service" in systemd.run(f"{SNAPSHOT} {hidden}; service_install", fails=True).stderr
+    assert (
+        "wireguard-tools brought no wg-quick@.service"
+        in systemd.run(f"{SNAPSHOT} {hidden}; service_install", fails=True).stderr
+    )
 
 
-@pytest.mark.parametrize("init", ["systemd", "openrc"])
-def test_etc_is_byte_for_byte_as_before(request: pytest.FixtureRequest, init: str) -> None:
+@pytest.mark.parametrize("init", WITH)
+def test_etc_is_byte_for_byte_as_before(host: HostProgram, init: str) -> None:
     """The last interface takes the shared part with it; one that is not the last leaves it."""
-    host: HostProgram = request.getfixturevalue(init)
+    WITH[init](host)
     ended = host.run(
         f"{SNAPSHOT} snapshot; echo ====; service_install; interface=other; service_install; service_remove not-last; "
         "interface=testwg; service_is_enabled; service_remove last; snapshot; service_is_enabled && exit 1; :"
@@ -103,14 +126,18 @@ def test_etc_is_byte_for_byte_as_before(request: pytest.FixtureRequest, init: st
 
 def test_a_folder_that_we_made_goes_with_us(systemd: HostProgram) -> None:
     """A host that had no multi-user.target.wants has none afterwards."""
-    ended = systemd.run(f"{SNAPSHOT} rm -r {WANTS}; service_install; ls -ld {WANTS}; service_remove last; ls -d {WANTS} || echo gone")
+    ended = systemd.run(
+        f"{SNAPSHOT} rm -r {WANTS}; service_install; ls -ld {WANTS}; service_remove last; ls -d {WANTS} || echo gone"
+    )
     assert ended.stdout.startswith("drwxr-xr-x")
     assert ended.stdout.endswith("gone\n")
 
 
 def test_openrc_gets_scripts_of_its_own_where_wg_quick_has_none(openrc: HostProgram) -> None:
     """Both are executable, in the default runlevel, and our step comes before the tunnel."""
-    lines = openrc.run(f"{SNAPSHOT} service_install; service_install; service_is_enabled; ls -l /etc/init.d; cat /etc/init.d/mesh-boot").stdout
+    lines = openrc.run(
+        f"{SNAPSHOT} service_install; service_install; service_is_enabled; ls -l /etc/init.d; cat /etc/init.d/mesh-boot"
+    ).stdout
     assert "-rwxr-xr-x" in next(line for line in lines.splitlines() if line.endswith(" wg-quick.testwg"))
     assert "mesh-boot.testwg -> mesh-boot" in lines
     assert 'before "wg-quick.$interface"' in lines
@@ -126,9 +153,9 @@ def test_openrc_takes_the_distributions_own_script(openrc: HostProgram) -> None:
 @pytest.mark.parametrize(
     ("init", "start"), [("systemd", "systemctl start wg-quick@testwg"), ("openrc", "rc-service wg-quick.testwg start")]
 )
-def test_the_init_system_brings_the_tunnel_up(request: pytest.FixtureRequest, init: str, start: str) -> None:
+def test_the_init_system_brings_the_tunnel_up(host: HostProgram, init: str, start: str) -> None:
     """It does so once; a tunnel that is up is not started again."""
-    host: HostProgram = request.getfixturevalue(init)
+    WITH[init](host)
     host.run("service_start; service_start")
     assert [call for call in changes(host) if " zap" not in call] == [start]
 
@@ -143,7 +170,7 @@ def test_a_unit_that_is_active_without_its_interface_is_started_anew(systemd: Ho
 def test_without_an_init_system_wg_quick_does_it(host: HostProgram) -> None:
     """Up and down by wg-quick itself; there is nothing to enable."""
     host.stub("ip", IP.format(up=up(host)))
-    host.stub("wg-quick", f'case $1 in up) touch {up(host)} ;; down) rm -f {up(host)} ;; esac')
+    host.stub("wg-quick", f"case $1 in up) touch {up(host)} ;; down) rm -f {up(host)} ;; esac")
     host.run("service_install; service_is_enabled; service_start; service_stop; service_remove last")
     assert changes(host) == ["wg-quick up testwg", "wg-quick down testwg"]
 
@@ -167,7 +194,9 @@ def test_a_failed_start_says_why_without_what_wg_quotes(systemd: HostProgram) ->
     """The message of wg holds the key that it could not read."""
     key = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
     systemd.stub("systemctl", 'case "$*" in "start "*) exit 1 ;; esac')
-    systemd.stub("journalctl", f"echo \"Key is not the correct length or format: '{key}'\"; echo 'Line unrecognized: `{key}'")
+    systemd.stub(
+        "journalctl", f"echo \"Key is not the correct length or format: '{key}'\"; echo 'Line unrecognized: `{key}'"
+    )
     ended = systemd.run("service_start", fails=True)
     assert "testwg does not come up by 'systemctl start wg-quick@testwg'" in ended.stderr
     assert "Key is not the correct length" in ended.stderr
@@ -180,12 +209,17 @@ def test_a_start_that_hangs_ends(systemd: HostProgram) -> None:
     systemd.stub("timeout", 'shift; case "$*" in "systemctl start "*) exit 124 ;; esac; exec "$@"')
     ended = systemd.run("service_start", fails=True)
     assert "does not come up" in ended.stderr
-    assert [call for call in systemd.calls() if call.startswith("timeout")][0] == "timeout 30 systemctl start wg-quick@testwg"
+    assert [call for call in systemd.calls() if call.startswith("timeout")][
+        0
+    ] == "timeout 30 systemctl start wg-quick@testwg"
 
 
 def test_what_runs_on_keeps_neither_our_lock_nor_our_output(host: HostProgram) -> None:
     """A wireguard-go that held them would keep the next run out and this one waiting."""
     host.stub("ip", IP.format(up=up(host)))
-    host.stub("wg-quick", f"touch {up(host)}; (: >&9) 2>/dev/null && touch {host.directory}/held; sleep 30 & echo $! >{host.directory}/daemon")
+    host.stub(
+        "wg-quick",
+        f"touch {up(host)}; (: >&9) 2>/dev/null && touch {host.directory}/held; sleep 30 & echo $! >{host.directory}/daemon",
+    )
     host.run('exec 9>"$base/lock"; service_start; kill "$(cat ' + f'{host.directory}/daemon)"')
     assert not (host.directory / "held").exists()
