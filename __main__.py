@@ -2,10 +2,11 @@
 
 import pulumi
 
+from mesh.concurrency import run
 from mesh.config import read_adopted, read_configuration
 from mesh.credentials import agent_for_commands
 from mesh.errors import HostsFailedError, MeshError
-from mesh.fanout import look, run
+from mesh.look import look
 from mesh.mesh import build_meshes
 from mesh.settings import Configuration
 

@@ -1,0 +1,1 @@
+"""A WireGuard full mesh on existing Linux hosts, as Pulumi resources."""

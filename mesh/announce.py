@@ -15,4 +15,5 @@ def announce(title: str, lines: Iterable[str]) -> None:
     if title and text:
         text = [f"{title}:", *(f"  {line}" for line in text)]
     for line in text:
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

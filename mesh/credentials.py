@@ -66,8 +66,7 @@ def _start_agent(key: str | None) -> str:
         text=True,
         env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
     )
-    assert agent.stdout is not None
-    if agent.stdout.readline().strip() != "ready":
+    if agent.stdout is None or agent.stdout.readline().strip() != "ready":
         raise MeshError(
             f"{KEY_FILE_VARIABLE}: {key!r} could not be loaded; check that it is a private key without a passphrase, "
             "or load it into ssh-agent"

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.announce import announce
+from mesh.concurrency import gather, run
 from mesh.errors import HostsFailedError
-from mesh.fanout import gather, open_fan, run
+from mesh.fanout import open_fan
 from mesh.proof import find_faults
 from mesh.rollout import Rollout, collect_facts, roll_out, wipe
 from mesh.roster import digest
@@ -30,7 +31,10 @@ def _to_wipe(news: Properties, olds: Properties) -> dict[str, Any]:
 
 
 def differs(olds: Properties, news: Properties) -> bool:
-    """Tell whether `news` asks for anything that `olds` does not record as done."""
+    """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
+    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping)):
+        # A value that is not known before the change stands as a text.
+        return True
     return (
         olds["digest"] != _digest(news)
         or olds["roster"] != news["roster"]

@@ -26,8 +26,9 @@ def command(interface: str, *, sudo: bool) -> str:
     script = (
         f"set -eu; umask 077; mkdir -p {folder}; cd {folder}; cat >private-key.new; "
         # A full disk may cut the key off, and a cut key must not be taken for one.
-        '[ "$(wc -c <private-key.new)" -eq 44 ] || { echo "the private key did not arrive whole; is the disk full?" >&2; '
-        "exit 1; }; mv private-key.new private-key"
+        '[ "$(wc -c <private-key.new)" -eq 44 ] || '
+        '{ echo "the private key did not arrive whole; is the disk full?" >&2; exit 1; }; '
+        "mv private-key.new private-key"
     )
     return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}"
 

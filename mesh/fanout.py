@@ -4,28 +4,22 @@ Every wait has a bound of our own. What the orders mean belongs to `rollout` and
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
 
 import asyncssh
 
 from mesh import credentials, program
-from mesh.errors import HostError, HostsFailedError, UnreachableHostError
+from mesh.concurrency import Connection, gather
+from mesh.errors import HostError, UnreachableHostError
 
-__all__ = ["Connection", "Fan", "Session", "gather", "look", "open_fan", "run"]
-
-# What resources say of a host's SSH: address, port, user, sudo, hostKey and, nested, bastion.
-Connection = Mapping[str, Any]
+__all__ = ["Fan", "Session", "open_fan"]
 
 _CONNECT_SECONDS = 15
 _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
 # the operator's own machine.
 _AT_ONCE = 64
-
-T = TypeVar("T")
 
 
 def _known_hosts(connection: Connection) -> asyncssh.SSHKnownHosts:
@@ -146,27 +140,6 @@ class Fan:
             await _connect_all(stack, self._connections)
 
 
-async def gather(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
-    """Await all of `work`, by host, and return the results; one failure does not cut the others off.
-
-    Raises:
-        HostsFailedError: Naming each host that failed.
-    """
-    results = await asyncio.gather(*work.values(), return_exceptions=True)
-    done: dict[str, T] = {}
-    failures: dict[str, str] = {}
-    for host, result in zip(work, results, strict=True):
-        if isinstance(result, HostError):
-            failures[host] = result.message
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            done[host] = result
-    if failures:
-        raise HostsFailedError(failures)
-    return done
-
-
 async def _connect_all(
     stack: AsyncExitStack, connections: Mapping[str, Connection]
 ) -> dict[str, asyncssh.SSHClientConnection]:
@@ -218,43 +191,3 @@ async def open_fan(interface: str, connections: Mapping[str, Connection]) -> Asy
             return session
 
         yield Fan(connections, await gather({host: start(host) for host in connections}))
-
-
-async def look(connections: Mapping[str, Connection], seconds: float = 8) -> dict[str, str]:
-    """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do."""
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def greeting(host: str, connection: Connection) -> None:
-        # A host behind a bastion is looked at through it by the first real connection; here the bastion answers.
-        first = connection.get("bastion") or connection
-        async with limit:
-            try:
-                async with asyncio.timeout(seconds):
-                    reader, writer = await asyncio.open_connection(first["address"], int(first["port"]))
-                    try:
-                        line = await reader.readline()
-                    finally:
-                        writer.close()
-            except TimeoutError:
-                raise UnreachableHostError(host, f"does not greet as SSH within {seconds:.0f} seconds; start it") from None
-            except OSError as error:
-                raise UnreachableHostError(host, _explain(error)) from None
-            if not line.startswith(b"SSH-"):
-                raise UnreachableHostError(host, "is no SSH server; check ssh.address and ssh.port") from None
-
-    try:
-        await gather({host: greeting(host, connection) for host, connection in connections.items()})
-    except HostsFailedError as error:
-        return dict(error.failures)
-    return {}
-
-
-def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
-
-    async def main() -> T:
-        return await work()
-
-    # Pulumi runs the program inside its own event loop, which cannot run another one.
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(asyncio.run, main()).result()

@@ -140,4 +140,3 @@ def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
 def build_meshes(configuration: Configuration, adopted: Adopted) -> dict[str, Mesh]:
     """Register every mesh of the configuration and return them by interface name."""
     return {name: Mesh(plan, configuration, adopted) for name, plan in plan_meshes(configuration).items()}
-

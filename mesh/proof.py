@@ -25,7 +25,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one host runs; `preshared` holds salted digests, one if all peers share a key; `since` is the last switch."""
+    """What one host runs; `preshared` holds a salted digest for each distinct key; `since` is the last switch."""
 
     public_key: str = ""
     port: int = 0
@@ -90,7 +90,9 @@ def find_faults(
             if (host, peer) in mute:
                 faults.append(_silence(roster, host, peer, seen))
             elif seen and {host, peer} & fresh and seen.handshake < facts[host].since - 1:
-                faults.append(f"{host} → {peer}: answers, but has no handshake with the new key yet; run pulumi up again")
+                faults.append(
+                    f"{host} → {peer}: answers, but has no handshake with the new key yet; run pulumi up again"
+                )
     return faults
 
 

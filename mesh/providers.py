@@ -15,18 +15,6 @@ __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "Roster
 
 Properties = dict[str, Any]
 
-_PROVIDER = "__provider"
-
-
-def _is_known(value: object) -> bool:
-    from pulumi.runtime.rpc import UNKNOWN  # noqa: PLC0415
-
-    if isinstance(value, dict):
-        return all(map(_is_known, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_known, value))
-    return value != UNKNOWN
-
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
@@ -98,7 +86,9 @@ class RosterProvider(ResourceProvider):
         import secrets  # noqa: PLC0415
 
         roster_id = secrets.token_hex(8)
-        return CreateResult(roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}})
+        return CreateResult(
+            roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
+        )
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
@@ -120,7 +110,7 @@ class RosterProvider(ResourceProvider):
     def delete(self, _id: str, _props: Properties) -> None:
         """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.fanout import run  # noqa: PLC0415
+        from mesh.concurrency import run  # noqa: PLC0415
         from mesh.rollout import wipe  # noqa: PLC0415
 
         interface = _props["roster"]["interface"]
@@ -150,8 +140,6 @@ class RolloutProvider(ResourceProvider):
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh import deployment  # noqa: PLC0415
 
-        if not _is_known({key: value for key, value in _news.items() if key != _PROVIDER}):
-            return DiffResult(changes=True)
         return DiffResult(changes=deployment.differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

@@ -4,14 +4,16 @@ The order of a switch decides what is lost; ARCHITECTURE.md has the measurements
 written in the host program.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mesh.concurrency import Connection, gather
 from mesh.errors import HostsFailedError, MeshError
-from mesh.fanout import Connection, Fan, gather, open_fan
+from mesh.fanout import Fan, open_fan
 from mesh.proof import Facts, find_faults, parse_facts
 from mesh.roster import Roster, cannot_meet, payload
 
@@ -69,10 +71,16 @@ async def roll_out(rollout: Rollout) -> dict[str, Any]:
             changed = await _switch(rollout, fan, running, deadline)
             say(f"{interface}: proving {count} hosts")
             await fan.everyone("renew", deadline)
-            await _prove(rollout, fan, changed)
+            checks = (_prove(rollout, fan, changed), fan.check_new_connections())
+            # Both end before anything else is ordered, since a session takes one order at a time.
+            for outcome in await asyncio.gather(*checks, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
             await fan.everyone("hold", _HOLD_SECONDS)
             if not rollout.alive():
-                raise MeshError(f"{interface}: pulumi is gone, so nothing is confirmed; run pulumi cancel, then pulumi up")
+                raise MeshError(
+                    f"{interface}: pulumi is gone, so nothing is confirmed; run pulumi cancel, then pulumi up"
+                )
         except BaseException as error:
             await _go_back(rollout, fan)
             if isinstance(error, HostsFailedError):
@@ -83,7 +91,9 @@ async def roll_out(rollout: Rollout) -> dict[str, Any]:
         try:
             await fan.everyone("confirm", rollout.digest)
         except HostsFailedError as error:
-            raise HostsFailedError(error.failures, f"{interface}: proven, but not confirmed on all; run pulumi up") from None
+            raise HostsFailedError(
+                error.failures, f"{interface}: proven, but not confirmed on all; run pulumi up"
+            ) from None
     for one, other in cannot_meet(rollout.roster):
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
     say(f"{interface}: confirmed on {count} hosts")
@@ -120,7 +130,7 @@ async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
 
 
 async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: int) -> list[str]:
-    """Bring all hosts to what is staged, in the order that breaks no running tunnel; return the hosts with a new key."""
+    """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key."""
     members = rollout.roster["members"]
     live = sorted(host for host, key in running.items() if key != "absent")
     changed = [host for host in live if running[host] != members[host]["publicKey"]]
@@ -135,7 +145,7 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
     if live:
         await fan.everyone("finish", hosts=live)
     new = [host for host in members if host not in live]
-    # Who can be reached comes up before who does the reaching, so that no first handshake is missed and waits 5 seconds.
+    # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
             rollout.report(f"{rollout.interface}: bringing up {len(group)} hosts")
@@ -153,7 +163,6 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
-    await fan.check_new_connections()
 
 
 async def collect_facts(fan: Fan) -> dict[str, Facts]:

@@ -100,8 +100,9 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     for host in joining:
         where = after[host]["endpoint"] or "roaming"
         lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
-    for host in leaving:
-        lines.append(f"- {host} leaves: its peers drop it, then it is wiped; the preshared key is made anew")
+    lines.extend(
+        f"- {host} leaves: its peers drop it, then it is wiped; the preshared key is made anew" for host in leaving
+    )
     for host in sorted(set(before) & set(after)):
         was, now = before[host], after[host]
         if was["publicKey"] != now["publicKey"]:

@@ -7,7 +7,6 @@ under dash with the GNU tools and under busybox with its own, since both kinds o
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,9 +14,31 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
-TOOLS = (
-    "awk cat chmod cut env false grep head ln ls mkdir mv rm rmdir sed sleep sort tail timeout touch tr true uname"
-).split()
+TOOLS = [
+    "awk",
+    "cat",
+    "chmod",
+    "cut",
+    "env",
+    "false",
+    "grep",
+    "head",
+    "ln",
+    "ls",
+    "mkdir",
+    "mv",
+    "rm",
+    "rmdir",
+    "sed",
+    "sleep",
+    "sort",
+    "tail",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+]
 _NAMESPACE = ("unshare", "--mount", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "-mn")
 
 # The parts need of the rest of the program only this.
@@ -48,7 +69,9 @@ def what_is_missing() -> str | None:
     """Return why no namespace can be made on this machine, or None."""
     if not shutil.which("unshare"):
         return "there is no unshare"
-    tried = subprocess.run([*_NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True)
+    tried = subprocess.run(
+        [*_NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True, check=False
+    )
     return None if tried.returncode == 0 else f"no namespaces here: {tried.stderr.strip()}"
 
 
@@ -111,7 +134,7 @@ class HostProgram:
 
     def run(self, script: str, *, fails: bool = False) -> subprocess.CompletedProcess[str]:
         """Run shell text with the program's functions; assert that it ends as expected."""
-        parts = "".join((PARTS / f"{part}.sh").read_text() for part in ("packages", "firewall", "service"))
+        parts = "".join((PARTS / f"{part}.sh").read_text() for part in ("packages", "netfilter", "firewall", "service"))
         program = self.directory / "program"
         program.write_text(f"{_HEADER}\n{parts}\n{script}\n")
         mounted = [*_NAMESPACE, "/bin/sh", "-c", _MOUNTS, "sh", *self.shell, str(program)]
@@ -128,6 +151,7 @@ class HostProgram:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
             stdin=subprocess.DEVNULL,
         )
         assert (ended.returncode != 0) == fails, f"exit {ended.returncode}: {ended.stdout}\n{ended.stderr}"
@@ -135,7 +159,7 @@ class HostProgram:
 
 
 @pytest.fixture(params=["dash", "busybox"])
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostProgram]:
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> HostProgram:
     """Give a host with a shell, its tools and nothing else."""
     missing = what_is_missing()
     if missing:
@@ -158,4 +182,4 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostProgram
         target = interpreter if request.param == "busybox" else shutil.which(tool)
         assert target is not None
         (tmp_path / "tools" / tool).symlink_to(target)
-    yield HostProgram(tmp_path, (interpreter, "sh") if request.param == "busybox" else (interpreter,))
+    return HostProgram(tmp_path, (interpreter, "sh") if request.param == "busybox" else (interpreter,))

@@ -3,7 +3,7 @@
 # prepare: WireGuard is installed. Replies what kind of system this is.
 order_prepare() {
 	exec 8>"$base/lock"
-	flock -w 300 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
+	timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
 	install_wireguard 8>&-
 	describe_system
 }
@@ -37,7 +37,7 @@ order_peer() {
 # finish: the interface runs what is staged, whatever it ran before.
 order_finish() {
 	exec 8>"$base/lock"
-	flock -w 60 8 || fail "another run is changing the firewall of this host; wait for it and run pulumi up again"
+	timeout 60 flock 8 || fail "another run is changing the firewall of this host; wait for it and run pulumi up again"
 	firewall_open "$(setting next port)" 8>&-
 	if is_up; then
 		set_link next
@@ -78,7 +78,7 @@ order_facts() {
 serve() {
 	mkdir -p "$home"
 	exec 9>"$home/lock"
-	if ! flock -w 20 9; then
+	if ! timeout 20 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
 		exit 1
 	fi

@@ -103,7 +103,10 @@ service_install() {
 			mkdir -m 755 "$systemd_wants"
 			: >"$base/made-wants"
 		fi
-		if write_when_changed "$systemd_units/mesh-boot@.service" 644 "$(boot_unit)"; then
+		if [ ! -e "$systemd_units/mesh-boot@.service" ]; then
+			# systemd reads a new unit when it is first asked for it, at the next boot; a reload here would take 150 ms.
+			write_when_changed "$systemd_units/mesh-boot@.service" 644 "$(boot_unit)"
+		elif write_when_changed "$systemd_units/mesh-boot@.service" 644 "$(boot_unit)"; then
 			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
 		fi
 		ln -sfn "$systemd_units/mesh-boot@.service" "$systemd_wants/mesh-boot@$interface.service"
@@ -144,10 +147,10 @@ tunnel_is_up() {
 # service_say_why: prints the last words of the failed start, without what wg quotes, since that may be a key.
 service_say_why() {
 	if [ "$1" = systemd ]; then
-		journalctl -q -o cat -n 5 -u "wg-quick@$interface" 2>/dev/null || :
+		journalctl -q -o cat -n 3 -t wg-quick -u "wg-quick@$interface" 2>/dev/null || :
 	else
 		tail -n 5 "$base/$interface-start.log"
-	fi | sed "s/\`.*/(not shown)/" >&2
+	fi | sed "s/[\`'].*/(not shown)/" >&2
 }
 
 # run_service COMMAND...: its exit status, within 30 s; what it starts keeps neither our output nor our lock.

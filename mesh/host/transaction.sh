@@ -137,7 +137,7 @@ guard() {
 		fi
 		if [ -r "$home/session" ]; then kill "$(cat "$home/session")" 2>/dev/null || true; fi
 		exec 9>"$home/lock"
-		flock -w 60 9 || true
+		timeout 60 flock 9 || true
 		read -r until token boot 2>/dev/null <"$home/deadline" || exit 0
 		[ "$token" = "$1" ] && [ "$until" -le "$(clock)" ] || continue
 		rm -f "$home/guard"

@@ -8,7 +8,9 @@ import typer
 
 from tests.lab.lab import Lab, LabUnavailable, default_hosts, missing_tools
 
-app = typer.Typer(help="A lab of booted Linux hosts in network namespaces.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="A lab of booted Linux hosts in network namespaces.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 Prefix = Annotated[str, typer.Option(help="what the lab's namespaces begin with")]
 

@@ -116,7 +116,9 @@ class Lab:
             ensure_root(root, self.roots)
         self.directory.mkdir(parents=True, exist_ok=True)
         if not self.ssh_key.exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(self.ssh_key)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(self.ssh_key)], check=True
+            )
         before = int(_INOTIFY.read_text())
         if before < _INOTIFY_NEEDED:
             _INOTIFY.write_text(str(_INOTIFY_NEEDED))

@@ -1,9 +1,9 @@
 """Namespaces and wires of the lab; nothing of it ever appears in the root namespace.
 
-    PREFIX-ctl   where pulumi and the tests run; bridge br-mg 10.99.255.254/16 to every host's mgmt0
-    PREFIX-inet  the internet: each public host hangs on a routed point-to-point wire, 203.0.113.N and 2001:db8:1::N
-    PREFIX-r-X   the router of a host behind NAT; symmetric: another public port for each destination
-    PREFIX-X     one host
+PREFIX-ctl   where pulumi and the tests run; bridge br-mg 10.99.255.254/16 to every host's mgmt0
+PREFIX-inet  the internet: each public host hangs on a routed point-to-point wire, 203.0.113.N and 2001:db8:1::N
+PREFIX-r-X   the router of a host behind NAT; symmetric: another public port for each destination
+PREFIX-X     one host
 """
 
 import subprocess
@@ -81,7 +81,12 @@ class Network:
     def _wide_area(self, name: str, device: str, host: str, number: int) -> None:
         # One shared segment would overflow the kernel's neighbour table at 50 hosts.
         port = f"p-{host}"
-        self.ip("inet", f"link set {port} up", f"addr add 169.254.0.1/32 dev {port}", f"addr add fe80::1/64 dev {port} nodad")
+        self.ip(
+            "inet",
+            f"link set {port} up",
+            f"addr add 169.254.0.1/32 dev {port}",
+            f"addr add fe80::1/64 dev {port} nodad",
+        )
         self.ip(
             name,
             f"link set {device} up",

@@ -1,4 +1,4 @@
-"""The host's firewall opens for exactly our port, and is afterwards what it was: real nft and iptables, stubs for the rest."""
+"""The host's firewall opens for exactly our port, and is afterwards what it was: real nft and iptables."""
 
 import pytest
 
@@ -159,8 +159,8 @@ def test_iptables_opens_and_closes_again(host: HostProgram, kind: str, how: str)
     closed = "; ".join(f"{name} {how.replace('%s', name)}" for name in names)
     show = "; ".join(f"{name} -S" for name in names)
     ended = host.run(
-        f"{closed}; {show}; echo ====; firewall_open 51825; firewall_open 51825; {show}; firewall_describe; active_firewalls; "
-        f"echo ====; firewall_close 51825; {show}"
+        f"{closed}; {show}; echo ====; firewall_open 51825; firewall_open 51825; {show}; firewall_describe; "
+        f"active_firewalls; echo ====; firewall_close 51825; {show}"
     )
     before, opened, after = ended.stdout.split("====\n")
     mark = '-m comment --comment "mesh testwg" -j ACCEPT'
@@ -232,7 +232,7 @@ touch $rules
 for argument; do case $argument in
 --state) [ -e {directory}/running ] || exit 252 ;;
 --get-default-zone) echo public ;;
---get-zone-of-interface=*) exit 2 ;;
+--get-active-zones) cat {directory}/active-zones ;;
 --add-rich-rule=*) grep -Fxq "${{argument#*=}}" $rules || echo "${{argument#*=}}" >>$rules ;;
 --remove-rich-rule=*) grep -Fvx "${{argument#*=}}" $rules >$rules.new; mv $rules.new $rules ;;
 --list-rich-rules) cat $rules ;;
@@ -246,6 +246,7 @@ def with_firewalld(host: HostProgram) -> None:
     """Make firewalld the host's firewall."""
     (host.directory / "running").touch()
     host.stub("firewall-cmd", FIREWALLD.format(directory=host.directory))
+    (host.directory / "active-zones").write_text("trusted\n  interfaces: lo\n")
     host.stub("ip")
 
 
@@ -265,6 +266,16 @@ def test_firewalld_opens_now_and_for_good(host: HostProgram) -> None:
             'rule priority="5182" family="ipv6" source address="fd00::/16" icmp-type name="echo-request" accept',
         ]
     assert not [call for call in host.calls() if "--reload" in call]
+
+
+def test_firewalld_opens_the_zone_that_the_packets_come_into(host: HostProgram) -> None:
+    """That of the default route's device, beside the default zone; no other zone is opened."""
+    with_firewalld(host)
+    host.stub("ip", "echo default via 192.0.2.1 dev eth0 proto static")
+    (host.directory / "active-zones").write_text("external\n  interfaces: wan9 eth0\ndocker\n  interfaces: docker0\n")
+    host.run("firewall_open 51825")
+    opened = sorted(path.name for path in host.directory.glob("zone-*") if path.read_text())
+    assert opened == ["zone-external", "zone-external--permanent", "zone-public", "zone-public--permanent"]
 
 
 def test_firewalld_keeps_what_another_mesh_needs(host: HostProgram) -> None:

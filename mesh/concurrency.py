@@ -1,0 +1,50 @@
+"""Run one thing for many hosts at once, and learn of every failure, not just the first.
+
+Nothing here speaks SSH: that is `fanout`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from mesh.errors import HostError, HostsFailedError
+
+__all__ = ["Connection", "gather", "run"]
+
+# What resources say of a host's SSH: address, port, user, sudo, hostKey and, nested, bastion.
+Connection = Mapping[str, Any]
+
+T = TypeVar("T")
+
+
+async def gather(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
+    """Await all of `work`, by host, and return the results; one failure does not cut the others off.
+
+    Raises:
+        HostsFailedError: Naming each host that failed.
+    """
+    results = await asyncio.gather(*work.values(), return_exceptions=True)
+    done: dict[str, T] = {}
+    failures: dict[str, str] = {}
+    for host, result in zip(work, results, strict=True):
+        if isinstance(result, HostError):
+            failures[host] = result.message
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            done[host] = result
+    if failures:
+        raise HostsFailedError(failures)
+    return done
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
+
+    async def main() -> T:
+        return await work()
+
+    # Pulumi runs the program inside its own event loop, which cannot run another one.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(asyncio.run, main()).result()

@@ -1,0 +1,228 @@
+# ---------------------------------------------------------------------------------------------------------- netfilter
+# Rules in nftables and iptables themselves, for hosts that neither ufw nor firewalld manages. Ours carry a comment.
+
+# iptables_tools: prints the iptables commands whose tables are in use here, one per line.
+iptables_tools() {
+	for iptables_family in iptables ip6tables; do
+		if has_command "$iptables_family-nft" || has_command "$iptables_family-legacy"; then
+			set -- "$iptables_family-nft" "$iptables_family-legacy"
+		else
+			set -- "$iptables_family"
+		fi
+		for iptables_tool in "$@"; do
+			has_command "$iptables_tool" || continue
+			case "$iptables_tool" in
+			# Merely asking the legacy tool would load its tables.
+			*-legacy) grep -qx filter "/proc/net/${iptables_family%tables}_tables_names" 2>/dev/null || continue ;;
+			esac
+			# A table that nft made may be unreadable to iptables; then it is nft's.
+			if "$iptables_tool" -w 10 -S INPUT >/dev/null 2>&1; then
+				printf '%s\n' "$iptables_tool"
+			fi
+		done
+	done
+}
+
+# iptables_scan TOOL: prints `drops` when the chain INPUT ends in a drop or reject, and `udp PORT` or `echo` for each rule of ours.
+iptables_scan() {
+	"$1" -w 10 -S | awk -v mark="--comment \"mesh $interface\"" '
+        $1 == "-P" { if ($2 == "INPUT" && $3 == "DROP") policy = 1; next }
+        $1 != "-A" { next }
+        $2 == "INPUT" && index($0, mark) {
+            if (match($0, /--dport [0-9]+ /)) print "udp " substr($0, RSTART + 8, RLENGTH - 9); else print "echo"
+        }
+        {
+            sub(/ -m comment --comment ("[^"]*"|[^ ]+)/, "")
+            last[$2] = ($3 == "-j" || $3 == "-g") ? $4 : ""
+        }
+        END {
+            chain = "INPUT"
+            for (depth = 0; depth < 9 && (chain in last) && last[chain] != ""; depth++) chain = last[chain]
+            if (policy || chain == "DROP" || chain == "REJECT") print "drops"
+        }'
+}
+
+# iptables_rule TOOL ACTION PORT|echo: does the action (-I, -D) to our rule for the port or for echo requests.
+iptables_rule() {
+	if [ "$3" = echo ]; then
+		"$1" -w 10 "$2" INPUT -i "$interface" -p ipv6-icmp --icmpv6-type echo-request -m comment --comment "mesh $interface" -j ACCEPT
+	else
+		"$1" -w 10 "$2" INPUT -p udp --dport "$3" -m comment --comment "mesh $interface" -j ACCEPT
+	fi >&2 || fail "firewall: $1 cannot change the rule for $3; see '$1 -S INPUT' on this host"
+}
+
+# iptables_wants TOOL PORT: prints what the tool lacks: the port, echo, both or nothing.
+iptables_wants() {
+	iptables_found=$(iptables_scan "$1")
+	printf '%s\n' "$iptables_found" | grep -qx drops || return 0
+	printf '%s\n' "$iptables_found" | grep -qx "udp $2" || printf '%s\n' "$2"
+	case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
+}
+
+# nft_scan [OTHERS]: prints `chain FAMILY TABLE CHAIN` for each input chain that ends in a drop or reject, and
+# `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours. Chains in OTHERS and those of
+# firewalld are nobody's concern.
+nft_scan() {
+	has_command nft || return 0
+	nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " '
+        $1 == "table" { table = $2 " " $3; chain = ""; next }
+        $1 == "}" { chain = ""; next }
+        $1 == "chain" && $NF ~ /^[0-9]+$/ { chain = table " " $2; next }
+        $1 == "type" && $3 == "hook" {
+            if ($2 == "filter" && $4 == "input") { base[chain] = 1; if (/policy drop;/) drops[chain] = 1 }
+            next
+        }
+        !/ # handle [0-9]+$/ || chain == "" { next }
+        {
+            handle = $NF
+            sub(/ # handle [0-9]+$/, "")
+            if (index($0, mark)) {
+                if (match($0, /udp dport [0-9]+ /)) print "udp " chain " " handle " " substr($0, RSTART + 10, RLENGTH - 11)
+                else print "echo " chain " " handle
+            }
+            # What is left of a rule without its remarks, counters and logging: an unconditional last word, or something else.
+            gsub(/"[^"]*"/, "")
+            gsub(/(^|[ \t])(comment|log|prefix|counter|(packets|bytes|level|group|snaplen|queue-threshold) [a-z0-9]+|flags [a-z, ]+)/, "")
+            last[chain] = ($1 == "drop" || $1 == "reject") ? "drop" : ($1 == "jump" || $1 == "goto") ? $2 : ""
+        }
+        END {
+            for (chain in base) {
+                split(chain, part, " ")
+                if (part[2] == "firewalld" || index(others, " " part[1] "/" part[2] "/" part[3] " ")) continue
+                word = chain
+                for (depth = 0; depth < 9 && (word in last) && last[word] != "" && last[word] != "drop"; depth++)
+                    word = part[1] " " part[2] " " last[word]
+                if ((chain in drops) || ((word in last) && last[word] == "drop")) print "chain " chain
+            }
+        }'
+}
+
+# nft_commands PORT: prints the nft commands that open the port where it is not open.
+nft_commands() {
+	nft_scan "$(nft_others)" | awk -v port="$1" -v interface="$interface" '
+        $1 == "chain" { chains[$2 " " $3 " " $4] = $2 }
+        $1 == "udp" && $6 == port { udp[$2 " " $3 " " $4] = 1 }
+        $1 == "echo" { echo[$2 " " $3 " " $4] = 1 }
+        END {
+            for (chain in chains) {
+                mark = " accept comment \"mesh " interface "\""
+                if (!(chain in udp)) print "insert rule " chain " udp dport " port mark
+                if (!(chain in echo) && chains[chain] != "ip")
+                    print "insert rule " chain " iifname \"" interface "\" icmpv6 type echo-request" mark
+            }
+        }'
+}
+
+# nft_others: prints, on one line, the chains FAMILY/TABLE/CHAIN that nft has to leave to ufw, firewalld and iptables.
+nft_others() {
+	if ufw_is_active || firewalld_is_active; then
+		printf '%s ' ip/filter/INPUT ip6/filter/INPUT
+		return 0
+	fi
+	for nft_other in $(iptables_tools); do
+		case "$nft_other" in
+		iptables*) printf 'ip/filter/INPUT ' ;;
+		*) printf 'ip6/filter/INPUT ' ;;
+		esac
+	done
+}
+
+# nft_close PORT|echo: our rules for the port, or for echo requests, are gone.
+nft_close() {
+	nft_gone=$(nft_scan | awk -v what="$1" '
+        ($1 == "udp" && $6 == what) || ($1 == "echo" && what == "echo") { print "delete rule " $2 " " $3 " " $4 " handle " $5 }')
+	[ -n "$nft_gone" ] || return 0
+	printf '%s\n' "$nft_gone" | nft -f - >&2 ||
+		fail "firewall: nft cannot delete our rule for $1; delete the rules marked 'mesh $interface' by hand"
+}
+
+# netfilter_tools: prints the iptables commands that we handle ourselves, one per line: none where ufw or firewalld does.
+netfilter_tools() {
+	ufw_is_active || firewalld_is_active || iptables_tools
+}
+
+# active_firewalls: prints what filters input here, space separated: nftables, ufw, firewalld, iptables; or none.
+active_firewalls() {
+	set --
+	if nft_scan "$(nft_others)" | grep -q '^chain '; then set -- "$@" nftables; fi
+	if ufw_is_active; then set -- "$@" ufw; fi
+	if firewalld_is_active; then set -- "$@" firewalld; fi
+	for active_tool in $(netfilter_tools); do
+		if iptables_scan "$active_tool" | grep -qx drops; then
+			set -- "$@" iptables
+			break
+		fi
+	done
+	echo "${*:-none}"
+}
+
+# firewall_open PORT: the UDP port and echo requests through the tunnel are let in by all that filters here, now and from every boot on.
+firewall_open() {
+	# First the record, so that whatever comes between, closing finds what to close.
+	firewall_record "$(
+		firewall_ports
+		printf '%s\n' "$1"
+	)"
+	if ufw_is_active; then ufw_open "$1"; fi
+	if firewalld_is_active; then firewalld_open "$1"; fi
+	for open_tool in $(netfilter_tools); do
+		for open_what in $(iptables_wants "$open_tool" "$1"); do
+			iptables_rule "$open_tool" -I "$open_what"
+		done
+	done
+	open_commands=$(nft_commands "$1")
+	[ -n "$open_commands" ] || return 0
+	printf '%s\n' "$open_commands" | nft -f - >&2 ||
+		fail "firewall: nft cannot open $1/udp; see 'nft list ruleset' on this host"
+}
+
+# firewall_close PORT: what firewall_open added for the port is gone; echo requests go with the interface's last port.
+firewall_close() {
+	close_rest=$(firewall_ports | grep -vx "$1" || :)
+	close_what=$1
+	if [ -z "$close_rest" ]; then close_what="$1 echo"; fi
+	ufw_close "$1"
+	firewalld_close "$1"
+	for close_tool in $(iptables_tools); do
+		close_found=$(iptables_scan "$close_tool")
+		for close_one in $close_what; do
+			printf '%s\n' "$close_found" | grep -Eqx "(udp )?$close_one" || continue
+			iptables_rule "$close_tool" -D "$close_one"
+		done
+	done
+	for close_one in $close_what; do
+		nft_close "$close_one"
+	done
+	firewall_record "$close_rest"
+}
+
+# firewall_close_all: nothing of this interface is left in any firewall.
+firewall_close_all() {
+	for all_port in $(firewall_ports); do
+		firewall_close "$all_port"
+	done
+}
+
+# firewall_apply: every recorded port is open; quick and without a trace where it is so already.
+firewall_apply() {
+	for apply_port in $(firewall_ports); do
+		firewall_open "$apply_port"
+	done
+}
+
+# firewall_is_open PORT: 0 when nothing that filters here lacks a rule for the port or for echo requests.
+firewall_is_open() {
+	if ufw_is_active; then ufw_rules | grep -Eq "^ufw allow $1/udp( |\$)" || return 1; fi
+	if firewalld_is_active; then firewalld_is_open "$1" || return 1; fi
+	for is_open_tool in $(netfilter_tools); do
+		[ -z "$(iptables_wants "$is_open_tool" "$1")" ] || return 1
+	done
+	[ -z "$(nft_commands "$1")" ]
+}
+
+# firewall_describe: prints the recorded ports that are open now, one per line; a recorded port that is missing was closed by another.
+firewall_describe() {
+	for describe_port in $(firewall_ports); do
+		if firewall_is_open "$describe_port"; then printf '%s\n' "$describe_port"; fi
+	done
+}
