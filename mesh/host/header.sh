@@ -23,8 +23,14 @@ fail() {
 # say TEXT: a line for the system's log.
 say() { logger -t "mesh-$interface" -- "$*" 2>/dev/null || true; }
 
-# clock: seconds since boot, which no change of the date can move.
-clock() { cut -d. -f1 /proc/uptime; }
+# clock: seconds since boot, which no change of the date can move. (Reading by the shell itself costs no process.)
+clock() {
+	read -r uptime _ </proc/uptime
+	echo "${uptime%%.*}"
+}
 
 # boot_id: differs after every boot.
-boot_id() { cat /proc/sys/kernel/random/boot_id; }
+boot_id() {
+	read -r identity </proc/sys/kernel/random/boot_id
+	echo "$identity"
+}

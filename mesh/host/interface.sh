@@ -8,7 +8,12 @@
 # setting DIRECTORY WORD: the value of one setting, empty when there is none.
 setting() {
 	[ -r "$home/$1/settings" ] || return 0
-	awk -v word="$2" '$1 == word { print $2; exit }' "$home/$1/settings"
+	while read -r word value; do
+		if [ "$word" = "$2" ]; then
+			echo "$value"
+			break
+		fi
+	done <"$home/$1/settings"
 }
 
 # is_up: 0 when the interface runs as WireGuard. (`ip link show type wireguard` would miss wireguard-go.)

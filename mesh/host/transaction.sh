@@ -38,8 +38,8 @@ order_stage() {
 
 # check_incoming: the roster is whole, and this host has the private key for it.
 check_incoming() {
-	for word in mesh roster digest host address port mtu public-key; do
-		[ -n "$(setting incoming $word)" ] || fail "the roster has no $word; run the same version of mesh again"
+	for wanted in mesh roster digest host address port mtu public-key; do
+		[ -n "$(setting incoming "$wanted")" ] || fail "the roster has no $wanted; run the same version of mesh again"
 	done
 	[ -s "$home/incoming/preshared-key" ] || fail "the roster has no preshared key; run the same version of mesh again"
 	awk 'NF != 7 { exit 1 }' "$home/incoming/peers" || fail "the roster has an incomplete peer; run the same version of mesh again"
@@ -191,7 +191,7 @@ order_confirm() {
 	mv "$home/next" "$home/run"
 	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	stop_guard
-	ln -sfn "$(basename "$program")" "$base/program.new"
+	ln -sfn "${program##*/}" "$base/program.new"
 	mv "$base/program.new" "$base/program"
 	for old in "$base"/program-*; do [ "$old" = "$program" ] || rm -f "$old"; done
 	[ -z "$former" ] || [ "$former" = "$(setting run port)" ] || firewall_close "$former"
