@@ -117,9 +117,14 @@ set_routes() {
 }
 
 # set_link DIRECTORY: address, MTU and listen port as in DIRECTORY; `wg syncconf` would know none of the first two.
+# Sets `moved` when the listen port changed.
 set_link() {
+	moved=
 	address=$(setting "$1" address) mtu=$(setting "$1" mtu) port=$(setting "$1" port)
-	[ "$(wg show "$interface" listen-port)" = "$port" ] || wg set "$interface" listen-port "$port"
+	if [ "$(wg show "$interface" listen-port)" != "$port" ]; then
+		wg set "$interface" listen-port "$port"
+		moved=yes
+	fi
 	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
 	ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
 	grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"

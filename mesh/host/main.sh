@@ -43,6 +43,8 @@ order_finish() {
 		set_link next
 		set_peers
 		set_routes run next
+		# Peers hold on to the port that they last heard from, until they hear from the new one.
+		[ -z "$moved" ] || knock $(awk '$7 != "never" { print $3 }' "$home/next/peers")
 	else
 		write_configuration next
 		service_start 8>&-
