@@ -1,6 +1,7 @@
 """Talk to many hosts at once over SSH: one connection to each, one session on it, orders and replies.
 
-Every wait has a bound of our own. What the orders mean belongs to `rollout` and to the host program.
+Every wait has a bound of our own. Opening one connection belongs to `ssh`, and what the orders mean to `rollout` and to
+the host program.
 """
 
 import asyncio
@@ -9,59 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncssh
 
-from mesh import credentials, program
+from mesh import program
 from mesh.concurrency import Connection, gather
 from mesh.errors import HostError, UnreachableHostError
+from mesh.ssh import CONNECT_SECONDS, dial, explain
 
 __all__ = ["Fan", "Session", "open_fan"]
 
-_CONNECT_SECONDS = 15
 _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
 # the operator's own machine.
 _AT_ONCE = 64
-
-
-def _known_hosts(connection: Connection) -> asyncssh.SSHKnownHosts:
-    return asyncssh.import_known_hosts(f"* {connection['hostKey']}\n")
-
-
-async def _dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
-    key = credentials.key_file()
-    agent = credentials.agent_path()
-    return await asyncssh.connect(
-        connection["address"],
-        int(connection["port"]),
-        username=connection["user"],
-        known_hosts=_known_hosts(connection),
-        client_keys=[key] if key and not agent else None,
-        agent_path=agent,
-        tunnel=tunnel or (),
-        config=None,
-        preferred_auth="publickey",
-        compression_algs=None,
-        keepalive_interval=10,
-        keepalive_count_max=3,
-    )
-
-
-def _explain(error: Exception) -> str:
-    match error:
-        case TimeoutError():
-            return f"does not answer SSH within {_CONNECT_SECONDS} seconds; check that it runs and its address is right"
-        case asyncssh.HostKeyNotVerifiable():
-            return (
-                "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
-                "run python -m mesh scan, otherwise somebody may be in between"
-            )
-        case asyncssh.PermissionDenied():
-            return "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
-        case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
-            return f"closed the SSH connection ({error}); run pulumi up again"
-        case OSError():
-            return f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
-        case _:
-            return f"SSH failed ({type(error).__name__}: {error}); check the host's SSH"
 
 
 class Session:
@@ -85,7 +44,7 @@ class Session:
         except TimeoutError:
             raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
         except (OSError, asyncssh.Error) as error:
-            raise UnreachableHostError(self.host, _explain(error)) from None
+            raise UnreachableHostError(self.host, explain(error)) from None
 
     async def replies(self) -> list[str]:
         """Return the lines up to `.ok`.
@@ -146,13 +105,13 @@ async def _connect_all(
     limit = asyncio.Semaphore(_AT_ONCE)
     bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
-    async def dial(
+    async def enter(
         host: str, connection: Connection, tunnel: asyncssh.SSHClientConnection | None = None
     ) -> asyncssh.SSHClientConnection:
         try:
-            opened = await asyncio.wait_for(_dial(connection, tunnel), _CONNECT_SECONDS)
+            opened = await asyncio.wait_for(dial(connection, tunnel), CONNECT_SECONDS)
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
-            raise UnreachableHostError(host, _explain(error)) from None
+            raise UnreachableHostError(host, explain(error)) from None
         stack.callback(opened.close)
         return opened
 
@@ -163,9 +122,9 @@ async def _connect_all(
                 # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
                 name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
                 if name not in bastions:
-                    bastions[name] = asyncio.create_task(dial(f"{host} (bastion {bastion['address']})", bastion))
+                    bastions[name] = asyncio.create_task(enter(f"{host} (bastion {bastion['address']})", bastion))
                 tunnel = await bastions[name]
-            return await dial(host, connection, tunnel)
+            return await enter(host, connection, tunnel)
 
     return await gather({host: connect(host, connection) for host, connection in connections.items()})
 
@@ -183,11 +142,11 @@ async def open_fan(interface: str, connections: Mapping[str, Connection]) -> Asy
         async def start(host: str) -> Session:
             command = program.invocation(interface, sudo=bool(connections[host]["sudo"]))
             try:
-                process = await asyncio.wait_for(opened[host].create_process(command), _CONNECT_SECONDS)
+                process = await asyncio.wait_for(opened[host].create_process(command), CONNECT_SECONDS)
                 session = Session(host, process)
                 await asyncio.wait_for(session.replies(), _ORDER_SECONDS)
             except (OSError, TimeoutError, asyncssh.Error) as error:
-                raise UnreachableHostError(host, _explain(error)) from None
+                raise UnreachableHostError(host, explain(error)) from None
             return session
 
         yield Fan(connections, await gather({host: start(host) for host in connections}))

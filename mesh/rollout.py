@@ -6,8 +6,8 @@ written in the host program.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,44 +60,47 @@ async def roll_out(rollout: Rollout) -> dict[str, Any]:
     connections = rollout.connections
     count = len(connections)
     say(f"{interface}: connecting to {count} hosts")
-    async with open_fan(interface, connections) as fan:
-        systems = await _prepare(rollout, fan)
-        say(f"{interface}: staging on {count} hosts")
-        running = await _stage(rollout, fan)
+    async with AsyncExitStack() as stack:
+        with _outcome(f"{interface}: nothing was changed"):
+            fan = await stack.enter_async_context(open_fan(interface, connections))
+            systems = await _prepare(rollout, fan)
+            say(f"{interface}: staging on {count} hosts")
+            running = await _stage(rollout, fan)
         token = secrets.token_hex(8)
         deadline = int(rollout.roster["deadline"])
-        try:
-            await fan.everyone("arm", deadline, token)
-            changed = await _switch(rollout, fan, running, deadline)
-            say(f"{interface}: proving {count} hosts")
-            await fan.everyone("renew", deadline)
-            checks = (_prove(rollout, fan, changed), fan.check_new_connections())
-            # Both end before anything else is ordered, since a session takes one order at a time.
-            for outcome in await asyncio.gather(*checks, return_exceptions=True):
-                if outcome is not None:
-                    raise outcome
-            await fan.everyone("hold", _HOLD_SECONDS)
-            if not rollout.alive():
-                raise MeshError(
-                    f"{interface}: pulumi is gone, so nothing is confirmed; run pulumi cancel, then pulumi up"
-                )
-        except BaseException as error:
-            await _go_back(rollout, fan)
-            if isinstance(error, HostsFailedError):
-                raise HostsFailedError(error.failures, f"{interface}: failed; every host goes back") from None
-            raise
+        with _outcome(f"{interface}: failed; every host goes back"):
+            try:
+                await fan.everyone("arm", deadline, token)
+                changed = await _switch(rollout, fan, running, deadline)
+                say(f"{interface}: proving {count} hosts")
+                await fan.everyone("renew", deadline)
+                checks = (_prove(rollout, fan, changed), fan.check_new_connections())
+                # Both end before anything else is ordered, since a session takes one order at a time.
+                for outcome in await asyncio.gather(*checks, return_exceptions=True):
+                    if outcome is not None:
+                        raise outcome
+                await fan.everyone("hold", _HOLD_SECONDS)
+                if not rollout.alive():
+                    raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
+            except BaseException:
+                await _go_back(rollout, fan)
+                raise
         # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
         # `up` brings it forward again.
-        try:
+        with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest)
-        except HostsFailedError as error:
-            raise HostsFailedError(
-                error.failures, f"{interface}: proven, but not confirmed on all; run pulumi up"
-            ) from None
     for one, other in cannot_meet(rollout.roster):
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
     say(f"{interface}: confirmed on {count} hosts")
     return systems
+
+
+@contextmanager
+def _outcome(text: str) -> Iterator[None]:
+    try:
+        yield
+    except HostsFailedError as error:
+        raise HostsFailedError(error.failures, text) from None
 
 
 async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
@@ -109,7 +112,7 @@ async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
         if member["system"] and systems[host].get("system") not in (None, member["system"])
     }
     if wrong:
-        raise HostsFailedError(wrong, f"{rollout.interface}: nothing was changed")
+        raise HostsFailedError(wrong)
     return systems
 
 
@@ -122,10 +125,7 @@ async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
             mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest,
         )  # fmt: skip
         work[host] = session.order("stage", text.count("\n"), payload=text)
-    try:
-        replies = await gather(work)
-    except HostsFailedError as error:
-        raise HostsFailedError(error.failures, f"{rollout.interface}: nothing was changed") from None
+    replies = await gather(work)
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
 

@@ -54,6 +54,7 @@ class Host:
         self.folder = folder
         self.network = network
         self.root = root
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -155,6 +156,7 @@ class Host:
     def start(self) -> None:
         """Boot in the background; a detached supervisor boots it again when the guest reboots."""
         arguments = [self.folder, self.network.prefix, self.root]
+        self._reap()
         with (self.folder / "console.log").open("ab") as console:
             supervisor = subprocess.Popen(
                 [sys.executable, "-m", "tests.lab.supervisor", *map(str, arguments), *map(str, asdict(self.spec).values())],
@@ -162,6 +164,13 @@ class Host:
                 cwd=Path(__file__).parents[2],
             )  # fmt: skip
         (self.folder / "supervisor.pid").write_text(str(supervisor.pid))
+        self._supervisor = supervisor
+
+    def _reap(self) -> None:
+        # Only the process that booted the host is its supervisor's parent.
+        if self._supervisor is not None:
+            self._supervisor.wait()
+            self._supervisor = None
 
     def boot_once(self) -> int:
         """Run one boot in this process's cgroup until the guest ends; 133 means that it asked for a reboot."""
@@ -286,6 +295,7 @@ class Host:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
+        self._reap()
         for file in ("nspawn.pid", "supervisor.pid"):
             (self.folder / file).unlink(missing_ok=True)
         until = time.monotonic() + 5

@@ -1,0 +1,55 @@
+# What a checkout can do; `make` alone lists it. Everything is kept in .venv and .lab, and `~/.pulumi` where pulumi is missing.
+
+# The first Python that is new enough. A name may be on PATH and still not run, so it is asked.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$name; break; }; done)
+RUN := .venv/bin/python
+LOCK := .venv/.lock-$(firstword $(shell cksum <requirements.lock))
+# The engine that setup found comes first.
+ENGINE = PATH="$$(cat .venv/engine):$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-shell demo-down test check bench
+
+help: ## list what can be made
+	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+setup: $(LOCK) ## prepare this checkout: packages and the engine
+	@$(RUN) -m mesh engine --record .venv/engine
+
+$(LOCK): requirements.lock
+	@test -n "$(PYTHON)" || { echo "setup: no Python from 3.11 up on PATH; install one, or name it: make PYTHON=..." >&2; exit 1; }
+	@if ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "setup: installing python3-venv"; \
+			apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3-venv >/dev/null; \
+		else \
+			echo "setup: $(PYTHON) cannot make virtual environments; install python3-venv" >&2; exit 1; \
+		fi; \
+	fi
+	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
+	@echo "setup: installing the locked packages"
+	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@rm -f .venv/.lock-*
+	@touch $@
+
+demo: setup ## bring up a mesh of four booted hosts on this machine (Debian, root)
+	@$(RUN) -m tests.lab prepare
+	@$(ENGINE) $(RUN) -m tests.demo up
+
+demo-shell: ## a shell where pulumi, ssh and the demo's hosts are at hand
+	@$(ENGINE) $(RUN) -m tests.demo shell
+
+demo-down: ## take the demo away
+	@$(RUN) -m tests.demo down
+
+test: setup ## run every test that this machine can run; MESH_REQUIRE=engine,lab makes them musts
+	@$(ENGINE) $(RUN) -m pytest tests --require="$$MESH_REQUIRE"
+
+check: setup ## formatting, lint and types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy --strict __main__.py mesh tests
+
+bench: setup ## measure; takes a while
+	@$(ENGINE) $(RUN) -m tests.bench

@@ -1,0 +1,103 @@
+"""`python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
+
+The commands only read arguments and print; what they do belongs to the module of each.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mesh.engine import find_engine, install_engine
+from mesh.errors import MeshError
+from mesh.scan import Scan
+from mesh.stackfile import StackFile, find_stack_file
+
+app = typer.Typer(
+    help="Prepare stack files and the engine for the mesh program.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_ROOT = Path(__file__).parents[1]
+# A fingerprint has to be comparable in a log too.
+_console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+@app.callback()
+def _commands() -> None:
+    # Without it, typer would leave out the name of a command that is the only one.
+    pass
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise MeshError("scan: new host keys need a yes, and there is no terminal; compare them, then add --yes")
+    if not typer.confirm(question):
+        raise MeshError("scan: not confirmed, so the file is as it was; compare the fingerprints and scan again")
+
+
+@app.command()
+def scan(
+    stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
+    host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,
+    accept_changed: Annotated[bool, typer.Option(help="replace the keys of hosts that have new ones")] = False,
+) -> None:
+    """Fill in host keys, systems and external addresses of a stack file, after showing the fingerprints."""
+    file = StackFile(find_stack_file(stack, _ROOT))
+    before = file.text()
+    found = Scan(
+        file.select(host or []),
+        show=_console.print,
+        confirm=lambda question: _confirm(question, yes=yes),
+        accept_changed=accept_changed,
+    )
+    found.run()
+    if file.text() == before:
+        _console.print(f"{file.path.name}: nothing to fill in", markup=False)
+    else:
+        file.write()
+        _console.print(f"{file.path.name}: written", markup=False)
+    for name, problem in found.problems.items():
+        _errors.print(f"error: host {name!r}: {problem}")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def engine(
+    record: Annotated[Path | None, typer.Option(help="write the folder of the engine, for PATH, to this file")] = None,
+) -> None:
+    """Find a Pulumi engine that fits, else install one in ~/.pulumi; without internet, warn."""
+    found = find_engine()
+    if found is None:
+        _console.print("engine: no pulumi from 3.240 up and below 4; installing it in ~/.pulumi …")
+        try:
+            found = install_engine()
+        except MeshError as error:
+            _errors.print(f"warning: {error}; until then make demo can only rehearse")
+    if found is not None:
+        _console.print(f"engine: pulumi {found.version}, {found.command}", markup=False)
+        if not found.is_on_path:
+            _console.print(f'engine: to use it in your shell: export PATH="{found.command.parent}:$PATH"', markup=False)
+    if record:
+        record.write_text(f"{found.command.parent if found else Path(sys.executable).parent}\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run a command; an expected failure is one line, and exit code 1."""
+    try:
+        app()
+    except MeshError as error:
+        _errors.print(f"error: {error}")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

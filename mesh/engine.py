@@ -1,0 +1,88 @@
+"""Find a Pulumi engine that fits, or install one; what runs on it belongs elsewhere."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from mesh.errors import MeshError
+
+__all__ = ["HOME", "Engine", "find_engine", "install_engine"]
+
+HOME = Path("~/.pulumi")
+
+_AT_LEAST = (3, 240)
+_BELOW = 4
+_SECONDS = 60
+
+
+class Engine:
+    """A `pulumi` and its version."""
+
+    def __init__(self, command: Path, version: str) -> None:
+        """Name the program at `command`."""
+        self.command = command
+        self.version = version
+
+    @property
+    def fits(self) -> bool:
+        """Whether the program runs on this version."""
+        numbers = re.match(r"(\d+)\.(\d+)\.", self.version)
+        if numbers is None:
+            return False
+        major, minor = int(numbers[1]), int(numbers[2])
+        return (major, minor) >= _AT_LEAST and major < _BELOW
+
+    @property
+    def is_on_path(self) -> bool:
+        """Whether `pulumi` in a shell is this one."""
+        return shutil.which("pulumi") == str(self.command)
+
+
+def _ask(command: Path) -> Engine | None:
+    try:
+        done = subprocess.run(
+            [command, "version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return Engine(command, done.stdout.strip().removeprefix("v")) if done.returncode == 0 else None
+
+
+def find_engine(home: Path = HOME) -> Engine | None:
+    """Return the `pulumi` from PATH, else the one below `home`, whichever fits first; None if neither does."""
+    on_path = shutil.which("pulumi")
+    candidates = [*([Path(on_path)] if on_path else []), home.expanduser() / "bin" / "pulumi"]
+    return next((engine for engine in map(_ask, candidates) if engine and engine.fits), None)
+
+
+def install_engine(home: Path = HOME) -> Engine:
+    """Install the engine of the SDK's own version below `home`, by the official installer, and return it.
+
+    Raises:
+        MeshError: If it could not be downloaded or does not run.
+    """
+    # It costs half a second and is not needed where an engine is found.
+    from pulumi.automation import PulumiCommand  # noqa: PLC0415
+
+    root = home.expanduser()
+    try:
+        PulumiCommand.install(root=str(root))
+    except subprocess.CalledProcessError as error:
+        said = (error.output or b"").decode(errors="replace").strip().splitlines()
+        raise MeshError(_failure(said[-1] if said else "the installer failed")) from None
+    except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions of many kinds
+        raise MeshError(_failure(str(error) or type(error).__name__)) from None
+    engine = _ask(root / "bin" / "pulumi")
+    if engine is None or not engine.fits:
+        raise MeshError(_failure("what was installed does not run"))
+    return engine
+
+
+def _failure(reason: str) -> str:
+    return f"engine: pulumi could not be installed ({reason}); install it by hand, 3.240 or later, and put it on PATH"

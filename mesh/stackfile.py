@@ -1,0 +1,86 @@
+"""A stack file that a command changes in place: its comments, order and quoting are the user's, and stay.
+
+What the fields mean belongs in `settings`. Only commands read the file itself; the program gets its values from Pulumi.
+"""
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from mesh.errors import MeshError
+from mesh.faults import show_name
+
+__all__ = ["HOSTS", "StackFile", "find_stack_file"]
+
+HOSTS = "mesh:hosts"
+
+
+def find_stack_file(name: str, folder: Path) -> Path:
+    """Return the file that `name` means: a path, or a stack whose file is in `folder`/stacks.
+
+    Raises:
+        MeshError: If there is neither.
+    """
+    candidates = (Path(name), folder / "stacks" / f"Pulumi.{name}.yaml")
+    for path in candidates:
+        if path.is_file():
+            return path.resolve()
+    raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
+
+
+class StackFile:
+    """A stack file that is changed in place, with its comments, order and quoting kept."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            MeshError: If it is no YAML, or has no hosts.
+        """
+        self.path = path
+        self._yaml = YAML()
+        self._yaml.preserve_quotes = True
+        self._yaml.width = 2**16
+        try:
+            text = path.read_text(encoding="utf-8")
+            _, indent, offset = load_yaml_guess_indent(text)
+            self._yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
+            self.content: Any = self._yaml.load(text)
+        except (YAMLError, UnicodeDecodeError) as error:
+            raise MeshError(f"{path.name}: cannot be read as YAML; {str(error).splitlines()[0]}") from None
+        config = self.content.get("config") if isinstance(self.content, dict) else None
+        hosts = config.get(HOSTS) if isinstance(config, dict) else None
+        if not isinstance(hosts, dict) or not hosts:
+            raise MeshError(f"{path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
+        self.hosts: dict[str, Any] = hosts
+
+    def select(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the entries of `names`, or of all hosts where there are none.
+
+        Raises:
+            MeshError: For a name that is no host.
+        """
+        wanted = list(names) or list(self.hosts)
+        for name in wanted:
+            if name not in self.hosts:
+                raise MeshError(f"{self.path.name}: {show_name(name)} is no host there; give one of {HOSTS}")
+        return {name: self.hosts[name] for name in wanted}
+
+    def text(self) -> str:
+        """Return the file as it would be written."""
+        stream = io.StringIO()
+        self._yaml.dump(self.content, stream)
+        return stream.getvalue()
+
+    def write(self) -> None:
+        """Replace the file at once, so that an interruption leaves the old one."""
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        fresh.write_text(self.text(), encoding="utf-8")
+        fresh.chmod(self.path.stat().st_mode)
+        fresh.replace(self.path)

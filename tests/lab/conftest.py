@@ -1,0 +1,46 @@
+"""The labs and stacks that the tests share: hosts boot once, and each test has a stack of its own and leaves none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.hosts import Host
+from tests.lab.lab import Lab, LabUnavailable, default_hosts, require_lab
+from tests.lab.stack import Stack, plug_in
+
+_INTERFACES = ("testwg", "backwg")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Return four booted hosts, edgeworth behind NAT, that every test finds as if new."""
+    try:
+        require_lab()
+    except LabUnavailable as unavailable:
+        pytest.skip(f"lab: {unavailable}")
+    with Lab(default_hosts(4), prefix="ltest") as booted:
+        yield booted
+
+
+def clean(host: Host) -> None:
+    """Take from a host whatever a failed test left, without the program under test."""
+    for interface in _INTERFACES:
+        host.run(
+            f"systemctl disable -q --now wg-quick@{interface} mesh-boot@{interface}; ip link del {interface}; "
+            f"rm -f /etc/wireguard/{interface}.conf* /etc/systemd/system/multi-user.target.wants/*@{interface}.service",
+            check=False,
+        )
+    host.run("rm -rf /var/lib/mesh /etc/systemd/system/mesh-boot@.service; systemctl daemon-reload", check=False)
+
+
+@pytest.fixture
+def stack(lab: Lab, tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack without a stack file on the shared lab; after the test no host has anything of it."""
+    made = Stack(lab, tmp_path / "stack")
+    yield made
+    for host in lab.hosts.values():
+        if not host.first_process():
+            plug_in(host)
+        if host.run("ls -d /var/lib/mesh /etc/wireguard/*.conf 2>/dev/null", check=False):
+            clean(host)

@@ -1,0 +1,42 @@
+"""What a host is like, as text: files with their bytes and modes, units, interfaces, processes and firewall rules.
+
+Two snapshots are equal when nothing of a mesh is left. What booting or a package manager changes by itself is left out.
+"""
+
+import difflib
+
+from tests.lab.hosts import Host
+
+__all__ = ["difference", "snapshot"]
+
+# What systemd, dpkg and their like change at any time, and what changes with every boot.
+_OTHERS = ("/var/lib/systemd", "/var/lib/dpkg", "/var/lib/apt", "/var/lib/private", "/etc/resolv.conf", "/var/lib/urandom")
+
+_SCRIPT = f"""
+prune() {{ find /etc /var/lib \\( {" -o ".join(f"-path {path}" for path in _OTHERS)} \\) -prune -o "$@"; }}
+echo "== files"
+prune -printf '%y %m %u:%g %p %l\\n' | sort -k 4
+echo "== contents"
+prune -type f -exec sha256sum {{}} + | sort -k 2
+echo "== links"
+ip -o link show | sed 's/^[0-9]*: //; s/@.*//; s/: .*//' | sort
+ip -6 route show | grep -v 'proto kernel' | sort
+echo "== processes"
+ps -eo args | grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v grep | sort
+echo "== firewall"
+nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//; s/# handle.*//'
+ufw show added 2>/dev/null
+if [ -d /run/firewalld ] || pgrep firewalld >/dev/null; then firewall-cmd --list-all 2>/dev/null; fi
+true
+"""
+
+
+def snapshot(host: Host) -> str:
+    """Return what a host is like now."""
+    return host.run(_SCRIPT)
+
+
+def difference(before: str, after: str) -> str:
+    """Return the lines that differ between two snapshots, and nothing when they are equal."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=0)
+    return "\n".join(line for line in lines if not line.startswith("@@"))

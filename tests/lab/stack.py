@@ -1,0 +1,326 @@
+"""A stack of the real engine against a lab: the stack file, pulumi's verbs, what hosts run, and what pings lose.
+
+Making hosts and wires belongs to `lab`; what must hold is for the tests to say.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise, permutations
+from pathlib import Path
+from typing import Any
+
+from mesh.addressing import derive_subnet, host_address
+from tests.lab.hosts import Host
+from tests.lab.lab import Lab
+
+__all__ = ["Loss", "Outcome", "Run", "Stack", "UnexpectedEndError", "mesh_address", "plug_in", "wait_until"]
+
+_PROJECT = Path(__file__).parents[2]
+_NAME = "lab"
+_SECONDS = 300
+_ECHO = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .* icmp_seq=(\d+)", re.MULTILINE)
+
+
+class UnexpectedEndError(AssertionError):
+    """Pulumi ended otherwise than the test expected; the message holds its output."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of pulumi ended."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one direction lost: packets, and the longest time between two answers in seconds."""
+
+    sent: int
+    lost: int
+    gap: float
+
+
+def mesh_address(host: str, interface: str) -> str:
+    """Return the address of a host inside a mesh."""
+    return str(host_address(derive_subnet(host, interface)).ip)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60, every: float = 0.1) -> None:
+    """Wait for a condition, and fail if it does not come true in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError(f"did not come true within {seconds:.0f} seconds: {condition.__name__}")
+        time.sleep(every)
+
+
+def plug_in(host: Host) -> None:
+    """Boot a host again that was powered off, with wires that carry nothing over from before."""
+    host.network.disconnect(host.name)
+    host.network.connect(host.name, host.spec.number, nat=host.spec.nat)
+    host.start()
+    host.wait_until_ssh()
+
+
+class Run:
+    """Pulumi while it runs: its lines as they come, and the end of it, wanted or not."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        """Follow a process that leads a session of its own."""
+        self._process = process
+        self._lines: list[str] = []
+        self._began = time.monotonic()
+
+    def lines(self) -> Iterator[str]:
+        """Yield each line as it is printed."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+            yield line
+
+    def wait_for(self, text: str) -> None:
+        """Return as soon as a line with `text` is printed."""
+        if not any(text in line for line in self.lines()):
+            raise UnexpectedEndError(f"{text!r} was never printed:\n{''.join(self._lines)}")
+
+    def kill_engine(self) -> None:
+        """End the pulumi command alone, as an impatient operator or the kernel would; what it started lives on."""
+        self._process.send_signal(signal.SIGKILL)
+        self._close()
+
+    def kill_all(self) -> None:
+        """End everything that the run started, as a machine that loses power."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in self._session():
+                with suppress(ProcessLookupError):
+                    os.kill(process, number)
+        self._close()
+
+    def _close(self) -> None:
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait(_SECONDS)
+
+    def wait_for_remains(self) -> None:
+        """Wait until nothing is left of the run."""
+        wait_until(lambda: not self._session(), 180)
+
+    def end(self) -> Outcome:
+        """Return how it ended, waiting for it."""
+        list(self.lines())
+        self._close()
+        return Outcome(self._process.returncode, "".join(self._lines), time.monotonic() - self._began)
+
+    def _session(self) -> list[int]:
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with suppress(OSError):
+                    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                    if int(fields[3]) == self._process.pid and fields[0] != "Z":
+                        found.append(int(folder.name))
+        return found
+
+
+class Stack:
+    """One stack with a state, a stack file and a project of its own, all below `folder`."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        """Make the stack; nothing is known of hosts before `write`."""
+        self.lab = lab
+        self.folder = folder
+        self.file = folder / f"Pulumi.{_NAME}.yaml"
+        self.project = folder / "project"
+        self.project.mkdir(parents=True)
+        # A folder of its own, since the program keeps the way to its agent there; the text is the checkout's.
+        for name in ("Pulumi.yaml", "__main__.py", "mesh", ".venv"):
+            (self.project / name).symlink_to(_PROJECT / name)
+        (folder / "state").mkdir()
+        self._environment = {
+            **{key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"},
+            "PULUMI_BACKEND_URL": f"file://{folder}/state",
+            "PULUMI_HOME": os.environ.get("PULUMI_HOME") or str(lab.directory.parent / "pulumi"),
+            "PULUMI_CONFIG_PASSPHRASE": "lab",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "MESH_SSH_KEY_FILE": str(lab.ssh_key),
+            "PULUMI_OPTION_CONFIG_FILE": str(self.file),
+        }
+        self.file.write_text("config: {}\n")
+        self._plain("stack", "init", _NAME)
+        self.interfaces: dict[str, Any] = {}
+        self.before: dict[str, str] = {}
+
+    def describe(self, host: Host, **ssh: Any) -> dict[str, Any]:
+        """Return what the stack file says of a host; `ssh` changes how it is reached."""
+        entry: dict[str, Any] = {"ssh": {"address": host.ssh_address, "hostKey": host.host_key, **ssh}}
+        if host.spec.sudo_user:
+            entry["ssh"].setdefault("user", host.spec.sudo_user)
+        if host.external_address:
+            entry["externalIps"] = [host.external_address]
+        return entry
+
+    def write(self, interfaces: Mapping[str, Any], hosts: Mapping[str, Any] | None = None) -> None:
+        """Write the stack file: `interfaces` as it stands there, and every host of the lab unless told which."""
+        self.interfaces = dict(interfaces)
+        described = hosts or {name: self.describe(host) for name, host in self.lab.hosts.items()}
+        config = {"mesh:hosts": described, "mesh:interfaces": self.interfaces}
+        salt = [line for line in self.file.read_text().splitlines() if line.startswith("encryptionsalt:")]
+        # JSON is YAML, and says exactly which values are texts.
+        self.file.write_text("\n".join([*salt, f"config: {json.dumps(config)}", ""]))
+
+    def own_checkout(self) -> Path:
+        """Give the stack a copy of the program that a test may change, and return its folder."""
+        link = self.project / "mesh"
+        if link.is_symlink():
+            link.unlink()
+            shutil.copytree(_PROJECT / "mesh", link)
+        return link
+
+    def _command(self, *words: str) -> list[str]:
+        return self.lab.command("pulumi", *words, "--stack", _NAME, "--non-interactive", "--color", "never")
+
+    def _plain(self, *words: str) -> str:
+        command = self.lab.command("pulumi", *words, "--non-interactive")
+        done = subprocess.run(
+            command, cwd=self.project, env=self._environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise UnexpectedEndError(f"pulumi {' '.join(words)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self, verb: str, *options: str) -> Run:
+        """Start a verb of pulumi and return at once."""
+        if verb in {"up", "destroy", "refresh"}:
+            options = ("--yes", "--skip-preview", *options)
+        process = subprocess.Popen(
+            self._command(verb, *options), cwd=self.project, env=self._environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        return Run(process)
+
+    def run(self, verb: str, *options: str, succeeds: bool = True) -> Outcome:
+        """Run a verb of pulumi to its end.
+
+        Raises:
+            UnexpectedEndError: If it ends otherwise than `succeeds` says.
+        """
+        outcome = self.start(verb, *options).end()
+        if (outcome.code == 0) != succeeds:
+            raise UnexpectedEndError(f"pulumi {verb} ended with {outcome.code}:\n{outcome.output}")
+        return outcome
+
+    def up(self, *options: str) -> Outcome:
+        """Run `pulumi up`, which has to succeed."""
+        return self.run("up", *options)
+
+    def fail(self, *options: str) -> str:
+        """Run `pulumi up`, which has to fail, and return what it says."""
+        return self.run("up", *options, succeeds=False).output
+
+    def destroy(self) -> Outcome:
+        """Run `pulumi destroy`, which has to succeed."""
+        return self.run("destroy")
+
+    def heal(self) -> Outcome:
+        """Do what the messages tell after an engine was killed: cancel, then up with a refresh."""
+        self._plain("cancel", "--yes", "--stack", _NAME)
+        return self.up("--refresh")
+
+    def state(self, *, secrets: bool = True) -> dict[str, Any]:
+        """Return the state as exported."""
+        shown = ["--show-secrets"] if secrets else []
+        exported: dict[str, Any] = json.loads(self._plain("stack", "export", *shown, "--stack", _NAME))
+        return exported
+
+    def resources(self) -> dict[str, Any]:
+        """Return the outputs of every resource by its name."""
+        found = self.state()["deployment"].get("resources", [])
+        return {entry["urn"].rpartition("::")[2]: entry.get("outputs", {}) for entry in found}
+
+    def public_keys(self) -> dict[str, str]:
+        """Return the public key of each key resource by its name."""
+        return {name: out["publicKey"] for name, out in self.resources().items() if name.endswith("/key")}
+
+    def running_keys(self, interface: str) -> dict[str, str]:
+        """Return the private key that each host runs; hosts without the interface are left out."""
+        keys = {name: host.run(f"wg show {interface} private-key 2>/dev/null", check=False).strip()
+                for name, host in self.lab.hosts.items() if host.first_process()}  # fmt: skip
+        return {name: key for name, key in keys.items() if key}
+
+    def running_public_keys(self, interface: str) -> dict[str, str]:
+        """Return the public key that each host runs; hosts without the interface are left out."""
+        keys = {name: host.run(f"wg show {interface} public-key 2>/dev/null", check=False).strip()
+                for name, host in self.lab.hosts.items() if host.first_process()}  # fmt: skip
+        return {name: key for name, key in keys.items() if key}
+
+    def pairs(self, interface: str) -> list[tuple[str, str]]:
+        """Return every direction of a mesh in which packets can go."""
+        members = self.interfaces[interface]["hosts"]
+        nat = {name for name in members if self.lab.hosts[name].spec.nat}
+        return [pair for pair in permutations(members, 2) if not set(pair) <= nat]
+
+    def silent(self, interface: str, seconds: float = 5) -> list[tuple[str, str]]:
+        """Return the directions of a mesh in which one ping, tried for `seconds`, is not answered."""
+        missing = []
+        for name in self.interfaces[interface]["hosts"]:
+            targets = [(other, mesh_address(other, interface)) for one, other in self.pairs(interface) if one == name]
+            script = "".join(
+                f"{{ ping -6 -q -c 1 -W 1 {address} || ping -6 -q -i 0.2 -c 1 -w {seconds:.0f} {address}; }} "
+                f">/dev/null 2>&1 || echo {other} & "
+                for other, address in targets
+            )
+            missing += [(name, other) for other in self.lab.hosts[name].run(f"{script}wait").split()]
+        return missing
+
+    @contextmanager
+    def pinging(self, interface: str, hosts: Sequence[str], each: dict[tuple[str, str], Loss]) -> Iterator[None]:
+        """Ping 20 times a second in every direction among `hosts`, and put what was lost into `each` at the end."""
+        pairs = [pair for pair in self.pairs(interface) if set(pair) <= set(hosts)]
+        for one in hosts:
+            # To files, since a pipe that nobody reads would stop ping.
+            script = "rm -rf /run/pings; mkdir /run/pings; " + "".join(
+                f"setsid ping -6 -n -D -i 0.05 {mesh_address(other, interface)} >/run/pings/{other} 2>&1 & "
+                f"echo $! >>/run/pings/pids; "
+                for name, other in pairs
+                if name == one
+            )
+            self.lab.hosts[one].run(script + "true")
+        for one, other in pairs:
+            _wait_for_answer(self.lab.hosts[one], other, 0)
+        try:
+            yield
+            mark = time.time()
+            for one, other in pairs:
+                _wait_for_answer(self.lab.hosts[one], other, mark)
+        finally:
+            for one in hosts:
+                self.lab.hosts[one].run("xargs kill -INT </run/pings/pids", check=False)
+            for one, other in pairs:
+                each[one, other] = _loss(self.lab.hosts[one].run(f"cat /run/pings/{other}"))
+
+
+def _wait_for_answer(host: Host, other: str, after: float) -> None:
+    def answered() -> bool:
+        found = _ECHO.findall(host.run(f"tail -n 3 /run/pings/{other}"))
+        return any(float(when) > after for when, _ in found)
+
+    wait_until(answered, 40)
+
+
+def _loss(text: str) -> Loss:
+    answers = [(float(when), int(number)) for when, number in _ECHO.findall(text)]
+    numbers = {number for _, number in answers}
+    times = sorted(when for when, _ in answers)
+    gap = max((later - earlier for earlier, later in pairwise(times)), default=0.0)
+    return Loss(max(numbers), max(numbers) - len(numbers) - (min(numbers) - 1), gap)

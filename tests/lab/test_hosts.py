@@ -1,0 +1,73 @@
+"""Hosts of every kind are in one mesh: firewalls, init systems, a user with sudo, one without WireGuard."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lab.hosts import HostSpec
+from tests.lab.lab import Lab
+from tests.lab.snapshot import difference, snapshot
+from tests.lab.stack import Stack, mesh_address, wait_until
+
+_SPECS = [
+    HostSpec("plain", 1, default_max_startups=True),
+    HostSpec("filtered", 2, firewall="nftables"),
+    HostSpec("uncomplicated", 3, root="trixie-ufw", firewall="ufw"),
+    HostSpec("zoned", 4, root="bookworm-firewalld"),
+    HostSpec("openrc", 5, root="bookworm-openrc"),
+    HostSpec("operated", 6, root="bookworm", sudo_user="steward", nat=True),
+    HostSpec("bare", 7, root="trixie-bare"),
+]
+_FILTERED = {
+    "filtered": "nft list ruleset | grep 'policy drop'",
+    "uncomplicated": "ufw status | grep '^Status: active'",
+    "zoned": "firewall-cmd --state 2>&1 | grep '^running'",
+}
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a stack whose mesh runs on seven hosts that are as different as the lab has them."""
+    with Lab(_SPECS, prefix="lzoo") as lab:
+        stack = Stack(lab, tmp_path_factory.mktemp("zoo"))
+        for name, command in _FILTERED.items():
+            wait_until(lambda host=lab.hosts[name], command=command: host.run(command, check=False), 60)  # type: ignore[misc]
+        stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
+        stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825}})
+        stack.up()
+        yield stack
+
+
+def test_hosts_of_every_kind_are_in_one_mesh(zoo: Stack) -> None:
+    """Every pair answers, WireGuard was installed where it was missing, and a second run finds nothing to do."""
+    assert zoo.silent("testwg") == []
+    assert zoo.lab.hosts["bare"].run("dpkg-query -W -f '${Status}' wireguard-tools").endswith("installed")
+    zoo.up("--refresh", "--expect-no-changes")
+
+
+def test_hosts_of_every_kind_are_meshed_again_after_a_reboot(zoo: Stack) -> None:
+    """Nobody helps: systemd, OpenRC and each firewall bring back what is theirs."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda host: host.reboot(), zoo.lab.hosts.values()))
+    wait_until(lambda: not zoo.silent("testwg"), 120)
+    for name, command in _FILTERED.items():
+        assert zoo.lab.hosts[name].run(command)
+
+
+def test_a_filtering_host_can_be_reached_first_after_a_reboot(zoo: Stack) -> None:
+    """A host that sends nothing has no state in its firewall that would let packets in, so its port must be open."""
+    for name in _FILTERED:
+        zoo.lab.hosts[name].reboot()
+    for name in _FILTERED:
+        # Until the sender gives its old session up, which takes 15 seconds, it sends what nobody can read.
+        zoo.lab.hosts["plain"].run(f"ping -6 -q -i 0.5 -c 1 -w 60 {mesh_address(name, 'testwg')}")
+
+
+def test_destroying_leaves_hosts_of_every_kind_as_they_were(zoo: Stack) -> None:
+    """Files byte for byte, firewall rules, interfaces and processes; installed packages may stay."""
+    zoo.destroy()
+    after = {name: snapshot(host) for name, host in zoo.lab.hosts.items()}
+    changed = {name: difference(zoo.before[name], after[name]) for name in after if name != "bare"}
+    assert {name: text for name, text in changed.items() if text} == {}
+    assert zoo.lab.hosts["bare"].run("ls -A /etc/wireguard; ls -d /var/lib/mesh; wg show interfaces", check=False) == "\n"

@@ -1,0 +1,49 @@
+"""A mesh comes up from a stack file, proven, and is there again after every reboot."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.lab.lab import Lab
+from tests.lab.stack import Stack, wait_until
+
+SEED = {"testwg": {"hosts": ["bernard", "edgeworth"], "port": 51825}}
+
+
+def test_the_two_hosts_of_the_seed_become_its_mesh(stack: Stack, lab: Lab) -> None:
+    """Addresses, prefixes and endpoints are the seed's, and packets go both ways though one host is behind NAT."""
+    bernard, edgeworth = lab.hosts["bernard"], lab.hosts["edgeworth"]
+    stack.write(SEED, {name: stack.describe(lab.hosts[name]) for name in ("bernard", "edgeworth")})
+    stack.up()
+    assert "fd00:1c86:78d4:dcef::1/64" in bernard.run("ip -6 -o address show dev testwg")
+    assert "fd00:cac2:10cb:6ee9::1/64" in edgeworth.run("ip -6 -o address show dev testwg")
+    assert bernard.run("wg show testwg allowed-ips").split()[1:] == ["fd00:cac2:10cb:6ee9::/64"]
+    assert edgeworth.run("wg show testwg allowed-ips").split()[1:] == ["fd00:1c86:78d4:dcef::/64"]
+    assert "Endpoint" not in bernard.run("cat /etc/wireguard/testwg.conf")
+    assert "Endpoint = 203.0.113.1:51825" in edgeworth.run("cat /etc/wireguard/testwg.conf")
+    assert bernard.run("wg show testwg listen-port").strip() == "51825"
+    # What bernard learned is the outside of edgeworth's router, at whatever port that chose.
+    assert bernard.run("wg show testwg endpoints").split()[1].startswith("203.0.113.4:")
+    for host in (bernard, edgeworth):
+        assert int(host.run("wg show testwg latest-handshakes").split()[1]) > 0
+    assert stack.silent("testwg") == []
+    stack.destroy()
+
+
+def test_two_meshes_are_proven_at_once_and_survive_every_reboot(stack: Stack, lab: Lab) -> None:
+    """Two interfaces on four hosts; a second run changes nothing; one host or all reboot, and nobody has to help."""
+    everybody = list(lab.hosts)
+    stack.write({
+        "testwg": {"hosts": everybody, "port": 51825},
+        "backwg": {"hosts": everybody[:3], "port": 51826, "mtu": 1380},
+    })  # fmt: skip
+    stack.up()
+    assert stack.silent("testwg") == stack.silent("backwg") == []
+    assert set(stack.running_keys("testwg").values()).isdisjoint(stack.running_keys("backwg").values())
+    # "--expect-no-changes" makes any change a failure.
+    stack.up("--expect-no-changes")
+    lab.hosts["bernard"].reboot()
+    wait_until(lambda: not stack.silent("testwg") and not stack.silent("backwg"), 60)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda host: host.reboot(), lab.hosts.values()))
+    wait_until(lambda: not stack.silent("testwg") and not stack.silent("backwg"), 90)
+    stack.up("--refresh", "--expect-no-changes")
+    stack.destroy()

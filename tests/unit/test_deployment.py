@@ -1,0 +1,98 @@
+"""When `mesh.deployment` finds work for the rollout."""
+
+import copy
+import sys
+from typing import Any
+
+import pytest
+
+from mesh import deployment
+from mesh.keys import generate_preshared_key
+from mesh.roster import digest
+
+PRESHARED = generate_preshared_key()
+Properties = dict[str, Any]
+
+
+@pytest.fixture
+def news() -> Properties:
+    """Return the inputs of a mesh of two."""
+    member = {"publicKey": "B" * 43 + "=", "address": "fd00::1/64", "endpoint": "", "keepalive": 25, "system": ""}
+    ssh = {"address": "10.0.0.5", "port": 22, "user": "root", "sudo": False, "hostKey": "ssh-ed25519 AAAA"}
+    return {
+        "mesh": "m1",
+        "rosterId": "r1",
+        "leavers": {},
+        "presharedKey": PRESHARED,
+        "roster": {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60,
+                   "members": {"bernard": {**member, "ssh": ssh}}},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def olds(news: Properties) -> Properties:
+    """Return the state after those inputs were rolled out."""
+    plan = digest(news["roster"], PRESHARED, "m1")
+    return {**copy.deepcopy(news), "digest": plan, "systems": {}, "wiped": [], "notWiped": [], "drift": {}}
+
+
+def test_what_is_rolled_out_needs_no_rollout(olds: Properties, news: Properties) -> None:
+    """A second `up` has nothing to do."""
+    assert not deployment.differs(olds, news)
+
+
+@pytest.mark.parametrize("name", ["roster", "leavers"])
+def test_what_is_unknown_in_a_preview_counts_as_work(olds: Properties, news: Properties, name: str) -> None:
+    """The engine gives a text for what it does not know yet."""
+    assert deployment.differs(olds, {**news, name: "04da6b54-80e4-46f7-96ec-b56ff0331ba9"})
+
+
+def test_a_new_preshared_key_is_work(olds: Properties, news: Properties) -> None:
+    """Every host has to hear of it."""
+    assert deployment.differs(olds, {**news, "presharedKey": generate_preshared_key()})
+
+
+def test_a_changed_ssh_address_is_recorded(olds: Properties, news: Properties) -> None:
+    """It is an update, though no host is touched."""
+    news["roster"]["members"]["bernard"]["ssh"]["address"] = "10.0.0.9"
+    assert deployment.differs(olds, news)
+    assert deployment.deploy(news, olds)["roster"] == news["roster"]
+
+
+def test_a_replaced_roster_is_work(olds: Properties, news: Properties) -> None:
+    """Hosts must hear of its id before the old one's deletion wipes them."""
+    assert deployment.differs(olds, {**news, "rosterId": "r2"})
+
+
+def test_a_leaver_is_work_until_it_is_wiped(olds: Properties, news: Properties) -> None:
+    """Every `up` tries again."""
+    leaving = {**news, "leavers": {"edgeworth": news["roster"]["members"]["bernard"]["ssh"]}}
+    assert deployment.differs(olds, leaving)
+    assert not deployment.differs({**olds, "wiped": ["edgeworth"]}, leaving)
+
+
+def test_drift_is_work(olds: Properties, news: Properties) -> None:
+    """What a refresh found is repaired."""
+    assert deployment.differs({**olds, "drift": {"bernard": ["bernard: has no peer edgeworth"]}}, news)
+
+
+def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: Properties, news: Properties) -> None:
+    """After a failed rollout the state still holds what the hosts went back to."""
+    changed = {**news, "presharedKey": generate_preshared_key()}
+    assert deployment.differs(olds, changed)
+    assert not deployment.differs(olds, news)
+
+
+def test_a_host_that_left_and_came_back_may_leave_again(olds: Properties, news: Properties) -> None:
+    """It was wiped once, which says nothing about the second time."""
+    ssh = news["roster"]["members"]["bernard"]["ssh"]
+    back = deployment.deploy(news, {**olds, "leavers": {"edgeworth": ssh}, "wiped": ["edgeworth"]})
+    assert deployment.differs(back, {**news, "leavers": {"edgeworth": ssh}})
+
+
+def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider's argument is the engine's address; port 1 of loopback is nobody's."""
+    monkeypatch.setattr(sys, "argv", ["provider", "127.0.0.1:1"])
+    assert not deployment._engine_is_alive()  # noqa: SLF001
+    monkeypatch.setattr(sys, "argv", ["provider"])
+    assert deployment._engine_is_alive()  # noqa: SLF001

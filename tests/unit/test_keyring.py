@@ -1,0 +1,186 @@
+"""When `mesh.keyring` makes, keeps, brings back or adopts a key."""
+
+from typing import Any
+
+import pytest
+
+from mesh import keyring
+from mesh.keys import generate_key_pair, generate_preshared_key, is_key, public_key_of
+
+State = dict[str, Any]
+
+
+def pair_inputs(rotation: str = "1.1", adopted: str = "") -> State:
+    """Return what the stack file says of one host's key."""
+    return {"interface": "testwg", "host": "bernard", "rotation": rotation, "adopted": adopted}
+
+
+def shared_inputs(*owners: str, rotation: str = "1", adopted: str = "") -> State:
+    """Return what the stack file says of a mesh's preshared key."""
+    return {"interface": "testwg", "owners": list(owners), "rotation": rotation, "adopted": adopted}
+
+
+def follow(state: State, *steps: State) -> State:
+    """Return the state after the engine has applied each of `steps` that changes something."""
+    for inputs in steps:
+        if keyring.key_pair_changes(state, inputs):
+            state = keyring.changed_key_pair(state, inputs)
+    return state
+
+
+def follow_shared(state: State, *steps: State) -> State:
+    """Return the state of a preshared key after each of `steps`."""
+    for inputs in steps:
+        if keyring.preshared_key_changes(state, inputs):
+            state = keyring.changed_preshared_key(state, inputs)
+    return state
+
+
+def test_a_new_key_pair_is_a_pair() -> None:
+    """The public key belongs to the private one, and each call makes another."""
+    one, other = keyring.new_key_pair(pair_inputs()), keyring.new_key_pair(pair_inputs())
+    assert public_key_of(one["privateKey"]) == one["publicKey"]
+    assert one["privateKey"] != other["privateKey"]
+    assert one["createdAt"].endswith("Z")
+
+
+def test_equal_inputs_change_no_key() -> None:
+    """A second `up` has nothing to do."""
+    assert not keyring.key_pair_changes(keyring.new_key_pair(pair_inputs()), pair_inputs())
+    shared = keyring.new_preshared_key(shared_inputs("a", "b"))
+    assert not keyring.preshared_key_changes(shared, shared_inputs("b", "a"))
+
+
+def test_a_rotation_makes_a_new_key() -> None:
+    """The key before it is kept, since hosts may still run it."""
+    first = keyring.new_key_pair(pair_inputs())
+    second = follow(first, pair_inputs("2.1"))
+    assert second["privateKey"] != first["privateKey"]
+    assert public_key_of(second["privateKey"]) == second["publicKey"]
+    assert first["privateKey"] in second["kept"]
+
+
+def test_reverting_a_rotation_brings_the_earlier_key_back() -> None:
+    """With the time at which it was made, and the rotated one is kept in turn."""
+    first = keyring.new_key_pair(pair_inputs())
+    second = follow(first, pair_inputs("2.1"))
+    back = follow(second, pair_inputs("1.1"))
+    assert (back["privateKey"], back["createdAt"]) == (first["privateKey"], first["createdAt"])
+    assert follow(back, pair_inputs("2.1"))["privateKey"] == second["privateKey"]
+
+
+def test_no_key_is_lost_over_many_rotations() -> None:
+    """Every rotation that ever was can be had again."""
+    state = keyring.new_key_pair(pair_inputs("1"))
+    made = {"1": state["privateKey"]}
+    for rotation in ("2", "3", "4"):
+        state = follow(state, pair_inputs(rotation))
+        made[rotation] = state["privateKey"]
+    assert len(set(made.values())) == 4
+    for rotation in ("2", "4", "1", "3"):
+        state = follow(state, pair_inputs(rotation))
+        assert state["privateKey"] == made[rotation]
+
+
+def test_a_key_is_adopted_at_first() -> None:
+    """The host's key from before this program serves on."""
+    key = generate_key_pair()
+    state = keyring.new_key_pair(pair_inputs(adopted=key.private_key))
+    assert (state["privateKey"], state["publicKey"]) == (key.private_key, key.public_key)
+
+
+def test_a_key_can_be_adopted_later() -> None:
+    """It replaces the one that was made, which is kept."""
+    key = generate_key_pair()
+    first = keyring.new_key_pair(pair_inputs())
+    state = follow(first, pair_inputs(adopted=key.private_key))
+    assert state["privateKey"] == key.private_key
+    assert first["privateKey"] in state["kept"]
+
+
+def test_an_adopted_key_stays_when_it_is_removed_from_the_file() -> None:
+    """Once taken it lives in the state, and a secret less lies about."""
+    key = generate_key_pair()
+    state = keyring.new_key_pair(pair_inputs(adopted=key.private_key))
+    assert not keyring.key_pair_changes(state, pair_inputs())
+    assert not keyring.key_pair_changes(state, pair_inputs(adopted=key.private_key))
+
+
+def test_rotating_an_adopted_key_makes_a_new_one() -> None:
+    """Also while the file still holds the adopted key; going back brings that."""
+    key = generate_key_pair()
+    first = keyring.new_key_pair(pair_inputs(adopted=key.private_key))
+    rotated = follow(first, pair_inputs("2.1", adopted=key.private_key))
+    assert rotated["privateKey"] != key.private_key
+    assert not keyring.key_pair_changes(rotated, pair_inputs("2.1", adopted=key.private_key))
+    assert follow(rotated, pair_inputs("1.1"))["privateKey"] == key.private_key
+
+
+def test_an_adoption_together_with_a_rotation_is_taken() -> None:
+    """The key that the file newly names is what the user wants for the rotation that the file newly names."""
+    key = generate_key_pair()
+    state = follow(keyring.new_key_pair(pair_inputs()), pair_inputs("2.1", adopted=key.private_key))
+    assert state["privateKey"] == key.private_key
+
+
+def test_a_preshared_key_stays_when_an_owner_joins() -> None:
+    """Nobody who left knows it."""
+    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    second = follow_shared(first, shared_inputs("a", "b", "c"))
+    assert second["presharedKey"] == first["presharedKey"]
+    assert second["knownTo"] == ["a", "b", "c"]
+
+
+def test_a_preshared_key_is_made_anew_when_an_owner_leaves() -> None:
+    """Who left knows the old one."""
+    first = keyring.new_preshared_key(shared_inputs("a", "b", "c"))
+    second = follow_shared(first, shared_inputs("a", "b"))
+    assert second["presharedKey"] != first["presharedKey"]
+    assert is_key(second["presharedKey"])
+
+
+def test_reverting_a_removal_brings_the_preshared_key_back() -> None:
+    """After a failed rollout the hosts still run it, and all who know it are owners again."""
+    first = keyring.new_preshared_key(shared_inputs("a", "b", "c"))
+    back = follow_shared(first, shared_inputs("a", "b"), shared_inputs("a", "b", "c"))
+    known = {first["presharedKey"], follow_shared(first, shared_inputs("a", "b"))["presharedKey"]}
+    assert back["presharedKey"] in known | {back["presharedKey"]}
+    assert not keyring.preshared_key_changes(back, shared_inputs("c", "b", "a"))
+    for entry in (first["presharedKey"],):
+        assert entry == back["presharedKey"] or entry in back["kept"]
+
+
+def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:
+    """Over joins, leaves and rotations in any order, whoever knows the key in use is an owner."""
+    state = keyring.new_preshared_key(shared_inputs("a", "b"))
+    seen: dict[str, set[str]] = {state["presharedKey"]: {"a", "b"}}
+    for owners, rotation in (("abc", "1"), ("ab", "1"), ("abd", "1"), ("abd", "2"), ("bd", "2"), ("ab", "1"), ("abc", "1")):
+        state = follow_shared(state, shared_inputs(*owners, rotation=rotation))
+        seen.setdefault(state["presharedKey"], set()).update(owners)
+        assert seen[state["presharedKey"]] <= set(owners)
+
+
+def test_reverting_a_rotation_brings_the_preshared_key_back() -> None:
+    """As with key pairs."""
+    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    second = follow_shared(first, shared_inputs("a", "b", rotation="2"))
+    assert second["presharedKey"] != first["presharedKey"]
+    assert follow_shared(second, shared_inputs("a", "b"))["presharedKey"] == first["presharedKey"]
+
+
+def test_a_preshared_key_is_adopted_and_stays() -> None:
+    """At first or later; removed from the file it is kept."""
+    key = generate_preshared_key()
+    at_first = keyring.new_preshared_key(shared_inputs("a", adopted=key))
+    later = follow_shared(keyring.new_preshared_key(shared_inputs("a")), shared_inputs("a", adopted=key))
+    for state in (at_first, later):
+        assert state["presharedKey"] == key
+        assert not keyring.preshared_key_changes(state, shared_inputs("a"))
+
+
+@pytest.mark.parametrize("rotation", ["1", "2"])
+def test_a_preshared_key_adopted_while_a_host_leaves_is_taken(rotation: str) -> None:
+    """What the file newly names counts, whatever else it changes."""
+    key = generate_preshared_key()
+    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    assert follow_shared(first, shared_inputs("a", rotation=rotation, adopted=key))["presharedKey"] == key

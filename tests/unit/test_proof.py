@@ -1,0 +1,144 @@
+"""How `mesh.proof` judges what kernels report, and the cause it names for each fault."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mesh.proof import Facts, Peer, find_faults, parse_facts
+
+KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "=", "phoenix": "P" * 43 + "="}
+ADDRESSES = {
+    "bernard": "fd00:1c86:78d4:dcef::1/64",
+    "edgeworth": "fd00:cac2:10cb:6ee9::1/64",
+    "phoenix": "fd00:a1b::1/64",
+}
+ROSTER: dict[str, Any] = {
+    "interface": "testwg",
+    "port": 51825.0,
+    "members": {
+        name: {"publicKey": KEYS[name], "address": ADDRESSES[name], "endpoint": "1.2.3.4:1" if name == "bernard" else ""}
+        for name in KEYS
+    },
+}
+
+
+def peer(name: str) -> Peer:
+    """Return a healthy peer that is `name`."""
+    return Peer("1.2.3.4:1", ADDRESSES[name].replace("1/64", "/64"), 1000, 10, 10, "25")
+
+
+@pytest.fixture
+def facts() -> dict[str, Facts]:
+    """Return what three hosts report that are as the roster says."""
+    return {
+        name: Facts(
+            public_key=KEYS[name],
+            port=51825,
+            since=900,
+            preshared=frozenset({"digest"}),
+            peers={KEYS[other]: peer(other) for other in KEYS if other != name},
+        )
+        for name in KEYS
+    }
+
+
+def change(facts: dict[str, Facts], host: str, other: str, **fields: Any) -> dict[str, Facts]:
+    """Return the facts with one peer of one host changed."""
+    changed = {**facts[host].peers, KEYS[other]: replace(facts[host].peers[KEYS[other]], **fields)}
+    return {**facts, host: replace(facts[host], peers=changed)}
+
+
+def test_a_report_is_read_whole() -> None:
+    """As `order_facts` of the host program prints it."""
+    lines = [
+        "digest d1 d0",
+        "since 1700000000",
+        "mtu 1420",
+        "address fd00:1c86:78d4:dcef::1/64",
+        "preshared abc",
+        f"interface {KEYS['bernard']} 51825 off",
+        f"peer {KEYS['edgeworth']} 1.2.3.4:51825 fd00:cac2:10cb:6ee9::/64 1700000001 20 30 25",
+        "something that a later version says",
+    ]
+    report = parse_facts([line for line in lines if not line.startswith("interface")] + [f"interface {KEYS['bernard']} 51825"])
+    assert report == Facts(
+        KEYS["bernard"],
+        51825,
+        1420,
+        1700000000,
+        ("fd00:1c86:78d4:dcef::1/64",),
+        frozenset({"abc"}),
+        ("d1", "d0"),
+        {KEYS["edgeworth"]: Peer("1.2.3.4:51825", "fd00:cac2:10cb:6ee9::/64", 1700000001, 20, 30, "25")},
+    )
+
+
+def test_hosts_as_the_roster_says_are_proven(facts: dict[str, Facts]) -> None:
+    """A pair of roaming hosts needs no answer."""
+    assert find_faults(ROSTER, facts, [("edgeworth", "phoenix")], list(KEYS)) == []
+
+
+def test_another_public_key_is_a_fault(facts: dict[str, Facts]) -> None:
+    """The kernel and the state must agree."""
+    facts["bernard"] = replace(facts["bernard"], public_key="X" * 43 + "=")
+    assert find_faults(ROSTER, facts, []) == [
+        "bernard: runs another public key than the state has; run pulumi up --refresh"
+    ]
+
+
+def test_another_port_is_a_fault(facts: dict[str, Facts]) -> None:
+    """Peers would send to nobody."""
+    facts["bernard"] = replace(facts["bernard"], port=1)
+    assert find_faults(ROSTER, facts, []) == ["bernard: listens on UDP port 1, not 51825; run pulumi up --refresh"]
+
+
+def test_a_missing_and_a_surplus_peer_are_faults(facts: dict[str, Facts]) -> None:
+    """The surplus one is counted and its key not repeated."""
+    stranger = {**facts["bernard"].peers, "S" * 43 + "=": peer("phoenix")}
+    del stranger[KEYS["phoenix"]]
+    facts["bernard"] = replace(facts["bernard"], peers=stranger)
+    assert find_faults(ROSTER, facts, []) == [
+        "bernard: has no peer phoenix; run pulumi up --refresh",
+        "bernard: has 1 peer(s) that the roster lacks; run pulumi up --refresh",
+    ]
+
+
+def test_other_allowed_ips_are_a_fault(facts: dict[str, Facts]) -> None:
+    """A peer without its prefix gets no packet."""
+    changed = change(facts, "bernard", "edgeworth", allowed_ips="(none)")
+    assert find_faults(ROSTER, changed, []) == [
+        "bernard: allowed IPs of edgeworth are (none); run pulumi up --refresh"
+    ]
+
+
+def test_preshared_keys_that_differ_are_a_fault(facts: dict[str, Facts]) -> None:
+    """Running sessions would not notice for minutes."""
+    facts["bernard"] = replace(facts["bernard"], preshared=frozenset({"other"}))
+    assert find_faults(ROSTER, facts, []) == ["the preshared key differs between hosts; run pulumi up again"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    [
+        ({"handshake": 0}, "no handshake; is UDP port 51825 open towards bernard, also in a firewall between them?"),
+        ({"received": 0}, "handshake but nothing received; does something between them drop UDP port 51825?"),
+        ({}, "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard, or the MTU too large?"),
+    ],
+    ids=["no handshake", "nothing received", "no echo"],
+)
+def test_a_silent_pair_is_named_with_its_likely_cause(
+    facts: dict[str, Facts], fields: dict[str, int], cause: str
+) -> None:
+    """What the kernel knows of the peer tells where packets are lost."""
+    changed = change(facts, "edgeworth", "bernard", **fields)
+    assert find_faults(ROSTER, changed, [("edgeworth", "bernard")]) == [f"edgeworth → bernard: no answer: {cause}"]
+
+
+def test_a_changed_key_needs_a_handshake_of_its_own(facts: dict[str, Facts]) -> None:
+    """An answer through the session from before the switch proves nothing; between others it is enough."""
+    changed = change(facts, "edgeworth", "bernard", handshake=100)
+    assert find_faults(ROSTER, changed, [], ["phoenix"]) == []
+    assert find_faults(ROSTER, changed, [], ["bernard"]) == [
+        "edgeworth → bernard: answers, but has no handshake with the new key yet; run pulumi up again"
+    ]

@@ -1,0 +1,165 @@
+"""What `mesh.roster` tells a host, and how a change reads."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from mesh import roster
+from mesh.keys import generate_key_pair, generate_preshared_key
+
+PRESHARED = generate_preshared_key()
+KEYS = {name: generate_key_pair().public_key for name in ("bernard", "edgeworth", "phoenix")}
+
+
+def member(name: str, address: str, endpoint: str, keepalive: int = 0) -> dict[str, Any]:
+    """Return one member as the state has it."""
+    ssh = {"address": "10.0.0.5", "port": 22, "user": "root", "sudo": False, "hostKey": "ssh-ed25519 AAAA"}
+    return {
+        "publicKey": KEYS[name],
+        "address": address,
+        "endpoint": endpoint,
+        "keepalive": keepalive,
+        "system": "",
+        "ssh": ssh,
+    }
+
+
+@pytest.fixture
+def members() -> dict[str, Any]:
+    """Return a roster of one public host and two roaming ones."""
+    return {
+        "interface": "testwg",
+        "port": 51825,
+        "mtu": 1420,
+        "deadline": 60,
+        "unreachable": "stop",
+        "members": {
+            "bernard": member("bernard", "fd00:1c86:78d4:dcef::1/64", "78.11.11.11:51825"),
+            "edgeworth": member("edgeworth", "fd00:cac2:10cb:6ee9::1/64", "", 25),
+            "phoenix": member("phoenix", "fd00:a1b::1/64", "", 25),
+        },
+    }
+
+
+def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> None:
+    """Word by word, since the host program reads just this."""
+    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    assert text.splitlines() == [
+        "mesh m1",
+        "roster r1",
+        "digest d1",
+        "host edgeworth",
+        "address fd00:cac2:10cb:6ee9::1/64",
+        "port 51825",
+        "mtu 1420",
+        f"public-key {KEYS['edgeworth']}",
+        f"preshared-key {PRESHARED}",
+        f"peer bernard {KEYS['bernard']} fd00:1c86:78d4:dcef::1 78.11.11.11:51825 25 fd00:1c86:78d4:dcef::/64 first",
+        f"peer phoenix {KEYS['phoenix']} fd00:a1b::1 - off fd00:a1b::/64 never",
+    ]
+    assert text.endswith("\n")
+
+
+def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: dict[str, Any]) -> None:
+    """The engine keeps every number as a float."""
+    floats = {**members, "port": 51825.0, "mtu": 1420.0}
+    text = roster.payload(floats, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    assert "port 51825\nmtu 1420\n" in text
+
+
+def test_of_each_pair_one_speaks_first(members: dict[str, Any]) -> None:
+    """Two first packets that cross would cost both five seconds."""
+    everyone = {**members["members"], "apollo": {"endpoint": "1.2.3.4:51825"}}
+    for one in everyone:
+        for other in everyone:
+            if one != other:
+                turns = {roster.speaks_first(everyone, one, other), roster.speaks_first(everyone, other, one)}
+                assert turns in ({"first", "second"}, {"never"})
+    assert roster.speaks_first(everyone, "edgeworth", "bernard") == "first"
+    assert roster.cannot_meet(members) == [("edgeworth", "phoenix")]
+
+
+def test_the_digest_does_not_depend_on_order_or_ssh(members: dict[str, Any]) -> None:
+    """Nothing on the hosts changes with these."""
+    before = roster.digest(members, PRESHARED, "m1")
+    other = copy.deepcopy(members)
+    other["members"] = dict(reversed(list(other["members"].items())))
+    other["members"]["bernard"]["ssh"]["address"] = "10.9.9.9"
+    other["members"]["bernard"]["system"] = "x86_64-linux"
+    other["deadline"] = 90
+    assert roster.digest(other, PRESHARED, "m1") == before
+
+
+def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: dict[str, Any]) -> None:
+    """A whole number and the engine's fraction are one plan."""
+    other = copy.deepcopy(members)
+    other["port"], other["mtu"] = 51825.0, 1420.0
+    other["members"]["edgeworth"]["keepalive"] = 25.0
+    assert roster.digest(other, PRESHARED, "m1") == roster.digest(members, PRESHARED, "m1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"port": 51826},
+        {"mtu": 1380},
+        {"members": {}},
+    ],
+    ids=str,
+)
+def test_the_digest_changes_with_what_hosts_run(members: dict[str, Any], change: dict[str, Any]) -> None:
+    """Else a host would not hear of it."""
+    assert roster.digest({**members, **change}, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
+
+
+@pytest.mark.parametrize("field", ["publicKey", "address", "endpoint", "keepalive"])
+def test_the_digest_changes_with_each_field_of_a_member(members: dict[str, Any], field: str) -> None:
+    """Else a host would not hear of it."""
+    other = copy.deepcopy(members)
+    other["members"]["bernard"][field] = "other"
+    assert roster.digest(other, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
+
+
+def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: dict[str, Any]) -> None:
+    """And holds neither."""
+    digests = {
+        roster.digest(members, PRESHARED, "m1"),
+        roster.digest(members, generate_preshared_key(), "m1"),
+        roster.digest(members, PRESHARED, "m2"),
+    }
+    assert len(digests) == 3
+    assert all(len(digest) == 64 for digest in digests)
+
+
+def test_a_first_roster_names_who_joins(members: dict[str, Any]) -> None:
+    """With address and endpoint; nobody gains peers who was not there."""
+    assert roster.describe_changes(None, members) == [
+        "+ bernard joins: fd00:1c86:78d4:dcef::1/64, 78.11.11.11:51825",
+        "+ edgeworth joins: fd00:cac2:10cb:6ee9::1/64, roaming",
+        "+ phoenix joins: fd00:a1b::1/64, roaming",
+    ]
+
+
+def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
+    """Who joins and leaves, whose key and endpoint change, and what changes on every host."""
+    new = copy.deepcopy(members)
+    del new["members"]["phoenix"]
+    new["members"]["apollo"] = {**members["members"]["bernard"], "endpoint": "5.6.7.8:51825"}
+    new["members"]["edgeworth"]["publicKey"] = "an output that is not known yet"
+    new["members"]["bernard"]["endpoint"] = ""
+    new["port"] = 51900.0
+    assert roster.describe_changes(members, new) == [
+        "+ apollo joins: fd00:1c86:78d4:dcef::1/64, 5.6.7.8:51825",
+        "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is made anew",
+        "~ bernard endpoint: 78.11.11.11:51825 becomes none",
+        f"~ edgeworth key: {KEYS['edgeworth'][:8]}… becomes a new key",
+        "~ every host, listen port: 51825 becomes 51900",
+        "  2 hosts gain 1 peer",
+        "  2 hosts lose 1 peer",
+    ]
+
+
+def test_nothing_changed_reads_as_nothing(members: dict[str, Any]) -> None:
+    """A reviewer sees no line that means nothing."""
+    assert roster.describe_changes(members, copy.deepcopy(members)) == []

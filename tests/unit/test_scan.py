@@ -1,0 +1,237 @@
+"""Scanning: what is shown, what is written, and what is refused; the hosts are SSH servers on loopback."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+from typer.testing import CliRunner
+
+from mesh.__main__ import app
+from mesh.errors import MeshError
+from mesh.scan import Scan, external_addresses
+from mesh.stackfile import StackFile, find_stack_file
+
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+ANSWER = """x86_64
+2: eth0    inet 10.0.0.5/24 scope global eth0\\       valid_lft forever
+2: eth0    inet 78.11.11.11/32 scope global eth0\\       valid_lft forever
+2: eth0    inet6 2a01:4f8::5/64 scope global \\       valid_lft forever
+2: eth0    inet6 2a01:4f8::77/64 scope global temporary dynamic \\       valid_lft 3600sec
+3: wg0    inet6 fd00::1/64 scope global \\       valid_lft forever
+"""
+
+
+@dataclass
+class FakeHost:
+    """An SSH server that lets everybody in and gives one answer; `logins` counts the commands that it was given."""
+
+    port: int = 0
+    keys: list[asyncssh.SSHKey] = field(default_factory=list)
+    logins: int = 0
+
+    def public_key(self, number: int = 0) -> str:
+        """Return a host key as a stack file holds it."""
+        return " ".join(self.keys[number].export_public_key().decode().split()[:2])
+
+
+class Welcoming(asyncssh.SSHServer):
+    """Take every key, and forward for those behind us."""
+
+    def begin_auth(self, username: str) -> bool:
+        """Ask for none."""
+        return username == "stranger"
+
+    def connection_requested(self, *_: object) -> bool:
+        """Be a bastion."""
+        return True
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
+    """Return a running host with an ed25519 and an ECDSA key."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.delenv("MESH_SSH_KEY_FILE", raising=False)
+    fake = FakeHost(keys=[asyncssh.generate_private_key(kind) for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256")])
+    loop = asyncio.new_event_loop()
+
+    def answer(process: asyncssh.SSHServerProcess[str]) -> None:
+        fake.logins += 1
+        process.stdout.write(ANSWER)
+        process.exit(0)
+
+    async def listen() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_factory=Welcoming, server_host_keys=fake.keys, process_factory=answer
+        )
+
+    async def end(server: asyncssh.SSHAcceptor) -> None:
+        server.close()
+        await server.wait_closed()
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    fake.port = server.get_port()
+    yield fake
+    asyncio.run_coroutine_threadsafe(end(server), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def write(folder: Path, ssh: str, more: str = "") -> StackFile:
+    """Write a stack file with one host and read it."""
+    path = folder / "Pulumi.test.yaml"
+    path.write_text(f"# mine\nconfig:\n  mesh:hosts:\n    bernard: # first\n{more}      ssh: {{{ssh}}}\n")
+    return StackFile(path)
+
+
+def scan(file: StackFile, *, accept_changed: bool = False, confirm: Callable[[str], None] | None = None) -> Scan:
+    """Scan a whole file, saying yes to every question unless told otherwise."""
+    done = Scan(file.select([]), lambda _: None, confirm or (lambda _: None), accept_changed)
+    done.run()
+    return done
+
+
+def test_a_new_host_gets_its_key_system_and_external_addresses(tmp_path: Path, host: FakeHost) -> None:
+    """The rest of the file stays as the user wrote it."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    assert scan(file).problems == {}
+    assert file.text() == (
+        "# mine\nconfig:\n  mesh:hosts:\n    bernard: # first\n      system: x86_64-linux\n"
+        '      externalIps: [78.11.11.11, "2a01:4f8::5"]\n'
+        f"      ssh: {{address: 127.0.0.1, port: {host.port}, hostKey: {host.public_key()}}}\n"
+    )
+
+
+def test_what_the_file_says_already_is_kept(tmp_path: Path, host: FakeHost) -> None:
+    """An empty list of external addresses is the user's word that the host is roaming."""
+    file = write(
+        tmp_path,
+        f"address: 127.0.0.1, port: {host.port}, hostKey: {host.public_key()} bernard",
+        "      externalIps: []\n      system: x86_64-linux\n",
+    )
+    before = file.text()
+    assert scan(file, confirm=lambda _: pytest.fail("nothing is new")).problems == {}
+    assert file.text() == before
+
+
+def test_a_pinned_key_of_another_type_is_the_same_host(tmp_path: Path, host: FakeHost) -> None:
+    """A host has several keys, and the one in the file is asked for."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}, hostKey: {host.public_key(1)}")
+    assert scan(file, confirm=lambda _: pytest.fail("nothing is new")).problems == {}
+
+
+def test_a_changed_key_is_refused_and_the_host_not_logged_in_to(tmp_path: Path, host: FakeHost) -> None:
+    """Somebody may be in between."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}, hostKey: {OTHER_KEY}")
+    before = file.text()
+    problem = scan(file).problems["bernard"]
+    assert "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU" in problem
+    assert "--accept-changed" in problem
+    assert (file.text(), host.logins) == (before, 0)
+
+
+def test_a_changed_key_is_taken_when_told_to(tmp_path: Path, host: FakeHost) -> None:
+    """A host was reinstalled, and the user has compared."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}, hostKey: {OTHER_KEY}")
+    assert scan(file, accept_changed=True).problems == {}
+    assert file.hosts["bernard"]["ssh"]["hostKey"] == host.public_key()
+
+
+def test_nobody_is_logged_in_to_before_the_fingerprints_are_accepted(tmp_path: Path, host: FakeHost) -> None:
+    """A no leaves the file as it was, too."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+
+    def refuse(_: str) -> None:
+        raise MeshError("no")
+
+    with pytest.raises(MeshError):
+        scan(file, confirm=refuse)
+    assert "hostKey" not in file.text()
+    assert host.logins == 0
+
+
+def test_a_host_is_scanned_through_its_bastion(tmp_path: Path, host: FakeHost) -> None:
+    """The bastion's key is asked for and pinned first."""
+    place = f"address: 127.0.0.1, port: {host.port}"
+    file = write(tmp_path, f"{place}, bastion: {{{place}, user: jump}}")
+    assert scan(file).problems == {}
+    ssh = file.hosts["bernard"]["ssh"]
+    assert (ssh["hostKey"], ssh["bastion"]["hostKey"]) == (host.public_key(), host.public_key())
+
+
+def test_a_host_that_refuses_us_is_named_and_its_key_kept(tmp_path: Path, host: FakeHost) -> None:
+    """The fingerprint was accepted; only the login is left to mend."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}, user: stranger")
+    assert "refuses our SSH key" in scan(file).problems["bernard"]
+    assert file.hosts["bernard"]["ssh"]["hostKey"] == host.public_key()
+
+
+def test_a_wrong_system_in_the_file_is_named(tmp_path: Path, host: FakeHost) -> None:
+    """The program would refuse it too, but later."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}", "      system: aarch64-linux\n")
+    assert scan(file).problems["bernard"].startswith("is x86_64-linux, the file says aarch64-linux")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "192.168.1.2", "203.0.113.1", "100.64.0.1", "fd00::1", "2001:db8::1"])
+def test_an_address_that_is_not_routed_is_no_external_one(address: str) -> None:
+    """Peers elsewhere could not reach it."""
+    assert external_addresses(f"2: eth0    inet {address}/24 scope global eth0") == []
+
+
+def run(*words: str) -> Any:
+    """Run the command without a terminal."""
+    return CliRunner().invoke(app, ["scan", *words])
+
+
+def test_a_silent_host_is_listed_and_the_rest_is_written(tmp_path: Path, host: FakeHost) -> None:
+    """The exit code says that something is missing."""
+    path = write(tmp_path, f"address: 127.0.0.1, port: {host.port}").path
+    path.write_text(path.read_text() + "    carol:\n      ssh: {address: 127.0.0.1, port: 1}\n")
+    done = run(str(path), "--yes")
+    assert done.exit_code == 1
+    assert "error: host 'carol': cannot be reached" in done.stderr
+    assert host.public_key() in path.read_text()
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_without_a_terminal_new_keys_need_a_yes(tmp_path: Path, host: FakeHost) -> None:
+    """A script cannot look at fingerprints, and must say so."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    before = file.path.read_text()
+    done = run(str(file.path))
+    assert str(done.exception).startswith("scan: new host keys need a yes, and there is no terminal")
+    assert file.path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "cannot be read as YAML"),
+        ("config: {}", "no hosts below config and mesh:hosts"),
+        ("config:\n  mesh:hosts:\n    a: {ssh: {adress: x}}", "ssh.adress: unknown field; did you mean address?"),
+    ],
+)
+def test_a_file_that_cannot_be_scanned_says_why(tmp_path: Path, text: str, message: str) -> None:
+    """Nothing is asked of any host then."""
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(text)
+    with pytest.raises(MeshError) as caught:
+        scan(StackFile(path))
+    assert message in str(caught.value)
+    assert "hostKey: missing" not in str(caught.value)
+
+
+def test_a_stack_is_found_by_its_name(tmp_path: Path) -> None:
+    """Its file is in stacks/; a name that is neither is an error."""
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "Pulumi.lab.yaml").touch()
+    assert find_stack_file("lab", tmp_path) == tmp_path / "stacks" / "Pulumi.lab.yaml"
+    with pytest.raises(MeshError):
+        find_stack_file("nothing", tmp_path)
