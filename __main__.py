@@ -1,5 +1,7 @@
 """Turn the stack's configuration into running, proven WireGuard meshes."""
 
+import signal
+
 import pulumi
 
 from mesh.concurrency import run
@@ -11,13 +13,19 @@ from mesh.mesh import build_meshes
 from mesh.settings import Configuration
 
 
-def check_hosts(configuration: Configuration) -> None:
-    """Stop before anything changes if a host does not answer; a silent one would hang a remote command for good."""
+def find_absent(configuration: Configuration) -> set[str]:
+    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
+
+    Hosts that every one of their interfaces may skip are returned instead.
+    """
     agent_for_commands()
-    connections = {name: host.ssh.model_dump(by_alias=True) for name, host in configuration.hosts.items()}
-    failures = run(lambda: look(connections))
-    if failures:
-        raise HostsFailedError(failures, "nothing was changed, since not every host answers")
+    interfaces = configuration.interfaces.values()
+    used = {host: configuration.hosts[host].ssh for interface in interfaces for host in interface.hosts}
+    silent = run(lambda: look({host: ssh.model_dump(by_alias=True) for host, ssh in used.items()}))
+    needed = {host for interface in interfaces if interface.unreachable == "stop" for host in interface.hosts}
+    if stopping := {host: reason for host, reason in silent.items() if host in needed}:
+        raise HostsFailedError(stopping, "nothing was changed, since not every host answers")
+    return set(silent)
 
 
 def main() -> None:
@@ -26,12 +34,13 @@ def main() -> None:
     try:
         configuration = read_configuration(config.get_object("hosts"), config.get_object("interfaces"))
         adopted = read_adopted(config.get_object("adopted"), configuration)
-        if not pulumi.runtime.is_dry_run():
-            check_hosts(configuration)
+        absent = set() if pulumi.runtime.is_dry_run() else find_absent(configuration)
     except MeshError as error:
         raise pulumi.RunError(str(error)) from None
-    for name, mesh in build_meshes(configuration, adopted).items():
+    for name, mesh in build_meshes(configuration, adopted, absent).items():
         pulumi.export(name, mesh.public)
 
 
+# The engine interrupts this program when a resource fails, and says why itself: a traceback of ours would bury that.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 main()

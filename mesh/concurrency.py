@@ -10,12 +10,27 @@ from typing import Any, TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
-__all__ = ["Connection", "gather", "run"]
+__all__ = ["Connection", "gather", "run", "settle"]
 
 # What resources say of a host's SSH: address, port, user, sudo, hostKey and, nested, bastion.
 Connection = Mapping[str, Any]
 
 T = TypeVar("T")
+
+
+async def settle(work: Mapping[str, Awaitable[T]]) -> tuple[dict[str, T], dict[str, HostError]]:
+    """Await all of `work`, by host, and return the results and the failures; no failure cuts another host off."""
+    results = await asyncio.gather(*work.values(), return_exceptions=True)
+    done: dict[str, T] = {}
+    failures: dict[str, HostError] = {}
+    for host, result in zip(work, results, strict=True):
+        if isinstance(result, HostError):
+            failures[host] = result
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            done[host] = result
+    return done, failures
 
 
 async def gather(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
@@ -24,18 +39,9 @@ async def gather(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
     Raises:
         HostsFailedError: Naming each host that failed.
     """
-    results = await asyncio.gather(*work.values(), return_exceptions=True)
-    done: dict[str, T] = {}
-    failures: dict[str, str] = {}
-    for host, result in zip(work, results, strict=True):
-        if isinstance(result, HostError):
-            failures[host] = result.message
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            done[host] = result
+    done, failures = await settle(work)
     if failures:
-        raise HostsFailedError(failures)
+        raise HostsFailedError({host: error.message for host, error in failures.items()})
     return done
 
 

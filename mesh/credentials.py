@@ -57,7 +57,7 @@ def _start_agent(key: str | None) -> str:
     socket = str(Path(tempfile.mkdtemp(prefix="mesh-agent-")) / "socket")
     # ssh-agent ends with the command it was given, and that command ends when our end of its input closes: no agent
     # is left behind, however this process ends.
-    script = 'ssh-add -q "$0" </dev/null && echo ready; cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
+    script = 'ssh-add -q "$0" </dev/null && echo ready || echo failed; cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
     agent = subprocess.Popen(
         ["ssh-agent", "-a", socket, "sh", "-c", script, key],
         stdin=subprocess.PIPE,
@@ -65,8 +65,11 @@ def _start_agent(key: str | None) -> str:
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
+        # Without a terminal ssh-add asks for no passphrase, which nobody would see below the engine's own display.
+        start_new_session=True,
     )
     if agent.stdout is None or agent.stdout.readline().strip() != "ready":
+        agent.communicate()
         raise MeshError(
             f"{KEY_FILE_VARIABLE}: {key!r} could not be loaded; check that it is a private key without a passphrase, "
             "or load it into ssh-agent"

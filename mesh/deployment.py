@@ -41,6 +41,7 @@ def differs(olds: Properties, news: Properties) -> bool:
         or olds["rosterId"] != news["rosterId"]
         or bool(_to_wipe(news, olds))
         or bool(olds.get("drift"))
+        or bool(olds.get("pending"))
     )
 
 
@@ -69,19 +70,22 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     """
     roster, plan = news["roster"], _digest(news)
     interface = roster["interface"]
-    systems = olds.get("systems", {})
-    if olds.get("digest") != plan or olds.get("rosterId") != news["rosterId"] or olds.get("drift"):
+    systems: dict[str, Any] = {}
+    pending: dict[str, str] = {}
+    settled = olds.get("digest") == plan and olds.get("rosterId") == news["rosterId"]
+    if not settled or olds.get("drift") or olds.get("pending"):
         rollout = Rollout(roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], _say, _engine_is_alive)
-        systems = run(lambda: roll_out(rollout))
-    pending = _to_wipe(news, olds)
+        systems, pending = run(lambda: roll_out(rollout))
+    leaving = _to_wipe(news, olds)
     not_wiped: dict[str, str] = {}
-    if pending:
-        _say(f"{interface}: wiping {', '.join(sorted(pending))}")
-        not_wiped = run(lambda: wipe(interface, news["mesh"], "any", pending, _say))
+    if leaving:
+        _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
+        not_wiped = run(lambda: wipe(interface, news["mesh"], "any", leaving, _say))
     return {
         **{key: news[key] for key in ("mesh", "roster", "rosterId", "presharedKey", "leavers")},
         "digest": plan,
-        "systems": systems,
+        "systems": {**olds.get("systems", {}), **systems},
+        "pending": sorted(pending),
         "wiped": sorted(set(news["leavers"]) - set(not_wiped)),
         "notWiped": sorted(not_wiped),
         "drift": {},

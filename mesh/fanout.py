@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncssh
 
 from mesh import program
-from mesh.concurrency import Connection, gather
-from mesh.errors import HostError, UnreachableHostError
+from mesh.concurrency import Connection, gather, settle
+from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.ssh import CONNECT_SECONDS, dial, explain
 
 __all__ = ["Fan", "Session", "open_fan"]
@@ -73,10 +73,13 @@ class Session:
 class Fan:
     """Open sessions on many hosts, by host name."""
 
-    def __init__(self, connections: Mapping[str, Connection], sessions: Mapping[str, Session]) -> None:
-        """Use sessions that were opened over `connections`."""
+    def __init__(
+        self, connections: Mapping[str, Connection], sessions: Mapping[str, Session], absent: Mapping[str, str]
+    ) -> None:
+        """Use sessions that were opened over `connections`; `absent` says why other hosts were left out."""
         self._connections = connections
         self.sessions = sessions
+        self.absent = absent
 
     async def everyone(
         self, *words: object, hosts: Iterable[str] | None = None, seconds: float = _ORDER_SECONDS
@@ -96,11 +99,11 @@ class Fan:
             HostsFailedError: Naming each host that does not let us in.
         """
         async with AsyncExitStack() as stack:
-            await _connect_all(stack, self._connections)
+            await _connect_all(stack, {host: self._connections[host] for host in self.sessions})
 
 
 async def _connect_all(
-    stack: AsyncExitStack, connections: Mapping[str, Connection]
+    stack: AsyncExitStack, connections: Mapping[str, Connection], absent: dict[str, str] | None = None
 ) -> dict[str, asyncssh.SSHClientConnection]:
     limit = asyncio.Semaphore(_AT_ONCE)
     bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
@@ -110,6 +113,9 @@ async def _connect_all(
     ) -> asyncssh.SSHClientConnection:
         try:
             opened = await asyncio.wait_for(dial(connection, tunnel), CONNECT_SECONDS)
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.PermissionDenied) as error:
+            # It answers; going on without it would hide what is wrong.
+            raise HostError(host, explain(error)) from None
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
             raise UnreachableHostError(host, explain(error)) from None
         stack.callback(opened.close)
@@ -126,18 +132,28 @@ async def _connect_all(
                 tunnel = await bastions[name]
             return await enter(host, connection, tunnel)
 
-    return await gather({host: connect(host, connection) for host, connection in connections.items()})
+    work = {host: connect(host, connection) for host, connection in connections.items()}
+    if absent is None:
+        return await gather(work)
+    opened, failures = await settle(work)
+    if wrong := {host: e.message for host, e in failures.items() if not isinstance(e, UnreachableHostError)}:
+        raise HostsFailedError(wrong)
+    absent.update({host: error.message for host, error in failures.items()})
+    return opened
 
 
 @asynccontextmanager
-async def open_fan(interface: str, connections: Mapping[str, Connection]) -> AsyncIterator[Fan]:
-    """Open a session for `interface` on every host; all are closed on leaving.
+async def open_fan(
+    interface: str, connections: Mapping[str, Connection], *, skip_unreachable: bool = False
+) -> AsyncIterator[Fan]:
+    """Open a session for `interface` on every host, or on every one that answers; all are closed on leaving.
 
     Raises:
         HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
     """
     async with AsyncExitStack() as stack:
-        opened = await _connect_all(stack, connections)
+        absent: dict[str, str] = {}
+        opened = await _connect_all(stack, connections, absent if skip_unreachable else None)
 
         async def start(host: str) -> Session:
             command = program.invocation(interface, sudo=bool(connections[host]["sudo"]))
@@ -149,4 +165,4 @@ async def open_fan(interface: str, connections: Mapping[str, Connection]) -> Asy
                 raise UnreachableHostError(host, explain(error)) from None
             return session
 
-        yield Fan(connections, await gather({host: start(host) for host in connections}))
+        yield Fan(connections, await gather({host: start(host) for host in opened}), absent)

@@ -65,8 +65,9 @@ def changed_key_pair(old: State, inputs: State) -> dict[str, Any]:
     kept = _kept(old)
     earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"]]
     former = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
-    if old["rotation"] == inputs["rotation"]:
-        return _key_pair_state(inputs, inputs["adopted"] or old["privateKey"], _now(), [*kept, former])
+    if inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["privateKey"]):
+        # What the file newly names counts, also together with a rotation.
+        return _key_pair_state(inputs, inputs["adopted"], _now(), [*kept, former])
     rest = [entry for entry in kept if entry["rotation"] != inputs["rotation"]]
     if earlier:
         chosen = earlier[-1]
@@ -117,7 +118,7 @@ def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
     }
     kept = _kept(old)
     adopting = inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["presharedKey"])
-    if adopting and old["rotation"] == inputs["rotation"]:
+    if adopting:
         return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), [*kept, current])
     for entry in reversed([*kept, current]):
         if entry["rotation"] == inputs["rotation"] and set(entry["knownTo"]) <= owners:

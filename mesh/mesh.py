@@ -1,5 +1,6 @@
 """The component of one mesh: its secrets, the enrolment of each host, the roster, and the rollout to all."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pulumi_random as random
@@ -40,9 +41,17 @@ class Mesh(ComponentResource):
     public: Output[dict[str, Any]]
 
     def __init__(
-        self, plan: MeshPlan, configuration: Configuration, adopted: Adopted, opts: ResourceOptions | None = None
+        self,
+        plan: MeshPlan,
+        configuration: Configuration,
+        adopted: Adopted,
+        absent: Collection[str] = (),
+        opts: ResourceOptions | None = None,
     ) -> None:
-        """Register every resource of the mesh under names that hold interface and host, since `--target` sees names."""
+        """Register every resource of the mesh under names that hold interface and host, since `--target` sees names.
+
+        The enrolment of hosts in `absent` is left out of this run, since it would hang; so it comes when they are back.
+        """
         name = plan.interface
         super().__init__("mesh:index:Mesh", name, None, opts)
         child = ResourceOptions(parent=self)
@@ -100,6 +109,7 @@ class Mesh(ComponentResource):
                 opts=child,
             )
             for host, key in keys.items()
+            if host not in absent
         ]
         rollout = Rollout(
             f"{name}/rollout",
@@ -115,6 +125,7 @@ class Mesh(ComponentResource):
             # Nothing of an unproven mesh is told to others.
             digest=rollout.digest,
             not_wiped=rollout.notWiped,
+            pending=rollout.pending,
         ).apply(lambda known: _public(plan, known))
         self.register_outputs({"public": self.public})
 
@@ -134,9 +145,10 @@ def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
         "presharedKeyCreatedAt": known["preshared"],
         "cannotMeet": [list(pair) for pair in plan.pairs_that_cannot_meet()],
         "notWiped": known["not_wiped"] or [],
+        "pending": known["pending"] or [],
     }
 
 
-def build_meshes(configuration: Configuration, adopted: Adopted) -> dict[str, Mesh]:
-    """Register every mesh of the configuration and return them by interface name."""
-    return {name: Mesh(plan, configuration, adopted) for name, plan in plan_meshes(configuration).items()}
+def build_meshes(configuration: Configuration, adopted: Adopted, absent: Collection[str] = ()) -> dict[str, Mesh]:
+    """Register every mesh of the configuration, without enrolling `absent` hosts; return them by interface name."""
+    return {name: Mesh(plan, configuration, adopted, absent) for name, plan in plan_meshes(configuration).items()}

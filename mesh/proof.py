@@ -84,7 +84,7 @@ def find_faults(
     fresh = set(changed)
     for host in sorted(facts):
         for peer in sorted(members):
-            if peer == host or speaks_first(members, host, peer) == "never":
+            if peer == host or peer not in facts or speaks_first(members, host, peer) == "never":
                 continue
             seen = facts[host].peers.get(members[peer]["publicKey"])
             if (host, peer) in mute:

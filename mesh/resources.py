@@ -90,6 +90,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
 
     digest: Output[str]
     notWiped: Output[Sequence[str]]
+    pending: Output[Sequence[str]]
     systems: Output[Mapping[str, Any]]
 
     def __init__(
@@ -108,6 +109,6 @@ class Rollout(Resource, module="mesh", name="Rollout"):
             "rosterId": roster.rosterId,
             "leavers": roster.leavers,
             "presharedKey": Output.secret(preshared_key),
-            **dict.fromkeys(("digest", "systems", "wiped", "notWiped", "drift")),
+            **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

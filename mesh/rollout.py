@@ -50,8 +50,8 @@ class Rollout:
         return {host: member["ssh"] for host, member in self.roster["members"].items()}
 
 
-async def roll_out(rollout: Rollout) -> dict[str, Any]:
-    """Bring all hosts to the roster, proven, and return what was learned of them by host.
+async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
+    """Bring all hosts to the roster, proven; return what was learned of each, and why any was left out, by host.
 
     Raises:
         MeshError: After every host went back, or will by itself at its deadline; the message says which and why.
@@ -59,10 +59,14 @@ async def roll_out(rollout: Rollout) -> dict[str, Any]:
     say, interface = rollout.report, rollout.interface
     connections = rollout.connections
     count = len(connections)
+    skip = rollout.roster["unreachable"] == "skip"
     say(f"{interface}: connecting to {count} hosts")
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
-            fan = await stack.enter_async_context(open_fan(interface, connections))
+            fan = await stack.enter_async_context(open_fan(interface, connections, skip_unreachable=skip))
+            for host, reason in sorted(fan.absent.items()):
+                say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")
+            count = len(fan.sessions)
             systems = await _prepare(rollout, fan)
             say(f"{interface}: staging on {count} hosts")
             running = await _stage(rollout, fan)
@@ -92,7 +96,7 @@ async def roll_out(rollout: Rollout) -> dict[str, Any]:
     for one, other in cannot_meet(rollout.roster):
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
     say(f"{interface}: confirmed on {count} hosts")
-    return systems
+    return systems, dict(fan.absent)
 
 
 @contextmanager
@@ -109,7 +113,7 @@ async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
     wrong = {
         host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"
         for host, member in rollout.roster["members"].items()
-        if member["system"] and systems[host].get("system") not in (None, member["system"])
+        if host in systems and member["system"] and systems[host].get("system") not in (None, member["system"])
     }
     if wrong:
         raise HostsFailedError(wrong)
@@ -144,7 +148,7 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
         await fan.everyone("renew", deadline)
     if live:
         await fan.everyone("finish", hosts=live)
-    new = [host for host in members if host not in live]
+    new = [host for host in running if host not in live]
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
@@ -156,7 +160,7 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     silent: list[tuple[str, str]] = []
     for turn in ("first", "second"):
-        for host, lines in (await fan.everyone("prove", turn)).items():
+        for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
             silent.extend((host, line.split()[1]) for line in lines if line.startswith("silent "))
     facts = await collect_facts(fan)
     faults = find_faults(rollout.roster, facts, silent, changed)

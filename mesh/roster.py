@@ -27,10 +27,14 @@ _NOT_ON_HOSTS = ("ssh", "system")
 def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     """Return the 64 hex digits that name one plan for all hosts: equal means that no host has to change."""
     members = {
-        host: {field: value for field, value in member.items() if field not in _NOT_ON_HOSTS}
+        host: {
+            **{field: value for field, value in member.items() if field not in _NOT_ON_HOSTS},
+            # The engine hands back every number as a fraction, which is written differently.
+            "keepalive": int(member["keepalive"]),
+        }
         for host, member in roster["members"].items()
     }
-    plan = {"port": roster["port"], "mtu": roster["mtu"], "members": members, "mesh": mesh}
+    plan = {"port": int(roster["port"]), "mtu": int(roster["mtu"]), "members": members, "mesh": mesh}
     # The mesh's own identity is the salt, so that equal keys in two stacks do not show as equal.
     secret = hashlib.sha256(f"{mesh}:{preshared_key}".encode()).hexdigest()
     return hashlib.sha256((json.dumps(plan, sort_keys=True) + secret).encode()).hexdigest()

@@ -78,7 +78,7 @@ def prepare_files(lab: Lab) -> None:
     (HERE / "state").mkdir()
     (HERE / "passphrase").write_text(secrets.token_hex(16))
     (HERE / "passphrase").chmod(0o600)
-    # Making a stack writes into the file beside the project's, whatever PULUMI_OPTION_CONFIG_FILE says; here, that is ours.
+    # Making a stack writes beside the project, whatever PULUMI_OPTION_CONFIG_FILE says; so this is a project.
     (HERE / "Pulumi.yaml").write_text("name: mesh\nruntime: python\n")
     shutil.copy(ROOT / "stacks" / "Pulumi.lab.yaml", STACK)
     exports = [f"export {name}={shlex.quote(value)}\n" for name, value in environment(lab).items()]

@@ -51,9 +51,11 @@ order_finish() {
 	fi
 }
 
-# prove first|second: a ping to each peer whose pair this host opens first, or second. Replies `silent NAME` for those without answer.
+# prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
+# absent. Replies `silent NAME` for those without answer.
 order_prove() {
-	awk -v turn="$1" '$7 == turn { print $1, $3 }' "$home/next/peers" | {
+	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
+		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/next/peers" | {
 		while read -r name address; do
 			# A handshake that crossed another one is tried again after five seconds.
 			{ ping -6 -q -c 1 -W 7 "$address" || ping -6 -q -c 1 -W 7 "$address" || echo "silent $name" >&3; } >/dev/null 2>&1 &

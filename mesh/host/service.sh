@@ -92,6 +92,18 @@ tunnel_unit() {
 	return 1
 }
 
+# openrc_scripts: OpenRC knows the services of this interface; no runlevel has them yet.
+openrc_scripts() {
+	write_when_changed /etc/init.d/mesh-boot 755 "$(boot_script)" || :
+	ln -sfn mesh-boot "/etc/init.d/mesh-boot.$interface"
+	# Alpine's own script is made to be linked to.
+	if [ -f /etc/init.d/wg-quick ]; then
+		ln -sfn wg-quick "/etc/init.d/wg-quick.$interface"
+	else
+		write_when_changed "/etc/init.d/wg-quick.$interface" 755 "$(tunnel_script)" || :
+	fi
+}
+
 # service_install: from the next boot on the tunnel comes up by itself, and the program's boot step before it.
 service_install() {
 	case "$(init_system)" in
@@ -113,14 +125,7 @@ service_install() {
 		ln -sfn "$install_unit" "$systemd_wants/wg-quick@$interface.service"
 		;;
 	openrc)
-		write_when_changed /etc/init.d/mesh-boot 755 "$(boot_script)" || :
-		ln -sfn mesh-boot "/etc/init.d/mesh-boot.$interface"
-		# Alpine's own script is made to be linked to.
-		if [ -f /etc/init.d/wg-quick ]; then
-			ln -sfn wg-quick "/etc/init.d/wg-quick.$interface"
-		else
-			write_when_changed "/etc/init.d/wg-quick.$interface" 755 "$(tunnel_script)" || :
-		fi
+		openrc_scripts
 		for install_service in "mesh-boot.$interface" "wg-quick.$interface"; do
 			[ -e "/etc/runlevels/default/$install_service" ] || rc-update -q add "$install_service" default >&2 9>&- ||
 				fail "service: rc-update cannot add $install_service; see 'rc-update show' on this host"
@@ -170,6 +175,7 @@ service_start() {
 		set -- systemctl start "wg-quick@$interface"
 		;;
 	openrc)
+		openrc_scripts
 		run_service rc-service -q "wg-quick.$interface" zap || :
 		set -- rc-service "wg-quick.$interface" start
 		;;

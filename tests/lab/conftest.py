@@ -1,5 +1,6 @@
 """The labs and stacks that the tests share: hosts boot once, and each test has a stack of its own and leaves none."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.lab.lab import Lab, LabUnavailable, default_hosts, require_lab
 from tests.lab.stack import Stack, plug_in
 
 _INTERFACES = ("testwg", "backwg")
+# Two runs of the tests on one machine need two prefixes.
+PREFIX = os.environ.get("MESH_LAB_PREFIX", "lt")
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +22,7 @@ def lab() -> Iterator[Lab]:
         require_lab()
     except LabUnavailable as unavailable:
         pytest.skip(f"lab: {unavailable}")
-    with Lab(default_hosts(4), prefix="ltest") as booted:
+    with Lab(default_hosts(4), prefix=PREFIX) as booted:
         yield booted
 
 

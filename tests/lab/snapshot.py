@@ -10,7 +10,7 @@ from tests.lab.hosts import Host
 __all__ = ["difference", "snapshot"]
 
 # What systemd, dpkg and their like change at any time, and what changes with every boot.
-_OTHERS = ("/var/lib/systemd", "/var/lib/dpkg", "/var/lib/apt", "/var/lib/private", "/etc/resolv.conf", "/var/lib/urandom")
+_OTHERS = tuple(f"/var/lib/{name}" for name in ("systemd", "dpkg", "apt", "private", "urandom", "initscripts"))
 
 _SCRIPT = f"""
 prune() {{ find /etc /var/lib \\( {" -o ".join(f"-path {path}" for path in _OTHERS)} \\) -prune -o "$@"; }}

@@ -1,19 +1,18 @@
-"""A stack of the real engine against a lab: the stack file, pulumi's verbs, what hosts run, and what pings lose.
+"""A stack of the real engine against a lab: the stack file, pulumi's verbs, and what hosts run.
 
-Making hosts and wires belongs to `lab`; what must hold is for the tests to say.
+Making hosts and wires belongs to `lab`, measuring loss to `loss`; what must hold is for the tests to say.
 """
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise, permutations
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ from mesh.addressing import derive_subnet, host_address
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 
-__all__ = ["Loss", "Outcome", "Run", "Stack", "UnexpectedEndError", "mesh_address", "plug_in", "wait_until"]
+__all__ = ["Outcome", "Run", "Stack", "UnexpectedEndError", "mesh_address", "plug_in", "wait_until"]
 
 _PROJECT = Path(__file__).parents[2]
 _NAME = "lab"
 _SECONDS = 300
-_ECHO = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .* icmp_seq=(\d+)", re.MULTILINE)
 
 
 class UnexpectedEndError(AssertionError):
@@ -40,15 +38,6 @@ class Outcome:
     code: int
     output: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What one direction lost: packets, and the longest time between two answers in seconds."""
-
-    sent: int
-    lost: int
-    gap: float
 
 
 def mesh_address(host: str, interface: str) -> str:
@@ -282,45 +271,3 @@ class Stack:
             )
             missing += [(name, other) for other in self.lab.hosts[name].run(f"{script}wait").split()]
         return missing
-
-    @contextmanager
-    def pinging(self, interface: str, hosts: Sequence[str], each: dict[tuple[str, str], Loss]) -> Iterator[None]:
-        """Ping 20 times a second in every direction among `hosts`, and put what was lost into `each` at the end."""
-        pairs = [pair for pair in self.pairs(interface) if set(pair) <= set(hosts)]
-        for one in hosts:
-            # To files, since a pipe that nobody reads would stop ping.
-            script = "rm -rf /run/pings; mkdir /run/pings; " + "".join(
-                f"setsid ping -6 -n -D -i 0.05 {mesh_address(other, interface)} >/run/pings/{other} 2>&1 & "
-                f"echo $! >>/run/pings/pids; "
-                for name, other in pairs
-                if name == one
-            )
-            self.lab.hosts[one].run(script + "true")
-        for one, other in pairs:
-            _wait_for_answer(self.lab.hosts[one], other, 0)
-        try:
-            yield
-            mark = time.time()
-            for one, other in pairs:
-                _wait_for_answer(self.lab.hosts[one], other, mark)
-        finally:
-            for one in hosts:
-                self.lab.hosts[one].run("xargs kill -INT </run/pings/pids", check=False)
-            for one, other in pairs:
-                each[one, other] = _loss(self.lab.hosts[one].run(f"cat /run/pings/{other}"))
-
-
-def _wait_for_answer(host: Host, other: str, after: float) -> None:
-    def answered() -> bool:
-        found = _ECHO.findall(host.run(f"tail -n 3 /run/pings/{other}"))
-        return any(float(when) > after for when, _ in found)
-
-    wait_until(answered, 40)
-
-
-def _loss(text: str) -> Loss:
-    answers = [(float(when), int(number)) for when, number in _ECHO.findall(text)]
-    numbers = {number for _, number in answers}
-    times = sorted(when for when, _ in answers)
-    gap = max((later - earlier for earlier, later in pairwise(times)), default=0.0)
-    return Loss(max(numbers), max(numbers) - len(numbers) - (min(numbers) - 1), gap)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.lab.conftest import PREFIX
 from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference, snapshot
@@ -29,10 +30,9 @@ _FILTERED = {
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack whose mesh runs on seven hosts that are as different as the lab has them."""
-    with Lab(_SPECS, prefix="lzoo") as lab:
+    with Lab(_SPECS, prefix=f"{PREFIX}z") as lab:
         stack = Stack(lab, tmp_path_factory.mktemp("zoo"))
-        for name, command in _FILTERED.items():
-            wait_until(lambda host=lab.hosts[name], command=command: host.run(command, check=False), 60)  # type: ignore[misc]
+        wait_until(lambda: all(lab.hosts[name].run(command, check=False) for name, command in _FILTERED.items()))
         stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
         stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825}})
         stack.up()
@@ -70,4 +70,6 @@ def test_destroying_leaves_hosts_of_every_kind_as_they_were(zoo: Stack) -> None:
     after = {name: snapshot(host) for name, host in zoo.lab.hosts.items()}
     changed = {name: difference(zoo.before[name], after[name]) for name in after if name != "bare"}
     assert {name: text for name, text in changed.items() if text} == {}
-    assert zoo.lab.hosts["bare"].run("ls -A /etc/wireguard; ls -d /var/lib/mesh; wg show interfaces", check=False) == "\n"
+    assert (
+        zoo.lab.hosts["bare"].run("ls -A /etc/wireguard; ls -d /var/lib/mesh; wg show interfaces", check=False) == "\n"
+    )

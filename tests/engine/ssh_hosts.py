@@ -1,0 +1,360 @@
+"""SSH servers on loopback that stand for hosts: they take enrolments and speak the session protocol of the host program.
+
+Each keeps in memory what a host would run, can be told to fail, hang, stay silent or be dead, and remembers every secret
+it was sent. What a real kernel does belongs in the lab.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncssh
+
+from mesh.keys import public_key_of
+
+__all__ = ["FakeHost", "Hosts", "Interface"]
+
+T = TypeVar("T")
+
+
+class OrderError(Exception):
+    """What the host replies as `.error`."""
+
+
+@dataclass
+class Interface:
+    """What one host has of one interface; `kernel` is what runs, None for nothing."""
+
+    enrolled: str = ""
+    staged: dict[str, Any] | None = None
+    confirmed: dict[str, Any] | None = None
+    kernel: dict[str, Any] | None = None
+    previous: dict[str, Any] | None = None
+    guard: asyncio.TimerHandle | None = None
+    since: int = 0
+
+
+@dataclass
+class FakeHost:
+    """One host: its SSH port, how it behaves, and what it was told."""
+
+    name: str
+    port: int = 0
+    mode: str = "well"  # or: silent (accepts TCP and never speaks), dead
+    fail_at: str = ""
+    hang_at: str = ""
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    orders: list[str] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
+    program: bool = False
+    server: Any = None
+    open: list[Any] = field(default_factory=list)
+
+    def public_key(self, interface: str) -> str | None:
+        """Return the public key that runs on `interface`, None if it is down."""
+        known = self.interfaces.get(interface)
+        return known.kernel["public-key"] if known and known.kernel else None
+
+    def confirmed(self, interface: str) -> str | None:
+        """Return the digest of the plan that is confirmed on `interface`, None for none."""
+        known = self.interfaces.get(interface)
+        return known.confirmed["digest"] if known and known.confirmed else None
+
+
+class _Server(asyncssh.SSHServer):
+    """Lets in whoever has the key of the test."""
+
+    def __init__(self, authorized: str) -> None:
+        self._authorized = authorized
+
+    def begin_auth(self, username: str) -> bool:
+        return bool(username)
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return bool(username) and key.get_fingerprint() == self._authorized
+
+
+class Hosts:
+    """Many hosts in one thread, to be used as a context; `by_name` holds them."""
+
+    def __init__(self, names: list[str], client_key: Path) -> None:
+        """Make the operator's key at `client_key`; listening begins on entry."""
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        key.write_private_key(str(client_key))
+        client_key.chmod(0o600)
+        self._authorized = key.get_fingerprint()
+        self._host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.by_name: dict[str, FakeHost] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._names = names
+
+    def __enter__(self) -> "Hosts":
+        """Listen."""
+        self._thread.start()
+        for name in self._names:
+            self.add(name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening and end the thread."""
+
+        async def stop() -> None:
+            for host in self.by_name.values():
+                await self._close(host)
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        self.call(stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def __getitem__(self, name: str) -> FakeHost:
+        """Return the host of that name."""
+        return self.by_name[name]
+
+    @property
+    def host_key(self) -> str:
+        """Return the public key that all hosts show."""
+        return " ".join(self._host_key.export_public_key().decode().split()[:2])
+
+    @property
+    def secrets(self) -> set[str]:
+        """Return every private and preshared key that any host was ever sent."""
+        return set().union(*(host.secrets for host in self.by_name.values()))
+
+    @property
+    def orders(self) -> list[str]:
+        """Return every order that any host was ever given."""
+        return [order for host in self.by_name.values() for order in host.orders]
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in the hosts' thread and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def add(self, name: str) -> FakeHost:
+        """Start one more host."""
+        host = self.by_name[name] = FakeHost(name)
+        self.call(self._listen(host))
+        return host
+
+    def become(self, name: str, mode: str) -> None:
+        """Make a host `well`, `silent` or `dead` from now on; the open connections of one that is not well break."""
+        host = self.by_name[name]
+
+        async def turn() -> None:
+            await self._close(host)
+            host.mode = mode
+            if mode != "dead":
+                await self._listen(host)
+
+        self.call(turn())
+
+    async def _close(self, host: FakeHost) -> None:
+        for connection in host.open:
+            with contextlib.suppress(Exception):
+                connection.abort()
+        host.open.clear()
+        if host.server:
+            host.server.close()
+            host.server = None
+
+    async def _listen(self, host: FakeHost) -> None:
+        if host.mode == "silent":
+            async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                host.open.append(writer.transport)
+                await asyncio.Event().wait()
+
+            host.server = await asyncio.start_server(say_nothing, "127.0.0.1", host.port)
+            host.port = host.server.sockets[0].getsockname()[1]
+            return
+
+        async def serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
+            try:
+                await self._handle(host, process)
+            except (asyncssh.Error, OSError, asyncio.IncompleteReadError):
+                process.close()
+
+        host.server = await asyncssh.listen(
+            "127.0.0.1",
+            host.port,
+            server_factory=lambda: _Server(self._authorized),
+            server_host_keys=[self._host_key],
+            process_factory=serve,
+            encoding=None,
+            backlog=20,
+            acceptor=host.open.append,
+        )
+        host.port = host.server.get_port()
+
+    async def _handle(self, host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        command = process.command or ""
+        enrol = re.search(r"/mesh/([^/ ]+)/enrolled", command)
+        if enrol:
+            await self._enrol(host, enrol[1], process)
+        else:
+            size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", command, re.DOTALL).groups()  # type: ignore[union-attr]
+            if not host.program:
+                process.stdout.write(b".program\n")
+                await process.stdin.readexactly(int(size))
+                host.program = True
+            await self._serve(host, interface, process)
+
+    async def _enrol(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        key = (await process.stdin.read()).decode().strip()
+        host.orders.append("enrol")
+        host.secrets.add(key)
+        if host.fail_at == "enrol":
+            process.stderr.write(b"the private key did not arrive whole; is the disk full?\n")
+            process.exit(1)
+            return
+        host.interfaces.setdefault(interface, Interface()).enrolled = key
+        process.exit(0)
+
+    async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        state = host.interfaces.setdefault(interface, Interface())
+        process.stdout.write(b".ok\n")
+        while line := (await process.stdin.readline()).decode():
+            order, *words = line.split()
+            payload = [
+                (await process.stdin.readline()).decode().split() for _ in range(int(words[0]) if order == "stage" else 0)
+            ]
+            host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
+            host.orders.append(order)
+            if host.hang_at == order:
+                await asyncio.Event().wait()
+            try:
+                if host.fail_at == order:
+                    raise OrderError(f"told to fail at {order}; tell it otherwise")
+                for reply in self._obey(host, interface, state, order, words, payload):
+                    process.stdout.write(f"{reply}\n".encode())
+                process.stdout.write(b".ok\n")
+            except OrderError as error:
+                process.stdout.write(f".error {error}\n".encode())
+        process.exit(0)
+
+    def _obey(
+        self, host: FakeHost, name: str, state: Interface, order: str, words: list[str], payload: list[list[str]]
+    ) -> list[str]:
+        match order:
+            case "prepare":
+                return ["system x86_64-linux"]
+            case "stage":
+                return self._stage(state, payload)
+            case "arm" | "renew" | "hold":
+                self._arm(state, float(words[0]), fresh=order == "arm")
+            case "preshared" | "own" | "peer" | "finish":
+                self._switch(state, order)
+            case "prove":
+                return [f"silent {peer}" for peer in self._silent(name, state, *words)]
+            case "facts":
+                return self._facts(state, words[0])
+            case "confirm":
+                self._confirm(state, words[0])
+            case "abort":
+                if state.guard:
+                    self._go_back(state)
+            case "wipe":
+                return self._wipe(host, name, state, words)
+            case _:
+                raise OrderError("this is not an order; run the same version of mesh everywhere")
+        return []
+
+    def _stage(self, state: Interface, payload: list[list[str]]) -> list[str]:
+        plan: dict[str, Any] = {entry[0]: entry[1] for entry in payload if entry[0] != "peer"}
+        plan["peers"] = {entry[1]: entry[2:] for entry in payload if entry[0] == "peer"}
+        held = [state.enrolled, *(place["private-key"] for place in (state.confirmed, state.staged) if place)]
+        keys = [key for key in held if key and public_key_of(key) == plan["public-key"]]
+        if not keys:
+            raise OrderError("this host has no private key for its public key in the roster")
+        if state.guard and state.staged and state.staged["digest"] != plan["digest"]:
+            self._go_back(state)
+        if not state.guard:
+            state.staged = {**plan, "private-key": keys[0]}
+        running = state.kernel["public-key"] if state.kernel else "absent"
+        return [f"running {running}", f"confirmed {state.confirmed['digest'] if state.confirmed else 'none'}"]
+
+    def _arm(self, state: Interface, seconds: float, *, fresh: bool) -> None:
+        if not fresh and not state.guard:
+            raise OrderError("the deadline has passed and this host went back; run pulumi up again")
+        if state.guard:
+            state.guard.cancel()
+        elif fresh:
+            state.previous, state.since = state.kernel, int(time.time())
+        state.guard = self._loop.call_later(seconds, self._go_back, state)
+
+    def _switch(self, state: Interface, order: str) -> None:
+        if state.staged is None:
+            raise OrderError("nothing is staged")
+        if order == "preshared" and state.kernel:
+            state.kernel = {**state.kernel, "preshared-key": state.staged["preshared-key"]}
+        elif order == "own" and state.kernel:
+            state.kernel = {**state.kernel, "public-key": state.staged["public-key"]}
+        elif order == "finish":
+            state.kernel = dict(state.staged)
+
+    def _silent(self, name: str, state: Interface, turn: str, *absent: str) -> list[str]:
+        plan = state.staged or state.confirmed or {"peers": {}}
+        silent = []
+        for peer, fields in plan["peers"].items():
+            other = self.by_name[peer].interfaces.get(name)
+            met = other and other.kernel and other.kernel["public-key"] == fields[0]
+            if fields[-1] == turn and peer not in absent and not met:
+                silent.append(peer)
+        return silent
+
+    def _facts(self, state: Interface, salt: str) -> list[str]:
+        kernel = state.kernel
+        if kernel is None:
+            raise OrderError("the interface is not up")
+        digest = hashlib.sha256((salt + kernel["preshared-key"]).encode()).hexdigest()
+        places = [place["digest"] for place in (state.staged, state.confirmed) if place]
+        return [
+            "digest " + " ".join(places),
+            f"since {state.since}",
+            f"mtu {kernel['mtu']}",
+            f"address {kernel['address']}",
+            *([f"preshared {digest}"] if kernel["peers"] else []),
+            f"interface {kernel['public-key']} {kernel['port']}",
+            *(
+                f"peer {peer[0]} {peer[2]} {peer[4]} {int(time.time())} 100 100 {peer[3]}"
+                for peer in kernel["peers"].values()
+            ),
+        ]
+
+    def _confirm(self, state: Interface, digest: str) -> None:
+        if state.staged is None or state.staged["digest"] != digest:
+            if state.confirmed is None or state.confirmed["digest"] != digest:
+                raise OrderError("nothing is staged here to be confirmed; run pulumi up again")
+            return
+        if state.guard:
+            state.guard.cancel()
+        state.confirmed, state.staged, state.previous, state.guard = state.staged, None, None, None
+        state.enrolled = ""
+
+    def _go_back(self, state: Interface) -> None:
+        if state.guard:
+            state.guard.cancel()
+        state.kernel, state.staged, state.previous, state.guard = state.previous, None, None, None
+
+    def _wipe(self, host: FakeHost, name: str, state: Interface, words: list[str]) -> list[str]:
+        run = state.confirmed
+        if run and (run["mesh"] != words[0] or words[1] not in ("any", run["roster"])):
+            return ["kept"]
+        if state.guard:
+            state.guard.cancel()
+        host.interfaces.pop(name, None)
+        return ["wiped"]

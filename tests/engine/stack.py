@@ -1,0 +1,151 @@
+"""A stack of the real engine in a folder of its own, against hosts that `ssh_hosts` stands for."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tests.engine.ssh_hosts import Hosts
+
+__all__ = ["Outcome", "Stack"]
+
+_ROOT = Path(__file__).parents[2]
+
+
+class Outcome:
+    """How one run of pulumi ended: exit status, everything it printed, and how long it took in seconds."""
+
+    def __init__(self, code: int, output: str, errors: str, seconds: float) -> None:
+        """Keep it."""
+        self.code, self.output, self.errors, self.seconds = code, output, errors, seconds
+
+    @property
+    def text(self) -> str:
+        """Return what it printed on both streams."""
+        return self.output + self.errors
+
+
+class Stack:
+    """One project folder, state and stack; every verb of pulumi is run in it."""
+
+    def __init__(self, folder: Path, hosts: Hosts, client_key: Path) -> None:
+        """Make the project, the state's folder and an empty stack."""
+        self.hosts = hosts
+        self.folder = folder / "project"
+        self.state = folder / "state"
+        self.state.mkdir(parents=True)
+        (self.folder / "stacks").mkdir(parents=True)
+        for name in ("Pulumi.yaml", "__main__.py"):
+            shutil.copy(_ROOT / name, self.folder / name)
+        (self.folder / "mesh").symlink_to(_ROOT / "mesh")
+        (self.folder / ".venv").symlink_to(_ROOT / ".venv")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "SSH_", "MESH_"))}
+        home = folder.parent / "pulumi-home"
+        home.mkdir(exist_ok=True)
+        self.environment = {
+            **kept,
+            "PULUMI_HOME": str(home),
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            "PULUMI_CONFIG_PASSPHRASE": "of the test",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "MESH_SSH_KEY_FILE": str(client_key),
+        }
+        self.must("stack", "init", "test")
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start pulumi in a session of its own."""
+        return subprocess.Popen(
+            ["pulumi", *words, "--non-interactive", "--color", "never"],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str, seconds: float = 600) -> Outcome:
+        """Run pulumi and return how it ended, whichever way."""
+        began = time.monotonic()
+        process = self.start(*words)
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            raise AssertionError(f"pulumi {' '.join(words)}: no end\n{output}{errors}") from None
+        return Outcome(process.returncode, output, errors, time.monotonic() - began)
+
+    def must(self, *words: str) -> Outcome:
+        """Run pulumi, which has to succeed."""
+        outcome = self.run(*words)
+        assert outcome.code == 0, f"pulumi {' '.join(words)} ended with {outcome.code}\n{outcome.text}"
+        return outcome
+
+    def up(self, *words: str) -> Outcome:
+        """Bring the mesh up, which has to succeed."""
+        return self.must("up", "--yes", "--skip-preview", *words)
+
+    def write(self, interfaces: dict[str, Any], hosts: Iterable[str] | None = None, **ssh: dict[str, Any]) -> None:
+        """Write the stack file, keeping what pulumi wrote there; `ssh` overrides fields by host name."""
+        file = self.folder / "stacks/Pulumi.test.yaml"
+        yaml = YAML()
+        content = yaml.load(file.read_text()) if file.exists() else None
+        content = content or {}
+        config = content.setdefault("config", {})
+        config["mesh:hosts"] = {
+            name: {
+                "externalIps": [f"198.18.{number // 250}.{number % 250 + 1}"],
+                "ssh": {
+                    "address": "127.0.0.1",
+                    "port": self.hosts[name].port,
+                    "hostKey": self.hosts.host_key,
+                    **ssh.get(name, {}),
+                },
+            }
+            for number, name in enumerate(hosts or self.hosts.by_name)
+        }
+        config["mesh:interfaces"] = interfaces
+        with file.open("w") as text:
+            yaml.dump(content, text)
+
+    def export(self) -> dict[str, Any]:
+        """Return the state as `stack export` shows it."""
+        exported: dict[str, Any] = json.loads(self.must("stack", "export").output)
+        return exported
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Return what the state holds by logical name, without the stack and the providers."""
+        found = self.export()["deployment"].get("resources", [])
+        return {
+            resource["urn"].split("::")[-1]: resource
+            for resource in found
+            if not resource["type"].startswith("pulumi:")
+        }
+
+    def public_keys(self, interface: str = "testwg") -> dict[str, str]:
+        """Return the public keys of the state by host."""
+        return {
+            name.split("/")[1]: resource["outputs"]["publicKey"]
+            for name, resource in self.resources().items()
+            if name.startswith(f"{interface}/") and name.endswith("/key")
+        }
+
+    def changed(self, *words: str) -> dict[str, int]:
+        """Run `up` and return how many resources were created, updated, replaced or deleted, by verb."""
+        self.up(*words)
+        last = json.loads(self.must("stack", "history", "--json", "--page-size", "1", "--page", "1").output)[0]
+        return {verb: count for verb, count in last["resourceChanges"].items() if verb != "same"}
+
+    def files(self) -> str:
+        """Return the text of every file of the state: checkpoints, history and backups."""
+        paths = (path for path in self.state.rglob("*") if path.is_file())
+        return "\n".join(path.read_text(errors="replace") for path in paths)

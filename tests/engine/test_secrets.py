@@ -1,0 +1,85 @@
+"""No private or preshared key is ever in clear: the values looked for are those that hosts really received."""
+
+import pytest
+
+from mesh.keys import generate_key_pair, generate_preshared_key
+from tests.engine.conftest import Maker
+from tests.engine.stack import Stack
+
+HOSTS = ["h1", "h2"]
+ORDERS = ["enrol", "prepare", "stage", "arm", "preshared", "own", "peer", "finish", "prove", "facts", "hold", "confirm"]
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Maker) -> Stack:
+    """Return a stack of two hosts that run."""
+    made = make_stack(2)
+    made.write({"testwg": {"hosts": HOSTS, "deadline": 10}})
+    made.up()
+    return made
+
+
+def reveals(stack: Stack, text: str) -> list[str]:
+    """Return which received secrets `text` holds."""
+    assert len(stack.hosts.secrets) >= 3
+    return [secret for secret in stack.hosts.secrets if secret in text]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("stack", "export"),
+        ("preview",),
+        ("preview", "--diff"),
+        ("preview", "--json"),
+        ("stack", "output", "--json"),
+        ("stack", "--show-ids"),
+        ("up", "--yes", "--json"),
+        ("up", "--yes", "--diff", "-v=3", "--logtostderr"),
+        ("refresh", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_no_verb_shows_a_key(stack: Stack, verb: tuple[str, ...]) -> None:
+    """While a rotation is pending, so that old and new keys are both there."""
+    pending = stack.export()["deployment"]
+    assert pending
+    rotation = 1 + len(stack.hosts.secrets)
+    stack.write({"testwg": {"hosts": HOSTS, "deadline": 10, "rotation": rotation}})
+    assert reveals(stack, stack.must(*verb).text) == []
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_failure_at_any_order_shows_no_key(stack: Stack, order: str) -> None:
+    """Neither the output nor any file of the state, and the next run succeeds."""
+    stack.write({"testwg": {"hosts": HOSTS, "deadline": 10, "rotation": 1000 + ORDERS.index(order)}})
+    stack.hosts["h2"].fail_at = order
+    outcome = stack.run("up", "--yes", "--skip-preview", "--diff")
+    stack.hosts["h2"].fail_at = ""
+    assert outcome.code != 0
+    assert "h2" in outcome.text
+    assert reveals(stack, outcome.text + stack.files()) == []
+    stack.up()
+
+
+def test_no_file_of_the_state_holds_a_key(stack: Stack) -> None:
+    """Checkpoints, history and backups of all runs before."""
+    files = stack.files()
+    assert "testwg/h1/key" in files
+    assert reveals(stack, files) == []
+
+
+def test_keys_are_adopted_and_kept_after_they_left_the_file(make_stack: Maker) -> None:
+    """From secrets that pulumi encrypts; the hosts get just these, and nothing shows them."""
+    stack = make_stack(2)
+    key, preshared = generate_key_pair(), generate_preshared_key()
+    stack.write({"testwg": {"hosts": HOSTS}})
+    for name, value in (("testwg/h1", key.private_key), ("testwg", preshared)):
+        stack.must("config", "set", "--path", "--secret", f'mesh:adopted["{name}"]', value)
+    outcome = stack.up("--diff")
+    assert stack.hosts["h1"].public_key("testwg") == key.public_key
+    assert {key.private_key, preshared} <= stack.hosts.secrets
+    assert reveals(stack, outcome.text + stack.files()) == []
+    stack.must("config", "rm", "mesh:adopted")
+    assert stack.changed() == {}
+    assert stack.public_keys()["h1"] == key.public_key

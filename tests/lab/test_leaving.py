@@ -1,0 +1,81 @@
+"""Leaving: destroyed meshes and removed hosts leave nothing, dead ones are remembered until they are wiped."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.lab.lab import Lab
+from tests.lab.snapshot import difference, snapshot
+from tests.lab.stack import Stack, plug_in, wait_until
+
+_PORT = 51825
+
+
+def _snapshots(lab: Lab) -> dict[str, str]:
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(lab.hosts, pool.map(snapshot, lab.hosts.values()), strict=True))
+
+
+def test_destroying_leaves_every_host_byte_for_byte_as_it_was(stack: Stack, lab: Lab) -> None:
+    """Two meshes, a rotation and a reboot later nothing is left: no file, process, interface, unit or rule."""
+    before = _snapshots(lab)
+    everybody = list(lab.hosts)
+    stack.write({"testwg": {"hosts": everybody, "port": _PORT}, "backwg": {"hosts": everybody[:2], "port": 51826}})
+    stack.up()
+    stack.write({"testwg": {"hosts": everybody, "port": _PORT, "rotation": 2}})
+    stack.up()
+    assert lab.hosts["bernard"].run("ls /etc/wireguard") == "testwg.conf\n"
+    lab.hosts["bernard"].reboot()
+    stack.destroy()
+    after = _snapshots(lab)
+    assert {name: text for name in after if (text := difference(before[name], after[name]))} == {}
+
+
+def test_a_removed_host_is_wiped_and_its_peers_forget_it(stack: Stack, lab: Lab) -> None:
+    """The others get a preshared key that it does not know."""
+    before = snapshot(lab.hosts["dora"])
+    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
+    stack.up()
+    known = lab.hosts["dora"].run("wg show testwg preshared-keys | cut -f 2 | sort -u")
+    stack.write({"testwg": {"hosts": [name for name in lab.hosts if name != "dora"], "port": _PORT}})
+    stack.up()
+    assert difference(before, snapshot(lab.hosts["dora"])) == ""
+    for name in stack.interfaces["testwg"]["hosts"]:
+        assert len(lab.hosts[name].run("wg show testwg peers").split()) == 2
+        assert lab.hosts[name].run("wg show testwg preshared-keys | cut -f 2 | sort -u") != known
+    stack.destroy()
+
+
+def test_a_dead_host_that_is_removed_is_wiped_when_it_is_back(stack: Stack, lab: Lab) -> None:
+    """Until then the stack says that it is not wiped, and the others do without it."""
+    dora = lab.hosts["dora"]
+    before = snapshot(dora)
+    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
+    stack.up()
+    dora.power_cut()
+    rest = {name: stack.describe(host) for name, host in lab.hosts.items() if name != "dora"}
+    stack.write({"testwg": {"hosts": list(rest), "port": _PORT}}, rest)
+    assert "dora is not wiped" in stack.up().output
+    assert stack.resources()["testwg/rollout"]["notWiped"] == ["dora"]
+    assert stack.silent("testwg") == []
+    plug_in(dora)
+    stack.up()
+    assert stack.resources()["testwg/rollout"]["notWiped"] == []
+    assert difference(before, snapshot(dora)) == ""
+    stack.up("--expect-no-changes")
+    stack.destroy()
+
+
+def test_an_older_host_program_is_replaced_everywhere(stack: Stack, lab: Lab) -> None:
+    """The next change brings the new program, and the old one is gone with it."""
+    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
+    stack.up()
+    with (stack.own_checkout() / "host" / "main.sh").open("a") as program:
+        program.write("# a later version\n")
+    stack.up("--expect-no-changes")
+    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT, "mtu": 1400}})
+    stack.up()
+    for host in lab.hosts.values():
+        assert host.run("tail -n 1 /var/lib/mesh/program") == "# a later version\n"
+        assert len(host.run("ls -d /var/lib/mesh/program-*").split()) == 1
+    lab.hosts["carol"].reboot()
+    wait_until(lambda: not stack.silent("testwg"))
+    stack.destroy()
