@@ -29,8 +29,11 @@ def prepare() -> None:
 @app.command()
 def up(hosts: int = 4, nat: int = 1, prefix: Prefix = "mesh") -> None:
     """Boot HOSTS hosts, NAT of them behind NAT."""
+    lab = Lab(default_hosts(hosts, nat), prefix=prefix)
+    if (lab.directory / "lab.json").exists() and any(h.processes() for h in Lab.attach(prefix=prefix).hosts.values()):
+        raise SystemExit(f"lab: {prefix} is up and may be in use; take it away first: python -m tests.lab down")
     try:
-        lab = Lab(default_hosts(hosts, nat), prefix=prefix).up()
+        lab.__enter__()
     except LabUnavailable as error:
         raise SystemExit(f"lab: {error}") from None
     for host in lab.hosts.values():

@@ -85,6 +85,15 @@ class Host:
     def _cgroup(self) -> str:
         return f"{self.network.prefix}-lab-{self.name}"
 
+    @property
+    def _machine(self) -> str:
+        # systemd-nspawn keeps folders by this name, and another lab may have a host of the same name.
+        return self.name
+
+    @property
+    def _machine_option(self) -> str:
+        return f"--machine={self._machine}"
+
     def prepare(self, public_key: str) -> None:
         """Lay out the file system and the host's identity."""
         for part in ("layer", "m"):
@@ -130,9 +139,10 @@ class Host:
         subprocess.run(["chroot", str(self.files), *command], check=True, capture_output=True)
 
     def _add_sudo_user(self, user: str, public_key: str) -> None:
-        self._chroot("useradd", "-m", "-s", "/bin/sh", user)
+        # Without a group of its own: Debian has a group called operator, and useradd would stop at it.
+        self._chroot("useradd", "-m", "-N", "-s", "/bin/sh", user)
         self._write(f"home/{user}/.ssh/authorized_keys", public_key, mode=0o600)
-        self._chroot("chown", "-R", f"{user}:{user}", f"/home/{user}/.ssh")
+        self._chroot("chown", "-R", user, f"/home/{user}/.ssh")
         self._write(f"etc/sudoers.d/{user}", f"{user} ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
 
     def _set_firewall(self) -> None:
@@ -154,23 +164,18 @@ class Host:
                 link.symlink_to("/usr/lib/systemd/system/ufw.service")
 
     def start(self) -> None:
-        """Boot in the background; a detached supervisor boots it again when the guest reboots."""
-        arguments = [self.folder, self.network.prefix, self.root]
+        """Wire up and boot in the background; a detached supervisor boots it again when the guest reboots."""
         self._reap()
+        self.network.disconnect(self.name)
+        self.network.connect(self.name, self.spec.number, nat=self.spec.nat)
+        arguments = [self.folder, self.network.prefix, self.root]
         with (self.folder / "console.log").open("ab") as console:
-            supervisor = subprocess.Popen(
+            self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "tests.lab.supervisor", *map(str, arguments), *map(str, asdict(self.spec).values())],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
                 cwd=Path(__file__).parents[2],
             )  # fmt: skip
-        (self.folder / "supervisor.pid").write_text(str(supervisor.pid))
-        self._supervisor = supervisor
-
-    def _reap(self) -> None:
-        # Only the process that booted the host is its supervisor's parent.
-        if self._supervisor is not None:
-            self._supervisor.wait()
-            self._supervisor = None
+        (self.folder / "supervisor.pid").write_text(str(self._supervisor.pid))
 
     def boot_once(self) -> int:
         """Run one boot in this process's cgroup until the guest ends; 133 means that it asked for a reboot."""
@@ -179,8 +184,8 @@ class Host:
                 (group / self._cgroup).mkdir(exist_ok=True)
                 (group / self._cgroup / "cgroup.procs").write_text(str(os.getpid()))
         command = [
-            "systemd-nspawn", "-q", "-D", str(self.files), "--boot", f"--machine={self.name}", "--register=no",
-            "--keep-unit", "--console=pipe", f"--network-namespace-path=/run/netns/{self.network.space(self.name)}",
+            "systemd-nspawn", "-q", "-D", str(self.files), "--boot", self._machine_option,
+            f"--hostname={self.name}", "--register=no", "--keep-unit", "--console=pipe", f"--network-namespace-path=/run/netns/{self.network.space(self.name)}",
             "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--bind=/dev/net/tun", "--resolv-conf=off", "--timezone=off",
             "--link-journal=no",
         ]  # fmt: skip
@@ -198,7 +203,7 @@ class Host:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if f"--machine={self.name}".encode() in command.split(b"\0") else None
+        return pid if self._machine_option.encode() in command.split(b"\0") else None
 
     def first_process(self) -> int | None:
         """Return the guest's process 1, as numbered outside."""
@@ -209,17 +214,26 @@ class Host:
         return int(children[0]) if children else None
 
     def run(self, command: str, text: str | None = None, check: bool = True) -> str:
-        """Run a shell command inside the guest and return its output."""
+        """Run a shell command inside the guest and return its output; it may outlive a reboot of the guest."""
         process = self.first_process()
         if process is None:
             raise RuntimeError(f"lab: {self.name} is not running")
-        done = subprocess.run(
+        inside = subprocess.Popen(
             ["nsenter", "-t", str(process), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "sh", "-c", command],
-            input=text, capture_output=True, text=True, check=False,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        if check and done.returncode:
-            raise RuntimeError(f"lab: {self.name}: {command}: {done.stdout}{done.stderr}")
-        return done.stdout
+        while True:
+            try:
+                out, errors = inside.communicate(text, timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                text = None
+                # A guest that shuts down stops every process before it kills it, and nsenter then stops itself too:
+                # its child would never be reaped, and the guest's process 1 waits for that without end.
+                inside.send_signal(signal.SIGCONT)
+        if check and inside.returncode:
+            raise RuntimeError(f"lab: {self.name}: {command}: {out}{errors}")
+        return out
 
     def wait_until_ssh(self, seconds: float = 60) -> None:
         """Wait until sshd greets."""
@@ -233,12 +247,23 @@ class Host:
             if time.monotonic() > until:
                 raise RuntimeError(f"lab: {self.name} does not greet; see {self.folder}/console.log")
             time.sleep(0.1)
+        # sshd greets before the boot is over, and until then only root may log in.
+        while (process := self.first_process()) and Path(f"/proc/{process}/root/run/nologin").exists():
+            if time.monotonic() > until:
+                raise RuntimeError(f"lab: {self.name} lets nobody log in; see {self.folder}/console.log")
+            time.sleep(0.05)
 
     def reboot(self) -> None:
         """Reboot cleanly and wait until SSH is back."""
-        before = self.run("cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat")
+        before = self._nspawn()
         self.run("systemctl reboot 2>/dev/null || reboot", check=False)
-        self._wait_for_new_boot(before)
+        # Not by asking inside: systemd stops every process before it ends it, and nsenter would stay stopped for good.
+        until = time.monotonic() + 120
+        while self._nspawn() in (None, before):
+            if time.monotonic() > until:
+                raise RuntimeError(f"lab: {self.name} did not come back")
+            time.sleep(0.1)
+        self.wait_until_ssh()
 
     def power_cut(self) -> None:
         """End the guest at once, as if unplugged; `start` boots it again."""
@@ -248,22 +273,19 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
         self._wait_for_end()
 
-    def _wait_for_new_boot(self, before: str) -> None:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                now = self.run("cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat")
-            except (RuntimeError, OSError):
-                now = before
-            if now != before:
-                return self.wait_until_ssh()
-            time.sleep(0.1)
-        raise RuntimeError(f"lab: {self.name} did not come back")
-
     def _wait_for_end(self) -> None:
         until = time.monotonic() + 20
         while self.processes() and time.monotonic() < until:
             time.sleep(0.05)
+        self._reap()
+
+    def _reap(self) -> None:
+        # Only the process that booted a host is its supervisor's parent; another that attached has nothing to reap.
+        if self._supervisor is not None and not self.processes():
+            # Killed, since one that has hardly begun is in no control group yet and would go on to boot.
+            self._supervisor.kill()
+            self._supervisor.wait()
+            self._supervisor = None
 
     def _groups(self) -> list[Path]:
         # os.walk passes over what vanishes while it looks, deepest first here, so that each can be removed.
@@ -296,6 +318,9 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
         self._reap()
+        self.network.disconnect(self.name)
+        with suppress(OSError):
+            Path("/run/systemd/nspawn/propagate", self._machine).rmdir()
         for file in ("nspawn.pid", "supervisor.pid"):
             (self.folder / file).unlink(missing_ok=True)
         until = time.monotonic() + 5
@@ -307,7 +332,6 @@ class Host:
     def remove(self) -> None:
         """Stop, then remove namespace, mounts and files."""
         self.stop()
-        self.network.disconnect(self.name)
         for mount in (self.files, self.folder / "layer"):
             if mount.is_mount():
                 subprocess.run(["umount", str(mount)], check=True)

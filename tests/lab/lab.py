@@ -101,7 +101,8 @@ class Lab:
 
     def command(self, *command: str) -> list[str]:
         """Return a command that runs in the control namespace."""
-        return ["ip", "netns", "exec", self.control_namespace, *command]
+        # Not by `ip netns exec`: it hides /sys/fs/cgroup, and with it every process of the lab.
+        return ["nsenter", f"--net=/run/netns/{self.control_namespace}", *command]
 
     def _host(self, spec: HostSpec) -> Host:
         return Host(spec, self.directory / spec.name, self.network, ensure_root(spec.root, self.roots))
@@ -112,6 +113,11 @@ class Lab:
         if (self.directory / "lab.json").exists():
             # A lab that was cut off leaves its record, and with it the way to clear it.
             Lab.attach(prefix=self.network.prefix, directory=self.directory.parent).down()
+        if taken := self.network.names():
+            # Before anything is begun, since clearing up would take the other lab's namespaces away.
+            raise RuntimeError(
+                f"lab: {taken[0]} exists, another lab made it; choose another prefix or take that lab down"
+            )
         for root in sorted({spec.root for spec in self.specs}):
             ensure_root(root, self.roots)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -119,8 +125,9 @@ class Lab:
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(self.ssh_key)], check=True
             )
-        before = int(_INOTIFY.read_text())
-        if before < _INOTIFY_NEEDED:
+        # The lab that is taken away last restores what was there before the first.
+        before = min([int(_INOTIFY.read_text()), *(_inotify_before(other) for other in self._others())])
+        if int(_INOTIFY.read_text()) < _INOTIFY_NEEDED:
             _INOTIFY.write_text(str(_INOTIFY_NEEDED))
         saved = {"inotify": before, "hosts": [asdict(spec) for spec in self.specs]}
         (self.directory / "lab.json").write_text(json.dumps(saved, indent=1))
@@ -136,7 +143,6 @@ class Lab:
 
         def boot(host: Host) -> None:
             host.prepare(public_key)
-            self.network.connect(host.name, host.spec.number, nat=host.spec.nat)
             host.start()
 
         with ThreadPoolExecutor(4) as pool:
@@ -148,24 +154,32 @@ class Lab:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda host: host.remove(), self.hosts.values()))
         self.network.remove()
-        before = json.loads((self.directory / "lab.json").read_text())["inotify"]
-        others = [other for other in self.directory.parent.glob("hosts-*/lab.json") if other.parent != self.directory]
-        if not others:
-            _INOTIFY.write_text(str(before))
+        if not self._others():
+            _INOTIFY.write_text(str(_inotify_before(self.directory / "lab.json")))
         shutil.rmtree(self.directory)
         left = [f"{host.name}: {thing}" for host in self.hosts.values() for thing in host.leftovers()]
         left += [f"namespace {name}" for name in self.network.names()]
         if left:
             raise RuntimeError("lab: left behind: " + "; ".join(left))
 
+    def _others(self) -> list[Path]:
+        records = self.directory.parent.glob("hosts-*/lab.json")
+        return [record for record in records if record.parent != self.directory]
+
     def __enter__(self) -> "Lab":
         """Bring the lab up, or take away what was begun."""
         try:
             return self.up()
         except BaseException:
-            self.down()
+            # Without a record nothing was begun, and what is missing is the error to tell.
+            if (self.directory / "lab.json").exists():
+                self.down()
             raise
 
     def __exit__(self, *_: object) -> None:
         """Take the lab away."""
         self.down()
+
+
+def _inotify_before(record: Path) -> int:
+    return int(json.loads(record.read_text())["inotify"])

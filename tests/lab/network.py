@@ -129,7 +129,9 @@ class Network:
         return f"10.99.{number // 250}.{number % 250}"
 
     def disconnect(self, host: str) -> None:
-        """Remove a host's namespace, wires first: a namespace's own end is asynchronous."""
+        """Remove a host's namespace, wires first: a namespace's own end is asynchronous. Nothing if there is none."""
+        if not self.exists(host):
+            return
         for device in ("mgmt0", "eth0"):
             _run("ip", "-n", self.space(host), "link", "del", device, check=False)
         _run("ip", "netns", "del", self.space(host), check=False)

@@ -97,13 +97,23 @@ class Run:
         self._close()
 
     def _close(self) -> None:
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._process.wait(_SECONDS)
 
-    def wait_for_remains(self) -> None:
-        """Wait until nothing is left of the run."""
-        wait_until(lambda: not self._session(), 180)
+    def wait_for_remains(self, connected: Callable[[], bool]) -> None:
+        """Wait until what is left of the run has talked to no host for three seconds, then end it."""
+        quiet = time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal quiet
+            if connected():
+                quiet = time.monotonic()
+            return time.monotonic() - quiet > 3
+
+        wait_until(is_quiet, 180)
+        # A provider whose engine was killed waits for orders for good.
+        self.kill_all()
 
     def end(self) -> Outcome:
         """Return how it ended, waiting for it."""
@@ -225,6 +235,11 @@ class Stack:
         """Do what the messages tell after an engine was killed: cancel, then up with a refresh."""
         self._plain("cancel", "--yes", "--stack", _NAME)
         return self.up("--refresh")
+
+    def is_connected(self) -> bool:
+        """Tell whether anything is talking SSH to a host of the lab."""
+        sockets = self.lab.command("ss", "-Htn", "dport", "=", ":22")
+        return bool(subprocess.run(sockets, check=True, capture_output=True, text=True).stdout.strip())
 
     def state(self, *, secrets: bool = True) -> dict[str, Any]:
         """Return the state as exported."""

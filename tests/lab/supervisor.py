@@ -17,9 +17,12 @@ def main() -> None:
         name, int(number), root_name, nat == "True", firewall, sudo_user, int(disk), startups == "True"
     )  # fmt: skip
     host = Host(spec, Path(folder), Network(prefix), Path(root))
-    while host.boot_once() == _REBOOT:
-        # A reboot loses addresses, rules and tunnels, so the wires are made anew.
+    while True:
+        ended = host.boot_once()
+        # A host that is off answers nothing, and a boot finds no address, rule or tunnel of the boot before.
         host.network.disconnect(name)
+        if ended != _REBOOT:
+            return
         host.network.connect(name, spec.number, nat=spec.nat)
 
 

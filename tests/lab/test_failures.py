@@ -186,7 +186,7 @@ def test_an_engine_killed_in_any_phase_leaves_all_old_or_all_new(mesh: Stack, ph
     run = mesh.start("up")
     run.wait_for("testwg/bernard/key" if phase == "creating" else phase)
     run.kill_engine()
-    run.wait_for_remains()
+    run.wait_for_remains(mesh.is_connected)
     _wait_until_settled(mesh)
     new = mesh.public_keys()
     running = {f"testwg/{name}/key": key for name, key in mesh.running_public_keys("testwg").items()}
