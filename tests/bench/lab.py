@@ -11,6 +11,7 @@ import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mesh.addressing import derive_subnet, host_address
 from mesh.keys import generate_key_pair, generate_preshared_key
@@ -22,12 +23,20 @@ __all__ = ["compare"]
 _INTERFACE = "testwg"
 _PORT = 51825
 
+# What anybody would write for this job, packages included.
 _DEPLOY = f"""
-from pyinfra.operations import files, systemd
 from pyinfra import host
-files.directory(path="/etc/wireguard", mode="700")
-files.put(src=f"{{host.data.folder}}/{{host.data.title}}.conf", dest="/etc/wireguard/{_INTERFACE}.conf", mode="600")
-systemd.service(service="wg-quick@{_INTERFACE}", running=True, enabled=True)
+from pyinfra.operations import apt, files, systemd
+
+apt.packages(name="WireGuard", packages=["wireguard-tools", "iputils-ping"])
+files.directory(name="folder", path="/etc/wireguard", mode="700", user="root", group="root")
+files.put(
+    name="configuration",
+    src=f"{{host.data.folder}}/{{host.data.title}}.conf",
+    dest="/etc/wireguard/{_INTERFACE}.conf",
+    mode="600",
+)
+systemd.service(name="interface", service="wg-quick@{_INTERFACE}", running=True, enabled=True)
 """
 
 
@@ -105,11 +114,11 @@ def _time(work: Callable[[], object]) -> float:
 def compare(hosts: int, rounds: int) -> dict[str, list[float]]:
     """Return the seconds that each way takes from nothing to a running mesh of `hosts`, for each of `rounds`."""
     seconds: dict[str, list[float]] = {"parallel ssh, prepared files": [], "pyinfra": [], "pulumi up, proven": []}
-    with Lab(default_hosts(hosts), prefix="bench") as lab:
-        folder = lab.directory / "peers"
+    with Lab(default_hosts(hosts), prefix="bench") as lab, TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "peers"
         folder.mkdir()
         python = _prepare_peers(lab, folder)
-        stack = Stack(lab, lab.directory / "stack")
+        stack = Stack(lab, Path(scratch) / "stack")
         stack.write({_INTERFACE: {"hosts": list(lab.hosts), "port": _PORT}})
         for number in range(rounds + 1):
             taken = {

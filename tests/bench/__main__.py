@@ -1,0 +1,43 @@
+"""`python -m tests.bench`: measure against booted hosts and, at engine level, against hosts on loopback."""
+
+import statistics
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tests.lab.lab import LabUnavailable
+
+app = typer.Typer(help="Measure. Alone, it runs everything that this machine can run.", pretty_exceptions_enable=False)
+
+_CONSOLE = Console()
+
+
+@app.command()
+def lab(
+    hosts: Annotated[int, typer.Option(help="booted hosts, of which one is behind NAT")] = 10,
+    rounds: Annotated[int, typer.Option(help="counted rounds; one more goes before")] = 3,
+) -> None:
+    """From nothing to a running mesh: this program, pyinfra and parallel ssh, taking turns in one lab."""
+    from tests.bench.lab import compare  # noqa: PLC0415
+
+    try:
+        seconds = compare(hosts, rounds)
+    except LabUnavailable as error:
+        raise SystemExit(f"bench: the lab cannot run here: {error}") from None
+    table = Table("from nothing", "median s", "least s", "most s", "proves", title=f"{hosts} hosts, {rounds} rounds")
+    for way, values in seconds.items():
+        figures = (statistics.median(values), min(values), max(values))
+        table.add_row(way, *(f"{value:.1f}" for value in figures), "every pair" if "proven" in way else "nothing")
+    _CONSOLE.print(table)
+
+
+@app.callback(invoke_without_command=True)
+def everything(context: typer.Context) -> None:
+    """Run all of it."""
+    if context.invoked_subcommand is None:
+        lab()
+
+
+app()

@@ -1,0 +1,67 @@
+"""What the engine costs by the number of hosts: seconds, changed resources and the size of the state.
+
+Hosts are stand-ins on loopback, so that what is measured is the engine, the program and our fan-out. The lab's part
+belongs in `lab`.
+"""
+
+import json
+import resource
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.engine.ssh_hosts import Hosts
+from tests.engine.stack import Stack
+
+__all__ = ["Measurement", "measure"]
+
+_INTERFACE = "testwg"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row: times in seconds, `state` in kilobytes of 1000 bytes, `changed` in resources."""
+
+    hosts: int
+    preview: float
+    first: float
+    nothing: float
+    add: float
+    rotate: float
+    changed: int
+    state: float
+
+
+def _plan(names: Sequence[str], **more: Any) -> dict[str, Any]:
+    return {_INTERFACE: {"hosts": list(names), "deadline": 600, **more}}
+
+
+def _measure(count: int, folder: Path) -> Measurement:
+    names = [f"h{number}" for number in range(1, count + 2)]
+    key = folder / "operator-key"
+    with Hosts(names, key) as hosts:
+        stack = Stack(folder / "stack", hosts, key)
+        stack.write(_plan(names[:-1]))
+        preview = stack.must("preview").seconds
+        first = stack.up().seconds
+        nothing = stack.up().seconds
+        state = len(json.dumps(stack.export(), separators=(",", ":"))) / 1000
+        stack.write(_plan(names))
+        add = stack.up().seconds
+        last = json.loads(stack.must("stack", "history", "--json", "--page-size", "1", "--page", "1").output)[0]
+        changed = sum(number for verb, number in last["resourceChanges"].items() if verb != "same")
+        stack.write(_plan(names, members={names[0]: {"rotation": 2}}))
+        rotate = stack.up().seconds
+    return Measurement(count, preview, first, nothing, add, rotate, changed, state)
+
+
+def measure(counts: Sequence[int]) -> Iterator[Measurement]:
+    """Yield a row for each number of hosts."""
+    # A host costs a few file descriptors in each of three processes.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="mesh-bench-") as folder:
+            yield _measure(count, Path(folder))
