@@ -57,7 +57,10 @@ def _start_agent(key: str | None) -> str:
     socket = str(Path(tempfile.mkdtemp(prefix="mesh-agent-")) / "socket")
     # ssh-agent ends with the command it was given, and that command ends when our end of its input closes: no agent
     # is left behind, however this process ends.
-    script = 'ssh-add -q "$0" </dev/null && echo ready || echo failed; cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
+    script = (
+        'ssh-add -q "$0" </dev/null && echo ready || echo failed; '
+        'cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
+    )
     agent = subprocess.Popen(
         ["ssh-agent", "-a", socket, "sh", "-c", script, key],
         stdin=subprocess.PIPE,

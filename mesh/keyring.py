@@ -120,7 +120,8 @@ def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
     adopting = inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["presharedKey"])
     if adopting:
         return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), [*kept, current])
-    for entry in reversed([*kept, current]):
+    # The key of just these owners first, which they still run if their change failed and was reverted.
+    for entry in sorted([current, *reversed(kept)], key=lambda entry: set(entry["knownTo"]) != owners):
         if entry["rotation"] == inputs["rotation"] and set(entry["knownTo"]) <= owners:
             rest = [other for other in [*kept, current] if other is not entry]
             known_to = sorted(owners | set(entry["knownTo"]))

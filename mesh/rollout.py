@@ -24,6 +24,8 @@ Report = Callable[[str], None]
 # A proven mesh holds on this long for the word to confirm: time to run `up` again after the operator's machine died.
 _HOLD_SECONDS = 900
 _INSTALL_SECONDS = 600
+# Two turns of two pings of seven seconds each.
+_PROOF_SECONDS = 30
 _LEAVE_SECONDS = 45
 
 
@@ -77,7 +79,8 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 await fan.everyone("arm", deadline, token)
                 changed = await _switch(rollout, fan, running, deadline)
                 say(f"{interface}: proving {count} hosts")
-                await fan.everyone("renew", deadline)
+                # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
+                await fan.everyone("renew", deadline + _PROOF_SECONDS)
                 checks = (_prove(rollout, fan, changed), fan.check_new_connections())
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):

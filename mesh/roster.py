@@ -91,7 +91,8 @@ def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_
 
 def _fingerprint(member: Mapping[str, Any]) -> str:
     key = member["publicKey"]
-    return f"{key[:8]}…" if len(key) == 44 else "a new key"
+    # In a preview the engine gives an object of its own for a key that is not made yet.
+    return f"{key[:8]}…" if isinstance(key, str) and len(key) == 44 else "a new key"
 
 
 def describe_changes(old: Roster | None, new: Roster) -> list[str]:

@@ -144,6 +144,11 @@ service_is_enabled() {
 	esac
 }
 
+# service_is_ours: 0 when the init system has something of this interface that only we put there.
+service_is_ours() {
+	[ -L "$systemd_wants/mesh-boot@$interface.service" ] || [ -L "/etc/init.d/mesh-boot.$interface" ]
+}
+
 # tunnel_is_up: 0 when the interface is there.
 tunnel_is_up() {
 	ip link show dev "$interface" >/dev/null 2>&1

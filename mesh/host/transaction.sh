@@ -53,6 +53,9 @@ check_incoming() {
 	fail "this host has no private key for its public key in the roster; run pulumi up --replace '**::$interface/$(setting incoming host)/enrol'"
 }
 
+# is_our_configuration: 0 when the wg-quick file is there and mesh wrote it.
+is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q '^# Managed by mesh'; }
+
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
 	ours=$(setting run mesh)
@@ -62,7 +65,7 @@ check_foreign() {
 	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then
 		fail "an interface $interface exists that mesh did not make; remove it, or adopt its key and take it down"
 	fi
-	if [ -e "$configuration" ] && ! head -n 1 "$configuration" | grep -q '^# Managed by mesh'; then
+	if [ -e "$configuration" ] && ! is_our_configuration; then
 		fail "$configuration exists and mesh did not write it; move it away, or choose another name"
 	fi
 	port=$(setting incoming port)
@@ -232,11 +235,16 @@ order_wipe() {
 			return 0
 		fi
 	fi
+	if is_armed; then go_back; fi
 	stop_guard
-	service_stop
 	firewall_close_all
-	service_remove "$(others_left)"
-	rm -f "$configuration" "$configuration.new"
+	# A run that was refused here may have found somebody else's interface and file, and those stay.
+	if [ -d "$home/run" ] || is_our_configuration || service_is_ours; then
+		service_stop
+		service_remove "$(others_left)"
+		rm -f "$configuration"
+	fi
+	rm -f "$configuration.new"
 	forget_made
 	if [ "$(others_left)" = last ]; then rm -rf "$base"; else rm -rf "$home"; fi
 	echo wiped

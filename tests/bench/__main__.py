@@ -33,11 +33,36 @@ def lab(
     _CONSOLE.print(table)
 
 
+@app.command()
+def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with commas")] = "10,100,1000") -> None:
+    """What the engine costs by the number of hosts, which are stand-ins on loopback."""
+    from tests.bench.engine import measure  # noqa: PLC0415
+
+    columns = (
+        "hosts",
+        "preview s",
+        "first up s",
+        "no-op up s",
+        "add one s",
+        "rotate one s",
+        "changed by add",
+        "state KB",
+    )
+    table = Table(*columns, title="engine level")
+    for row in measure([int(count) for count in hosts.split(",")]):
+        seconds = (row.preview, row.first, row.nothing, row.add, row.rotate)
+        cells = [str(row.hosts), *(f"{value:.1f}" for value in seconds), str(row.changed), f"{row.state:.0f}"]
+        table.add_row(*cells)
+        _CONSOLE.print(" ".join(cells), style="dim")
+    _CONSOLE.print(table)
+
+
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context) -> None:
     """Run all of it."""
     if context.invoked_subcommand is None:
         lab()
+        engine()
 
 
 app()

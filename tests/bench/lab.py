@@ -74,13 +74,15 @@ def _parallel_ssh(lab: Lab, folder: Path) -> None:
         with (folder / f"{name}.conf").open() as text:
             command = lab.command("ssh", *options, f"root@{host.ssh_address}", script)
             running.append(subprocess.Popen(command, stdin=text, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-    if any([process.wait() for process in running]):
+    ended = [process.wait() for process in running]
+    if any(ended):
         raise RuntimeError("bench: parallel ssh failed")
 
 
 def _pyinfra(lab: Lab, folder: Path, python: Path) -> None:
     command = [str(python.with_name("pyinfra")), "-y", str(folder / "inventory.py"), str(folder / "deploy.py")]
-    subprocess.run(lab.command(*command), check=True, capture_output=True, cwd=folder, env={**os.environ, "HOME": str(folder)})
+    environment = {**os.environ, "HOME": str(folder)}
+    subprocess.run(lab.command(*command), check=True, capture_output=True, cwd=folder, env=environment)
 
 
 def _prepare_peers(lab: Lab, folder: Path) -> Path:
@@ -102,7 +104,8 @@ def _prepare_peers(lab: Lab, folder: Path) -> Path:
 
 def _clear(lab: Lab) -> None:
     for host in lab.hosts.values():
-        host.run(f"systemctl disable -q --now wg-quick@{_INTERFACE}; rm -f /etc/wireguard/{_INTERFACE}.conf", check=False)
+        stop = f"systemctl disable -q --now wg-quick@{_INTERFACE}; rm -f /etc/wireguard/{_INTERFACE}.conf"
+        host.run(stop, check=False)
 
 
 def _time(work: Callable[[], object]) -> float:
@@ -127,12 +130,12 @@ def compare(hosts: int, rounds: int) -> dict[str, list[float]]:
             _clear(lab)
             taken["pyinfra"] = _time(lambda: _pyinfra(lab, folder, python))
             _clear(lab)
-            taken["pulumi up, proven"] = _time(lambda: stack.up())
+            taken["pulumi up, proven"] = _time(stack.up)
             stack.destroy()
             # The first round fills caches and is not counted.
             if number:
                 for way, value in taken.items():
                     seconds[way].append(value)
-            print(f"bench: round {number}: {', '.join(f'{way} {value:.1f} s' for way, value in taken.items())}", file=sys.stderr)
+            shown = ", ".join(f"{way} {value:.1f} s" for way, value in taken.items())
+            sys.stderr.write(f"bench: round {number} of {rounds}: {shown}\n")
     return seconds
-

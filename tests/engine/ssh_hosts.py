@@ -1,7 +1,7 @@
-"""SSH servers on loopback that stand for hosts: they take enrolments and speak the session protocol of the host program.
+"""SSH servers on loopback that stand for hosts: they take enrolments and speak the host program's session protocol.
 
-Each keeps in memory what a host would run, can be told to fail, hang, stay silent or be dead, and remembers every secret
-it was sent. What a real kernel does belongs in the lab.
+Each keeps in memory what a host would run, can be told to fail, hang, stay silent or be dead, and remembers every
+secret it was sent. What a real kernel does belongs in the lab.
 """
 
 import asyncio
@@ -174,6 +174,7 @@ class Hosts:
 
     async def _listen(self, host: FakeHost) -> None:
         if host.mode == "silent":
+
             async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 host.open.append(writer.transport)
                 await asyncio.Event().wait()
@@ -229,9 +230,8 @@ class Hosts:
         process.stdout.write(b".ok\n")
         while line := (await process.stdin.readline()).decode():
             order, *words = line.split()
-            payload = [
-                (await process.stdin.readline()).decode().split() for _ in range(int(words[0]) if order == "stage" else 0)
-            ]
+            count = int(words[0]) if order == "stage" else 0
+            payload = [(await process.stdin.readline()).decode().split() for _ in range(count)]
             host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
             host.orders.append(order)
             if host.hang_at == order:

@@ -1,5 +1,8 @@
 """What the real engine changes, and what it leaves alone, when the stack file changes."""
 
+import json
+from typing import Any
+
 import pytest
 
 from mesh.config import Configuration
@@ -31,13 +34,12 @@ def test_the_first_up_proves_every_host(running: Stack) -> None:
     hosts = running.hosts.by_name
     keys = running.public_keys()
     assert {name: hosts[name].public_key("testwg") for name in keys} == keys
-    assert {hosts[name].confirmed("testwg") for name in keys} == {running.resources()["testwg/rollout"]["outputs"]["digest"]}
+    digest = running.resources()["testwg/rollout"]["outputs"]["digest"]
+    assert {hosts[name].confirmed("testwg") for name in keys} == {digest}
 
 
 def test_the_outputs_are_the_public_plan(running: Stack) -> None:
     """Addresses, endpoints and public keys, and nothing that is secret."""
-    import json  # noqa: PLC0415
-
     shown = running.must("stack", "output", "--json")
     plan = json.loads(shown.output)["testwg"]
     keys = running.public_keys()
@@ -97,7 +99,7 @@ def test_destroy_wipes_every_host(running: Stack) -> None:
 def test_two_interfaces_are_two_meshes_and_a_target_is_one(make_stack: Maker) -> None:
     """Own keys, own preshared key; `--target` of one leaves the other for the next full `up`."""
     stack = make_stack(2)
-    both = {"testwg": {"hosts": members(2)}, "other": {"hosts": members(2), "port": 51900}}
+    both: dict[str, dict[str, Any]] = {"testwg": {"hosts": members(2)}, "other": {"hosts": members(2), "port": 51900}}
     stack.write(both)
     stack.up()
     first = {name: stack.public_keys(name) for name in both}

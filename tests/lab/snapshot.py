@@ -12,8 +12,13 @@ __all__ = ["difference", "snapshot"]
 # What systemd, dpkg and their like change at any time, and what changes with every boot.
 _OTHERS = tuple(f"/var/lib/{name}" for name in ("systemd", "dpkg", "apt", "private", "urandom", "initscripts"))
 
+# What a firewall's own command writes anew, in its own form, for every rule; its listing is compared instead.
+_REWRITTEN = ("/etc/ufw/user*.rules", "/etc/firewalld/zones/*")
+
+_PRUNED = " -o ".join(f"-path '{path}'" for path in (*_OTHERS, *_REWRITTEN))
+
 _SCRIPT = f"""
-prune() {{ find /etc /var/lib \\( {" -o ".join(f"-path {path}" for path in _OTHERS)} \\) -prune -o "$@"; }}
+prune() {{ find /etc /var/lib \\( {_PRUNED} \\) -prune -o "$@"; }}
 echo "== files"
 prune -printf '%y %m %u:%g %p %l\\n' | sort -k 4
 echo "== contents"
@@ -26,7 +31,7 @@ ps -eo args | grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v grep | sort
 echo "== firewall"
 nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//; s/# handle.*//'
 ufw show added 2>/dev/null
-if [ -d /run/firewalld ] || pgrep firewalld >/dev/null; then firewall-cmd --list-all 2>/dev/null; fi
+if pgrep firewalld >/dev/null; then firewall-cmd --list-all; firewall-cmd --permanent --list-all; fi
 true
 """
 

@@ -101,17 +101,17 @@ class Run:
             self._process.stdout.close()
         self._process.wait(_SECONDS)
 
-    def wait_for_remains(self, connected: Callable[[], bool]) -> None:
-        """Wait until what is left of the run has talked to no host for three seconds, then end it."""
+    def wait_for_remains(self, served: Callable[[], bool]) -> None:
+        """Wait until what is left of the run has had no session on a host for five seconds, then end it."""
         quiet = time.monotonic()
 
         def is_quiet() -> bool:
             nonlocal quiet
-            if connected():
+            if served():
                 quiet = time.monotonic()
-            return time.monotonic() - quiet > 3
+            return time.monotonic() - quiet > 5
 
-        wait_until(is_quiet, 180)
+        wait_until(is_quiet, 180, every=0.5)
         # A provider whose engine was killed waits for orders for good.
         self.kill_all()
 
@@ -236,10 +236,9 @@ class Stack:
         self._plain("cancel", "--yes", "--stack", _NAME)
         return self.up("--refresh")
 
-    def is_connected(self) -> bool:
-        """Tell whether anything is talking SSH to a host of the lab."""
-        sockets = self.lab.command("ss", "-Htn", "dport", "=", ":22")
-        return bool(subprocess.run(sockets, check=True, capture_output=True, text=True).stdout.strip())
+    def is_served(self) -> bool:
+        """Tell whether any host has a session with a run open."""
+        return any(host.run("pgrep -f '[p]rogram.* serve '", check=False) for host in self.lab.hosts.values())
 
     def state(self, *, secrets: bool = True) -> dict[str, Any]:
         """Return the state as exported."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
+from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack
 
 _HOSTS = ["bernard", "carol", "dora"]
@@ -24,6 +25,7 @@ def hidden(lab: Lab) -> Iterator[Host]:
 
 def test_a_host_behind_a_bastion_is_in_the_mesh(stack: Stack, lab: Lab, hidden: Host) -> None:
     """It is enrolled, switched, proven and wiped through the bastion."""
+    before = snapshot(hidden)
     hosts = {name: stack.describe(lab.hosts[name]) for name in _HOSTS}
     stack.write(_MESH, hosts)
     assert "carol" in stack.fail()
@@ -34,7 +36,7 @@ def test_a_host_behind_a_bastion_is_in_the_mesh(stack: Stack, lab: Lab, hidden: 
     stack.up()
     assert stack.silent("testwg") == []
     stack.destroy()
-    assert hidden.run("ls -d /var/lib/mesh /etc/wireguard", check=False) == ""
+    assert difference(before, snapshot(hidden)) == ""
 
 
 def test_a_bastion_with_another_host_key_stops_the_run_and_is_named(stack: Stack, lab: Lab, hidden: Host) -> None:

@@ -77,7 +77,11 @@ def test_a_key_file_is_served_by_an_agent_that_ends_with_us(own_folder: Path) ->
         assert process.stdout.readline() == "ready\n"
         socket = Path(credentials.AGENT_LINK).readlink()
         listed = subprocess.run(
-            ["ssh-add", "-L"], env={**os.environ, "SSH_AUTH_SOCK": str(socket)}, capture_output=True, text=True, check=True
+            ["ssh-add", "-L"],
+            env={**os.environ, "SSH_AUTH_SOCK": str(socket)},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert listed.stdout.split()[1] == key.with_suffix(".pub").read_text().split()[1]
         process.kill()

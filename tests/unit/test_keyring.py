@@ -143,18 +143,15 @@ def test_reverting_a_removal_brings_the_preshared_key_back() -> None:
     """After a failed rollout the hosts still run it, and all who know it are owners again."""
     first = keyring.new_preshared_key(shared_inputs("a", "b", "c"))
     back = follow_shared(first, shared_inputs("a", "b"), shared_inputs("a", "b", "c"))
-    known = {first["presharedKey"], follow_shared(first, shared_inputs("a", "b"))["presharedKey"]}
-    assert back["presharedKey"] in known | {back["presharedKey"]}
-    assert not keyring.preshared_key_changes(back, shared_inputs("c", "b", "a"))
-    for entry in (first["presharedKey"],):
-        assert entry == back["presharedKey"] or entry in back["kept"]
+    assert back["presharedKey"] == first["presharedKey"]
 
 
 def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:
     """Over joins, leaves and rotations in any order, whoever knows the key in use is an owner."""
     state = keyring.new_preshared_key(shared_inputs("a", "b"))
     seen: dict[str, set[str]] = {state["presharedKey"]: {"a", "b"}}
-    for owners, rotation in (("abc", "1"), ("ab", "1"), ("abd", "1"), ("abd", "2"), ("bd", "2"), ("ab", "1"), ("abc", "1")):
+    for step in ("abc 1", "ab 1", "abd 1", "abd 2", "bd 2", "ab 1", "abc 1"):
+        owners, rotation = step.split()
         state = follow_shared(state, shared_inputs(*owners, rotation=rotation))
         seen.setdefault(state["presharedKey"], set()).update(owners)
         assert seen[state["presharedKey"]] <= set(owners)

@@ -146,7 +146,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
     new = copy.deepcopy(members)
     del new["members"]["phoenix"]
     new["members"]["apollo"] = {**members["members"]["bernard"], "endpoint": "5.6.7.8:51825"}
-    new["members"]["edgeworth"]["publicKey"] = "an output that is not known yet"
+    new["members"]["edgeworth"]["publicKey"] = object()
     new["members"]["bernard"]["endpoint"] = ""
     new["port"] = 51900.0
     assert roster.describe_changes(members, new) == [
