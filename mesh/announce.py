@@ -5,6 +5,7 @@ Never a secret: whoever calls has only public data and host names.
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 __all__ = ["announce"]
 
@@ -14,6 +15,8 @@ def announce(title: str, lines: Iterable[str]) -> None:
     text = list(lines)
     if title and text:
         text = [f"{title}:", *(f"  {line}" for line in text)]
-    for line in text:
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    # Nobody listens after the engine was killed, and hosts still have to be told to go back.
+    with suppress(OSError):
+        for line in text:
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

@@ -67,7 +67,9 @@ def _read_section(model: type[Model], raw: object, section: str, empty: str) -> 
         if section == _HOSTS and not is_host_name(name):
             faults.append(f"{path}: not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
         elif section == _INTERFACES and not is_interface_name(name):
-            faults.append(f"{path}: not an interface name; use 1 to 15 of letters, digits and _ = + . -")
+            faults.append(
+                f"{path}: not an interface name; use 1 to 15 of letters, digits and _ = + . - and no reserved word"
+            )
         entry, found = read_entry(model, value, section, name)
         faults.extend(found)
         if entry is not None and isinstance(name, str):

@@ -58,8 +58,7 @@ def _start_agent(key: str | None) -> str:
     # ssh-agent ends with the command it was given, and that command ends when our end of its input closes: no agent
     # is left behind, however this process ends.
     script = (
-        'ssh-add -q "$0" </dev/null && echo ready || echo failed; '
-        'cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
+        'ssh-add -q "$0" </dev/null && echo ready || echo failed; cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
     )
     agent = subprocess.Popen(
         ["ssh-agent", "-a", socket, "sh", "-c", script, key],

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.announce import announce
-from mesh.concurrency import gather, run
-from mesh.errors import HostsFailedError
+from mesh.concurrency import run
+from mesh.errors import HostError
 from mesh.fanout import open_fan
 from mesh.proof import find_faults
 from mesh.rollout import Rollout, collect_facts, roll_out, wipe
@@ -98,19 +98,15 @@ def find_drift(props: Properties) -> dict[str, list[str]]:
     interface = roster["interface"]
 
     async def look() -> dict[str, list[str]]:
-        drift: dict[str, list[str]] = {}
-
-        async def ask(host: str, ssh: Mapping[str, Any]) -> None:
-            try:
-                async with open_fan(interface, {host: ssh}) as fan:
-                    facts = await collect_facts(fan)
-                    drift[host] = find_faults(roster, facts, [])
-                    if props["digest"] not in facts[host].digests[-1:]:
-                        drift[host].append(f"{host}: the last rollout was not confirmed here")
-            except HostsFailedError as error:
-                drift[host] = [f"{host}: {error.failures[host]}"]
-
-        await gather({host: ask(host, member["ssh"]) for host, member in roster["members"].items()})
+        connections = {host: member["ssh"] for host, member in roster["members"].items()}
+        async with open_fan(interface, connections, skip=HostError) as fan:
+            facts, failures = await collect_facts(fan, props["presharedKey"])
+        drift = {host: find_faults(roster, {host: report}, []) for host, report in facts.items()}
+        for host, report in facts.items():
+            if report.confirmed != props["digest"]:
+                drift[host].append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
+        for host, reason in {**fan.absent, **failures}.items():
+            drift[host] = [f"{host}: {reason}"]
         return {host: lines for host, lines in sorted(drift.items()) if lines}
 
     drift = run(look)

@@ -5,6 +5,7 @@ the host program.
 """
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -21,6 +22,9 @@ _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
 # the operator's own machine.
 _AT_ONCE = 64
+
+# Failures of these kinds leave a host out instead of stopping everything.
+Skip = type[HostError] | tuple[()]
 
 
 class Session:
@@ -99,12 +103,13 @@ class Fan:
             HostsFailedError: Naming each host that does not let us in.
         """
         async with AsyncExitStack() as stack:
-            await _connect_all(stack, {host: self._connections[host] for host in self.sessions})
+            wanted = {host: self._connections[host] for host in self.sessions}
+            _stop_unless((), (await _connect_all(stack, wanted))[1])
 
 
 async def _connect_all(
-    stack: AsyncExitStack, connections: Mapping[str, Connection], absent: dict[str, str] | None = None
-) -> dict[str, asyncssh.SSHClientConnection]:
+    stack: AsyncExitStack, connections: Mapping[str, Connection]
+) -> tuple[dict[str, asyncssh.SSHClientConnection], dict[str, HostError]]:
     limit = asyncio.Semaphore(_AT_ONCE)
     bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
@@ -132,28 +137,33 @@ async def _connect_all(
                 tunnel = await bastions[name]
             return await enter(host, connection, tunnel)
 
-    work = {host: connect(host, connection) for host, connection in connections.items()}
-    if absent is None:
-        return await gather(work)
-    opened, failures = await settle(work)
-    if wrong := {host: e.message for host, e in failures.items() if not isinstance(e, UnreachableHostError)}:
+    return await settle({host: connect(host, connection) for host, connection in connections.items()})
+
+
+def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:
+    """Return why each host is left out, or raise for those that must not be."""
+    if wrong := {host: error.message for host, error in failures.items() if not isinstance(error, skip)}:
         raise HostsFailedError(wrong)
-    absent.update({host: error.message for host, error in failures.items()})
-    return opened
+    return {host: error.message for host, error in failures.items()}
+
+
+def _allow_many_connections() -> None:
+    # A connection and its proof are two file descriptors a host; the usual soft limit would end at some 500 hosts.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @asynccontextmanager
-async def open_fan(
-    interface: str, connections: Mapping[str, Connection], *, skip_unreachable: bool = False
-) -> AsyncIterator[Fan]:
-    """Open a session for `interface` on every host, or on every one that answers; all are closed on leaving.
+async def open_fan(interface: str, connections: Mapping[str, Connection], *, skip: Skip = ()) -> AsyncIterator[Fan]:
+    """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
 
     Raises:
         HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
     """
+    _allow_many_connections()
     async with AsyncExitStack() as stack:
-        absent: dict[str, str] = {}
-        opened = await _connect_all(stack, connections, absent if skip_unreachable else None)
+        opened, failures = await _connect_all(stack, connections)
+        absent = _stop_unless(skip, failures)
 
         async def start(host: str) -> Session:
             command = program.invocation(interface, sudo=bool(connections[host]["sudo"]))
@@ -165,4 +175,5 @@ async def open_fan(
                 raise UnreachableHostError(host, explain(error)) from None
             return session
 
-        yield Fan(connections, await gather({host: start(host) for host in opened}), absent)
+        sessions, failures = await settle({host: start(host) for host in opened})
+        yield Fan(connections, sessions, absent | _stop_unless(skip, failures))

@@ -33,6 +33,8 @@ CUSTOM_ERROR = "mesh"
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+# To `wg show` and to sysctl some words mean every interface; others are names of ours in /var/lib/mesh.
+_RESERVED_INTERFACE_NAMES = frozenset({".", "..", "all", "default", "interfaces", "lo", "lock"})
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
@@ -49,8 +51,10 @@ def is_host_name(text: object) -> bool:
 
 
 def is_interface_name(text: object) -> bool:
-    """Tell whether the kernel and wg-quick take `text` as the name of an interface."""
-    return isinstance(text, str) and _INTERFACE_NAME.fullmatch(text) is not None and text not in {".", ".."}
+    """Tell whether the kernel, wg and wg-quick all take `text` as the name of one interface."""
+    if not isinstance(text, str) or _INTERFACE_NAME.fullmatch(text) is None:
+        return False
+    return text not in _RESERVED_INTERFACE_NAMES and not text.startswith(("-", "program"))
 
 
 def _external_address(value: object) -> str:

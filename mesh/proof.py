@@ -3,12 +3,13 @@
 Collecting the reports belongs to `rollout`. Nothing here talks to a host.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mesh.roster import Roster, speaks_first, subnet_of
 
-__all__ = ["Facts", "Peer", "find_faults", "parse_facts"]
+__all__ = ["Facts", "Peer", "find_faults", "parse_facts", "salted_digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +26,28 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one host runs; `preshared` holds a salted digest for each distinct key; `since` is the last switch."""
+    """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last."""
 
     public_key: str = ""
     port: int = 0
     mtu: int = 0
     since: int = 0
     addresses: tuple[str, ...] = ()
-    preshared: frozenset[str] = frozenset()
-    digests: tuple[str, ...] = ()
+    has_preshared_key: bool = True
+    confirmed: str = ""
     peers: Mapping[str, Peer] = field(default_factory=dict)
 
 
-def parse_facts(lines: Iterable[str]) -> Facts:
-    """Return the reply to the order `facts`."""
+def salted_digest(salt: str, preshared_key: str) -> str:
+    """Return what a host replies to `facts SALT` when all its peers have `preshared_key`."""
+    return hashlib.sha256(f"{salt}{preshared_key}\n".encode()).hexdigest()
+
+
+def parse_facts(lines: Iterable[str], expected: str) -> Facts:
+    """Return the reply to the order `facts`; `expected` is the salted digest of the preshared key."""
     public_key, port, mtu, since = "", 0, 0, 0
     addresses: list[str] = []
-    preshared: set[str] = set()
-    digests: tuple[str, ...] = ()
+    preshared, confirmed = expected, ""
     peers: dict[str, Peer] = {}
     for line in lines:
         match line.split():
@@ -55,14 +60,16 @@ def parse_facts(lines: Iterable[str]) -> Facts:
             case ["address", value]:
                 addresses.append(value)
             case ["preshared", value]:
-                preshared.add(value)
-            case ["digest", *values]:
-                digests = tuple(values)
+                preshared = value
+            case ["confirmed", value]:
+                confirmed = value
             case ["peer", key, endpoint, allowed, handshake, received, sent, keepalive]:
                 peers[key] = Peer(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
             case _:
                 pass
-    return Facts(public_key, port, mtu, since, tuple(addresses), frozenset(preshared), digests, peers)
+    # Without a peer there is no preshared key in the kernel to be wrong.
+    agrees = preshared == expected or not peers
+    return Facts(public_key, port, mtu, since, tuple(addresses), agrees, confirmed, peers)
 
 
 def find_faults(
@@ -77,9 +84,6 @@ def find_faults(
     faults: list[str] = []
     for host in sorted(facts):
         faults.extend(_kernel_faults(roster, host, facts[host]))
-    digests = {digest for report in facts.values() for digest in report.preshared}
-    if len(digests) > 1:
-        faults.append("the preshared key differs between hosts; run pulumi up again")
     mute = set(silent)
     fresh = set(changed)
     for host in sorted(facts):
@@ -103,6 +107,13 @@ def _kernel_faults(roster: Roster, host: str, report: Facts) -> list[str]:
         faults.append(f"{host}: runs another public key than the state has; run pulumi up --refresh")
     if report.port != int(roster["port"]):
         faults.append(f"{host}: listens on UDP port {report.port}, not {int(roster['port'])}; run pulumi up --refresh")
+    if not report.has_preshared_key:
+        # Running sessions would not notice for minutes, and then end.
+        faults.append(f"{host}: has another preshared key than the state; run pulumi up --refresh")
+    if report.mtu != int(roster["mtu"]):
+        faults.append(f"{host}: has MTU {report.mtu}, not {int(roster['mtu'])}; run pulumi up --refresh")
+    if members[host]["address"] not in report.addresses:
+        faults.append(f"{host}: lacks its address {members[host]['address']}; run pulumi up --refresh")
     wanted = {members[peer]["publicKey"]: peer for peer in members if peer != host}
     for key, peer in sorted(wanted.items(), key=lambda entry: entry[1]):
         if key not in report.peers:

@@ -102,9 +102,9 @@ class RosterProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and who has left and may still have to be wiped."""
-        before, after = _olds["roster"]["members"], _news["roster"]["members"]
-        left = {**_olds["leavers"], **{host: member["ssh"] for host, member in before.items()}}
-        leavers = {host: ssh for host, ssh in left.items() if host not in after}
+        from mesh.roster import find_leavers  # noqa: PLC0415
+
+        leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:

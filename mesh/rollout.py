@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh.concurrency import Connection, gather
-from mesh.errors import HostsFailedError, MeshError
+from mesh.concurrency import Connection, gather, settle
+from mesh.errors import HostError, HostsFailedError, MeshError, UnreachableHostError
 from mesh.fanout import Fan, open_fan
-from mesh.proof import Facts, find_faults, parse_facts
+from mesh.proof import Facts, find_faults, parse_facts, salted_digest
 from mesh.roster import Roster, cannot_meet, payload
 
 __all__ = ["Rollout", "roll_out", "wipe"]
@@ -24,8 +24,8 @@ Report = Callable[[str], None]
 # A proven mesh holds on this long for the word to confirm: time to run `up` again after the operator's machine died.
 _HOLD_SECONDS = 900
 _INSTALL_SECONDS = 600
-# Two turns of two pings of seven seconds each.
-_PROOF_SECONDS = 30
+# Two turns of four pings of six seconds each: an old session at one end is given up after some 20 seconds.
+_PROOF_SECONDS = 50
 _LEAVE_SECONDS = 45
 
 
@@ -65,7 +65,9 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
     say(f"{interface}: connecting to {count} hosts")
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
-            fan = await stack.enter_async_context(open_fan(interface, connections, skip_unreachable=skip))
+            fan = await stack.enter_async_context(
+                open_fan(interface, connections, skip=UnreachableHostError if skip else ())
+            )
             for host, reason in sorted(fan.absent.items()):
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")
             count = len(fan.sessions)
@@ -151,12 +153,16 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
         await fan.everyone("renew", deadline)
     if live:
         await fan.everyone("finish", hosts=live)
+        await fan.everyone("renew", deadline)
     new = [host for host in running if host not in live]
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
             rollout.report(f"{rollout.interface}: bringing up {len(group)} hosts")
             await fan.everyone("finish", hosts=group)
+            await fan.everyone("renew", deadline)
+    if live and new:
+        await fan.everyone("again", *new, hosts=live)
     return [*changed, *new]
 
 
@@ -165,17 +171,22 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     for turn in ("first", "second"):
         for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
             silent.extend((host, line.split()[1]) for line in lines if line.startswith("silent "))
-    facts = await collect_facts(fan)
+    facts, failures = await collect_facts(fan, rollout.preshared_key)
+    if failures:
+        raise HostsFailedError(failures)
     faults = find_faults(rollout.roster, facts, silent, changed)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
 
 
-async def collect_facts(fan: Fan) -> dict[str, Facts]:
-    """Return what the kernel of every host runs."""
-    replies = await fan.everyone("facts", secrets.token_hex(16))
-    return {host: parse_facts(lines) for host, lines in replies.items()}
+async def collect_facts(fan: Fan, preshared_key: str) -> tuple[dict[str, Facts], dict[str, str]]:
+    """Return what the kernel of every host runs, compared with `preshared_key`, and why any host cannot say."""
+    salt = secrets.token_hex(16)
+    replies, failures = await settle({host: session.order("facts", salt) for host, session in fan.sessions.items()})
+    expected = salted_digest(salt, preshared_key)
+    facts = {host: parse_facts(lines, expected) for host, lines in replies.items()}
+    return facts, {host: error.message for host, error in failures.items()}
 
 
 async def _go_back(rollout: Rollout, fan: Fan) -> None:
@@ -189,16 +200,13 @@ async def wipe(
     interface: str, mesh: str, roster_id: str, connections: Mapping[str, Connection], report: Report
 ) -> dict[str, str]:
     """Leave nothing of `interface` on each host, and return the reason by host for those that were not wiped."""
-    left: dict[str, str] = {}
-
-    async def leave(host: str, connection: Connection) -> None:
-        try:
-            async with open_fan(interface, {host: connection}) as fan:
-                await fan.everyone("wipe", mesh, roster_id, seconds=_LEAVE_SECONDS)
-        except HostsFailedError as error:
-            left[host] = error.failures[host]
-
-    await gather({host: leave(host, connection) for host, connection in connections.items()})
+    async with open_fan(interface, connections, skip=HostError) as fan:
+        orders = {
+            host: session.order("wipe", mesh, roster_id, host, seconds=_LEAVE_SECONDS)
+            for host, session in fan.sessions.items()
+        }
+        _, failures = await settle(orders)
+    left = {**fan.absent, **{host: error.message for host, error in failures.items()}}
     for host, reason in sorted(left.items()):
         report(f"{interface}: {host} is not wiped: {reason}")
     return left

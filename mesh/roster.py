@@ -16,7 +16,7 @@ from ipaddress import IPv6Interface
 from itertools import combinations
 from typing import Any
 
-__all__ = ["Roster", "cannot_meet", "describe_changes", "digest", "payload", "speaks_first"]
+__all__ = ["Roster", "cannot_meet", "describe_changes", "digest", "find_leavers", "payload", "speaks_first"]
 
 Roster = Mapping[str, Any]
 
@@ -59,6 +59,22 @@ def cannot_meet(roster: Roster) -> list[tuple[str, str]]:
 def subnet_of(member: Mapping[str, Any]) -> str:
     """Return the prefix that a member owns, in canonical form, as `wg` prints it."""
     return str(IPv6Interface(member["address"]).network)
+
+
+def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
+    """Return how SSH reaches each host that is a member no more: those of `earlier`, and those that only `old` has.
+
+    A machine that is a member under another name has not left.
+    """
+    members = new["members"]
+    machines = [_machine(member["ssh"]) for member in members.values()]
+    left = {**earlier, **{host: member["ssh"] for host, member in old["members"].items()}}
+    return {host: ssh for host, ssh in left.items() if host not in members and _machine(ssh) not in machines}
+
+
+def _machine(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
+    # A user or a key may change with the name; where the machine is, and behind what, does not.
+    return (ssh["address"], int(ssh["port"]), (ssh.get("bastion") or {}).get("address"))
 
 
 def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str) -> str:

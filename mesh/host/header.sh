@@ -34,3 +34,9 @@ boot_id() {
 	read -r identity </proc/sys/kernel/random/boot_id
 	echo "$identity"
 }
+
+# lock_host SECONDS: waits for what all interfaces of this host share: packages, firewall, units, the program.
+lock_host() {
+	exec 8>"$base/lock"
+	timeout "$1" flock 8 || fail "another run is changing this host; wait for it and run pulumi up again"
+}

@@ -111,9 +111,7 @@ set_routes() {
 				if ((("was", prefix) in seen) && (("has", prefix) in seen) && !(("wants", prefix) in seen))
 					print "route del " prefix " dev " device
 			}
-		}' >"$home/routes"
-	[ ! -s "$home/routes" ] || ip -batch "$home/routes" || fail "a route could not be set; look at 'ip -6 route' for who has it"
-	rm -f "$home/routes"
+		}' | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
 }
 
 # set_link DIRECTORY: address, MTU and listen port as in DIRECTORY; `wg syncconf` would know none of the first two.

@@ -2,8 +2,7 @@
 
 # prepare: WireGuard is installed. Replies what kind of system this is.
 order_prepare() {
-	exec 8>"$base/lock"
-	timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
+	lock_host 300
 	install_wireguard 8>&-
 	describe_system
 }
@@ -34,10 +33,24 @@ order_peer() {
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
 
+# again NAME...: begins a new session with peers whose interface was made anew; the old one would be used in vain for up to
+# 20 seconds. Peers that never had a session are left alone.
+order_again() {
+	stale=$(wg show "$interface" latest-handshakes | awk -v names="$*" -v staged="$home/next/peers" '
+		BEGIN {
+			count = split(names, name, " ")
+			for (i = 1; i <= count; i++) wanted[name[i]] = 1
+			while ((getline line < staged) > 0) { split(line, field, " "); if (field[1] in wanted) keys[field[2]] = 1 }
+		}
+		$2 > 0 && $1 in keys { print "peer " $1 " remove" }')
+	[ -n "$stale" ] || return 0
+	wg set "$interface" $stale
+	set_peers
+}
+
 # finish: the interface runs what is staged, whatever it ran before.
 order_finish() {
-	exec 8>"$base/lock"
-	timeout 60 flock 8 || fail "another run is changing the firewall of this host; wait for it and run pulumi up again"
+	lock_host 60
 	firewall_open "$(setting next port)" 8>&-
 	if is_up; then
 		set_link next
@@ -47,9 +60,12 @@ order_finish() {
 		[ -z "$moved" ] || knock $(awk '$7 != "never" { print $3 }' "$home/next/peers")
 	else
 		write_configuration next
-		service_start 8>&-
+		service_start 4>&- 8>&- 9>&-
 	fi
 }
+
+# ping_twice ADDRESS: 0 as soon as one of two pings is answered.
+ping_twice() { ping -6 -q -c 1 -W 6 "$1" || ping -6 -q -c 1 -W 6 "$1"; }
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
 # absent. Replies `silent NAME` for those without answer.
@@ -58,7 +74,7 @@ order_prove() {
 		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/next/peers" | {
 		while read -r name address; do
 			# A handshake that crossed another one is tried again after five seconds.
-			{ ping -6 -q -c 1 -W 7 "$address" || ping -6 -q -c 1 -W 7 "$address" || echo "silent $name" >&3; } >/dev/null 2>&1 &
+			{ ping_twice "$address" || ping_twice "$address" || echo "silent $name" >&3; } >/dev/null 2>&1 &
 		done
 		wait
 	} 3>&1
@@ -67,7 +83,7 @@ order_prove() {
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
-	echo "digest $(setting next digest) $(setting run digest)"
+	echo "confirmed $(setting run digest)"
 	echo "since $(cat "$home/next/since" 2>/dev/null || echo 0)"
 	echo "mtu $(cat "/sys/class/net/$interface/mtu")"
 	ip -o address show dev "$interface" scope global | awk '{ print "address " $4 }'
@@ -87,12 +103,12 @@ serve() {
 		exit 1
 	fi
 	echo $$ >"$home/session"
-	settle
+	settle serve
 	echo .ok
 	set +e
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | renew | preshared | own | peer | finish | prove | facts | hold | confirm | abort | wipe) ;;
+		stage | prepare | arm | renew | preshared | own | peer | again | finish | prove | facts | hold | confirm | abort | wipe) ;;
 		*)
 			echo ".error this is not an order; run the same version of mesh everywhere"
 			continue
@@ -118,7 +134,7 @@ case $1 in
 serve) serve ;;
 guard) guard "$3" ;;
 boot)
-	settle
+	settle boot
 	firewall_apply
 	;;
 esac

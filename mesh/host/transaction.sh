@@ -53,8 +53,8 @@ check_incoming() {
 	fail "this host has no private key for its public key in the roster; run pulumi up --replace '**::$interface/$(setting incoming host)/enrol'"
 }
 
-# is_our_configuration: 0 when the wg-quick file is there and mesh wrote it.
-is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q '^# Managed by mesh'; }
+# is_our_configuration [MESH]: 0 when the wg-quick file is there and mesh wrote it (for the stack MESH).
+is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q "^# Managed by mesh ${1:-}"; }
 
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
@@ -99,12 +99,20 @@ order_arm() {
 	fi
 	stop_guard
 	write_deadline "$1" "$2"
-	guarding=
+	# It leads a process group of its own, so that it can be ended with its sleep. What is inherited is closed: the lock
+	# and the connection would live on with it.
+	guarding=setsid
 	if [ -d /run/systemd/system ] && [ -n "${SUDO_USER:-}" ]; then
 		# The session of a user who is not root may be killed with everything in it when the connection goes.
 		guarding="systemd-run --quiet --collect --no-block"
 	fi
-	$guarding setsid sh "$program" guard "$interface" "$2" </dev/null >/dev/null 2>&1 9>&- &
+	$guarding sh "$program" guard "$interface" "$2" </dev/null >/dev/null 2>&1 4>&- 9>&- &
+	waits=0
+	until is_guarded; do
+		[ "$waits" -lt 100 ] || fail "the guard that goes back by itself does not start; look at the log of this host"
+		sleep 0.05
+		waits=$((waits + 1))
+	done
 }
 
 # write_deadline SECONDS TOKEN
@@ -119,66 +127,21 @@ order_renew() {
 	write_deadline "$1" "$token"
 }
 
-# stop_guard: ends the guard and its sleep, if there is one.
-stop_guard() {
-	if [ -r "$home/guard" ]; then
-		guard=$(cat "$home/guard")
-		# A process id alone may be somebody else's by now.
-		if tr '\0' ' ' <"/proc/$guard/cmdline" 2>/dev/null | grep -q " guard $interface "; then kill -- "-$guard" 2>/dev/null || true; fi
-		rm -f "$home/guard"
-	fi
-}
-
-# guard TOKEN: waits until the deadline of TOKEN has passed, ends the session that missed it, and goes back.
-guard() {
-	echo $$ >"$home/guard"
-	while read -r until token boot 2>/dev/null <"$home/deadline" && [ "$token" = "$1" ]; do
-		left=$((until - $(clock)))
-		if [ "$left" -gt 0 ]; then
-			sleep "$left"
-			continue
-		fi
-		if [ -r "$home/session" ]; then kill "$(cat "$home/session")" 2>/dev/null || true; fi
-		exec 9>"$home/lock"
-		timeout 60 flock 9 || true
-		read -r until token boot 2>/dev/null <"$home/deadline" || exit 0
-		[ "$token" = "$1" ] && [ "$until" -le "$(clock)" ] || continue
-		rm -f "$home/guard"
-		go_back
-		say "not confirmed in time: went back to the last confirmed state"
-		exit 0
-	done
-}
-
-# go_back: this host runs and boots what it did before the rollout.
-go_back() {
-	stop_guard
-	if [ -e "$home/previous/absent" ]; then
-		service_stop
-		if [ ! -d "$home/run" ]; then
-			rm -f "$configuration" "$configuration.new"
-			service_remove "$(others_left)"
-			firewall_close_all
-			forget_made
-		fi
-	elif [ -d "$home/previous" ]; then
-		wg syncconf "$interface" "$home/previous/wg.conf"
-		ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
-		while read -r address; do ip address replace "$address" dev "$interface"; done <"$home/previous/addresses"
-		[ ! -d "$home/next" ] || set_routes next run
-		[ "$(setting next port)" = "$(setting run port)" ] || firewall_close "$(setting next port)"
-	fi
-	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
-	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
-}
-
 # hold SECONDS: proven here. All that could still fail is done now, so that confirming is a few renames.
 order_hold() {
 	order_renew "$1"
+	lock_host 60
+	link_program
 	service_install
 	render next >"$configuration.new"
 	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/next/peers")" ] ||
 		fail "the configuration came out incomplete; is the disk full?"
+}
+
+# link_program: the next boot settles with this version of the program.
+link_program() {
+	ln -sfn "${program##*/}" "$base/program.new"
+	mv "$base/program.new" "$base/program"
 }
 
 # confirm DIGEST: what runs is from now on what boots.
@@ -187,65 +150,21 @@ order_confirm() {
 		[ "$(setting run digest)" = "$1" ] || fail "nothing is staged here to be confirmed; run pulumi up again"
 		return 0
 	fi
-	mv "$configuration.new" "$configuration"
 	former=$(setting run port)
+	[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
+	# Without a deadline nobody goes back any more; until then, whoever does rewrites the file from run/.
+	rm -f "$home/deadline"
 	rm -rf "$home/former"
 	[ ! -d "$home/run" ] || mv "$home/run" "$home/former"
 	mv "$home/next" "$home/run"
-	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
+	rm -rf "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	stop_guard
-	ln -sfn "${program##*/}" "$base/program.new"
-	mv "$base/program.new" "$base/program"
-	for old in "$base"/program-*; do [ "$old" = "$program" ] || rm -f "$old"; done
-	[ -z "$former" ] || [ "$former" = "$(setting run port)" ] || firewall_close "$former"
-}
-
-# abort: goes back at once instead of at the deadline.
-order_abort() { if is_armed; then go_back; fi; }
-
-# settle: after a reboot in the middle of a rollout the old state runs; the rest of the rollout is cleared away.
-settle() {
-	if [ -d "$home/former" ] && [ ! -d "$home/run" ]; then mv "$home/former" "$home/run"; fi
-	if [ -e "$home/deadline" ] && ! is_armed; then
-		[ -d "$home/run" ] || rm -f "$configuration"
-		staged=$(setting next port)
-		[ -z "$staged" ] || [ "$staged" = "$(setting run port)" ] || firewall_close "$staged"
-		rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/guard" "$configuration.new"
-	fi
-}
-
-# others_left: `last` when no other interface of ours is on this host, else `not-last`.
-others_left() {
-	for other in "$base"/*/; do
-		[ "$other" = "$home/" ] || [ ! -d "$other" ] || { echo not-last && return 0; }
+	for old in "$base"/program-????????????????; do
+		# Another interface may still be served, or guarded, by another version.
+		[ "$old" = "$program" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
 	done
-	echo last
-}
-
-# forget_made: removes the directory that was made for our first file, if nothing else is in it.
-forget_made() {
-	if [ -e "$base/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$base/made-etc-wireguard"; fi
-}
-
-# wipe MESH ROSTER: leaves nothing of this interface, if it (still) belongs to that roster. Replies `wiped` or `kept`.
-order_wipe() {
-	if [ -d "$home/run" ]; then
-		if [ "$(setting run mesh)" != "$1" ] || { [ "$2" != any ] && [ "$(setting run roster)" != "$2" ]; }; then
-			echo kept
-			return 0
-		fi
+	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
+		lock_host 60
+		firewall_close "$former"
 	fi
-	if is_armed; then go_back; fi
-	stop_guard
-	firewall_close_all
-	# A run that was refused here may have found somebody else's interface and file, and those stay.
-	if [ -d "$home/run" ] || is_our_configuration || service_is_ours; then
-		service_stop
-		service_remove "$(others_left)"
-		rm -f "$configuration"
-	fi
-	rm -f "$configuration.new"
-	forget_made
-	if [ "$(others_left)" = last ]; then rm -rf "$base"; else rm -rf "$home"; fi
-	echo wiped
 }

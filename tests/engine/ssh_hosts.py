@@ -256,7 +256,7 @@ class Hosts:
                 return self._stage(state, payload)
             case "arm" | "renew" | "hold":
                 self._arm(state, float(words[0]), fresh=order == "arm")
-            case "preshared" | "own" | "peer" | "finish":
+            case "preshared" | "own" | "peer" | "again" | "finish":
                 self._switch(state, order)
             case "prove":
                 return [f"silent {peer}" for peer in self._silent(name, state, *words)]
@@ -320,10 +320,9 @@ class Hosts:
         kernel = state.kernel
         if kernel is None:
             raise OrderError("the interface is not up")
-        digest = hashlib.sha256((salt + kernel["preshared-key"]).encode()).hexdigest()
-        places = [place["digest"] for place in (state.staged, state.confirmed) if place]
+        digest = hashlib.sha256(f"{salt}{kernel['preshared-key']}\n".encode()).hexdigest()
         return [
-            "digest " + " ".join(places),
+            f"confirmed {state.confirmed['digest'] if state.confirmed else ''}",
             f"since {state.since}",
             f"mtu {kernel['mtu']}",
             f"address {kernel['address']}",
@@ -352,7 +351,7 @@ class Hosts:
 
     def _wipe(self, host: FakeHost, name: str, state: Interface, words: list[str]) -> list[str]:
         run = state.confirmed
-        if run and (run["mesh"] != words[0] or words[1] not in ("any", run["roster"])):
+        if run and (run["mesh"] != words[0] or words[1] not in ("any", run["roster"]) or words[2] != run["host"]):
             return ["kept"]
         if state.guard:
             state.guard.cancel()

@@ -88,7 +88,7 @@ class Host:
     @property
     def _machine(self) -> str:
         # systemd-nspawn keeps folders by this name, and another lab may have a host of the same name.
-        return self.name
+        return f"{self.network.prefix}-{self.name}"
 
     @property
     def _machine_option(self) -> str:

@@ -233,8 +233,12 @@ class Stack:
 
     def heal(self) -> Outcome:
         """Do what the messages tell after an engine was killed: cancel, then up with a refresh."""
-        self._plain("cancel", "--yes", "--stack", _NAME)
+        self.cancel()
         return self.up("--refresh")
+
+    def cancel(self) -> None:
+        """Take away the lock that an ended engine left."""
+        self._plain("cancel", "--yes", "--stack", _NAME)
 
     def is_served(self) -> bool:
         """Tell whether any host has a session with a run open."""

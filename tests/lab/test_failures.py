@@ -25,6 +25,7 @@ def shared(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack
     """Return the one stack of these tests, since each of them leaves its mesh running."""
     stack = Stack(lab, tmp_path_factory.mktemp("failures"))
     yield stack
+    stack.cancel()
     stack.destroy()
 
 

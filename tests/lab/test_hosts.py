@@ -71,5 +71,6 @@ def test_destroying_leaves_hosts_of_every_kind_as_they_were(zoo: Stack) -> None:
     changed = {name: difference(zoo.before[name], after[name]) for name in after if name != "bare"}
     assert {name: text for name, text in changed.items() if text} == {}
     assert (
-        zoo.lab.hosts["bare"].run("ls -A /etc/wireguard; ls -d /var/lib/mesh; wg show interfaces", check=False) == "\n"
+        zoo.lab.hosts["bare"].run("ls -A /etc/wireguard; ls -d /var/lib/mesh; wg show interfaces", check=False).strip()
+        == ""
     )

@@ -269,7 +269,7 @@ def test_what_is_no_supported_host_key_is_refused_without_being_shown(
 def test_a_name_that_the_kernel_refuses_is_no_interface_name(hosts: Section, name: str) -> None:
     """It is told before anything runs, and not by a failing host."""
     (fault,) = faults_of(hosts, {name: {"hosts": ["bernard"]}})
-    assert fault.endswith(": not an interface name; use 1 to 15 of letters, digits and _ = + . -")
+    assert fault.endswith(": not an interface name; use 1 to 15 of letters, digits and _ = + . - and no reserved word")
 
 
 @pytest.mark.parametrize("name", ["w", "a" * 15, "Wg_0=+.-", "..."])

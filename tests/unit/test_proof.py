@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mesh.proof import Facts, Peer, find_faults, parse_facts
+from mesh.proof import Facts, Peer, find_faults, parse_facts, salted_digest
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "=", "phoenix": "P" * 43 + "="}
 ADDRESSES = {
@@ -16,6 +16,7 @@ ADDRESSES = {
 ROSTER: dict[str, Any] = {
     "interface": "testwg",
     "port": 51825.0,
+    "mtu": 1420,
     "members": {
         name: {"publicKey": key, "address": ADDRESSES[name], "endpoint": "1.2.3.4:1" if name == "bernard" else ""}
         for name, key in KEYS.items()
@@ -36,7 +37,8 @@ def facts() -> dict[str, Facts]:
             public_key=KEYS[name],
             port=51825,
             since=900,
-            preshared=frozenset({"digest"}),
+            mtu=1420,
+            addresses=(ADDRESSES[name],),
             peers={KEYS[other]: peer(other) for other in KEYS if other != name},
         )
         for name in KEYS
@@ -52,7 +54,7 @@ def change(facts: dict[str, Facts], host: str, other: str, **fields: Any) -> dic
 def test_a_report_is_read_whole() -> None:
     """As `order_facts` of the host program prints it."""
     lines = [
-        "digest d1 d0",
+        "confirmed d0",
         "since 1700000000",
         "mtu 1420",
         "address fd00:1c86:78d4:dcef::1/64",
@@ -61,14 +63,14 @@ def test_a_report_is_read_whole() -> None:
         f"peer {KEYS['edgeworth']} 1.2.3.4:51825 fd00:cac2:10cb:6ee9::/64 1700000001 20 30 25",
         "something that a later version says",
     ]
-    assert parse_facts(lines) == Facts(
+    assert parse_facts(lines, "abc") == Facts(
         KEYS["bernard"],
         51825,
         1420,
         1700000000,
         ("fd00:1c86:78d4:dcef::1/64",),
-        frozenset({"abc"}),
-        ("d1", "d0"),
+        True,
+        "d0",
         {KEYS["edgeworth"]: Peer("1.2.3.4:51825", "fd00:cac2:10cb:6ee9::/64", 1700000001, 20, 30, "25")},
     )
 
@@ -111,8 +113,27 @@ def test_other_allowed_ips_are_a_fault(facts: dict[str, Facts]) -> None:
 
 def test_preshared_keys_that_differ_are_a_fault(facts: dict[str, Facts]) -> None:
     """Running sessions would not notice for minutes."""
-    facts["bernard"] = replace(facts["bernard"], preshared=frozenset({"other"}))
-    assert find_faults(ROSTER, facts, []) == ["the preshared key differs between hosts; run pulumi up again"]
+    facts["bernard"] = replace(facts["bernard"], has_preshared_key=False)
+    assert find_faults(ROSTER, facts, []) == [
+        "bernard: has another preshared key than the state; run pulumi up --refresh"
+    ]
+
+
+def test_another_mtu_and_a_missing_address_are_faults(facts: dict[str, Facts]) -> None:
+    """What `wg` does not show is compared too."""
+    facts["bernard"] = replace(facts["bernard"], mtu=9000, addresses=())
+    assert find_faults(ROSTER, facts, []) == [
+        "bernard: has MTU 9000, not 1420; run pulumi up --refresh",
+        f"bernard: lacks its address {ADDRESSES['bernard']}; run pulumi up --refresh",
+    ]
+
+
+def test_a_preshared_key_is_compared_by_a_salted_digest() -> None:
+    """As the host's `sha256sum` makes it; a host without peers has none."""
+    report = [f"preshared {salted_digest('salt', 'key')}", f"peer {KEYS['edgeworth']} 1.2.3.4:1 fd00::/64 0 0 0 off"]
+    assert parse_facts(report, salted_digest("salt", "key")).has_preshared_key
+    assert not parse_facts(report, salted_digest("salt", "other")).has_preshared_key
+    assert parse_facts(report[:1], salted_digest("salt", "other")).has_preshared_key
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,12 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
 def test_nothing_changed_reads_as_nothing(members: dict[str, Any]) -> None:
     """A reviewer sees no line that means nothing."""
     assert roster.describe_changes(members, copy.deepcopy(members)) == []
+
+
+def test_a_renamed_machine_has_not_left() -> None:
+    """Wiping it would take a member down; another machine that is gone is told."""
+    ssh = {name: {"address": name, "port": 22} for name in ("one", "two")}
+    old = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
+    new = {"members": {"bern": {"ssh": {**ssh["one"], "port": 22.0, "user": "admin"}}}}
+    assert roster.find_leavers({}, old, new) == {"carol": ssh["two"]}
+    assert roster.find_leavers({"dora": ssh["one"]}, old, new) == {"carol": ssh["two"]}

@@ -1,0 +1,140 @@
+# ----------------------------------------------------------------------------------------------------------- recovery
+# The ways out: back to what was confirmed, by order, by the guard or after a reboot; and away, leaving nothing.
+
+# is_process FILE WORD: 0 when the process named in FILE runs the program as WORD; a number alone may be somebody else's.
+is_process() {
+	[ -r "$home/$1" ] && read -r process <"$home/$1" || return 1
+	tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -q " $2 $interface "
+}
+
+# is_guarded: 0 while a guard runs.
+is_guarded() { is_process guard guard; }
+
+# stop_guard: ends the guard and its sleep, if there is one.
+stop_guard() {
+	if is_guarded; then kill -- "-$process" 2>/dev/null || true; fi
+	rm -f "$home/guard"
+}
+
+# guard TOKEN: waits until the deadline of TOKEN has passed, ends the session that missed it, and goes back.
+guard() {
+	echo $$ >"$home/guard"
+	while read -r until token boot 2>/dev/null <"$home/deadline" && [ "$token" = "$1" ]; do
+		left=$((until - $(clock)))
+		if [ "$left" -gt 0 ]; then
+			sleep "$left"
+			continue
+		fi
+		if is_process session serve; then kill "$process" 2>/dev/null || true; fi
+		exec 9>"$home/lock"
+		timeout 60 flock 9 || true
+		read -r until token boot 2>/dev/null <"$home/deadline" || exit 0
+		[ "$token" = "$1" ] && [ "$until" -le "$(clock)" ] || continue
+		rm -f "$home/guard"
+		go_back
+		say "not confirmed in time: went back to the last confirmed state"
+		exit 0
+	done
+}
+
+# go_back: this host runs and boots what it did before the rollout. Each step is tried, whatever became of the one before:
+# a host that stopped halfway would stay there.
+go_back() (
+	set +e
+	stop_guard
+	lock_host 60
+	restore_run
+	if [ -d "$home/run" ]; then (write_configuration run); fi
+	if [ -e "$home/previous/absent" ]; then
+		service_stop
+		[ -d "$home/run" ] || give_up
+	elif [ -d "$home/previous" ]; then
+		if is_up; then
+			wg syncconf "$interface" "$home/previous/wg.conf"
+			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
+			while read -r address; do ip address replace "$address" dev "$interface"; done <"$home/previous/addresses"
+			[ ! -d "$home/next" ] || (set_routes next run)
+		else
+			(service_start 8>&- 4>&- 9>&-)
+		fi
+	fi
+	close_staged_port
+	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
+	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
+	return 0
+)
+
+# restore_run: brings back what was confirmed, if confirming something else was cut off in the middle.
+restore_run() { if [ -d "$home/former" ] && [ ! -d "$home/run" ]; then mv "$home/former" "$home/run"; fi; }
+
+# close_staged_port: closes the port that only what is staged would need.
+close_staged_port() {
+	staged=$(setting next port)
+	[ -z "$staged" ] || [ "$staged" = "$(setting run port)" ] || firewall_close "$staged"
+}
+
+# give_up: the interface is no longer ours; nothing of it boots, is open or lies in /etc.
+give_up() {
+	rm -f "$configuration" "$configuration.new"
+	service_remove "$(others_left)"
+	firewall_close_all
+	forget_made
+}
+
+# abort: goes back at once instead of at the deadline.
+order_abort() { if is_armed; then go_back; fi; }
+
+# settle boot|serve: after a reboot in the middle of a rollout the old state runs; the rest of it is cleared away.
+# At boot the init system has yet to start the interface, and waits for us, so it must not be asked for anything.
+settle() {
+	restore_run
+	[ -e "$home/deadline" ] || return 0
+	if is_armed; then return 0; fi
+	if [ -d "$home/run" ]; then
+		write_configuration run
+	else
+		[ "$1" = boot ] || service_stop
+		rm -f "$configuration"
+	fi
+	close_staged_port
+	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/guard" "$configuration.new"
+}
+
+# others_left: `last` when no other interface of ours is on this host, else `not-last`.
+others_left() {
+	for other in "$base"/*/; do
+		[ "$other" = "$home/" ] || [ ! -d "$other" ] || { echo not-last && return 0; }
+	done
+	echo last
+}
+
+# forget_made: removes the directory that was made for our first file, if nothing else is in it.
+forget_made() {
+	if [ -e "$base/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$base/made-etc-wireguard"; fi
+}
+
+# wipe MESH ROSTER|any HOST: leaves nothing of this interface, if it (still) belongs to that roster, and to the host of that
+# name: a machine that was renamed is a member under its new one. Replies `wiped` or `kept`.
+order_wipe() {
+	for place in run next; do
+		[ -d "$home/$place" ] || continue
+		if [ "$(setting $place mesh)" != "$1" ] || [ "$(setting $place host)" != "$3" ] ||
+			{ [ $place = run ] && [ "$2" != any ] && [ "$(setting run roster)" != "$2" ]; }; then
+			echo kept
+			return 0
+		fi
+	done
+	if is_armed; then go_back; fi
+	stop_guard
+	lock_host 60
+	# A run that was refused here may have found somebody else's interface and file, and those stay.
+	if [ -d "$home/run" ] || is_our_configuration "$1" || service_is_ours; then
+		service_stop
+		give_up
+	else
+		firewall_close_all
+		forget_made
+	fi
+	if [ "$(others_left)" = last ]; then rm -rf "$base"; else rm -rf "$home"; fi
+	echo wiped
+}
