@@ -40,7 +40,7 @@ def _lab_lacks() -> str | None:
         return f"there is no module {missing.name}"
     try:
         tools = list(lab.missing_tools())
-    except lab.LabUnavailable as unavailable:
+    except lab.LabUnavailableError as unavailable:
         return str(unavailable)
     return f"the machine lacks {', '.join(tools)}" if tools else None
 

@@ -22,7 +22,7 @@ from mesh.config import read_configuration
 from mesh.stackfile import StackFile
 from mesh.topology import MeshPlan, plan_meshes
 from tests.lab.hosts import Host
-from tests.lab.lab import Lab, LabUnavailable, default_hosts, lab_directory
+from tests.lab.lab import Lab, LabUnavailableError, default_hosts, lab_directory
 
 app = typer.Typer(help="The demo of make demo.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False)
@@ -141,7 +141,7 @@ def up() -> None:
         shutil.rmtree(HERE, ignore_errors=True)
         try:
             lab = Lab(default_hosts(4, 1), prefix=PREFIX).up()
-        except LabUnavailable as error:
+        except LabUnavailableError as error:
             raise SystemExit(f"demo: {error}") from None
     if not HERE.exists():
         prepare_files(lab)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.lab.lab import LabUnavailable
+from tests.lab.lab import LabUnavailableError
 
 app = typer.Typer(help="Measure. Alone, it runs everything that this machine can run.", pretty_exceptions_enable=False)
 
@@ -24,7 +24,7 @@ def lab(
 
     try:
         seconds = compare(hosts, rounds)
-    except LabUnavailable as error:
+    except LabUnavailableError as error:
         raise SystemExit(f"bench: the lab cannot run here: {error}") from None
     table = Table("from nothing", "median s", "least s", "most s", "proves", title=f"{hosts} hosts, {rounds} rounds")
     for way, values in seconds.items():

@@ -1,0 +1,1 @@
+"""Booted hosts to test on."""

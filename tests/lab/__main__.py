@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tests.lab.lab import Lab, LabUnavailable, default_hosts, missing_tools
+from tests.lab.lab import Lab, LabUnavailableError, default_hosts, missing_tools
 
 app = typer.Typer(
     help="A lab of booted Linux hosts in network namespaces.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -34,7 +34,7 @@ def up(hosts: int = 4, nat: int = 1, prefix: Prefix = "mesh") -> None:
         raise SystemExit(f"lab: {prefix} is up and may be in use; take it away first: python -m tests.lab down")
     try:
         lab.__enter__()
-    except LabUnavailable as error:
+    except LabUnavailableError as error:
         raise SystemExit(f"lab: {error}") from None
     for host in lab.hosts.values():
         print(f"{host.name:12} {host.ssh_address:14} {host.external_address or 'behind NAT'}")

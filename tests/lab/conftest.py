@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.hosts import Host
-from tests.lab.lab import Lab, LabUnavailable, default_hosts, require_lab
+from tests.lab.lab import Lab, LabUnavailableError, default_hosts, require_lab
 from tests.lab.stack import Stack, plug_in
 
 _INTERFACES = ("testwg", "backwg")
@@ -20,7 +20,7 @@ def lab() -> Iterator[Lab]:
     """Return four booted hosts, edgeworth behind NAT, that every test finds as if new."""
     try:
         require_lab()
-    except LabUnavailable as unavailable:
+    except LabUnavailableError as unavailable:
         pytest.skip(f"lab: {unavailable}")
     with Lab(default_hosts(4), prefix=PREFIX) as booted:
         yield booted

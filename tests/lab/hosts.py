@@ -155,7 +155,8 @@ class Host:
         elif self.spec.firewall == "ufw":
             self._write("etc/ufw/user.rules", (self.files / "etc/ufw/user.rules").read_text().replace(
                 "### RULES ###\n",
-                "### RULES ###\n\n### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n",
+                "### RULES ###\n\n### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n"
+                "-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n",
             ), mode=0o640)  # fmt: skip
             self._write("etc/ufw/ufw.conf", "ENABLED=yes\nLOGLEVEL=off\n")
             wants.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ class Host:
         arguments = [self.folder, self.network.prefix, self.root]
         with (self.folder / "console.log").open("ab") as console:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-m", "tests.lab.supervisor", *map(str, arguments), *map(str, asdict(self.spec).values())],
+                [sys.executable, "-m", "tests.lab.supervisor", *map(str, [*arguments, *asdict(self.spec).values()])],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
                 cwd=Path(__file__).parents[2],
             )  # fmt: skip
@@ -185,7 +186,8 @@ class Host:
                 (group / self._cgroup / "cgroup.procs").write_text(str(os.getpid()))
         command = [
             "systemd-nspawn", "-q", "-D", str(self.files), "--boot", self._machine_option,
-            f"--hostname={self.name}", "--register=no", "--keep-unit", "--console=pipe", f"--network-namespace-path=/run/netns/{self.network.space(self.name)}",
+            f"--hostname={self.name}", "--register=no", "--keep-unit", "--console=pipe",
+            f"--network-namespace-path=/run/netns/{self.network.space(self.name)}",
             "--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--bind=/dev/net/tun", "--resolv-conf=off", "--timezone=off",
             "--link-journal=no",
         ]  # fmt: skip
@@ -304,7 +306,7 @@ class Host:
         return sorted(found)
 
     def stop(self) -> None:
-        """Power off, cleanly if the guest obeys within seconds, and take its processes, cgroup, wires and mounts away."""
+        """Power off, cleanly if the guest obeys within seconds, and take its processes and cgroups away."""
         parent = self._nspawn()
         if parent is not None and "openrc" not in self.spec.root:
             os.kill(parent, signal.SIGTERM)

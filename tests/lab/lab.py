@@ -13,7 +13,7 @@ from tests.lab.hosts import Host, HostSpec
 from tests.lab.network import Network
 from tests.lab.roots import ensure_root
 
-__all__ = ["Lab", "LabUnavailable", "default_hosts", "lab_directory", "missing_tools", "require_lab"]
+__all__ = ["Lab", "LabUnavailableError", "default_hosts", "lab_directory", "missing_tools", "require_lab"]
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 # A booted systemd uses eight; the default of 128 would end at 14 hosts.
@@ -31,7 +31,7 @@ _TOOLS = {
 _NAMES = ("bernard", "carol", "dora", "edgeworth")
 
 
-class LabUnavailable(Exception):
+class LabUnavailableError(Exception):
     """This machine cannot run booted hosts; the message says what is missing."""
 
 
@@ -41,16 +41,16 @@ def missing_tools() -> list[str]:
 
 
 def require_lab() -> None:
-    """Raise LabUnavailable unless this machine can run booted hosts."""
+    """Raise LabUnavailableError unless this machine can run booted hosts."""
     if os.geteuid() != 0:
-        raise LabUnavailable("needs root")
+        raise LabUnavailableError("needs root")
     if packages := missing_tools():
-        raise LabUnavailable(f"needs the packages {' '.join(packages)}; python -m tests.lab prepare installs them")
+        raise LabUnavailableError(f"needs the packages {' '.join(packages)}; python -m tests.lab prepare installs them")
     if not Path("/dev/net/tun").exists():
-        raise LabUnavailable("needs /dev/net/tun")
+        raise LabUnavailableError("needs /dev/net/tun")
     probe = subprocess.run(["unshare", "-m", "-n", "true"], check=False, capture_output=True, text=True)
     if probe.returncode:
-        raise LabUnavailable("needs the right to make namespaces")
+        raise LabUnavailableError("needs the right to make namespaces")
 
 
 def lab_directory() -> Path:

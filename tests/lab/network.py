@@ -18,14 +18,19 @@ table ip nat {
   chain postrouting { type nat hook postrouting priority 100; oifname "wan" masquerade random; }
 }
 table inet filter {
-  chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname "lan0" accept; }
+  chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept
+    iifname "lan0" accept; }
   chain input { type filter hook input priority 0; policy drop; ct state established,related accept; iif lo accept
     iifname "lan0" accept; icmp type echo-request accept; }
 }
 """
 
 # Tunnels must take the wide area, as they would in the world, so UDP cannot cross the management bridge.
-_MANAGEMENT = "table bridge lab { chain forward { type filter hook forward priority 0; ip protocol udp drop; ip6 nexthdr udp drop; }; }"
+_MANAGEMENT = """
+table bridge lab {
+  chain forward { type filter hook forward priority 0; ip protocol udp drop; ip6 nexthdr udp drop; }
+}
+"""
 
 
 def _run(*command: str, text: str | None = None, check: bool = True) -> str:

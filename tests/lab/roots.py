@@ -52,7 +52,8 @@ def ensure_root(name: str, folder: Path) -> Path:
         # A repository of files inside the guest: its package manager then works without any network.
         script = (
             'mkdir -p "$1/var/cache/lab"; chroot "$1" sh -ec "cd /var/cache/lab; apt-get download -q '
-            f"{recipe.fetched} bash; for f in *.deb; do dpkg-deb -f \\$f; echo Filename: ./\\$f; echo Size: \\$(wc -c <\\$f); "
+            f"{recipe.fetched} bash; for f in *.deb; do "
+            "dpkg-deb -f \\$f; echo Filename: ./\\$f; echo Size: \\$(wc -c <\\$f); "
             'echo SHA256: \\$(sha256sum \\$f | cut -d\\  -f1); echo; done >Packages"; '
             'echo "deb [trusted=yes] file:/var/cache/lab ./" >"$1/lab.list"'
         )

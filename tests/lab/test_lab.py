@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab import lab as lab_module
 from tests.lab.hosts import Host, HostSpec
-from tests.lab.lab import Lab, LabUnavailable
+from tests.lab.lab import Lab, LabUnavailableError
 
 PREFIX = "labtest"
 PORT = 51825
@@ -245,5 +245,5 @@ def test_a_lab_never_takes_away_another_of_its_prefix(lab: Lab, tmp_path: Path) 
 def test_a_machine_that_cannot_run_a_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clearing up after a lab that never began must not hide the reason."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(LabUnavailable, match="needs root"), Lab([], prefix="labnot", directory=tmp_path):
+    with pytest.raises(LabUnavailableError, match="needs root"), Lab([], prefix="labnot", directory=tmp_path):
         pass
