@@ -196,7 +196,8 @@ def shell() -> None:
     variables = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"} | environment(lab)
     variables["PATH"] = f"{tools}:{ROOT / '.venv' / 'bin'}:{variables['PATH']}"
     os.chdir(ROOT)
-    os.execvpe("ip", lab.command(os.environ.get("SHELL", "/bin/sh")), variables)  # noqa: S606 - a shell is the point
+    command = lab.command(os.environ.get("SHELL", "/bin/sh"))
+    os.execvpe(command[0], command, variables)  # noqa: S606 - a shell is the point
 
 
 @app.command()
