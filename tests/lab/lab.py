@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.lab.abandoned import clear_abandoned
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.network import Network
 from tests.lab.roots import ensure_root
@@ -113,6 +114,7 @@ class Lab:
         if (self.directory / "lab.json").exists():
             # A lab that was cut off leaves its record, and with it the way to clear it.
             Lab.attach(prefix=self.network.prefix, directory=self.directory.parent).down()
+        clear_abandoned(self.network)
         if taken := self.network.names():
             # Before anything is begun, since clearing up would take the other lab's namespaces away.
             raise RuntimeError(

@@ -242,6 +242,21 @@ def test_a_lab_never_takes_away_another_of_its_prefix(lab: Lab, tmp_path: Path) 
     assert lab.network.names() == before
 
 
+def test_a_lab_that_was_cut_off_in_another_checkout_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """A machine that ends a run by force keeps its namespaces, mounts and control groups, and no process."""
+    lost, found = tmp_path / "lost", tmp_path / "found"
+    for directory in (lost, found):
+        directory.mkdir()
+        (directory / "roots").symlink_to(lab_module.lab_directory() / "roots")
+    cut = Lab([HostSpec("nomad", 1, nat=True, disk_megabytes=48)], prefix="labcut", directory=lost).up()
+    cut.hosts["nomad"].power_cut()
+    with Lab([HostSpec("bernard", 1)], prefix="labcut", directory=found):
+        pass
+    assert not list(Path("/run/netns").glob("labcut-*"))
+    assert not list(Path("/sys/fs/cgroup").glob("*/labcut-*"))
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
 def test_a_machine_that_cannot_run_a_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clearing up after a lab that never began must not hide the reason."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
