@@ -77,7 +77,7 @@ def engine(
     """Find a Pulumi engine that fits, else install one in ~/.pulumi; without internet, warn."""
     found = find_engine()
     if found is None:
-        _console.print("engine: no pulumi from 3.240 up and below 4; installing it in ~/.pulumi …")
+        _console.print("engine: no pulumi from 3.244 up and below 4; installing it in ~/.pulumi …")
         try:
             found = install_engine()
         except MeshError as error:

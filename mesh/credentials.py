@@ -4,11 +4,14 @@ Credentials are never inputs of resources, so the state does not depend on who r
 to `fanout` and, for commands, to the engine's command plugin.
 """
 
+import fcntl
 import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import IO
 
+from mesh.announce import announce
 from mesh.errors import MeshError
 
 __all__ = ["AGENT_LINK", "KEY_FILE_VARIABLE", "agent_for_commands", "agent_path", "key_file"]
@@ -39,13 +42,26 @@ def agent_for_commands() -> None:
     Raises:
         MeshError: If there is neither an agent nor a key file, or the key file cannot be loaded.
     """
-    socket = agent_path() or _start_agent(key_file())
     link = Path(AGENT_LINK)
     link.parent.mkdir(mode=0o700, exist_ok=True)
+    if not agent_path():
+        _wait_for_turn(link.with_name("agent.lock"))
+    socket = agent_path() or _start_agent(key_file())
     fresh = link.with_name(f"agent.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(socket)
     fresh.replace(link)
+
+
+def _wait_for_turn(lock: Path) -> None:
+    # The agent of a key file ends with its run, and another run of this checkout may not be using it then.
+    held = lock.open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        announce("SSH", ["another pulumi up in this checkout uses its key file; waiting for it to end"])
+        fcntl.flock(held, fcntl.LOCK_EX)
+    _HELD.append(held)
 
 
 def _start_agent(key: str | None) -> str:
@@ -80,5 +96,6 @@ def _start_agent(key: str | None) -> str:
     return socket
 
 
-# Kept so that the agent's input stays open as long as this process.
+# Kept so that the agent's input and the lock stay open as long as this process.
 _AGENTS: list[subprocess.Popen[str]] = []
+_HELD: list[IO[str]] = []

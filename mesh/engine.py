@@ -11,7 +11,7 @@ __all__ = ["HOME", "Engine", "find_engine", "install_engine"]
 
 HOME = Path("~/.pulumi")
 
-_AT_LEAST = (3, 240)
+_AT_LEAST = (3, 244)
 _BELOW = 4
 _SECONDS = 60
 
@@ -85,4 +85,4 @@ def install_engine(home: Path = HOME) -> Engine:
 
 
 def _failure(reason: str) -> str:
-    return f"engine: pulumi could not be installed ({reason}); install it by hand, 3.240 or later, and put it on PATH"
+    return f"engine: pulumi could not be installed ({reason}); install it by hand, 3.244 or later, and put it on PATH"

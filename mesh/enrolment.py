@@ -6,14 +6,15 @@ Installing WireGuard, and all that concerns more than one host, belongs to the r
 
 import shlex
 
-from pulumi import Input, Output, ResourceOptions
+from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
 from pulumi_command import remote
 
 from mesh import program
 from mesh.credentials import AGENT_LINK
+from mesh.refusals import explain_command_error
 from mesh.settings import Bastion, SshSettings
 
-__all__ = ["enrol"]
+__all__ = ["enrol", "explain_failures"]
 
 # The plugin tries again on any error, refused keys included, and a host may lock us out for that.
 _DIAL_ERRORS = 2
@@ -54,6 +55,20 @@ def _proxy(bastion: Bastion) -> remote.ProxyConnectionArgs:
         agent_socket_path=AGENT_LINK,
         dial_error_limit=_DIAL_ERRORS,
     )
+
+
+def _explain(failure: ErrorHookArgs) -> bool:
+    """Say in our words what the plugin says in its own, and try no further."""
+    words = explain_command_error(" ".join(failure.errors))
+    if words:
+        _, host, _ = failure.name.split("/")
+        log.error(f"host {host!r}: {words}")
+    return False
+
+
+def explain_failures(interface: str) -> ResourceHookBinding:
+    """Return the hook by which the enrolments of `interface` tell their failures; call it once an interface."""
+    return ResourceHookBinding(on_error=[ErrorHook(f"{interface}/explain", _explain)])
 
 
 def enrol(

@@ -7,7 +7,7 @@ import pulumi_random as random
 from pulumi import ComponentResource, Output, ResourceOptions
 
 from mesh.config import Adopted
-from mesh.enrolment import enrol
+from mesh.enrolment import enrol, explain_failures
 from mesh.resources import KeyPair, PresharedKey, Rollout, Roster
 from mesh.settings import Configuration, SshSettings
 from mesh.topology import MeshPlan, plan_meshes
@@ -100,13 +100,14 @@ class Mesh(ComponentResource):
             },
             opts=child,
         )
+        explained = ResourceOptions(parent=self, hooks=explain_failures(name))
         enrolments = [
             enrol(
                 f"{name}/{host}/enrol",
                 interface=name,
                 ssh=configuration.hosts[host].ssh,
                 private_key=key.privateKey,
-                opts=child,
+                opts=explained,
             )
             for host, key in keys.items()
             if host not in absent

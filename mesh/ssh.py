@@ -4,17 +4,31 @@ Many hosts at once, and sessions with the host program on them, belong to `fanou
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncssh
 
 from mesh import credentials
 from mesh.concurrency import Connection
 from mesh.errors import HostError, UnreachableHostError
+from mesh.refusals import KEY_REFUSED, OTHER_HOST_KEY
 
-__all__ = ["CONNECT_SECONDS", "HostKey", "dial", "explain", "fetch_host_key", "fingerprint", "run_command"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "HostKey",
+    "dial",
+    "explain",
+    "fetch_host_key",
+    "fingerprint",
+    "open_bastion",
+    "run_command",
+]
+
+# Opens a stream to an address and a port: what is read from, and what is written to.
+Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
 CONNECT_SECONDS = 15
 _COMMAND_SECONDS = 30
@@ -64,12 +78,9 @@ def explain(error: Exception) -> str:
         case TimeoutError():
             return f"does not answer SSH within {CONNECT_SECONDS} seconds; check that it runs and its address is right"
         case asyncssh.HostKeyNotVerifiable():
-            return (
-                "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
-                "run python -m mesh scan, otherwise somebody may be in between"
-            )
+            return OTHER_HOST_KEY
         case asyncssh.PermissionDenied():
-            return "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
+            return KEY_REFUSED
         case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
             return f"closed the SSH connection ({error}); run pulumi up again"
         case OSError():
@@ -93,6 +104,30 @@ async def _bounded(host: str, seconds: float) -> AsyncIterator[AsyncExitStack]:
             yield stack
     except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
         raise UnreachableHostError(host, explain(error)) from None
+
+
+@asynccontextmanager
+async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
+    """Connect to a bastion and return what opens a stream from there to an address and a port; OSError if it cannot.
+
+    Raises:
+        UnreachableHostError: If the bastion does not let us in.
+    """
+    try:
+        connection = await asyncio.wait_for(dial(bastion, None), CONNECT_SECONDS)
+    except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+        raise UnreachableHostError(f"bastion {bastion['address']}", explain(error)) from None
+
+    async def stream(address: str, port: int) -> tuple[Any, Any]:
+        try:
+            return await connection.open_connection(address, port)
+        except asyncssh.Error as error:
+            raise OSError(f"from its bastion: {error.reason}") from None
+
+    try:
+        yield stream
+    finally:
+        connection.close()
 
 
 async def _tunnel(stack: AsyncExitStack, connection: Connection) -> asyncssh.SSHClientConnection | None:

@@ -1,5 +1,6 @@
 """A host that only a bastion reaches is a host like any other."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -37,6 +38,24 @@ def test_a_host_behind_a_bastion_is_in_the_mesh(stack: Stack, lab: Lab, hidden: 
     assert stack.silent("testwg") == []
     stack.destroy()
     assert difference(before, snapshot(hidden)) == ""
+
+
+def test_a_silent_host_behind_a_bastion_stops_the_run_in_seconds(stack: Stack, lab: Lab, hidden: Host) -> None:
+    """A remote command to it would hang without limit, so it is looked at from the bastion first."""
+    hosts = {name: stack.describe(lab.hosts[name]) for name in _HOSTS}
+    bernard = lab.hosts["bernard"]
+    hosts["carol"] = stack.describe(hidden, bastion={"address": bernard.ssh_address, "hostKey": bernard.host_key})
+    stack.write(_MESH, hosts)
+    sshd = hidden.run("systemctl show -P MainPID ssh").strip()
+    hidden.run(f"kill -STOP {sshd}")
+    try:
+        began = time.monotonic()
+        output = stack.fail()
+        assert time.monotonic() - began < 30
+        assert "host 'carol': does not greet as SSH" in output
+        assert stack.running_keys("testwg") == {}
+    finally:
+        hidden.run(f"kill -CONT {sshd}")
 
 
 def test_a_bastion_with_another_host_key_stops_the_run_and_is_named(stack: Stack, lab: Lab, hidden: Host) -> None:

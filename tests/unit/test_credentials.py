@@ -88,6 +88,36 @@ def test_a_key_file_is_served_by_an_agent_that_ends_with_us(own_folder: Path) ->
     assert wait_until(lambda: not socket.parent.exists()), "the agent outlived its user"
 
 
+def test_two_runs_with_key_files_take_turns_in_one_checkout(own_folder: Path) -> None:
+    """The agent of one ends with it, and the other would be left without."""
+    key = make_key(own_folder / "key")
+    script = (
+        "import sys; from mesh import credentials; credentials.agent_for_commands(); print('ready', flush=True); "
+        "sys.stdin.read()"
+    )
+    environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", script], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    with start() as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "ready\n"
+        with start() as second:
+            assert second.stdout is not None
+            assert second.stderr is not None
+            assert second.stderr.readline() == "SSH:\n"
+            assert "waiting for it to end" in second.stderr.readline()
+            used = Path(credentials.AGENT_LINK).readlink()
+            first.communicate("")
+            assert second.stdout.readline() == "ready\n"
+            assert Path(credentials.AGENT_LINK).readlink() != used
+            second.communicate("")
+
+
 def test_a_key_file_with_a_passphrase_is_refused_with_the_way_out(
     own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ def place(folder: Path, version: str) -> Path:
 @pytest.mark.parametrize(
     ("version", "fits"),
     [
-        ("3.240.0", True),
+        ("3.244.0", True),
         ("3.260.0-alpha.1", True),
         ("3.239.9", False),
         ("2.999.0", False),
@@ -29,7 +29,7 @@ def place(folder: Path, version: str) -> Path:
         ("", False),
     ],
 )
-def test_an_engine_fits_from_3_240_up_and_below_4(version: str, fits: bool) -> None:
+def test_an_engine_fits_from_3_244_up_and_below_4(version: str, fits: bool) -> None:
     """Older ones lack what the program uses, and a new major version may lack anything."""
     assert Engine(Path("pulumi"), version).fits is fits
 
@@ -70,7 +70,7 @@ def test_a_failed_download_says_what_to_do_in_one_line(tmp_path: Path, monkeypat
     with pytest.raises(MeshError) as caught:
         install_engine(tmp_path)
     assert str(caught.value) == (
-        "engine: pulumi could not be installed (no route); install it by hand, 3.240 or later, and put it on PATH"
+        "engine: pulumi could not be installed (no route); install it by hand, 3.244 or later, and put it on PATH"
     )
 
 
