@@ -6,15 +6,16 @@ the host program.
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 import asyncssh
 
 from mesh import program
 from mesh.concurrency import Connection, gather, settle
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
-from mesh.ssh import CONNECT_SECONDS, dial, explain
+from mesh.ssh import CONNECT_SECONDS, dial, explain, meet
 
 __all__ = ["Fan", "Session", "open_fan"]
 
@@ -22,6 +23,9 @@ _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
 # the operator's own machine.
 _AT_ONCE = 64
+
+T = TypeVar("T")
+Opened = TypeVar("Opened")
 
 # Failures of these kinds leave a host out instead of stopping everything.
 Skip = type[HostError] | tuple[()]
@@ -97,47 +101,50 @@ class Fan:
         return await gather({host: self.sessions[host].order(*words, seconds=seconds) for host in chosen})
 
     async def check_new_connections(self) -> None:
-        """Open one more SSH connection to every host, since the one in use would survive a lock-out.
+        """Begin one more SSH connection to every host, since the one in use would survive a lock-out.
 
         Raises:
-            HostsFailedError: Naming each host that does not let us in.
+            HostsFailedError: Naming each host that cannot be reached anew.
         """
         async with AsyncExitStack() as stack:
             wanted = {host: self._connections[host] for host in self.sessions}
-            _stop_unless((), (await _connect_all(stack, wanted))[1])
+            _stop_unless((), (await _connect_all(stack, wanted, meet))[1])
 
 
 async def _connect_all(
-    stack: AsyncExitStack, connections: Mapping[str, Connection]
-) -> tuple[dict[str, asyncssh.SSHClientConnection], dict[str, HostError]]:
+    stack: AsyncExitStack,
+    connections: Mapping[str, Connection],
+    connect: Callable[[Connection, asyncssh.SSHClientConnection | None], Awaitable[T]],
+) -> tuple[dict[str, T], dict[str, HostError]]:
     limit = asyncio.Semaphore(_AT_ONCE)
     bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
-    async def enter(
-        host: str, connection: Connection, tunnel: asyncssh.SSHClientConnection | None = None
-    ) -> asyncssh.SSHClientConnection:
+    async def explained(host: str, opening: Awaitable[Opened]) -> Opened:
         try:
-            opened = await asyncio.wait_for(dial(connection, tunnel), CONNECT_SECONDS)
+            return await asyncio.wait_for(opening, CONNECT_SECONDS)
         except (asyncssh.HostKeyNotVerifiable, asyncssh.PermissionDenied) as error:
             # It answers; going on without it would hide what is wrong.
             raise HostError(host, explain(error)) from None
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
             raise UnreachableHostError(host, explain(error)) from None
+
+    async def enter(host: str, bastion: Connection) -> asyncssh.SSHClientConnection:
+        opened = await explained(f"{host} (bastion {bastion['address']})", dial(bastion, None))
         stack.callback(opened.close)
         return opened
 
-    async def connect(host: str, connection: Connection) -> asyncssh.SSHClientConnection:
+    async def reach(host: str, connection: Connection) -> T:
         async with limit:
             tunnel = None
             if bastion := connection.get("bastion"):
                 # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
                 name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
                 if name not in bastions:
-                    bastions[name] = asyncio.create_task(enter(f"{host} (bastion {bastion['address']})", bastion))
+                    bastions[name] = asyncio.create_task(enter(host, bastion))
                 tunnel = await bastions[name]
-            return await enter(host, connection, tunnel)
+            return await explained(host, connect(connection, tunnel))
 
-    return await settle({host: connect(host, connection) for host, connection in connections.items()})
+    return await settle({host: reach(host, connection) for host, connection in connections.items()})
 
 
 def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:
@@ -162,7 +169,9 @@ async def open_fan(interface: str, connections: Mapping[str, Connection], *, ski
     """
     _allow_many_connections()
     async with AsyncExitStack() as stack:
-        opened, failures = await _connect_all(stack, connections)
+        opened, failures = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
         absent = _stop_unless(skip, failures)
 
         async def start(host: str) -> Session:

@@ -6,6 +6,7 @@ written in the host program.
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         with _outcome(f"{interface}: failed; every host goes back"):
             try:
                 await fan.everyone("arm", deadline, token)
-                changed = await _switch(rollout, fan, running, deadline)
+                changed = await _switch(rollout, fan, running, _Deadline(fan, deadline))
                 say(f"{interface}: proving {count} hosts")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
                 await fan.everyone("renew", deadline + _PROOF_SECONDS)
@@ -138,7 +139,21 @@ async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
 
-async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: int) -> list[str]:
+class _Deadline:
+    """The deadline at which every host goes back by itself; it moves on while the work does."""
+
+    def __init__(self, fan: Fan, seconds: int) -> None:
+        """Take over a deadline that was just set on all hosts."""
+        self._fan, self._seconds, self._set = fan, seconds, time.monotonic()
+
+    async def renew(self) -> None:
+        """Give every host its full time again, once a quarter of it is gone: each order costs every host some."""
+        if time.monotonic() - self._set > self._seconds / 4:
+            await self._fan.everyone("renew", self._seconds)
+            self._set = time.monotonic()
+
+
+async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: _Deadline) -> list[str]:
     """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key."""
     members = rollout.roster["members"]
     live = sorted(host for host, key in running.items() if key != "absent")
@@ -150,17 +165,17 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
         # Its own key first: peers still reach it, and what it sends waits for them. The other way round loses packets.
         await fan.everyone("own", hosts=[host])
         await fan.everyone("peer", host, hosts=[other for other in live if other != host])
-        await fan.everyone("renew", deadline)
+        await deadline.renew()
     if live:
         await fan.everyone("finish", hosts=live)
-        await fan.everyone("renew", deadline)
+        await deadline.renew()
     new = [host for host in running if host not in live]
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
             rollout.report(f"{rollout.interface}: bringing up {len(group)} hosts")
             await fan.everyone("finish", hosts=group)
-            await fan.everyone("renew", deadline)
+            await deadline.renew()
     if live and new:
         await fan.everyone("again", *new, hosts=live)
     return [*changed, *new]

@@ -168,16 +168,20 @@ run_service() {
 	timeout 30 "$@" </dev/null >"$base/$interface-start.log" 2>&1 9>&-
 }
 
+# is_refused_for_failing INIT: 0 when systemd only refuses the unit for having failed often, which is forgotten hereby.
+is_refused_for_failing() {
+	[ "$1" = systemd ] && [ "$(systemctl show -P Result "wg-quick@$interface")" = start-limit-hit ] &&
+		systemctl reset-failed "wg-quick@$interface"
+}
+
 # service_start: the tunnel is up from /etc/wireguard/INTERFACE.conf, or it fails and the tunnel is down.
 service_start() {
 	if tunnel_is_up; then return 0; fi
 	start_by=$(init_system)
 	case "$start_by" in
 	systemd)
-		# A unit that is active without its interface would not start again, and one that failed often would not either.
-		if systemctl -q is-active "wg-quick@$interface"; then run_service systemctl stop "wg-quick@$interface" || :; fi
-		systemctl reset-failed "wg-quick@$interface" 2>/dev/null || :
-		set -- systemctl start "wg-quick@$interface"
+		# Not `start`: a unit that is active without its interface would stay as it is.
+		set -- systemctl restart "wg-quick@$interface"
 		;;
 	openrc)
 		openrc_scripts
@@ -186,7 +190,7 @@ service_start() {
 		;;
 	none) set -- wg-quick up "$interface" ;;
 	esac
-	if ! run_service "$@" || ! tunnel_is_up; then
+	if ! run_service "$@" && ! { is_refused_for_failing "$start_by" && run_service "$@"; } || ! tunnel_is_up; then
 		service_say_why "$start_by"
 		service_stop
 		fail "service: $interface does not come up by '$*'; see /etc/wireguard/$interface.conf and the log of that service"

@@ -33,7 +33,7 @@ def with_systemd(host: HostProgram) -> HostProgram:
     host.real("mount")
     host.stub(
         "systemctl",
-        f'case "$*" in "start "*) touch {up(host)} ;; "stop "*) rm -f {up(host)} ;; *is-active*) exit 3 ;; esac',
+        f'case "$*" in "restart "*) touch {up(host)} ;; "stop "*) rm -f {up(host)} ;; esac',
     )
     host.stub("ip", IP.format(up=up(host)))
     host.stub("wg-quick", f"case $1 in up) touch {up(host)} ;; down) rm -f {up(host)} ;; esac")
@@ -152,7 +152,7 @@ def test_openrc_takes_the_distributions_own_script(openrc: HostProgram) -> None:
 
 
 @pytest.mark.parametrize(
-    ("init", "start"), [("systemd", "systemctl start wg-quick@testwg"), ("openrc", "rc-service wg-quick.testwg start")]
+    ("init", "start"), [("systemd", "systemctl restart wg-quick@testwg"), ("openrc", "rc-service wg-quick.testwg start")]
 )
 def test_the_init_system_brings_the_tunnel_up(host: HostProgram, init: str, start: str) -> None:
     """It does so once; a tunnel that is up is not started again."""
@@ -161,11 +161,17 @@ def test_the_init_system_brings_the_tunnel_up(host: HostProgram, init: str, star
     assert [call for call in changes(host) if " zap" not in call] == [start]
 
 
-def test_a_unit_that_is_active_without_its_interface_is_started_anew(systemd: HostProgram) -> None:
-    """Systemd would else think that there is nothing to do."""
-    systemd.stub("systemctl", f'case "$*" in "start "*) touch {up(systemd)} ;; esac')
+def test_a_unit_that_failed_too_often_is_tried_all_the_same(systemd: HostProgram) -> None:
+    """Systemd refuses it without asking wg-quick, until its failures are forgotten."""
+    refused = systemd.directory / "refused"
+    refused.touch()
+    systemd.stub(
+        "systemctl",
+        f'case "$*" in "restart "*) [ ! -e {refused} ] && touch {up(systemd)} ;; reset-failed*) rm -f {refused} ;; '
+        "show*) echo start-limit-hit ;; esac",
+    )
     systemd.run("service_start")
-    assert changes(systemd) == ["systemctl stop wg-quick@testwg", "systemctl start wg-quick@testwg"]
+    assert changes(systemd)[-1] == "systemctl restart wg-quick@testwg"
 
 
 def test_without_an_init_system_wg_quick_does_it(host: HostProgram) -> None:
@@ -199,7 +205,7 @@ def test_a_failed_start_says_why_without_what_wg_quotes(systemd: HostProgram) ->
         "journalctl", f"echo \"Key is not the correct length or format: '{key}'\"; echo 'Line unrecognized: `{key}'"
     )
     ended = systemd.run("service_start", fails=True)
-    assert "testwg does not come up by 'systemctl start wg-quick@testwg'" in ended.stderr
+    assert "testwg does not come up by 'systemctl restart wg-quick@testwg'" in ended.stderr
     assert "Key is not the correct length" in ended.stderr
     assert key not in ended.stderr
     assert ended.stdout == ""
@@ -207,10 +213,10 @@ def test_a_failed_start_says_why_without_what_wg_quotes(systemd: HostProgram) ->
 
 def test_a_start_that_hangs_ends(systemd: HostProgram) -> None:
     """The bound is the program's own; here the clock of `timeout` is turned forward."""
-    systemd.stub("timeout", 'shift; case "$*" in "systemctl start "*) exit 124 ;; esac; exec "$@"')
+    systemd.stub("timeout", 'shift; case "$*" in "systemctl restart "*) exit 124 ;; esac; exec "$@"')
     ended = systemd.run("service_start", fails=True)
     assert "does not come up" in ended.stderr
-    assert next(call for call in systemd.calls() if "start" in call) == "timeout 30 systemctl start wg-quick@testwg"
+    assert next(call for call in systemd.calls() if "start" in call) == "timeout 30 systemctl restart wg-quick@testwg"
 
 
 def test_what_runs_on_keeps_neither_our_lock_nor_our_output(host: HostProgram) -> None:
