@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mesh.expiry import has_expired
 from mesh.keys import generate_key_pair, generate_preshared_key, public_key_of
 
 __all__ = [
@@ -28,6 +29,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def _is_due(entry: State, inputs: State) -> bool:
+    return has_expired(entry["createdAt"], int(inputs["maxKeyAge"]))
+
+
 def _kept(state: State) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = json.loads(state["kept"])
     return kept
@@ -39,6 +44,7 @@ def _key_pair_state(inputs: State, private_key: str, created_at: str, kept: list
         "host": inputs["host"],
         "rotation": inputs["rotation"],
         "adopted": inputs["adopted"],
+        "maxKeyAge": inputs["maxKeyAge"],
         "privateKey": private_key,
         "publicKey": public_key_of(private_key),
         "createdAt": created_at,
@@ -54,25 +60,25 @@ def new_key_pair(inputs: State) -> dict[str, Any]:
 
 def key_pair_changes(old: State, inputs: State) -> bool:
     """Tell whether the inputs ask for another key than `old` holds."""
-    if old["rotation"] != inputs["rotation"]:
+    if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
         return True
     # Taken once, an adopted key may leave the stack file; and a rotation since then counts for more than the file.
     return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["privateKey"]
 
 
 def changed_key_pair(old: State, inputs: State) -> dict[str, Any]:
-    """Return the state after a rotation, its reversal, or an adoption; the key before it is kept."""
+    """Return the state after a rotation, its reversal, an expiry, or an adoption; the key before it is kept."""
     kept = _kept(old)
-    earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"]]
+    earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"] and not _is_due(entry, inputs)]
     former = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
     if inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["privateKey"]):
         # What the file newly names counts, also together with a rotation.
         return _key_pair_state(inputs, inputs["adopted"], _now(), [*kept, former])
-    rest = [entry for entry in kept if entry["rotation"] != inputs["rotation"]]
     if earlier:
         chosen = earlier[-1]
-        return _key_pair_state(inputs, chosen["privateKey"], chosen["createdAt"], [*rest, *earlier[:-1], former])
-    return _key_pair_state(inputs, generate_key_pair().private_key, _now(), [*rest, former])
+        rest = [entry for entry in kept if entry is not chosen]
+        return _key_pair_state(inputs, chosen["privateKey"], chosen["createdAt"], [*rest, former])
+    return _key_pair_state(inputs, generate_key_pair().private_key, _now(), [*kept, former])
 
 
 def _preshared_state(
@@ -83,6 +89,7 @@ def _preshared_state(
         "owners": sorted(inputs["owners"]),
         "rotation": inputs["rotation"],
         "adopted": inputs["adopted"],
+        "maxKeyAge": inputs["maxKeyAge"],
         "presharedKey": key,
         "createdAt": created_at,
         "knownTo": known_to,
@@ -97,14 +104,16 @@ def new_preshared_key(inputs: State) -> dict[str, Any]:
 
 
 def preshared_key_changes(old: State, inputs: State) -> bool:
-    """Tell whether owners, rotation or adoption differ, though perhaps not the key."""
+    """Tell whether owners, rotation or adoption differ, though perhaps not the key, or the key has expired."""
     if sorted(old["owners"]) != sorted(inputs["owners"]) or old["rotation"] != inputs["rotation"]:
+        return True
+    if _is_due(old, inputs):
         return True
     return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["presharedKey"]
 
 
 def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
-    """Return the state after owners came or went, a rotation, its reversal, or an adoption.
+    """Return the state after owners came or went, a rotation, its reversal, an expiry, or an adoption.
 
     A key serves as long as everybody who ever knew it is still an owner; so it stays when an owner joins, is made anew
     when one leaves, and an earlier one may come back when a removal or a rotation is reverted.
@@ -122,7 +131,8 @@ def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
         return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), [*kept, current])
     # The key of just these owners first, which they still run if their change failed and was reverted.
     for entry in sorted([current, *reversed(kept)], key=lambda entry: set(entry["knownTo"]) != owners):
-        if entry["rotation"] == inputs["rotation"] and set(entry["knownTo"]) <= owners:
+        serves = entry["rotation"] == inputs["rotation"] and set(entry["knownTo"]) <= owners
+        if serves and not _is_due(entry, inputs):
             rest = [other for other in [*kept, current] if other is not entry]
             known_to = sorted(owners | set(entry["knownTo"]))
             return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], known_to, rest)

@@ -8,6 +8,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from mesh.config import Adopted
 from mesh.enrolment import enrol, explain_failures
+from mesh.expiry import expires_at
 from mesh.resources import KeyPair, PresharedKey, Rollout, Roster
 from mesh.settings import Configuration, SshSettings
 from mesh.topology import MeshPlan, plan_meshes
@@ -63,6 +64,7 @@ class Mesh(ComponentResource):
             owners=[member.host for member in plan.members],
             rotation=str(plan.rotation),
             adopted=adopted.preshared_keys.get(name, ""),
+            max_key_age=plan.max_key_days,
             opts=child,
         )
         keys = {
@@ -72,6 +74,7 @@ class Mesh(ComponentResource):
                 host=member.host,
                 rotation=member.rotation,
                 adopted=adopted.private_keys.get((name, member.host), ""),
+                max_key_age=plan.max_key_days,
                 opts=child,
             )
             for member in plan.members
@@ -140,10 +143,12 @@ def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
                 "endpoint": member.endpoint or "",
                 "publicKey": known["keys"][member.host],
                 "createdAt": known["created"][member.host],
+                "expiresAt": expires_at(known["created"][member.host], plan.max_key_days),
             }
             for member in plan.members
         },
         "presharedKeyCreatedAt": known["preshared"],
+        "presharedKeyExpiresAt": expires_at(known["preshared"], plan.max_key_days),
         "cannotMeet": [list(pair) for pair in plan.pairs_that_cannot_meet()],
         "notWiped": known["not_wiped"] or [],
         "pending": known["pending"] or [],

@@ -30,6 +30,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
         host: str,
         rotation: str,
         adopted: Input[str] = "",
+        max_key_age: int = 0,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Make the key, or adopt one that exists."""
@@ -38,6 +39,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
             "host": host,
             "rotation": rotation,
             "adopted": Output.secret(adopted) if adopted else "",
+            "maxKeyAge": max_key_age,
             **dict.fromkeys(("privateKey", "publicKey", "createdAt", "kept")),
         }
         super().__init__(KeyPairProvider(), name, props, _with_secrets(opts, "privateKey", "kept", "adopted"))
@@ -57,6 +59,7 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         owners: Sequence[str],
         rotation: str,
         adopted: Input[str] = "",
+        max_key_age: int = 0,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Make the key, or adopt one that exists."""
@@ -65,6 +68,7 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
             "owners": sorted(owners),
             "rotation": rotation,
             "adopted": Output.secret(adopted) if adopted else "",
+            "maxKeyAge": max_key_age,
             **dict.fromkeys(("presharedKey", "createdAt", "knownTo", "kept")),
         }
         super().__init__(PresharedKeyProvider(), name, props, _with_secrets(opts, "presharedKey", "kept", "adopted"))

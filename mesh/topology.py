@@ -54,6 +54,11 @@ class MeshPlan:
     max_key_age: timedelta | None
     members: tuple[Member, ...]
 
+    @property
+    def max_key_days(self) -> int:
+        """How many days a key serves, 0 for without end."""
+        return self.max_key_age.days if self.max_key_age else 0
+
     def member(self, host: str) -> Member:
         """Return the member that is `host`.
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,19 @@ class Stack:
             for resource in found
             if not resource["type"].startswith("pulumi:")
         }
+
+    def age_keys(self, days: int, host: str = "") -> None:
+        """Set the creation of all keys in the state, or of one host's, back by so many days."""
+        state = self.export()
+        for resource in state["deployment"]["resources"]:
+            outputs = resource.get("outputs", {})
+            if "createdAt" in outputs and host in resource["urn"]:
+                made = datetime.fromisoformat(outputs["createdAt"]) - timedelta(days=days)
+                outputs["createdAt"] = made.isoformat(timespec="seconds").replace("+00:00", "Z")
+        file = self.folder / "state.json"
+        file.write_text(json.dumps(state))
+        self.must("stack", "import", "--file", str(file))
+        file.unlink()
 
     def public_keys(self, interface: str = "testwg") -> dict[str, str]:
         """Return the public keys of the state by host."""

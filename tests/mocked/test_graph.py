@@ -37,9 +37,9 @@ class Graph(pulumi.runtime.Mocks):
         outputs = dict(args.inputs)
         if args.typ.endswith(":KeyPair"):
             private = PRIVATE_KEYS[sum(name.endswith("/key") for name in self.resources)]
-            outputs |= {"privateKey": private, "publicKey": public_key_of(private), "createdAt": "now"}
+            outputs |= {"privateKey": private, "publicKey": public_key_of(private), "createdAt": "2026-01-01T00:00:00Z"}
         elif args.typ.endswith(":PresharedKey"):
-            outputs |= {"presharedKey": PRESHARED, "createdAt": "now"}
+            outputs |= {"presharedKey": PRESHARED, "createdAt": "2026-01-01T00:00:00Z"}
         elif args.typ.endswith(":RandomId"):
             outputs |= {"hex": "0123456789abcdef"}
         return f"{args.name}-id", outputs

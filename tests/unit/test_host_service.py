@@ -152,7 +152,8 @@ def test_openrc_takes_the_distributions_own_script(openrc: HostProgram) -> None:
 
 
 @pytest.mark.parametrize(
-    ("init", "start"), [("systemd", "systemctl restart wg-quick@testwg"), ("openrc", "rc-service wg-quick.testwg start")]
+    ("init", "start"),
+    [("systemd", "systemctl restart wg-quick@testwg"), ("openrc", "rc-service wg-quick.testwg start")],
 )
 def test_the_init_system_brings_the_tunnel_up(host: HostProgram, init: str, start: str) -> None:
     """It does so once; a tunnel that is up is not started again."""

@@ -1,5 +1,6 @@
 """When `mesh.keyring` makes, keeps, brings back or adopts a key."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,14 +11,21 @@ from mesh.keys import generate_key_pair, generate_preshared_key, is_key, public_
 State = dict[str, Any]
 
 
-def pair_inputs(rotation: str = "1.1", adopted: str = "") -> State:
+def pair_inputs(rotation: str = "1.1", adopted: str = "", age: int = 0) -> State:
     """Return what the stack file says of one host's key."""
-    return {"interface": "testwg", "host": "bernard", "rotation": rotation, "adopted": adopted}
+    return {"interface": "testwg", "host": "bernard", "rotation": rotation, "adopted": adopted, "maxKeyAge": age}
 
 
-def shared_inputs(*owners: str, rotation: str = "1", adopted: str = "") -> State:
+def shared_inputs(*owners: str, rotation: str = "1", adopted: str = "", age: int = 0) -> State:
     """Return what the stack file says of a mesh's preshared key."""
-    return {"interface": "testwg", "owners": list(owners), "rotation": rotation, "adopted": adopted}
+    return {
+        "interface": "testwg", "owners": list(owners), "rotation": rotation, "adopted": adopted, "maxKeyAge": age,
+    }  # fmt: skip
+
+
+def aged(state: State, days: int) -> State:
+    """Return the state with a key that was made so many days ago."""
+    return {**state, "createdAt": (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")}
 
 
 def follow(state: State, *steps: State) -> State:
@@ -181,3 +189,31 @@ def test_a_preshared_key_adopted_while_a_host_leaves_is_taken(rotation: str) -> 
     key = generate_preshared_key()
     first = keyring.new_preshared_key(shared_inputs("a", "b"))
     assert follow_shared(first, shared_inputs("a", rotation=rotation, adopted=key))["presharedKey"] == key
+
+
+def test_a_key_pair_is_made_anew_when_it_has_expired_and_not_before() -> None:
+    """Its age counts from when it was made, and nothing expires where no age is given."""
+    young, old = aged(keyring.new_key_pair(pair_inputs()), 29), aged(keyring.new_key_pair(pair_inputs()), 30)
+    assert not keyring.key_pair_changes(young, pair_inputs(age=30))
+    assert not keyring.key_pair_changes(old, pair_inputs())
+    fresh = follow(old, pair_inputs(age=30))
+    assert fresh["privateKey"] != old["privateKey"]
+    assert old["privateKey"] in fresh["kept"]
+    assert not keyring.key_pair_changes(fresh, pair_inputs(age=30))
+
+
+def test_a_rotation_is_not_reverted_to_a_key_that_has_expired() -> None:
+    """It would be due at once."""
+    first = aged(keyring.new_key_pair(pair_inputs("1.1")), 40)
+    second = follow(first, pair_inputs("2.1", age=30))
+    back = follow(second, pair_inputs("1.1", age=30))
+    assert back["privateKey"] not in (first["privateKey"], second["privateKey"])
+
+
+def test_a_preshared_key_is_made_anew_when_it_has_expired() -> None:
+    """Also when its owners are the same."""
+    old = aged(keyring.new_preshared_key(shared_inputs("a", "b")), 31)
+    assert not keyring.preshared_key_changes(old, shared_inputs("a", "b", age=32))
+    fresh = follow_shared(old, shared_inputs("a", "b", age=30))
+    assert fresh["presharedKey"] != old["presharedKey"]
+    assert old["presharedKey"] in fresh["kept"]
