@@ -6,16 +6,17 @@ written in the host program.
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.concurrency import Connection, gather, settle
+from mesh.deadline import Deadline
 from mesh.errors import HostError, HostsFailedError, MeshError, UnreachableHostError
 from mesh.fanout import Fan, open_fan
 from mesh.proof import Facts, find_faults, parse_facts, salted_digest
+from mesh.retreat import go_back
 from mesh.roster import Roster, cannot_meet, payload
 
 __all__ = ["Rollout", "roll_out", "wipe"]
@@ -75,25 +76,27 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             systems = await _prepare(rollout, fan)
             say(f"{interface}: staging on {count} hosts")
             running = await _stage(rollout, fan)
-        token = secrets.token_hex(8)
-        deadline = int(rollout.roster["deadline"])
+        seconds = int(rollout.roster["deadline"])
+        deadline = Deadline(fan, seconds)
+        switched: list[str] = []
         with _outcome(f"{interface}: failed; every host goes back"):
             try:
-                await fan.everyone("arm", deadline, token)
-                changed = await _switch(rollout, fan, running, _Deadline(fan, deadline))
+                await deadline.arm(secrets.token_hex(8))
+                changed = await _switch(rollout, fan, running, deadline, switched)
                 say(f"{interface}: proving {count} hosts")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
-                await fan.everyone("renew", deadline + _PROOF_SECONDS)
+                await deadline.move(seconds + _PROOF_SECONDS)
                 checks = (_prove(rollout, fan, changed), fan.check_new_connections())
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
                         raise outcome
-                await fan.everyone("hold", _HOLD_SECONDS)
+                await deadline.move(_HOLD_SECONDS, "hold")
                 if not rollout.alive():
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:
-                await _go_back(rollout, fan)
+                say(f"{interface}: going back on all hosts")
+                await go_back(fan, switched, [host for host, key in running.items() if key != "absent"])
                 raise
         # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
         # `up` brings it forward again.
@@ -139,22 +142,13 @@ async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
 
-class _Deadline:
-    """The deadline at which every host goes back by itself; it moves on while the work does."""
+async def _switch(
+    rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: Deadline, switched: list[str]
+) -> list[str]:
+    """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key.
 
-    def __init__(self, fan: Fan, seconds: int) -> None:
-        """Take over a deadline that was just set on all hosts."""
-        self._fan, self._seconds, self._set = fan, seconds, time.monotonic()
-
-    async def renew(self) -> None:
-        """Give every host its full time again, once a quarter of it is gone: each order costs every host some."""
-        if time.monotonic() - self._set > self._seconds / 4:
-            await self._fan.everyone("renew", self._seconds)
-            self._set = time.monotonic()
-
-
-async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: _Deadline) -> list[str]:
-    """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key."""
+    A host that is about to take another key is added to `switched`, for whoever has to lead back.
+    """
     members = rollout.roster["members"]
     live = sorted(host for host, key in running.items() if key != "absent")
     changed = [host for host in live if running[host] != members[host]["publicKey"]]
@@ -163,6 +157,7 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
     for number, host in enumerate(changed, 1):
         rollout.report(f"{rollout.interface}: switching key {number} of {len(changed)} ({host})")
         # Its own key first: peers still reach it, and what it sends waits for them. The other way round loses packets.
+        switched.append(host)
         await fan.everyone("own", hosts=[host])
         await fan.everyone("peer", host, hosts=[other for other in live if other != host])
         await deadline.renew()
@@ -202,13 +197,6 @@ async def collect_facts(fan: Fan, preshared_key: str) -> tuple[dict[str, Facts],
     expected = salted_digest(salt, preshared_key)
     facts = {host: parse_facts(lines, expected) for host, lines in replies.items()}
     return facts, {host: error.message for host, error in failures.items()}
-
-
-async def _go_back(rollout: Rollout, fan: Fan) -> None:
-    rollout.report(f"{rollout.interface}: going back on all hosts")
-    # Who does not hear of it goes back at its deadline.
-    with suppress(MeshError):
-        await fan.everyone("abort")
 
 
 async def wipe(

@@ -29,6 +29,12 @@ clock() {
 	echo "${uptime%%.*}"
 }
 
+# precise_clock: the same to the hundredth.
+precise_clock() {
+	read -r uptime _ </proc/uptime
+	echo "$uptime"
+}
+
 # boot_id: differs after every boot.
 boot_id() {
 	read -r identity </proc/sys/kernel/random/boot_id

@@ -112,7 +112,7 @@ serve() {
 	set +e
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | renew | preshared | own | peer | again | finish | prove | facts | hold | confirm | abort | wipe) ;;
+		stage | prepare | arm | clock | renew | preshared | own | peer | back | again | finish | prove | facts | hold | confirm | abort | wipe) ;;
 		*)
 			echo ".error this is not an order; run the same version of mesh everywhere"
 			continue

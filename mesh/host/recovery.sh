@@ -20,17 +20,14 @@ stop_guard() {
 guard() {
 	echo $$ >"$home/guard"
 	while read -r until token boot 2>/dev/null <"$home/deadline" && [ "$token" = "$1" ]; do
-		left=$((until - $(clock)))
-		if [ "$left" -gt 0 ]; then
-			sleep "$left"
-			continue
-		fi
+		if sleep_until "$until"; then continue; fi
 		if is_process session serve; then kill "$process" 2>/dev/null || true; fi
 		exec 9>"$home/lock"
 		timeout 60 flock 9 || true
 		read -r until token boot 2>/dev/null <"$home/deadline" || exit 0
-		[ "$token" = "$1" ] && [ "$until" -le "$(clock)" ] || continue
+		[ "$token" = "$1" ] && [ "${until%.*}" -le "$(clock)" ] || continue
 		rm -f "$home/guard"
+		(set +e && retreat)
 		go_back
 		say "not confirmed in time: went back to the last confirmed state"
 		exit 0

@@ -95,10 +95,11 @@ order_arm() {
 		else
 			: >"$home/previous/absent"
 		fi
+		turn_back
 		date +%s >"$home/next/since"
 	fi
 	stop_guard
-	write_deadline "$1" "$2"
+	write_deadline "$1" "$2" "$(precise_clock)"
 	# It leads a process group of its own, so that it can be ended with its sleep. What is inherited is closed: the lock
 	# and the connection would live on with it.
 	guarding=setsid
@@ -115,21 +116,24 @@ order_arm() {
 	done
 }
 
-# write_deadline SECONDS TOKEN
+# write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that go back by themselves take turns by it.
 write_deadline() {
-	echo "$(($(clock) + $1)) $2 $(boot_id)" >"$home/deadline.new"
+	echo "$((${3%.*} + $1)).${3#*.} $2 $(boot_id)" >"$home/deadline.new"
 	mv "$home/deadline.new" "$home/deadline"
 }
 
-# renew SECONDS: the work goes on, so the deadline moves with it.
+# renew SECONDS SINCE: the work goes on, so the deadline moves with it.
 order_renew() {
 	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
-	write_deadline "$1" "$token"
+	write_deadline "$1" "$token" "$2"
 }
 
-# hold SECONDS: proven here. All that could still fail is done now, so that confirming is a few renames.
+# clock: the seconds since boot, for an operator who names a moment.
+order_clock() { precise_clock; }
+
+# hold SECONDS SINCE: proven here. All that could still fail is done now, so that confirming is a few renames.
 order_hold() {
-	order_renew "$1"
+	order_renew "$@"
 	lock_host 60
 	link_program
 	service_install

@@ -34,6 +34,29 @@ def lab(
 
 
 @app.command()
+def loss(
+    hosts: Annotated[list[int] | None, typer.Option(help="hosts in the mesh; may be given again; 10 and 30")] = None,
+) -> None:
+    """What a running mesh loses by each change, and what it loses when pyinfra or Ansible make that change."""
+    from tests.bench.loss import measure  # noqa: PLC0415
+
+    for count in hosts or [10, 30]:
+        columns = ("lost among the others", "stall ms", "lost with the subject", "stall ms", "TCP kept", "s")
+        table = Table("by", "change", *columns, title=f"what a change loses, {count} hosts")
+        try:
+            for row in measure(count):
+                cells = [
+                    cell
+                    for gaps in (row.others, row.subject)
+                    for cell in ((f"{gaps.lost} of {gaps.sent}", f"{gaps.stall * 1000:.0f}") if gaps else ("", ""))
+                ]
+                table.add_row(row.tool, row.change, *cells, row.kept, f"{row.seconds:.1f}")
+        except LabUnavailableError as error:
+            raise SystemExit(f"bench: the lab cannot run here: {error}") from None
+        _CONSOLE.print(table)
+
+
+@app.command()
 def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with commas")] = "10,100,1000") -> None:
     """What the engine costs by the number of hosts, which are stand-ins on loopback."""
     from tests.bench.engine import measure  # noqa: PLC0415
@@ -62,6 +85,7 @@ def everything(context: typer.Context) -> None:
     """Run all of it."""
     if context.invoked_subcommand is None:
         lab()
+        loss()
         engine()
 
 

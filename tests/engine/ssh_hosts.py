@@ -254,6 +254,11 @@ class Hosts:
                 return ["system x86_64-linux"]
             case "stage":
                 return self._stage(state, payload)
+            case "clock":
+                return [f"{time.monotonic():.2f}"]
+            case "back":
+                if state.guard and state.kernel and state.previous and words[0] == "own":
+                    state.kernel = {**state.kernel, "public-key": state.previous["public-key"]}
             case "arm" | "renew" | "hold":
                 self._arm(state, float(words[0]), fresh=order == "arm")
             case "preshared" | "own" | "peer" | "again" | "finish":

@@ -81,6 +81,29 @@ def test_reverting_the_file_after_a_failed_rotation_brings_the_running_keys_back
     assert stack.public_keys() == old == kernels(stack)
 
 
+def test_hosts_are_led_back_one_key_after_another(stack: Stack) -> None:
+    """All take the old preshared key, then each its own and that of its two peers in turn, and then the rest."""
+    old = kernels(stack)
+    write(stack, rotation=7)
+    stack.hosts["h2"].fail_at = "facts"
+    assert stack.run("up", "--yes", "--skip-preview").code != 0
+    for host in stack.hosts.by_name.values():
+        assert host.orders[-5:] == ["back", "back", "back", "back", "abort"]
+    assert kernels(stack) == old
+
+
+def test_a_host_that_cannot_be_led_back_does_not_keep_the_others_from_it(stack: Stack) -> None:
+    """It is not asked again, and goes back at once with the last order."""
+    old = kernels(stack)
+    write(stack, rotation=8)
+    stack.hosts["h2"].fail_at = "back"
+    stack.hosts["h3"].fail_at = "facts"
+    assert stack.run("up", "--yes", "--skip-preview").code != 0
+    wait_until(lambda: kernels(stack) == old)
+    assert stack.hosts["h2"].orders[-2:] == ["back", "abort"]
+    assert stack.hosts["h1"].orders[-4:] == ["back", "back", "back", "abort"]
+
+
 def test_a_failure_is_told_without_a_traceback(stack: Stack) -> None:
     """Neither the provider's nor that of the interrupted program buries the reason."""
     write(stack, rotation=4)

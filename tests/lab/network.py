@@ -151,6 +151,17 @@ class Network:
         """Take all blocks away."""
         _run("ip", "netns", "exec", self.space("inet"), "nft", "delete", "table", "inet", "block", check=False)
 
+    def refuse_ssh(self, name: str) -> None:
+        """Let no new SSH connection in at a host, until `accept_ssh`; those that are open go on."""
+        refusal = "tcp dport 22 tcp flags & (syn | ack) == syn reject with tcp reset"
+        self.nft(
+            name, f"table inet refuse {{\n chain i {{\n type filter hook input priority -10;\n{refusal}\n }}\n}}\n"
+        )
+
+    def accept_ssh(self, name: str) -> None:
+        """Let new SSH connections in again."""
+        self.nft(name, "delete table inet refuse\n")
+
     def remove(self) -> None:
         """Remove every namespace of this lab."""
         for name in self.names():

@@ -169,11 +169,17 @@ class Stack:
             entry["externalIps"] = [host.external_address]
         return entry
 
-    def write(self, interfaces: Mapping[str, Any], hosts: Mapping[str, Any] | None = None) -> None:
+    def write(
+        self,
+        interfaces: Mapping[str, Any],
+        hosts: Mapping[str, Any] | None = None,
+        adopted: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the stack file: `interfaces` as it stands there, and every host of the lab unless told which."""
         self.interfaces = dict(interfaces)
         described = hosts or {name: self.describe(host) for name, host in self.lab.hosts.items()}
         config = {"mesh:hosts": described, "mesh:interfaces": self.interfaces}
+        config |= {"mesh:adopted": dict(adopted)} if adopted else {}
         salt = [line for line in self.file.read_text().splitlines() if line.startswith("encryptionsalt:")]
         # JSON is YAML, and says exactly which values are texts.
         self.file.write_text("\n".join([*salt, f"config: {json.dumps(config)}", ""]))

@@ -1,14 +1,18 @@
 """A change of a running mesh loses nothing among the hosts that stay."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests.lab.gaps import total
 from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
-from tests.lab.stack import Stack
+from tests.lab.stack import Stack, wait_until
+from tests.lab.traffic import Traffic
 
 
 def test_hosts_join_leave_and_take_new_keys_without_loss(
@@ -52,3 +56,54 @@ def test_hosts_join_leave_and_take_new_keys_without_loss(
         stack.destroy()
     finally:
         lab.hosts.pop("frank").remove()
+
+
+@contextmanager
+def _going_back(stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str], name: str) -> Iterator[None]:
+    """Bring up a mesh, and check that what happens to it loses nothing and leaves it as it was.
+
+    Where two handshakes cross, a pair stalls for five seconds; that is what must not happen.
+    """
+    mesh: dict[str, Any] = {"hosts": list(lab.hosts), "port": 51825, "deadline": 10}
+    stack.write({"testwg": mesh})
+    stack.up()
+    before = stack.running_keys("testwg")
+    streams = [("bernard", "dora"), ("edgeworth", "carol")]
+    with Traffic(list(lab.hosts.values()), "testwg", 20, streams) as traffic, traffic.watch() as watch:
+        stack.write({"testwg": {**mesh, "rotation": 2}})
+        yield
+    assert stack.running_keys("testwg") == before
+    gaps = total(list(watch.gaps.values()))
+    with capsys.disabled():
+        sys.stdout.write(f"\nloss: {name}: {gaps.lost} of {gaps.sent}, longest stall {gaps.stall * 1000:.0f} ms")
+    assert gaps.lost <= 2
+    assert gaps.stall < 1
+    assert watch.cut == []
+    stack.cancel()
+    stack.destroy()
+
+
+def test_all_keys_that_are_not_proven_go_back_without_loss(
+    stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The operator leads the hosts back, one key after another."""
+    with _going_back(stack, lab, capsys, "all keys, not proven"):
+        run = stack.start("up")
+        run.wait_for("switching key 1")
+        lab.network.refuse_ssh("carol")
+        try:
+            assert run.end().code != 0
+        finally:
+            lab.network.accept_ssh("carol")
+
+
+def test_all_keys_go_back_without_loss_when_the_operators_machine_dies(
+    stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody leads the hosts: each knows its turn."""
+    with _going_back(stack, lab, capsys, "all keys, cut off"):
+        run = stack.start("up")
+        run.wait_for("proving")
+        run.kill_all()
+        files = [host.files / "var/lib/mesh/testwg/deadline" for host in lab.hosts.values()]
+        wait_until(lambda: not any(file.exists() for file in files), 90)

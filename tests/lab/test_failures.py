@@ -233,7 +233,7 @@ def _wait_for_hold(stack: Stack, run: Run) -> None:
     def holds() -> bool:
         for file in files:
             try:
-                until = int(file.read_text().split()[0])
+                until = float(file.read_text().split()[0])
             except (OSError, IndexError, ValueError):
                 continue
             with open("/proc/uptime") as uptime:

@@ -1,0 +1,60 @@
+"""The moment at which every host goes back by itself: the same for all, though each has a clock of its own."""
+
+import time
+
+from mesh.concurrency import gather
+from mesh.fanout import Fan, Session
+
+__all__ = ["Deadline"]
+
+# A busy host answers late now and then, and the quickest of a few answers tells its clock best.
+_READINGS = 3
+
+
+class Deadline:
+    """A deadline of `seconds` on all hosts of a fan, which moves on while the work does."""
+
+    def __init__(self, fan: Fan, seconds: int) -> None:
+        """Describe the deadline; it begins with `arm`."""
+        self._fan, self._seconds, self._set = fan, seconds, 0.0
+        self._ahead: dict[str, float] = {}
+
+    async def arm(self, token: str) -> None:
+        """Remember the way back on every host, and start the guard that takes it at the deadline.
+
+        Raises:
+            HostsFailedError: Naming each host that failed.
+        """
+        await self._fan.everyone("arm", self._seconds, token)
+        self._ahead = await gather({host: _read_clock(session) for host, session in self._fan.sessions.items()})
+        await self.move(self._seconds)
+
+    async def renew(self) -> None:
+        """Give every host its full time again, once a quarter of it is gone: each order costs every host some."""
+        if time.monotonic() - self._set > self._seconds / 4:
+            await self.move(self._seconds)
+
+    async def move(self, seconds: int, order: str = "renew") -> None:
+        """Set the deadline to `seconds` from now, by `renew` or by `hold`.
+
+        Raises:
+            HostsFailedError: Naming each host that failed.
+        """
+        self._set = time.monotonic()
+        await gather(
+            {
+                host: self._fan.sessions[host].order(order, seconds, f"{self._set + ahead:.2f}")
+                for host, ahead in self._ahead.items()
+            }
+        )
+
+
+async def _read_clock(session: Session) -> float:
+    """Return how far a host's clock, the seconds since its boot, is ahead of ours."""
+    readings = []
+    for _ in range(_READINGS):
+        asked = time.monotonic()
+        [clock] = await session.order("clock")
+        answered = time.monotonic()
+        readings.append((answered - asked, float(clock) - (asked + answered) / 2))
+    return min(readings)[1]
