@@ -14,6 +14,7 @@ from mesh.expiry import has_expired
 from mesh.keys import generate_key_pair, generate_preshared_key, public_key_of
 
 __all__ = [
+    "State",
     "changed_key_pair",
     "changed_preshared_key",
     "key_pair_changes",

@@ -40,13 +40,12 @@ class KeyPairProvider(ResourceProvider):
         return CreateResult(f"{props['interface']}/{props['host']}", keyring.new_key_pair(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Change only for a rotation, an expiry or an adoption; say when an expiry is near."""
+        """Change only for a rotation, an expiry or an adoption; say why, and when an expiry is near."""
         from mesh import keyring  # noqa: PLC0415
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.expiry import describe_expiry  # noqa: PLC0415
+        from mesh.reasons import explain_key_pair  # noqa: PLC0415
 
-        name = f"{_news['host']} key"
-        announce(_news["interface"], describe_expiry(name, _olds["createdAt"], int(_news["maxKeyAge"])))
+        announce(_news["interface"], explain_key_pair(_olds, _news))
         return DiffResult(changes=keyring.key_pair_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
@@ -68,13 +67,12 @@ class PresharedKeyProvider(ResourceProvider):
         return CreateResult(props["interface"], keyring.new_preshared_key(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Change when owners, rotation or adoption do, or at its expiry; say when that is near."""
+        """Change when owners, rotation or adoption do, or at its expiry; say why, and when that is near."""
         from mesh import keyring  # noqa: PLC0415
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.expiry import describe_expiry  # noqa: PLC0415
+        from mesh.reasons import explain_preshared_key  # noqa: PLC0415
 
-        lines = describe_expiry("preshared key", _olds["createdAt"], int(_news["maxKeyAge"]))
-        announce(_news["interface"], lines)
+        announce(_news["interface"], explain_preshared_key(_olds, _news))
         return DiffResult(changes=keyring.preshared_key_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
