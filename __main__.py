@@ -1,6 +1,7 @@
 """Turn the stack's configuration into running, proven WireGuard meshes."""
 
 import signal
+from pathlib import Path
 
 import pulumi
 
@@ -8,6 +9,7 @@ from mesh.concurrency import run
 from mesh.config import read_adopted, read_configuration
 from mesh.credentials import agent_for_commands
 from mesh.errors import HostsFailedError, MeshError
+from mesh.hostsfile import read_hosts
 from mesh.look import look
 from mesh.mesh import build_meshes
 from mesh.settings import Configuration
@@ -32,7 +34,8 @@ def main() -> None:
     """Read, check, register and export."""
     config = pulumi.Config("mesh")
     try:
-        configuration = read_configuration(config.get_object("hosts"), config.get_object("interfaces"))
+        hosts = read_hosts(config.get_object("hosts"), config.get("hostsFile"), Path.cwd())
+        configuration = read_configuration(hosts, config.get_object("interfaces"))
         adopted = read_adopted(config.get_object("adopted"), configuration)
         absent = set() if pulumi.runtime.is_dry_run() else find_absent(configuration)
     except MeshError as error:

@@ -16,9 +16,10 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from mesh.errors import MeshError
 from mesh.faults import show_name
 
-__all__ = ["HOSTS", "StackFile", "find_stack_file"]
+__all__ = ["HOSTS", "HOSTS_FILE", "StackFile", "find_stack_file"]
 
 HOSTS = "mesh:hosts"
+HOSTS_FILE = "mesh:hostsFile"
 
 
 def find_stack_file(name: str, folder: Path) -> Path:
@@ -54,11 +55,21 @@ class StackFile:
             self.content: Any = self._yaml.load(text)
         except (YAMLError, UnicodeDecodeError) as error:
             raise MeshError(f"{path.name}: cannot be read as YAML; {str(error).splitlines()[0]}") from None
-        config = self.content.get("config") if isinstance(self.content, dict) else None
-        hosts = config.get(HOSTS) if isinstance(config, dict) else None
+        self.hosts = self._find_hosts()
+
+    def _find_hosts(self) -> dict[str, Any]:
+        content = self.content if isinstance(self.content, dict) else {}
+        config = content.get("config")
+        if isinstance(config, dict):
+            if file := config.get(HOSTS_FILE):
+                raise MeshError(f"{self.path.name}: its hosts are in {file}; name that file instead")
+            hosts = config.get(HOSTS)
+        else:
+            # A file of hosts alone, which a stack names as its hostsFile.
+            hosts = content if all(isinstance(host, dict) and "ssh" in host for host in content.values()) else None
         if not isinstance(hosts, dict) or not hosts:
-            raise MeshError(f"{path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
-        self.hosts: dict[str, Any] = hosts
+            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
+        return hosts
 
     def select(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the entries of `names`, or of all hosts where there are none.

@@ -40,6 +40,8 @@ class Stack:
     def __init__(self, folder: Path, hosts: Hosts, client_key: Path) -> None:
         """Make the project, the state's folder and an empty stack."""
         self.hosts = hosts
+        # Where to keep the hosts instead of in the stack file, if anywhere.
+        self.hosts_file = ""
         self.folder = folder / "project"
         self.state = folder / "state"
         self.state.mkdir(parents=True)
@@ -123,6 +125,10 @@ class Stack:
             for number, name in enumerate(hosts or self.hosts.by_name)
         }
         config["mesh:interfaces"] = interfaces
+        if self.hosts_file:
+            with (self.folder / self.hosts_file).open("w") as text:
+                yaml.dump(config.pop("mesh:hosts"), text)
+            config["mesh:hostsFile"] = self.hosts_file
         with file.open("w") as text:
             yaml.dump(content, text)
 
