@@ -116,9 +116,9 @@ def preshared_key_changes(old: State, inputs: State) -> bool:
 def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
     """Return the state after owners came or went, a rotation, its reversal, an expiry, or an adoption.
 
-    A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins and is made anew
-    when one leaves. One that was left behind for that never serves again, since a host of the same name that joins later
-    may be another machine. An earlier one comes back when a rotation is reverted.
+    A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins, and is made
+    anew when one leaves. What a leaver knew never serves again, since a host of the same name that joins later may be
+    another machine. An earlier key comes back when a rotation is reverted.
     """
     owners = set(inputs["owners"])
     current = {

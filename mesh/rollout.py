@@ -63,7 +63,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
     connections = rollout.connections
     count = len(connections)
     skip = rollout.roster["unreachable"] == "skip"
-    say(f"{interface}: connecting to {count} hosts")
+    say(f"{interface}: connecting to {_hosts(count)}")
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
             fan = await stack.enter_async_context(
@@ -73,7 +73,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")
             count = len(fan.sessions)
             systems = await _prepare(rollout, fan)
-            say(f"{interface}: staging on {count} hosts")
+            say(f"{interface}: staging on {_hosts(count)}")
             running = await _stage(rollout, fan)
         token = secrets.token_hex(8)
         deadline = int(rollout.roster["deadline"])
@@ -81,7 +81,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             try:
                 await fan.everyone("arm", deadline, token)
                 changed = await _switch(rollout, fan, running, _Deadline(fan, deadline))
-                say(f"{interface}: proving {count} hosts")
+                say(f"{interface}: proving {_hosts(count)}")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
                 await fan.everyone("renew", deadline + _PROOF_SECONDS)
                 checks = (_prove(rollout, fan, changed), fan.check_new_connections())
@@ -101,8 +101,12 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             await fan.everyone("confirm", rollout.digest)
     for one, other in cannot_meet(rollout.roster):
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
-    say(f"{interface}: confirmed on {count} hosts")
+    say(f"{interface}: confirmed on {_hosts(count)}")
     return systems, dict(fan.absent)
+
+
+def _hosts(count: int) -> str:
+    return "1 host" if count == 1 else f"{count} hosts"
 
 
 @contextmanager
@@ -173,7 +177,7 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
-            rollout.report(f"{rollout.interface}: bringing up {len(group)} hosts")
+            rollout.report(f"{rollout.interface}: bringing up {_hosts(len(group))}")
             await fan.everyone("finish", hosts=group)
             await deadline.renew()
     if live and new:
