@@ -4,12 +4,14 @@ The commands only read arguments and print; what they do belongs to the module o
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from mesh.cli import Cli
 from mesh.engine import find_engine, install_engine
 from mesh.errors import MeshError
 from mesh.scan import Scan
@@ -67,6 +69,32 @@ def scan(
     for name, problem in found.problems.items():
         _errors.print(f"error: host {name!r}: {problem}")
     if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+    interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
+    ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
+    pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
+) -> None:
+    """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
+    from mesh.concurrency import run  # noqa: PLC0415
+    from mesh.status import ask  # noqa: PLC0415
+    from mesh.tables import show_json, show_tables  # noqa: PLC0415
+
+    recorded = Cli(_ROOT, stack).recorded()
+    chosen = interface or sorted(recorded)
+    if missing := [name for name in chosen if name not in recorded]:
+        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
+    meshes = [run(partial(ask, recorded[name].rollout, ping=ping)) for name in chosen]
+    if as_json:
+        sys.stdout.write(show_json(meshes) + "\n")
+    else:
+        _console.print(show_tables(meshes, all_pairs=pairs))
+    if not all(mesh.is_well for mesh in meshes):
         raise typer.Exit(1)
 
 

@@ -161,8 +161,12 @@ def _allow_many_connections() -> None:
 
 
 @asynccontextmanager
-async def open_fan(interface: str, connections: Mapping[str, Connection], *, skip: Skip = ()) -> AsyncIterator[Fan]:
+async def open_fan(
+    interface: str, connections: Mapping[str, Connection], *, skip: Skip = (), only_known: bool = False
+) -> AsyncIterator[Fan]:
     """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
+
+    With `only_known`, a host that has nothing of the interface fails, and nothing is written there.
 
     Raises:
         HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
@@ -175,7 +179,7 @@ async def open_fan(interface: str, connections: Mapping[str, Connection], *, ski
         absent = _stop_unless(skip, failures)
 
         async def start(host: str) -> Session:
-            command = program.invocation(interface, sudo=bool(connections[host]["sudo"]))
+            command = program.invocation(interface, sudo=bool(connections[host]["sudo"]), only_known=only_known)
             try:
                 process = await asyncio.wait_for(opened[host].create_process(command), CONNECT_SECONDS)
                 session = Session(host, process)

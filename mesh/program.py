@@ -31,15 +31,20 @@ def digest() -> str:
     return hashlib.sha256(text().encode()).hexdigest()[:16]
 
 
-def invocation(interface: str, *, sudo: bool) -> str:
+def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
     """Return the command that starts a session for `interface`, and takes the program first where the host lacks it.
 
-    The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`.
+    The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`. With
+    `only_known`, a host that has nothing of the interface is given nothing either, and says so.
     """
     path = f"{DIRECTORY}/program-{digest()}"
     size = len(text().encode())
+    known = (
+        f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "
+        "{ echo .error has nothing of this mesh\\; run pulumi up; exit 1; }; "
+    )
     script = (
-        f"p={path}; "
+        f"{known if only_known else ''}p={path}; "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
         f"[ -r $p ] || {{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '

@@ -84,6 +84,23 @@ order_prove() {
 	} 3>&1
 }
 
+# ping: replies `ping NAME MILLISECONDS|none` for each confirmed peer that this host can meet.
+order_ping() {
+	awk '$7 != "never" { print $1, $3 }' "$home/run/peers" 2>/dev/null | {
+		asked=0
+		while read -r name address; do
+			asked=$((asked + 1))
+			[ $((asked % 64)) -ne 0 ] || wait
+			{
+				# Twice, since the first may have to wait for a handshake that crossed another.
+				answer=$({ ping -6 -c 1 -W 3 "$address" || ping -6 -c 1 -W 6 "$address"; } 2>/dev/null | sed -n 's/.*time[=<]\([0-9.]*\).*/\1/p')
+				echo "ping $name ${answer:-none}"
+			} &
+		done
+		wait
+	}
+}
+
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
@@ -112,7 +129,7 @@ serve() {
 	set +e
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | renew | preshared | own | peer | again | finish | prove | facts | hold | confirm | abort | wipe) ;;
+		stage | prepare | arm | renew | preshared | own | peer | again | finish | prove | ping | facts | hold | confirm | abort | wipe) ;;
 		*)
 			echo ".error this is not an order; run the same version of mesh everywhere"
 			continue

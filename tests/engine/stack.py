@@ -40,6 +40,8 @@ class Stack:
     def __init__(self, folder: Path, hosts: Hosts, client_key: Path) -> None:
         """Make the project, the state's folder and an empty stack."""
         self.hosts = hosts
+        # How many seconds one run may take.
+        self.patience = 600.0
         # Where to keep the hosts instead of in the stack file, if anywhere.
         self.hosts_file = ""
         self.folder = folder / "project"
@@ -83,16 +85,16 @@ class Stack:
                 if str(self.folder) in (process / "cmdline").read_text(errors="replace"):
                     os.kill(int(process.name), signal.SIGKILL)
 
-    def run(self, *words: str, seconds: float = 600) -> Outcome:
+    def run(self, *words: str, seconds: float | None = None) -> Outcome:
         """Run pulumi and return how it ended, whichever way."""
         began = time.monotonic()
         process = self.start(*words)
         try:
-            output, errors = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds or self.patience)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()
-            raise AssertionError(f"pulumi {' '.join(words)}: no end\n{output}{errors}") from None
+            raise AssertionError(f"pulumi {' '.join(words)}: no end\n{(output + errors)[-5000:]}") from None
         return Outcome(process.returncode, output, errors, time.monotonic() - began)
 
     def must(self, *words: str) -> Outcome:
