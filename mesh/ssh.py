@@ -14,10 +14,19 @@ from mesh import credentials
 from mesh.concurrency import Connection
 from mesh.errors import HostError, UnreachableHostError
 
-__all__ = ["CONNECT_SECONDS", "HostKey", "dial", "explain", "fetch_host_key", "fingerprint", "run_command"]
+__all__ = [
+    "COMMAND_SECONDS",
+    "CONNECT_SECONDS",
+    "HostKey",
+    "dial",
+    "explain",
+    "fetch_host_key",
+    "fingerprint",
+    "run_command",
+]
 
 CONNECT_SECONDS = 15
-_COMMAND_SECONDS = 30
+COMMAND_SECONDS = 30
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
@@ -130,7 +139,7 @@ async def run_command(host: str, connection: Connection, command: str, payload: 
         UnreachableHostError: If it, or its bastion, does not let us in.
         HostError: If the command fails; with the last line that it printed as an error.
     """
-    async with _bounded(host, CONNECT_SECONDS + _COMMAND_SECONDS) as stack:
+    async with _bounded(host, CONNECT_SECONDS + COMMAND_SECONDS) as stack:
         opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
         done = await opened.run(command, input=payload, check=False)
     if done.exit_status != 0:
