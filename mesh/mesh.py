@@ -1,6 +1,7 @@
 """The component of one mesh: its secrets, the enrolment of each host, the roster, and the rollout to all."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import pulumi_random as random
@@ -9,7 +10,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from mesh.config import Adopted
 from mesh.enrolment import enrol, explain_failures
 from mesh.expiry import expires_at
-from mesh.resources import KeyPair, PresharedKey, Rollout, Roster
+from mesh.resources import KeyPair, PresharedKey, Rollout, Roster, Survey
 from mesh.settings import Configuration, SshSettings
 from mesh.topology import MeshPlan, plan_meshes
 
@@ -104,12 +105,14 @@ class Mesh(ComponentResource):
             opts=child,
         )
         explained = ResourceOptions(parent=self, hooks=explain_failures(name))
+        survey = Survey(f"{name}/survey", interface=name, opts=child)
         enrolments = [
             enrol(
                 f"{name}/{host}/enrol",
                 interface=name,
                 ssh=configuration.hosts[host].ssh,
                 private_key=key.privateKey,
+                installation=survey.installations.apply(partial(_installation, host)),
                 opts=explained,
             )
             for host, key in keys.items()
@@ -120,6 +123,7 @@ class Mesh(ComponentResource):
             mesh=identity.hex,
             roster=roster,
             preshared_key=preshared.presharedKey,
+            absent=sorted(absent),
             opts=ResourceOptions(parent=self, depends_on=enrolments),
         )
         self.public = Output.all(
@@ -132,6 +136,10 @@ class Mesh(ComponentResource):
             pending=rollout.pending,
         ).apply(lambda known: _public(plan, known))
         self.register_outputs({"public": self.public})
+
+
+def _installation(host: str, installations: Mapping[str, float]) -> int:
+    return int(installations.get(host, 1))
 
 
 def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +163,9 @@ def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def build_meshes(configuration: Configuration, adopted: Adopted, absent: Collection[str] = ()) -> dict[str, Mesh]:
-    """Register every mesh of the configuration, without enrolling `absent` hosts; return them by interface name."""
-    return {name: Mesh(plan, configuration, adopted, absent) for name, plan in plan_meshes(configuration).items()}
+def build_meshes(
+    configuration: Configuration, adopted: Adopted, absent: Mapping[str, Collection[str]]
+) -> dict[str, Mesh]:
+    """Register every mesh of the configuration, without enrolling its `absent` hosts; return them by interface name."""
+    plans = plan_meshes(configuration)
+    return {name: Mesh(plan, configuration, adopted, absent.get(name, ())) for name, plan in plans.items()}

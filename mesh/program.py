@@ -12,7 +12,18 @@ __all__ = ["DIRECTORY", "digest", "invocation", "text"]
 
 DIRECTORY = "/var/lib/mesh"
 
-_PARTS = ("header", "packages", "netfilter", "firewall", "service", "interface", "transaction", "recovery", "main")
+_PARTS = (
+    "header",
+    "packages",
+    "netfilter",
+    "firewall",
+    "service",
+    "interface",
+    "transaction",
+    "recovery",
+    "audit",
+    "main",
+)
 
 # Longer than any rollout; what is left of a session whose operator vanished ends by itself.
 _SESSION_SECONDS = 1800
@@ -37,6 +48,7 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
     The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`. With
     `only_known`, a host that has nothing of the interface is given nothing either, and says so.
     """
+    whole = hashlib.sha256(text().encode()).hexdigest()
     path = f"{DIRECTORY}/program-{digest()}"
     size = len(text().encode())
     known = (
@@ -45,8 +57,11 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
     )
     script = (
         f"{known if only_known else ''}p={path}; "
+        f'fits() {{ [ "$(sha256sum 2>/dev/null <$p)" = "{whole}  -" ]; }}; '
+        # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
+        f"fits || {{ [ ! -e $p ] || p=$p.new; }}; "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"[ -r $p ] || {{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f"fits || {{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '
         f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"

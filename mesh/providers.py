@@ -9,9 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+from pulumi.dynamic import (
+    Config,
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
 
-__all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider"]
+__all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
 Properties = dict[str, Any]
 
@@ -80,6 +88,35 @@ class PresharedKeyProvider(ResourceProvider):
         from mesh import keyring  # noqa: PLC0415
 
         return UpdateResult(keyring.changed_preshared_key(_olds, _news))
+
+
+class SurveyProvider(ResourceProvider):
+    """Which installation of each host of one mesh this is; only a refresh looks."""
+
+    serialize_as_secret_always = False
+    _config: Config
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep the stack file's values: the state of a resource that never changes does not know who has joined."""
+        self._config = req.config
+
+    def create(self, props: Properties) -> CreateResult:
+        """Count nothing yet."""
+        return CreateResult(props["interface"], {**props, "installations": {}})
+
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Never change: in a preview, a change would make the counts unknown, and with them every enrolment."""
+        return DiffResult(changes=False)
+
+    def read(self, id_: str, props: Properties) -> ReadResult:
+        """Raise the count of each host that lost its private key."""
+        import json  # noqa: PLC0415
+
+        from mesh import survey  # noqa: PLC0415
+
+        hosts, interfaces = (json.loads(self._config.require(f"mesh:{name}")) for name in ("hosts", "interfaces"))
+        counts = survey.count_installations(id_, props["installations"], hosts, interfaces)
+        return ReadResult(id_, {**props, "installations": counts})
 
 
 class RosterProvider(ResourceProvider):

@@ -6,9 +6,15 @@ from typing import Any
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
-from mesh.providers import KeyPairProvider, PresharedKeyProvider, RolloutProvider, RosterProvider
+from mesh.providers import (
+    KeyPairProvider,
+    PresharedKeyProvider,
+    RolloutProvider,
+    RosterProvider,
+    SurveyProvider,
+)
 
-__all__ = ["KeyPair", "PresharedKey", "Rollout", "Roster"]
+__all__ = ["KeyPair", "PresharedKey", "Rollout", "Roster", "Survey"]
 
 
 def _with_secrets(opts: ResourceOptions | None, *names: str) -> ResourceOptions:
@@ -74,6 +80,16 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         super().__init__(PresharedKeyProvider(), name, props, _with_secrets(opts, "presharedKey", "kept", "adopted"))
 
 
+class Survey(Resource, module="mesh", name="Survey"):
+    """How many installations of each host have been enrolled; a host that is not counted is in its first."""
+
+    installations: Output[Mapping[str, float]]
+
+    def __init__(self, name: str, *, interface: str, opts: ResourceOptions | None = None) -> None:
+        """Look at the hosts of `interface`, in a refresh only."""
+        super().__init__(SurveyProvider(), name, {"interface": interface, "installations": None}, opts)
+
+
 class Roster(Resource, module="mesh", name="Roster"):
     """The public data of all members; its diff is what a reviewer reads, its deletion wipes the hosts."""
 
@@ -104,15 +120,17 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         mesh: Input[str],
         roster: Roster,
         preshared_key: Input[str],
+        absent: Sequence[str],
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out."""
+        """Roll the roster out; `absent` are the hosts that are not expected to answer in this run."""
         props = {
             "mesh": mesh,
             "roster": roster.roster,
             "rosterId": roster.rosterId,
             "leavers": roster.leavers,
             "presharedKey": Output.secret(preshared_key),
+            "absent": absent,
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

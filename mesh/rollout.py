@@ -7,7 +7,7 @@ written in the host program.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from mesh.fanout import Fan, open_fan
 from mesh.proof import Facts, find_faults, parse_facts, salted_digest
 from mesh.roster import Roster, cannot_meet, payload
 
-__all__ = ["Rollout", "roll_out", "wipe"]
+__all__ = ["Rollout", "collect_facts", "roll_out", "wipe"]
 
 Report = Callable[[str], None]
 
@@ -32,7 +32,10 @@ _LEAVE_SECONDS = 45
 
 @dataclass(frozen=True)
 class Rollout:
-    """What one rollout brings to the hosts; `alive` tells whether the engine that asked for it still runs."""
+    """What one rollout brings to the hosts in `changing`; the other members run it already and only help to prove it.
+
+    `alive` tells whether the engine that asked for it still runs.
+    """
 
     roster: Roster
     roster_id: str
@@ -41,6 +44,7 @@ class Rollout:
     preshared_key: str = field(repr=False)
     report: Report
     alive: Callable[[], bool]
+    changing: Collection[str]
 
     @property
     def interface(self) -> str:
@@ -71,34 +75,35 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             )
             for host, reason in sorted(fan.absent.items()):
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")
-            count = len(fan.sessions)
-            systems = await _prepare(rollout, fan)
+            changing = sorted(host for host in fan.sessions if host in rollout.changing)
+            count = len(changing)
+            systems = await _prepare(rollout, fan, changing)
             say(f"{interface}: staging on {_hosts(count)}")
-            running = await _stage(rollout, fan)
+            running = await _stage(rollout, fan, changing)
         token = secrets.token_hex(8)
         deadline = int(rollout.roster["deadline"])
         with _outcome(f"{interface}: failed; every host goes back"):
             try:
-                await fan.everyone("arm", deadline, token)
-                changed = await _switch(rollout, fan, running, _Deadline(fan, deadline))
-                say(f"{interface}: proving {_hosts(count)}")
+                await fan.everyone("arm", deadline, token, hosts=changing)
+                changed = await _switch(rollout, fan, running, _Deadline(fan, deadline, changing))
+                say(f"{interface}: proving {_hosts(len(fan.sessions))}")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
-                await fan.everyone("renew", deadline + _PROOF_SECONDS)
-                checks = (_prove(rollout, fan, changed), fan.check_new_connections())
+                await fan.everyone("renew", deadline + _PROOF_SECONDS, hosts=changing)
+                checks = (_prove(rollout, fan, changed), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
                         raise outcome
-                await fan.everyone("hold", _HOLD_SECONDS)
+                await fan.everyone("hold", _HOLD_SECONDS, hosts=changing)
                 if not rollout.alive():
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:
-                await _go_back(rollout, fan)
+                await _go_back(rollout, fan, changing)
                 raise
         # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
         # `up` brings it forward again.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
-            await fan.everyone("confirm", rollout.digest)
+            await fan.everyone("confirm", rollout.digest, hosts=changing)
     for one, other in cannot_meet(rollout.roster):
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
     say(f"{interface}: confirmed on {_hosts(count)}")
@@ -117,8 +122,8 @@ def _outcome(text: str) -> Iterator[None]:
         raise HostsFailedError(error.failures, text) from None
 
 
-async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
-    replies = await fan.everyone("prepare", seconds=_INSTALL_SECONDS)
+async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Any]:
+    replies = await fan.everyone("prepare", hosts=changing, seconds=_INSTALL_SECONDS)
     systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
     wrong = {
         host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"
@@ -130,15 +135,15 @@ async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
     return systems
 
 
-async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
+async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
     """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
     work = {}
-    for host, session in fan.sessions.items():
+    for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
             mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest,
         )  # fmt: skip
-        work[host] = session.order("stage", text.count("\n"), payload=text)
+        work[host] = fan.sessions[host].order("stage", text.count("\n"), payload=text)
     replies = await gather(work)
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
@@ -146,21 +151,22 @@ async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
 class _Deadline:
     """The deadline at which every host goes back by itself; it moves on while the work does."""
 
-    def __init__(self, fan: Fan, seconds: int) -> None:
-        """Take over a deadline that was just set on all hosts."""
-        self._fan, self._seconds, self._set = fan, seconds, time.monotonic()
+    def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str]) -> None:
+        """Take over a deadline that was just set on `hosts`."""
+        self._fan, self._seconds, self._hosts, self._set = fan, seconds, hosts, time.monotonic()
 
     async def renew(self) -> None:
         """Give every host its full time again, once a quarter of it is gone: each order costs every host some."""
         if time.monotonic() - self._set > self._seconds / 4:
-            await self._fan.everyone("renew", self._seconds)
+            await self._fan.everyone("renew", self._seconds, hosts=self._hosts)
             self._set = time.monotonic()
 
 
 async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: _Deadline) -> list[str]:
     """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key."""
-    members = rollout.roster["members"]
+    members, began = rollout.roster["members"], time.monotonic()
     live = sorted(host for host, key in running.items() if key != "absent")
+    others = sorted(set(fan.sessions) - set(running))
     changed = [host for host in live if running[host] != members[host]["publicKey"]]
     if live:
         await fan.everyone("preshared", hosts=live)
@@ -173,6 +179,9 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
     if live:
         await fan.everyone("finish", hosts=live)
         await deadline.renew()
+        if others:
+            # Who lost a peer has lost the session with it, which the peer does not know.
+            await fan.everyone("wake", hosts=live)
     new = [host for host in running if host not in live]
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
@@ -180,8 +189,10 @@ async def _switch(rollout: Rollout, fan: Fan, running: Mapping[str, str], deadli
             rollout.report(f"{rollout.interface}: bringing up {_hosts(len(group))}")
             await fan.everyone("finish", hosts=group)
             await deadline.renew()
-    if live and new:
-        await fan.everyone("again", *new, hosts=live)
+    if new and (live or others):
+        # Rounded up, since hosts count whole seconds: a session from since then is one with what was just made.
+        seconds = int(time.monotonic() - began) + 1
+        await fan.everyone("again", seconds, *new, hosts=[*live, *others])
     return [*changed, *new]
 
 
@@ -199,20 +210,23 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
 
 
-async def collect_facts(fan: Fan, preshared_key: str) -> tuple[dict[str, Facts], dict[str, str]]:
-    """Return what the kernel of every host runs, compared with `preshared_key`, and why any host cannot say."""
+async def collect_facts(fan: Fan, preshared_key: str, order: str = "facts") -> tuple[dict[str, Facts], dict[str, str]]:
+    """Return what the kernel of every host runs, compared with `preshared_key`, and why any host cannot say.
+
+    The order `audit` asks for what else may have drifted, too.
+    """
     salt = secrets.token_hex(16)
-    replies, failures = await settle({host: session.order("facts", salt) for host, session in fan.sessions.items()})
+    replies, failures = await settle({host: session.order(order, salt) for host, session in fan.sessions.items()})
     expected = salted_digest(salt, preshared_key)
     facts = {host: parse_facts(lines, expected) for host, lines in replies.items()}
     return facts, {host: error.message for host, error in failures.items()}
 
 
-async def _go_back(rollout: Rollout, fan: Fan) -> None:
+async def _go_back(rollout: Rollout, fan: Fan, changing: Collection[str]) -> None:
     rollout.report(f"{rollout.interface}: going back on all hosts")
     # Who does not hear of it goes back at its deadline.
     with suppress(MeshError):
-        await fan.everyone("abort")
+        await fan.everyone("abort", hosts=changing)
 
 
 async def wipe(

@@ -16,7 +16,16 @@ from ipaddress import IPv6Interface
 from itertools import combinations
 from typing import Any
 
-__all__ = ["Roster", "cannot_meet", "describe_changes", "digest", "find_leavers", "payload", "speaks_first"]
+__all__ = [
+    "Roster",
+    "cannot_meet",
+    "describe_changes",
+    "digest",
+    "find_leavers",
+    "keepalive",
+    "payload",
+    "speaks_first",
+]
 
 Roster = Mapping[str, Any]
 
@@ -48,6 +57,12 @@ def speaks_first(members: Mapping[str, Mapping[str, Any]], host: str, peer: str)
     if own != other:
         return "first" if other else "second"
     return "first" if host < peer else "second"
+
+
+def keepalive(members: Mapping[str, Mapping[str, Any]], host: str, peer: str) -> str:
+    """Return after how many seconds `host` says something to `peer`, or `off`, as `wg` prints it."""
+    seconds = int(members[host]["keepalive"]) if speaks_first(members, host, peer) != "never" else 0
+    return str(seconds or "off")
 
 
 def cannot_meet(roster: Roster) -> list[tuple[str, str]]:
@@ -97,10 +112,9 @@ def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_
             continue
         turn = speaks_first(members, host, name)
         address = IPv6Interface(peer["address"]).ip
-        keepalive = int(own["keepalive"]) if turn != "never" else 0
         lines.append(
             f"peer {name} {peer['publicKey']} {address} {peer['endpoint'] or '-'} "
-            f"{keepalive or 'off'} {subnet_of(peer)} {turn}"
+            f"{keepalive(members, host, name)} {subnet_of(peer)} {turn}"
         )
     return "".join(f"{line}\n" for line in lines)
 

@@ -27,9 +27,11 @@ TOOLS = [
     "ls",
     "mkdir",
     "mv",
+    "readlink",
     "rm",
     "rmdir",
     "sed",
+    "sha256sum",
     "sleep",
     "sort",
     "tail",
@@ -134,7 +136,9 @@ class HostProgram:
 
     def run(self, script: str, *, fails: bool = False) -> subprocess.CompletedProcess[str]:
         """Run shell text with the program's functions; assert that it ends as expected."""
-        parts = "".join((PARTS / f"{part}.sh").read_text() for part in ("packages", "netfilter", "firewall", "service"))
+        parts = "".join(
+            (PARTS / f"{part}.sh").read_text() for part in ("packages", "netfilter", "firewall", "service", "audit")
+        )
         program = self.directory / "program"
         program.write_text(f"{_HEADER}\n{parts}\n{script}\n")
         mounted = [*_NAMESPACE, "/bin/sh", "-c", _MOUNTS, "sh", *self.shell, str(program)]

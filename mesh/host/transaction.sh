@@ -9,7 +9,7 @@ is_armed() {
 }
 
 # stage LINES: takes the roster from standard input, checks it against this host, and lays it down in next/.
-# Replies `running KEY|absent` and `confirmed DIGEST|none`.
+# Replies `running KEY|absent` (absent also where no packet could pass) and `confirmed DIGEST|none`.
 order_stage() {
 	rm -rf "$home/incoming"
 	mkdir -p "$home/incoming"
@@ -31,7 +31,7 @@ order_stage() {
 		mv "$home/incoming" "$home/next"
 	fi
 	rm -rf "$home/incoming"
-	if is_up; then echo "running $(wg show "$interface" public-key)"; else echo "running absent"; fi
+	if is_running; then echo "running $(wg show "$interface" public-key)"; else echo "running absent"; fi
 	digest=$(setting run digest)
 	echo "confirmed ${digest:-none}"
 }
@@ -65,7 +65,8 @@ check_foreign() {
 	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then
 		fail "an interface $interface exists that mesh did not make; remove it, or adopt its key and take it down"
 	fi
-	if [ -e "$configuration" ] && ! is_our_configuration; then
+	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
+	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then
 		fail "$configuration exists and mesh did not write it; move it away, or choose another name"
 	fi
 	port=$(setting incoming port)
@@ -133,14 +134,13 @@ order_hold() {
 	lock_host 60
 	link_program
 	service_install
-	render next >"$configuration.new"
-	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/next/peers")" ] ||
-		fail "the configuration came out incomplete; is the disk full?"
+	lay_configuration next
 }
 
 # link_program: the next boot settles with this version of the program.
 link_program() {
-	ln -sfn "${program##*/}" "$base/program.new"
+	if [ "$program" != "$version" ]; then mv "$program" "$version"; fi
+	ln -sfn "${version##*/}" "$base/program.new"
 	mv "$base/program.new" "$base/program"
 }
 
@@ -159,9 +159,9 @@ order_confirm() {
 	mv "$home/next" "$home/run"
 	rm -rf "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	stop_guard
-	for old in "$base"/program-????????????????; do
+	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
 		# Another interface may still be served, or guarded, by another version.
-		[ "$old" = "$program" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
+		[ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
 	done
 	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
 		lock_host 60

@@ -23,6 +23,7 @@ def news() -> Properties:
         "mesh": "m1",
         "rosterId": "r1",
         "leavers": {},
+        "absent": [],
         "presharedKey": PRESHARED,
         "roster": {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60,
                    "members": {"bernard": {**member, "ssh": ssh}}},
@@ -74,6 +75,33 @@ def test_a_leaver_is_work_until_it_is_wiped(olds: Properties, news: Properties) 
 def test_drift_is_work(olds: Properties, news: Properties) -> None:
     """What a refresh found is repaired."""
     assert deployment.differs({**olds, "drift": {"bernard": ["bernard: has no peer edgeworth"]}}, news)
+
+
+def test_a_repair_changes_the_hosts_that_drifted_only(olds: Properties, news: Properties) -> None:
+    """The others already run the plan, and only help to prove it; a new plan concerns everybody."""
+    member = news["roster"]["members"]["bernard"]
+    for props in (news, olds):
+        props["roster"]["members"] |= {"carol": member, "dora": member}
+    olds["digest"] = digest(news["roster"], PRESHARED, "m1")
+    drifted = {**olds, "drift": {"carol": ["carol: has no peer dora"], "left": []}}
+    assert deployment._changing(news, drifted) == {"carol"}  # noqa: SLF001
+    assert deployment._changing({**news, "absent": ["carol"]}, drifted) == set()  # noqa: SLF001
+    assert deployment._changing({**news, "mesh": "m2"}, drifted) == {"bernard", "carol", "dora"}  # noqa: SLF001
+
+
+def test_another_ssh_host_key_is_another_installation(olds: Properties, news: Properties) -> None:
+    """It has nothing of what the host before had, so it is brought to the plan without a refresh."""
+    news["roster"]["members"]["bernard"]["ssh"]["hostKey"] = "ssh-ed25519 BBBB"
+    assert deployment._changing(news, olds) == {"bernard"}  # noqa: SLF001
+
+
+def test_a_pending_host_is_work_as_soon_as_it_answers(olds: Properties, news: Properties) -> None:
+    """While it does not there is none, and who falls silent is recorded without asking anybody."""
+    pending = {**olds, "pending": ["bernard"]}
+    assert deployment.differs(pending, news)
+    assert not deployment.differs(pending, {**news, "absent": ["bernard"]})
+    assert deployment.differs(olds, {**news, "absent": ["bernard"]})
+    assert deployment.deploy({**news, "absent": ["bernard"]}, olds)["pending"] == ["bernard"]
 
 
 def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: Properties, news: Properties) -> None:
