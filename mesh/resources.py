@@ -1,6 +1,6 @@
 """The resources of a mesh: typed outputs, which of them are secret, and type names that are part of every state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
@@ -46,6 +46,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
 class PresharedKey(Resource, module="mesh", name="PresharedKey"):
     """The key that all hosts of a mesh share; made anew when an owner leaves, or for a new `rotation`."""
 
+    owners: Output[Sequence[str]]
     presharedKey: Output[str]
     createdAt: Output[str]
 
@@ -89,6 +90,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
     """All hosts brought to the roster as one transaction, proven; `digest` names the plan that they run."""
 
     digest: Output[str]
+    roster: Output[Mapping[str, Any]]
     notWiped: Output[Sequence[str]]
     pending: Output[Sequence[str]]
     systems: Output[Mapping[str, Any]]
@@ -100,15 +102,19 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         mesh: Input[str],
         roster: Roster,
         preshared_key: Input[str],
+        owners: Input[Sequence[str]],
+        unenrolled: Awaitable[Collection[str]],
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out."""
+        """Roll the roster out, unless the `owners` of the preshared key are others or hosts are `unenrolled`."""
         props = {
             "mesh": mesh,
             "roster": roster.roster,
             "rosterId": roster.rosterId,
             "leavers": roster.leavers,
             "presharedKey": Output.secret(preshared_key),
+            "owners": owners,
+            "unenrolled": unenrolled,
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

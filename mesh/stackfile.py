@@ -16,9 +16,10 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from mesh.errors import MeshError
 from mesh.faults import show_name
 
-__all__ = ["HOSTS", "StackFile", "find_stack_file"]
+__all__ = ["HOSTS", "INTERFACES", "StackFile", "find_stack_file"]
 
 HOSTS = "mesh:hosts"
+INTERFACES = "mesh:interfaces"
 
 
 def find_stack_file(name: str, folder: Path) -> Path:
@@ -59,6 +60,17 @@ class StackFile:
         if not isinstance(hosts, dict) or not hosts:
             raise MeshError(f"{path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
         self.hosts: dict[str, Any] = hosts
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return the entries below `name`, to be changed in place.
+
+        Raises:
+            MeshError: If there are none.
+        """
+        entries = self.content["config"].get(name)
+        if not isinstance(entries, dict):
+            raise MeshError(f"{self.path.name}: nothing below config and {name}; is this the file of the stack?")
+        return entries
 
     def select(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the entries of `names`, or of all hosts where there are none.

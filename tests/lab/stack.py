@@ -227,6 +227,18 @@ class Stack:
         """Run `pulumi up`, which has to fail, and return what it says."""
         return self.run("up", *options, succeeds=False).output
 
+    def companion(self, *words: str) -> Outcome:
+        """Run `python -m mesh`, which has to succeed."""
+        began = time.monotonic()
+        done = subprocess.run(
+            self.lab.command(str(self.project / ".venv/bin/python"), "-m", "mesh", *words), cwd=self.project,
+            env=self._environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, check=False, timeout=_SECONDS,
+        )  # fmt: skip
+        if done.returncode:
+            raise UnexpectedEndError(f"mesh {' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
+        return Outcome(done.returncode, done.stdout, time.monotonic() - began)
+
     def destroy(self) -> Outcome:
         """Run `pulumi destroy`, which has to succeed."""
         return self.run("destroy")
