@@ -14,8 +14,11 @@ from rich.console import Console
 from mesh.cli import Cli
 from mesh.engine import find_engine, install_engine
 from mesh.errors import MeshError
+from mesh.forget import choose_interfaces, write_forgotten
 from mesh.scan import Scan
 from mesh.stackfile import StackFile, find_stack_file
+from mesh.unreachable import SKIP_VARIABLE
+from mesh.up import target_options
 
 app = typer.Typer(
     help="Prepare stack files and the engine for the mesh program.",
@@ -96,6 +99,52 @@ def status(
         _console.print(show_tables(meshes, all_pairs=pairs))
     if not all(mesh.is_well for mesh in meshes):
         raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+    further: Annotated[list[str] | None, typer.Argument(help="after --, what else pulumi up is to be told")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only this host's change; may be given again")] = None,
+    skip_unreachable: Annotated[
+        bool, typer.Option("--skip-unreachable", help="go on without hosts that do not answer; they get theirs later")
+    ] = False,
+) -> None:
+    """Run pulumi up, for all hosts or --only some, in a way that never leaves a mesh with half a change.
+
+    With --only, other members stay as they are but for what they have to know: the new public keys, and endpoints and
+    other settings that the stack file changes. Who joins or leaves has to be named.
+    """
+    options = list(further or ())
+    if stack and stack.startswith("-"):
+        # Without a stack, the first word after -- is taken for one.
+        options = [stack, *options]
+        stack = None
+    pulumi = Cli(_ROOT, stack)
+    targets: list[str] = []
+    if only:
+        planned = {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
+        running = {name: entry.members for name, entry in pulumi.recorded().items()}
+        targets = target_options(only, planned, running)
+    pulumi.become("up", [*targets, *options], {SKIP_VARIABLE: "true"} if skip_unreachable else {})
+
+
+@app.command()
+def forget(
+    host: Annotated[str, typer.Argument(help="a host that has left and is gone for good")],
+    stack: Annotated[str | None, typer.Option(help="a stack's name; the selected one if none is given")] = None,
+    interface: Annotated[str | None, typer.Option(help="only on this interface")] = None,
+) -> None:
+    """Stop trying to wipe a host that has left; its name goes to `forgotten` in the stack file, for the next pulumi up.
+
+    It must be gone for good: what it has of the mesh stays on its disk. No member accepts its keys any more.
+    """
+    pulumi = Cli(_ROOT, stack)
+    file = StackFile(pulumi.stack_file())
+    not_wiped = {name: entry.not_wiped for name, entry in pulumi.recorded().items()}
+    chosen = choose_interfaces(host, interface, pulumi.configuration().interfaces, not_wiped)
+    write_forgotten(file, host, chosen)
+    _console.print(f"{file.path.name}: {host} is forgotten on {', '.join(chosen)} from the next up on", markup=False)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from mesh.config import read_configuration
 from mesh.engine import find_engine
 from mesh.errors import MeshError
+from mesh.hostsfile import read_hosts
 from mesh.settings import Configuration
 from mesh.stackfile import find_stack_file
 
@@ -70,9 +71,9 @@ class Cli:
             ConfigurationError: With every fault of the file.
         """
         values = json.loads(self._ask("config", "--json"))
-        return read_configuration(
-            *(values.get(name, {}).get("objectValue") for name in ("mesh:hosts", "mesh:interfaces"))
-        )
+        hosts, interfaces = (values.get(name, {}).get("objectValue") for name in ("mesh:hosts", "mesh:interfaces"))
+        file = values.get("mesh:hostsFile", {}).get("value")
+        return read_configuration(read_hosts(hosts, file, self._folder), interfaces)
 
     def recorded(self) -> dict[str, Recorded]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""

@@ -77,6 +77,11 @@ def _membership(declared: Sequence[str], interfaces: Interfaces) -> Iterator[str
             if host not in seen:
                 member = join_path("mesh:interfaces", name, "members", host)
                 yield f"{member}: no host of this interface; list it in hosts or remove it"
+        for host in interface.forgotten:
+            # Ignored, it would hold when the host leaves again, and then leave the mesh's keys on a live machine.
+            if host in seen:
+                forgotten = join_path("mesh:interfaces", name, "forgotten")
+                yield f"{forgotten}: {show_name(host)} is a host of this interface again; remove it there"
 
 
 def _shared_ports(interfaces: Interfaces) -> Iterator[str]:

@@ -11,12 +11,13 @@ from typing import Any
 from mesh.announce import announce
 from mesh.concurrency import run
 from mesh.drift import describe_drift
-from mesh.errors import HostError
+from mesh.errors import HostError, MeshError
 from mesh.fanout import open_fan
 from mesh.rollout import Rollout, collect_facts, roll_out, wipe
 from mesh.roster import digest
+from mesh.unreachable import may_skip
 
-__all__ = ["deploy", "differs", "find_drift"]
+__all__ = ["deploy", "describe_waiting", "differs", "find_drift"]
 
 Properties = Mapping[str, Any]
 
@@ -66,6 +67,21 @@ def differs(olds: Properties, news: Properties) -> bool:
     )
 
 
+def describe_waiting(olds: Properties, news: Properties) -> list[str]:
+    """Return a line for each host that an earlier run did not reach, and that this one tries again."""
+    if not isinstance(news["leavers"], Mapping):
+        return []
+    not_wiped = sorted(set(olds.get("notWiped") or ()) & set(_to_wipe(news, olds)))
+    return [
+        *(f"~ {host} was left out of an earlier run and gets its change" for host in olds.get("pending") or ()),
+        *(
+            f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
+            f"python -m mesh forget {host}"
+            for host in not_wiped
+        ),
+    ]
+
+
 def _engine_is_alive() -> bool:
     # This process outlives an engine that was killed, and its own parent is a shell. The engine's address is its
     # argument, and nobody listens there any more.
@@ -83,12 +99,30 @@ def _say(line: str) -> None:
     announce("", [line])
 
 
+def _check_complete(news: Properties) -> None:
+    if not isinstance(news.get("roster"), Mapping):
+        raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
+    interface, members = news["roster"]["interface"], news["roster"]["members"]
+    if news["unenrolled"]:
+        raise MeshError(
+            f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
+            "out (--target, --exclude); let the next run have all of such a host"
+        )
+    if set(news["owners"]) != set(members):
+        # Else a key that a host knew would serve on after the host has left.
+        raise MeshError(
+            f"{interface}: nothing was changed, since the preshared key is for other hosts than the roster; "
+            f"add --target '**::{interface}/preshared-key'"
+        )
+
+
 def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
 
     Raises:
         MeshError: If the mesh could not be changed and proven; the hosts are then as before.
     """
+    _check_complete(news)
     roster, plan = news["roster"], _digest(news)
     interface = roster["interface"]
     systems: dict[str, Any] = {}
@@ -97,8 +131,9 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     if changing:
         if len(changing) < len(roster["members"]):
             _say(f"{interface}: changing {', '.join(sorted(changing))} only")
+        skip = may_skip(roster["unreachable"])
         rollout = Rollout(
-            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], _say, _engine_is_alive, changing
+            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], skip, _say, _engine_is_alive, changing
         )
         systems, left_out = run(lambda: roll_out(rollout))
         pending |= set(left_out)

@@ -10,7 +10,9 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from mesh.config import Adopted
 from mesh.enrolment import enrol, explain_failures
 from mesh.expiry import expires_at
+from mesh.leftout import find_left_out, public_key, unless_left_out, without
 from mesh.resources import KeyPair, PresharedKey, Rollout, Roster, Survey
+from mesh.roster import cannot_meet
 from mesh.settings import Configuration, SshSettings
 from mesh.topology import MeshPlan, plan_meshes
 
@@ -59,15 +61,6 @@ class Mesh(ComponentResource):
         child = ResourceOptions(parent=self)
         # Tells two stacks that claim one interface apart. Entropy that is no key, so its id may be in clear.
         identity = random.RandomId(f"{name}/identity", byte_length=8, opts=child)
-        preshared = PresharedKey(
-            f"{name}/preshared-key",
-            interface=name,
-            owners=[member.host for member in plan.members],
-            rotation=str(plan.rotation),
-            adopted=adopted.preshared_keys.get(name, ""),
-            max_key_age=plan.max_key_days,
-            opts=child,
-        )
         keys = {
             member.host: KeyPair(
                 f"{name}/{member.host}/key",
@@ -80,9 +73,20 @@ class Mesh(ComponentResource):
             )
             for member in plan.members
         }
+        keyless = find_left_out(keys)
+        preshared = PresharedKey(
+            f"{name}/preshared-key",
+            interface=name,
+            owners=[member.host for member in plan.members],
+            rotation=str(plan.rotation),
+            adopted=adopted.preshared_keys.get(name, ""),
+            max_key_age=plan.max_key_days,
+            # Whoever targets a host's key, and what depends on it, must not leave its owners behind.
+            opts=ResourceOptions(parent=self, depends_on=without(keyless, keys)),
+        )
         members = {
             member.host: {
-                "publicKey": keys[member.host].publicKey,
+                "publicKey": public_key(keyless, member.host, keys[member.host].publicKey),
                 "address": str(member.address),
                 "endpoint": member.endpoint or "",
                 "keepalive": member.persistent_keepalive,
@@ -100,14 +104,17 @@ class Mesh(ComponentResource):
                 "mtu": plan.mtu,
                 "deadline": plan.deadline,
                 "unreachable": plan.unreachable,
+                "forgotten": list(plan.forgotten),
                 "members": members,
             },
-            opts=child,
+            # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
+            # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
+            opts=ResourceOptions(parent=self, depends_on=[preshared]),
         )
         explained = ResourceOptions(parent=self, hooks=explain_failures(name))
         survey = Survey(f"{name}/survey", interface=name, opts=child)
-        enrolments = [
-            enrol(
+        enrolments = {
+            host: enrol(
                 f"{name}/{host}/enrol",
                 interface=name,
                 ssh=configuration.hosts[host].ssh,
@@ -117,24 +124,27 @@ class Mesh(ComponentResource):
             )
             for host, key in keys.items()
             if host not in absent
-        ]
+        }
+        unenrolled = find_left_out(enrolments)
         rollout = Rollout(
             f"{name}/rollout",
             mesh=identity.hex,
             roster=roster,
             preshared_key=preshared.presharedKey,
+            owners=preshared.owners,
+            unenrolled=unenrolled,
             absent=sorted(absent),
-            opts=ResourceOptions(parent=self, depends_on=enrolments),
+            opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )
-        self.public = Output.all(
-            keys={host: key.publicKey for host, key in keys.items()},
-            created={host: key.createdAt for host, key in keys.items()},
+        public = Output.all(
+            # Nothing of an unproven mesh is told to others; with --target, keys may be ahead of it.
+            roster=rollout.roster,
+            keys={host: [key.publicKey, key.createdAt] for host, key in keys.items()},
             preshared=preshared.createdAt,
-            # Nothing of an unproven mesh is told to others.
-            digest=rollout.digest,
             not_wiped=rollout.notWiped,
             pending=rollout.pending,
-        ).apply(lambda known: _public(plan, known))
+        ).apply(partial(_public, plan.max_key_days))
+        self.public = unless_left_out(public, rollout)
         self.register_outputs({"public": self.public})
 
 
@@ -142,22 +152,24 @@ def _installation(host: str, installations: Mapping[str, float]) -> int:
     return int(installations.get(host, 1))
 
 
-def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
+def _public(max_key_days: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    roster = known["roster"]
+    created = dict(known["keys"].values())
     return {
-        "port": plan.port,
+        "port": int(roster["port"]),
         "hosts": {
-            member.host: {
-                "address": str(member.address),
-                "endpoint": member.endpoint or "",
-                "publicKey": known["keys"][member.host],
-                "createdAt": known["created"][member.host],
-                "expiresAt": expires_at(known["created"][member.host], plan.max_key_days),
+            host: {
+                "address": member["address"],
+                "endpoint": member["endpoint"],
+                "publicKey": member["publicKey"],
+                "createdAt": created.get(member["publicKey"], ""),
+                "expiresAt": expires_at(created.get(member["publicKey"], ""), max_key_days),
             }
-            for member in plan.members
+            for host, member in sorted(roster["members"].items())
         },
         "presharedKeyCreatedAt": known["preshared"],
-        "presharedKeyExpiresAt": expires_at(known["preshared"], plan.max_key_days),
-        "cannotMeet": [list(pair) for pair in plan.pairs_that_cannot_meet()],
+        "presharedKeyExpiresAt": expires_at(known["preshared"], max_key_days),
+        "cannotMeet": [list(pair) for pair in cannot_meet(roster)],
         "notWiped": known["not_wiped"] or [],
         "pending": known["pending"] or [],
     }

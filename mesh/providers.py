@@ -128,6 +128,10 @@ class RosterProvider(ResourceProvider):
         """Record the members."""
         import secrets  # noqa: PLC0415
 
+        from mesh.roster import check_complete  # noqa: PLC0415
+
+        with _plain_errors():
+            check_complete(props["roster"])
         roster_id = secrets.token_hex(8)
         return CreateResult(
             roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
@@ -136,8 +140,10 @@ class RosterProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.roster import describe_changes  # noqa: PLC0415
+        from mesh.roster import check_complete, describe_changes  # noqa: PLC0415
 
+        with _plain_errors():
+            check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
             announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
@@ -182,7 +188,9 @@ class RolloutProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh import deployment  # noqa: PLC0415
+        from mesh.announce import announce  # noqa: PLC0415
 
+        announce(_olds["roster"]["interface"], deployment.describe_waiting(_olds, _news))
         return DiffResult(changes=deployment.differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

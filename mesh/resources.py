@@ -1,6 +1,6 @@
 """The resources of a mesh: typed outputs, which of them are secret, and type names that are part of every state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
@@ -54,6 +54,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
 class PresharedKey(Resource, module="mesh", name="PresharedKey"):
     """The key that all hosts of a mesh share; made anew when an owner leaves, or for a new `rotation`."""
 
+    owners: Output[Sequence[str]]
     presharedKey: Output[str]
     createdAt: Output[str]
 
@@ -109,6 +110,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
     """All hosts brought to the roster as one transaction, proven; `digest` names the plan that they run."""
 
     digest: Output[str]
+    roster: Output[Mapping[str, Any]]
     notWiped: Output[Sequence[str]]
     pending: Output[Sequence[str]]
     systems: Output[Mapping[str, Any]]
@@ -120,10 +122,15 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         mesh: Input[str],
         roster: Roster,
         preshared_key: Input[str],
+        owners: Input[Sequence[str]],
+        unenrolled: Awaitable[Collection[str]],
         absent: Sequence[str],
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out; `absent` are the hosts that are not expected to answer in this run."""
+        """Roll the roster out, unless the `owners` of the preshared key are others or hosts are `unenrolled`.
+
+        `absent` are the hosts that are not expected to answer in this run.
+        """
         props = {
             "mesh": mesh,
             "roster": roster.roster,
@@ -131,6 +138,8 @@ class Rollout(Resource, module="mesh", name="Rollout"):
             "leavers": roster.leavers,
             "presharedKey": Output.secret(preshared_key),
             "absent": absent,
+            "owners": owners,
+            "unenrolled": unenrolled,
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

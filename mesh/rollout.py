@@ -34,7 +34,8 @@ _LEAVE_SECONDS = 45
 class Rollout:
     """What one rollout brings to the hosts in `changing`; the other members run it already and only help to prove it.
 
-    `alive` tells whether the engine that asked for it still runs.
+    `alive` tells whether the engine that asked for it still runs. With `skip_unreachable`, hosts that do not answer are
+    left out instead of stopping it.
     """
 
     roster: Roster
@@ -42,6 +43,7 @@ class Rollout:
     mesh: str
     digest: str
     preshared_key: str = field(repr=False)
+    skip_unreachable: bool
     report: Report
     alive: Callable[[], bool]
     changing: Collection[str]
@@ -66,12 +68,11 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
     say, interface = rollout.report, rollout.interface
     connections = rollout.connections
     count = len(connections)
-    skip = rollout.roster["unreachable"] == "skip"
     say(f"{interface}: connecting to {_hosts(count)}")
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
             fan = await stack.enter_async_context(
-                open_fan(interface, connections, skip=UnreachableHostError if skip else ())
+                open_fan(interface, connections, skip=UnreachableHostError if rollout.skip_unreachable else ())
             )
             for host, reason in sorted(fan.absent.items()):
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")

@@ -2,7 +2,7 @@
 
 A roster is plain data, since it is stored in the state:
 
-    {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60, "unreachable": "stop",
+    {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60, "unreachable": "stop", "forgotten": [],
      "members": {"bernard": {"publicKey": …, "address": "fd00:…::1/64", "endpoint": "78.11.11.11:51825" or "",
                              "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
 
@@ -11,14 +11,17 @@ It holds no secret. Sending it belongs to `rollout`.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Interface
 from itertools import combinations
 from typing import Any
 
+from mesh.errors import MeshError
+
 __all__ = [
     "Roster",
     "cannot_meet",
+    "check_complete",
     "describe_changes",
     "digest",
     "find_leavers",
@@ -79,12 +82,13 @@ def subnet_of(member: Mapping[str, Any]) -> str:
 def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
     """Return how SSH reaches each host that is a member no more: those of `earlier`, and those that only `old` has.
 
-    A machine that is a member under another name has not left.
+    A machine that is a member under another name has not left, and one that is forgotten is not sought any more.
     """
     members = new["members"]
+    settled = {*members, *new.get("forgotten", ())}
     machines = [_machine(member["ssh"]) for member in members.values()]
     left = {**earlier, **{host: member["ssh"] for host, member in old["members"].items()}}
-    return {host: ssh for host, ssh in left.items() if host not in members and _machine(ssh) not in machines}
+    return {host: ssh for host, ssh in left.items() if host not in settled and _machine(ssh) not in machines}
 
 
 def _machine(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -125,6 +129,31 @@ def _fingerprint(member: Mapping[str, Any]) -> str:
     return f"{key[:8]}…" if isinstance(key, str) and len(key) == 44 else "a new key"
 
 
+def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iterator[str]:
+    forgotten = set(new.get("forgotten", ()))
+    for host in leaving:
+        fate = "it is forgotten, so it is not wiped" if host in forgotten else "then it is wiped"
+        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is made anew"
+    if leaving:
+        yield "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more"
+    for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
+        yield f"- {host} is forgotten: no run tries to wipe it any more"
+
+
+def check_complete(roster: Roster) -> None:
+    """See that every member has a key, also one that is not made yet.
+
+    Raises:
+        MeshError: Naming the hosts that the run leaves out, though they are new.
+    """
+    missing = sorted(host for host, member in roster["members"].items() if member["publicKey"] == "")
+    if missing:
+        raise MeshError(
+            f"{roster['interface']}: {', '.join(missing)} would be new, but this run leaves out the key (--target, "
+            "--exclude); let the run have all of such a host, or take it out of hosts until later"
+        )
+
+
 def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     """Return the change from `old` to `new` in words of the mesh, a line each; keys may still be unknown."""
     before = old["members"] if old else {}
@@ -135,9 +164,7 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     for host in joining:
         where = after[host]["endpoint"] or "roaming"
         lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
-    lines.extend(
-        f"- {host} leaves: its peers drop it, then it is wiped; the preshared key is made anew" for host in leaving
-    )
+    lines.extend(_departures(leaving, old, new))
     for host in sorted(set(before) & set(after)):
         was, now = before[host], after[host]
         if was["publicKey"] != now["publicKey"]:

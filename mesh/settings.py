@@ -75,6 +75,7 @@ class Interface(_Settings):
     max_key_age: KeyAge | None = None
     unreachable: Literal["stop", "skip"] = Field(default="stop", description="stop or skip")
     deadline: int = Field(default=60, strict=True, ge=10, le=600, description="seconds from 10 to 600")
+    forgotten: tuple[str, ...] = Field(default=(), description="a list of names of hosts that have left")
     members: dict[str, MemberOverrides] = Field(
         default_factory=dict, description="a mapping from a host of this interface to what differs there"
     )

@@ -6,6 +6,7 @@ What the fields mean belongs in `settings`. Only commands read the file itself; 
 import io
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from mesh.errors import MeshError
 from mesh.faults import show_name
 
-__all__ = ["HOSTS", "HOSTS_FILE", "StackFile", "find_stack_file"]
+__all__ = ["HOSTS", "HOSTS_FILE", "INTERFACES", "StackFile", "find_stack_file"]
 
 HOSTS = "mesh:hosts"
 HOSTS_FILE = "mesh:hostsFile"
+INTERFACES = "mesh:interfaces"
 
 
 def find_stack_file(name: str, folder: Path) -> Path:
@@ -55,9 +57,14 @@ class StackFile:
             self.content: Any = self._yaml.load(text)
         except (YAMLError, UnicodeDecodeError) as error:
             raise MeshError(f"{path.name}: cannot be read as YAML; {str(error).splitlines()[0]}") from None
-        self.hosts = self._find_hosts()
 
-    def _find_hosts(self) -> dict[str, Any]:
+    @cached_property
+    def hosts(self) -> dict[str, Any]:
+        """The entries of all hosts, to be changed in place.
+
+        Raises:
+            MeshError: If there are none, or they are in a file of their own.
+        """
         content = self.content if isinstance(self.content, dict) else {}
         config = content.get("config")
         if isinstance(config, dict):
@@ -70,6 +77,17 @@ class StackFile:
         if not isinstance(hosts, dict) or not hosts:
             raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
         return hosts
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return the entries below `name`, to be changed in place.
+
+        Raises:
+            MeshError: If there are none.
+        """
+        entries = self.content["config"].get(name)
+        if not isinstance(entries, dict):
+            raise MeshError(f"{self.path.name}: nothing below config and {name}; is this the file of the stack?")
+        return entries
 
     def select(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the entries of `names`, or of all hosts where there are none.

@@ -43,7 +43,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MeshPlan:
-    """One mesh; `members` are sorted by host, `mtu` is in bytes and `deadline` in seconds."""
+    """One mesh; `members` are sorted by host, `mtu` is in bytes and `deadline` in seconds.
+
+    `forgotten` names hosts that have left and are not to be wiped any more.
+    """
 
     interface: str
     port: int
@@ -53,6 +56,7 @@ class MeshPlan:
     rotation: int
     max_key_age: timedelta | None
     members: tuple[Member, ...]
+    forgotten: tuple[str, ...] = ()
 
     @property
     def max_key_days(self) -> int:
@@ -124,6 +128,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
         rotation=interface.rotation,
         max_key_age=interface.max_key_age,
         members=tuple(_plan_member(host, hosts[host], name, interface) for host in sorted(interface.hosts)),
+        forgotten=tuple(sorted(set(interface.forgotten))),
     )
 
 

@@ -74,11 +74,11 @@ def register(count: int, adopted: Adopted | None = None) -> Graph:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MockMonitor, "RegisterResource", record)
-        asyncio.run(program())
-    # The SDK drops event loops without closing them; collected here, they disturb no other test.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        # The SDK drops event loops without closing them; collected here, they disturb no other test.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            asyncio.run(program())
+            gc.collect()
     return graph
 
 

@@ -19,7 +19,9 @@ REMOVED = object()
 SCAN = "run python -m mesh scan"
 NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux"
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
-ALL_OF_AN_INTERFACE = "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, members"
+ALL_OF_AN_INTERFACE = (
+    "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members"
+)
 PORT = "not usable; give a whole number from 1 to 65535"
 
 
@@ -175,6 +177,8 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.hosts", ["bernard", "nobody"], "unknown host 'nobody'; describe it in mesh:hosts or remove it"),
         ("testwg.listenPort", 5, f"unknown field; allowed here: {ALL_OF_AN_INTERFACE}"),
         ("testwg.persistent_keepalive", 5, "unknown field; did you mean persistentKeepalive?"),
+        ("testwg.forgotten", ["bernard"], "'bernard' is a host of this interface again; remove it there"),
+        ("testwg.forgotten", "phoenix", "not usable; give a list of names of hosts that have left"),
         ("testwg.members.nobody", {}, "no host of this interface; list it in hosts or remove it"),
         ("testwg.members.bernard.rotate", 2, "unknown field; did you mean rotation?"),
         ("testwg.members.bernard.rotation", 0, "not usable; give a whole number from 1 up"),

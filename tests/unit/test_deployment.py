@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mesh import deployment
+from mesh.errors import MeshError
 from mesh.keys import generate_preshared_key
 from mesh.roster import digest
 
@@ -25,6 +26,8 @@ def news() -> Properties:
         "leavers": {},
         "absent": [],
         "presharedKey": PRESHARED,
+        "owners": ["bernard"],
+        "unenrolled": [],
         "roster": {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60,
                    "members": {"bernard": {**member, "ssh": ssh}}},
     }  # fmt: skip
@@ -124,3 +127,31 @@ def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch
     assert not deployment._engine_is_alive()  # noqa: SLF001
     monkeypatch.setattr(sys, "argv", ["provider"])
     assert deployment._engine_is_alive()  # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"unenrolled": ["carol", "dora"]}, "testwg: nothing was changed, since carol, dora failed to be enrolled"),
+        ({"owners": ["bernard", "edgeworth"]}, r"add --target '\*\*::testwg/preshared-key'"),
+        ({"owners": []}, r"add --target '\*\*::testwg/preshared-key'"),
+        ({"roster": None}, "rollout: nothing was changed, since this run leaves out the roster"),
+    ],
+    ids=str,
+)
+def test_half_a_plan_is_refused(olds: Properties, news: Properties, change: Properties, said: str) -> None:
+    """As `--target` and `--exclude` may ask for."""
+    with pytest.raises(MeshError, match=said):
+        deployment.deploy({**news, **change}, olds)
+
+
+def test_hosts_that_wait_for_a_run_are_told(olds: Properties, news: Properties) -> None:
+    """In a preview too, where leavers may not be known yet."""
+    leaving = {**news, "leavers": {"edgeworth": {}, "dora": {}}}
+    gone = "no member accepts its keys; if it is gone for good:"
+    assert deployment.describe_waiting({**olds, "pending": ["carol"], "notWiped": ["edgeworth"]}, leaving) == [
+        "~ carol was left out of an earlier run and gets its change",
+        f"- edgeworth has left and is not wiped yet; {gone} python -m mesh forget edgeworth",
+    ]
+    assert deployment.describe_waiting({**olds, "notWiped": ["edgeworth"]}, {**news, "leavers": "unknown"}) == []
+    assert deployment.describe_waiting(olds, news) == []
