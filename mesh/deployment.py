@@ -74,7 +74,10 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     pending: dict[str, str] = {}
     settled = olds.get("digest") == plan and olds.get("rosterId") == news["rosterId"]
     if not settled or olds.get("drift") or olds.get("pending"):
-        rollout = Rollout(roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], _say, _engine_is_alive)
+        rollout = Rollout(
+            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], _say, _engine_is_alive,
+            frozenset(news.get("adopted") or ()),
+        )  # fmt: skip
         systems, pending = run(lambda: roll_out(rollout))
     leaving = _to_wipe(news, olds)
     not_wiped: dict[str, str] = {}

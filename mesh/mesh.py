@@ -80,6 +80,7 @@ class Mesh(ComponentResource):
             member.host: {
                 "publicKey": keys[member.host].publicKey,
                 "address": str(member.address),
+                **({"subnet": str(member.subnet)} if member.subnet != member.address.network else {}),
                 "endpoint": member.endpoint or "",
                 "keepalive": member.persistent_keepalive,
                 "system": configuration.hosts[member.host].system or "",
@@ -116,6 +117,7 @@ class Mesh(ComponentResource):
             mesh=identity.hex,
             roster=roster,
             preshared_key=preshared.presharedKey,
+            adopted=[member.host for member in plan.members if adopted.private_key(name, member.host)],
             opts=ResourceOptions(parent=self, depends_on=enrolments),
         )
         self.public = Output.all(

@@ -12,7 +12,18 @@ __all__ = ["DIRECTORY", "digest", "invocation", "text"]
 
 DIRECTORY = "/var/lib/mesh"
 
-_PARTS = ("header", "packages", "netfilter", "firewall", "service", "interface", "transaction", "recovery", "main")
+_PARTS = (
+    "header",
+    "packages",
+    "netfilter",
+    "firewall",
+    "service",
+    "interface",
+    "takeover",
+    "transaction",
+    "recovery",
+    "main",
+)
 
 # Longer than any rollout; what is left of a session whose operator vanished ends by itself.
 _SESSION_SECONDS = 1800

@@ -100,15 +100,17 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         mesh: Input[str],
         roster: Roster,
         preshared_key: Input[str],
+        adopted: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out."""
+        """Roll the roster out; the hosts in `adopted` may hand over an interface that runs the key they bring."""
         props = {
             "mesh": mesh,
             "roster": roster.roster,
             "rosterId": roster.rosterId,
             "leavers": roster.leavers,
             "presharedKey": Output.secret(preshared_key),
+            "adopted": sorted(adopted),
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

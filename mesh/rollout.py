@@ -31,7 +31,10 @@ _LEAVE_SECONDS = 45
 
 @dataclass(frozen=True)
 class Rollout:
-    """What one rollout brings to the hosts; `alive` tells whether the engine that asked for it still runs."""
+    """What one rollout brings to the hosts; `alive` tells whether the engine that asked for it still runs.
+
+    The hosts in `adopted` bring their key, and hand over an interface that runs just that key, whoever made it.
+    """
 
     roster: Roster
     roster_id: str
@@ -40,6 +43,7 @@ class Rollout:
     preshared_key: str = field(repr=False)
     report: Report
     alive: Callable[[], bool]
+    adopted: frozenset[str] = frozenset()
 
     @property
     def interface(self) -> str:
@@ -131,7 +135,7 @@ async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
     for host, session in fan.sessions.items():
         text = payload(
             rollout.roster, host, rollout.preshared_key,
-            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest,
+            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
         )  # fmt: skip
         work[host] = session.order("stage", text.count("\n"), payload=text)
     replies = await gather(work)

@@ -96,3 +96,8 @@ def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch
     assert not deployment._engine_is_alive()  # noqa: SLF001
     monkeypatch.setattr(sys, "argv", ["provider"])
     assert deployment._engine_is_alive()  # noqa: SLF001
+
+
+def test_adopted_keys_that_left_the_stack_file_need_no_rollout(olds: Properties, news: Properties) -> None:
+    """Hosts have handed over their interfaces by then."""
+    assert not deployment.differs({**olds, "adopted": ["a"]}, {**news, "adopted": []})
