@@ -11,11 +11,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mesh.adopt import Adoption
 from mesh.cli import Cli
 from mesh.engine import find_engine, install_engine
 from mesh.errors import MeshError
 from mesh.forget import choose_interfaces, write_forgotten
+from mesh.imports.commands import import_commands
 from mesh.scan import Scan
+from mesh.stackconfig import ADOPTED, StackConfig
 from mesh.stackfile import StackFile, find_stack_file
 from mesh.unreachable import SKIP_VARIABLE
 from mesh.up import target_options
@@ -30,6 +33,9 @@ _ROOT = Path(__file__).parents[1]
 # A fingerprint has to be comparable in a log too.
 _console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
 _errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+app.add_typer(import_commands(_ROOT, lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
 
 
 @app.callback()
@@ -73,6 +79,43 @@ def scan(
         _errors.print(f"error: host {name!r}: {problem}")
     if found.problems:
         raise typer.Exit(1)
+
+
+def _accept_keys(question: str, *, yes: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise MeshError("adopt: taking over keys needs a yes, and there is no terminal; compare them, then add --yes")
+    if not yes and not typer.confirm(question):
+        raise MeshError("adopt: not confirmed, so nothing was changed; compare the keys and run it again")
+
+
+@app.command()
+def adopt(
+    stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
+    interface: Annotated[list[str] | None, typer.Option(help="only this interface; may be given again")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="adopt without asking")] = False,
+) -> None:
+    """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
+    file = StackFile(find_stack_file(stack, _ROOT))
+    config = StackConfig(file.path, _ROOT)
+    held = config.read_adopted()
+    keys = Adoption(
+        file.configuration(),
+        show=_console.print,
+        confirm=lambda question: _accept_keys(question, yes=yes),
+        interfaces=interface or [],
+        hosts=host or [],
+    ).run()
+    config.write_adopted({**held, **keys})
+    _say_next(config, f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted")
+
+
+def _say_next(config: StackConfig, done: str) -> None:
+    _console.print(
+        f"{done}; next:\n    pulumi up --stack {config.stack}\n    {config.removal}    # once up has succeeded",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()

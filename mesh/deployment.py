@@ -131,10 +131,10 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     if changing:
         if len(changing) < len(roster["members"]):
             _say(f"{interface}: changing {', '.join(sorted(changing))} only")
-        skip = may_skip(roster["unreachable"])
         rollout = Rollout(
-            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], skip, _say, _engine_is_alive, changing
-        )
+            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], may_skip(roster["unreachable"]), _say,
+            _engine_is_alive, changing, frozenset(news.get("adopted") or ()),
+        )  # fmt: skip
         systems, left_out = run(lambda: roll_out(rollout))
         pending |= set(left_out)
     leaving = _to_wipe(news, olds)

@@ -88,6 +88,7 @@ class Mesh(ComponentResource):
             member.host: {
                 "publicKey": public_key(keyless, member.host, keys[member.host].publicKey),
                 "address": str(member.address),
+                **({"subnet": str(member.subnet)} if member.subnet != member.address.network else {}),
                 "endpoint": member.endpoint or "",
                 "keepalive": member.persistent_keepalive,
                 "system": configuration.hosts[member.host].system or "",
@@ -134,6 +135,7 @@ class Mesh(ComponentResource):
             owners=preshared.owners,
             unenrolled=unenrolled,
             absent=sorted(absent),
+            adopted=[member.host for member in plan.members if adopted.private_key(name, member.host)],
             opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )
         public = Output.all(

@@ -19,6 +19,7 @@ _PARTS = (
     "firewall",
     "service",
     "interface",
+    "takeover",
     "transaction",
     "recovery",
     "audit",

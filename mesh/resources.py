@@ -125,11 +125,13 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         owners: Input[Sequence[str]],
         unenrolled: Awaitable[Collection[str]],
         absent: Sequence[str],
+        adopted: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
         """Roll the roster out, unless the `owners` of the preshared key are others or hosts are `unenrolled`.
 
-        `absent` are the hosts that are not expected to answer in this run.
+        `absent` are the hosts that are not expected to answer in this run. The hosts in `adopted` may hand over an
+        interface that runs the key they bring.
         """
         props = {
             "mesh": mesh,
@@ -140,6 +142,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
             "absent": absent,
             "owners": owners,
             "unenrolled": unenrolled,
+            "adopted": sorted(adopted),
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

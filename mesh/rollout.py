@@ -35,7 +35,8 @@ class Rollout:
     """What one rollout brings to the hosts in `changing`; the other members run it already and only help to prove it.
 
     `alive` tells whether the engine that asked for it still runs. With `skip_unreachable`, hosts that do not answer are
-    left out instead of stopping it.
+    left out instead of stopping it. The hosts in `adopted` bring their key, and hand over an interface that runs just
+    that key, whoever made it.
     """
 
     roster: Roster
@@ -47,6 +48,7 @@ class Rollout:
     report: Report
     alive: Callable[[], bool]
     changing: Collection[str]
+    adopted: frozenset[str] = frozenset()
 
     @property
     def interface(self) -> str:
@@ -142,7 +144,7 @@ async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[
     for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
-            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest,
+            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), payload=text)
     replies = await gather(work)

@@ -6,6 +6,7 @@ A roster is plain data, since it is stored in the state:
      "members": {"bernard": {"publicKey": …, "address": "fd00:…::1/64", "endpoint": "78.11.11.11:51825" or "",
                              "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
 
+A member has a "subnet" too where peers send it less than the subnet of its address, since others share that.
 It holds no secret. Sending it belongs to `rollout`.
 """
 
@@ -76,7 +77,7 @@ def cannot_meet(roster: Roster) -> list[tuple[str, str]]:
 
 def subnet_of(member: Mapping[str, Any]) -> str:
     """Return the prefix that a member owns, in canonical form, as `wg` prints it."""
-    return str(IPv6Interface(member["address"]).network)
+    return str(member.get("subnet") or IPv6Interface(member["address"]).network)
 
 
 def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
@@ -96,8 +97,13 @@ def _machine(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
     return (ssh["address"], int(ssh["port"]), (ssh.get("bastion") or {}).get("address"))
 
 
-def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str) -> str:
-    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only."""
+def payload(
+    roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str, adopted: bool = False
+) -> str:
+    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only.
+
+    `adopted` lets the host hand over an interface that another stack, or somebody by hand, made with this very key.
+    """
     members = roster["members"]
     own = members[host]
     lines = [
@@ -111,6 +117,8 @@ def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_
         f"public-key {own['publicKey']}",
         f"preshared-key {preshared_key}",
     ]
+    if adopted:
+        lines.append("adopted yes")
     for name, peer in sorted(members.items()):
         if name == host:
             continue
@@ -172,6 +180,8 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
         for field, label in (("endpoint", "endpoint"), ("address", "address"), ("keepalive", "persistent keepalive")):
             if was[field] != now[field]:
                 lines.append(f"~ {host} {label}: {was[field] or 'none'} becomes {now[field] or 'none'}")
+        if was["address"] == now["address"] and subnet_of(was) != subnet_of(now):
+            lines.append(f"~ {host} allowed IPs: {subnet_of(was)} becomes {subnet_of(now)}")
     if old:
         for field, label in (("port", "listen port"), ("mtu", "MTU")):
             if old[field] != new[field]:

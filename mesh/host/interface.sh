@@ -113,11 +113,16 @@ set_peers() {
 	[ -z "$arguments" ] || wg set "$interface" $arguments
 }
 
+# list_routes: every prefix that goes through the interface, with its length also where that is one address.
+list_routes() {
+	ip -6 -o route show dev "$interface" | awk '{ print ($1 ~ /:/ && $1 !~ /\// ? $1 "/128" : $1) }'
+	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
+}
+
 # set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had.
 set_routes() {
 	{
-		ip -6 -o route show dev "$interface" | awk '{ print "has", $1 }'
-		ip -4 -o route show dev "$interface" | awk '{ print "has", $1 }'
+		list_routes | awk '{ print "has", $1 }'
 		[ ! -r "$home/$1/peers" ] || awk '{ print "was", $6 }' "$home/$1/peers"
 		[ ! -r "$home/$2/peers" ] || awk '{ print "wants", $6 }' "$home/$2/peers"
 	} | awk -v device="$interface" '

@@ -59,16 +59,14 @@ is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q "^# Ma
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
 	ours=$(setting run mesh)
-	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ] && [ "$(setting run public-key)" != "$(setting incoming public-key)" ]; then
-		fail "interface $interface belongs to another stack (mesh $ours); remove it there, or choose another name"
+	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ]; then
+		# The same key alone is not enough: of two stacks that hold it, the one that adopted last has the interface.
+		is_adopted && [ "$(setting run public-key)" = "$(setting incoming public-key)" ] ||
+			fail "interface $interface belongs to another stack (mesh $ours); remove it there, choose another name, or take it over: python -m mesh adopt"
 	fi
-	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then
-		fail "an interface $interface exists that mesh did not make; remove it, or adopt its key and take it down"
-	fi
+	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
-	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then
-		fail "$configuration exists and mesh did not write it; move it away, or choose another name"
-	fi
+	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
 	port=$(setting incoming port)
 	if ! { is_up && [ "$(wg show "$interface" listen-port)" = "$port" ]; }; then
 		for other in $(wg show interfaces); do
@@ -80,6 +78,7 @@ check_foreign() {
 	fi
 	clash=$(ip -6 -o route show | awk -v own="$interface" -v peers="$home/incoming/peers" '
 		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); wants[field[6]] = 1 } }
+		{ if ($1 !~ /\//) $1 = $1 "/128" }
 		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 " goes through " $(i + 1); exit } }')
 	[ -z "$clash" ] || fail "a route of the mesh is taken: $clash; remove that route"
 }
@@ -96,6 +95,7 @@ order_arm() {
 		else
 			: >"$home/previous/absent"
 		fi
+		remember_theirs
 		date +%s >"$home/next/since"
 	fi
 	stop_guard

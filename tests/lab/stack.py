@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -198,6 +199,18 @@ class Stack:
             raise UnexpectedEndError(f"pulumi {' '.join(words)}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def swap_state(self, folder: Path) -> None:
+        """Put the state into `folder` and take what is there instead; without any, the state is lost."""
+        state = self.folder / "state"
+        between = folder.with_name("between")
+        state.rename(between)
+        if folder.exists():
+            folder.rename(state)
+        else:
+            state.mkdir()
+            self._plain("stack", "init", _NAME)
+        between.rename(folder)
+
     def start(self, verb: str, *options: str) -> Run:
         """Start a verb of pulumi and return at once."""
         if verb in {"up", "destroy", "refresh"}:
@@ -256,6 +269,10 @@ class Stack:
         """Tell whether any host has a session with a run open."""
         return any(host.run("pgrep -f '[p]rogram.* serve '", check=False) for host in self.lab.hosts.values())
 
+    def forget_adopted(self) -> None:
+        """Take adopted keys out of the stack file, as `python -m mesh adopt` tells at its end."""
+        self._plain("config", "rm", "mesh:adopted", "--stack", _NAME)
+
     def state(self, *, secrets: bool = True) -> dict[str, Any]:
         """Return the state as exported."""
         shown = ["--show-secrets"] if secrets else []
@@ -283,6 +300,12 @@ class Stack:
                 for name, host in self.lab.hosts.items() if host.first_process()}  # fmt: skip
         return {name: key for name, key in keys.items() if key}
 
+    def address(self, host: str, interface: str) -> str:
+        """Return the address of a host inside a mesh: as the stack file fixes it, else the derived one."""
+        members = self.interfaces.get(interface, {}).get("members", {})
+        fixed = members.get(host, {}).get("address")
+        return str(fixed).partition("/")[0] if fixed else mesh_address(host, interface)
+
     def pairs(self, interface: str) -> list[tuple[str, str]]:
         """Return every direction of a mesh in which packets can go."""
         members = self.interfaces[interface]["hosts"]
@@ -293,7 +316,7 @@ class Stack:
         """Return the directions of a mesh in which one ping, tried for `seconds`, is not answered."""
         missing = []
         for name in self.interfaces[interface]["hosts"]:
-            targets = [(other, mesh_address(other, interface)) for one, other in self.pairs(interface) if one == name]
+            targets = [(other, self.address(other, interface)) for one, other in self.pairs(interface) if one == name]
             script = "".join(
                 f"{{ ping -6 -q -c 1 -W 1 {address} || ping -6 -q -i 0.2 -c 1 -w {seconds:.0f} {address}; }} "
                 f">/dev/null 2>&1 || echo {other} & "

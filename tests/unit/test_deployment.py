@@ -155,3 +155,8 @@ def test_hosts_that_wait_for_a_run_are_told(olds: Properties, news: Properties) 
     ]
     assert deployment.describe_waiting({**olds, "notWiped": ["edgeworth"]}, {**news, "leavers": "unknown"}) == []
     assert deployment.describe_waiting(olds, news) == []
+
+
+def test_adopted_keys_that_left_the_stack_file_need_no_rollout(olds: Properties, news: Properties) -> None:
+    """Hosts have handed over their interfaces by then."""
+    assert not deployment.differs({**olds, "adopted": ["a"]}, {**news, "adopted": []})

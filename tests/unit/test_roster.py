@@ -62,6 +62,23 @@ def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> 
     assert text.endswith("\n")
 
 
+def test_a_host_is_told_that_its_key_was_adopted(members: dict[str, Any]) -> None:
+    """It may then hand over an interface that mesh did not make; the plan itself is the same."""
+    plain = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    adopted = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1", adopted=True)
+    assert set(adopted.splitlines()) - set(plain.splitlines()) == {"adopted yes"}
+
+
+def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: dict[str, Any]) -> None:
+    """Its own interface keeps the length of the subnet."""
+    members["members"]["bernard"] |= {"address": "fd12::1/64", "subnet": "fd12::1/128"}
+    own = roster.payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    assert "address fd12::1/64" in own.splitlines()
+    (peer,) = (line.split() for line in text.splitlines() if line.startswith("peer bernard "))
+    assert (peer[3], peer[6]) == ("fd12::1", "fd12::1/128")
+
+
 def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: dict[str, Any]) -> None:
     """The engine keeps every number as a float."""
     floats = {**members, "port": 51825.0, "mtu": 1420.0}
@@ -212,3 +229,12 @@ def test_a_member_without_a_key_is_refused_by_name(members: dict[str, Any]) -> N
         members["members"][name]["publicKey"] = ""
     with pytest.raises(MeshError, match="testwg: edgeworth, phoenix would be new, but this run leaves out the key"):
         roster.check_complete(members)
+
+
+def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: dict[str, Any]) -> None:
+    """The address stays."""
+    new = copy.deepcopy(members)
+    address = new["members"]["bernard"]["address"].partition("/")[0]
+    new["members"]["bernard"]["subnet"] = f"{address}/128"
+    (line,) = roster.describe_changes(members, new)
+    assert line == f"~ bernard allowed IPs: {roster.subnet_of(members['members']['bernard'])} becomes {address}/128"
