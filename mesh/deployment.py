@@ -41,8 +41,11 @@ def _changing(news: Properties, olds: Properties) -> set[str]:
 
 
 def _answering(news: Properties, olds: Properties) -> set[str]:
-    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none."""
-    return set(olds.get("pending") or ()) - set(news["absent"])
+    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none.
+
+    A host whose enrolment this run leaves out waits on.
+    """
+    return set(olds.get("pending") or ()) - {*news["absent"], *(news.get("unenrolled") or ())}
 
 
 def _with_another_key(news: Properties, olds: Properties) -> set[str]:
