@@ -39,7 +39,7 @@ class StackConfig:
         """
         engine = find_engine()
         if engine is None:
-            raise MeshError("engine: no pulumi from 3.240 up on PATH; run python -m mesh engine")
+            raise MeshError("engine: no pulumi from 3.244 up on PATH; run python -m mesh engine")
         object.__setattr__(self, "command", engine.command)
 
     @property
