@@ -10,7 +10,7 @@ from mesh.errors import MeshError
 __all__ = ["target_options"]
 
 # What one change of a mesh may change besides the hosts; the component itself only where the mesh is new.
-_OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/rollout")
+_OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/survey", "/rollout")
 
 Members = Mapping[str, Set[str]]
 

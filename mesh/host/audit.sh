@@ -49,7 +49,7 @@ audit_files() {
 # audit_routes: replies for each confirmed prefix that does not go through the interface.
 audit_routes() {
 	{
-		ip -6 -o route show dev "$interface" | awk '{ print "has", $1 }'
+		list_routes | awk '{ print "has", $1 }'
 		awk '{ print "wants", $6 }' "$home/run/peers"
 	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && !($2 in has) { print "differs route " $2 }'
 }
