@@ -1,16 +1,19 @@
-"""Place each host in a mesh by its name alone.
+"""Place each host in a mesh by its name alone, and find subnets that are in each other's way.
 
 Nothing is stored or negotiated here, so adding a host never renumbers another. Choosing peers and endpoints belongs
 in `topology`; deciding which meshes must not collide belongs in `consistency`.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Interface, IPv6Network
 
-__all__ = ["Collision", "derive_subnet", "find_collisions", "host_address"]
+__all__ = ["Collision", "Owner", "derive_subnet", "find_collisions", "find_overlaps", "host_address", "owned_subnets"]
+
+# Interface and host.
+Owner = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +47,32 @@ def find_collisions(owners: Iterable[tuple[str, str]]) -> tuple[Collision, ...]:
         for subnet in sorted(by_subnet)
         if len(by_subnet[subnet]) > 1
     )
+
+
+def owned_subnets(interface: str, hosts: Iterable[str], fixed: Mapping[str, IPv6Interface]) -> dict[str, IPv6Network]:
+    """Return what the mesh sends to each host: the subnet of its `fixed` or derived address.
+
+    Hosts whose fixed addresses lie in one subnet share it, as in many meshes made by hand; each owns its address only.
+    """
+    members = list(hosts)
+    uses = Counter(fixed[host].network for host in set(members) & set(fixed))
+    subnets: dict[str, IPv6Network] = {}
+    for host in members:
+        if host not in fixed:
+            subnets[host] = derive_subnet(host, interface)
+        elif uses[fixed[host].network] > 1:
+            subnets[host] = IPv6Network(fixed[host].ip)
+        else:
+            subnets[host] = fixed[host].network
+    return subnets
+
+
+def find_overlaps(subnets: Mapping[Owner, IPv6Network]) -> Iterator[tuple[Owner, Owner]]:
+    """Yield every two owners of which the second one's subnet is the first one's or inside it."""
+    enclosing: list[tuple[Owner, IPv6Network]] = []
+    # Sorted, a subnet comes right after those around it, so not every two have to be compared.
+    for owner, subnet in sorted(subnets.items(), key=lambda entry: (entry[1], entry[0])):
+        while enclosing and not subnet.subnet_of(enclosing[-1][1]):
+            enclosing.pop()
+        yield from ((outer, owner) for outer, _ in enclosing)
+        enclosing.append((owner, subnet))

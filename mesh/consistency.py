@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from itertools import combinations
 
-from mesh.addressing import derive_subnet, find_collisions
+from mesh.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 from mesh.faults import PLACEHOLDER_ADDRESS, join_path, show_name
 from mesh.fields import is_host_name
 from mesh.settings import Bastion, Host, Interface
@@ -31,6 +31,7 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     yield from _shared_endpoints(hosts, interfaces)
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
     yield from _subnet_collisions(interfaces)
+    yield from _subnet_overlaps(interfaces)
 
 
 def _names(names: Iterable[str]) -> str:
@@ -38,9 +39,23 @@ def _names(names: Iterable[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
-def _owners(interfaces: Interfaces) -> Iterator[tuple[str, str]]:
+def _owners(interfaces: Interfaces) -> Iterator[Owner]:
     for name, interface in interfaces.items():
         yield from ((name, host) for host in interface.hosts if is_host_name(host))
+
+
+def _fixed_subnets(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
+    found = {}
+    for name, interface in interfaces.items():
+        fixed = interface.fixed_addresses
+        subnets = owned_subnets(name, filter(is_host_name, interface.hosts), fixed)
+        found.update({(name, host): subnet for host, subnet in subnets.items() if host in fixed})
+    return found
+
+
+def _derived(interfaces: Interfaces) -> list[Owner]:
+    fixed = _fixed_subnets(interfaces)
+    return [owner for owner in _owners(interfaces) if owner not in fixed]
 
 
 def _same_machine(hosts: Hosts) -> Iterator[str]:
@@ -77,6 +92,11 @@ def _membership(declared: Sequence[str], interfaces: Interfaces) -> Iterator[str
             if host not in seen:
                 member = join_path("mesh:interfaces", name, "members", host)
                 yield f"{member}: no host of this interface; list it in hosts or remove it"
+        for host in interface.forgotten:
+            # Ignored, it would hold when the host leaves again, and then leave the mesh's keys on a live machine.
+            if host in seen:
+                forgotten = join_path("mesh:interfaces", name, "forgotten")
+                yield f"{forgotten}: {show_name(host)} is a host of this interface again; remove it there"
 
 
 def _shared_ports(interfaces: Interfaces) -> Iterator[str]:
@@ -110,12 +130,17 @@ def _shared_endpoints(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
 
 
 def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
-    owners = {derive_subnet(host, name): (name, host) for name, host in _owners(interfaces)}
+    fixed = {subnet: owner for owner, subnet in _fixed_subnets(interfaces).items()}
+    derived = {derive_subnet(host, name): (name, host) for name, host in _derived(interfaces)}
     for name, host in hosts.items():
         for text in host.external_ips:
             address = ip_address(text)
+            if not isinstance(address, IPv6Address):
+                continue
             # Every derived subnet is a /64, so one look-up replaces a comparison with each.
-            owner = owners.get(IPv6Network((address, 64), strict=False)) if isinstance(address, IPv6Address) else None
+            owner = derived.get(IPv6Network((address, 64), strict=False)) or next(
+                (owner for subnet, owner in fixed.items() if address in subnet), None
+            )
             if owner is not None:
                 yield (
                     f"{join_path('mesh:hosts', name, 'externalIps')}: {text} is inside the mesh, in the subnet of host "
@@ -124,7 +149,7 @@ def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator
 
 
 def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
-    for collision in find_collisions(_owners(interfaces)):
+    for collision in find_collisions(_derived(interfaces)):
         for (interface, host), (other_interface, other) in combinations(collision.owners, 2):
             if interface == other_interface:
                 place = ""
@@ -136,4 +161,20 @@ def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
             yield (
                 f"{interface}: hostname-derived IPv6 subnet collision detected; hosts {host!r} and {other!r}{place} "
                 f"both derive {collision.subnet}; rename one of them"
+            )
+
+
+def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
+    fixed = _fixed_subnets(interfaces)
+    subnets = {**fixed, **{(name, host): derive_subnet(host, name) for name, host in _derived(interfaces)}}
+    # Without an address of the user's there is nothing that a collision would not have found.
+    for outer, inner in find_overlaps(subnets) if fixed else ():
+        one, other = (inner, outer) if inner in fixed else (outer, inner)
+        shared = set(interfaces[one[0]].hosts) & set(interfaces[other[0]].hosts)
+        if one in fixed and shared:
+            place = "" if one[0] == other[0] else f" on interface {other[0]!r}"
+            yield (
+                f"{join_path('mesh:interfaces', one[0], 'members', one[1], 'address')}: {subnets[one]} and "
+                f"{subnets[other]}, of host {other[1]!r}{place}, overlap; give each host a subnet of its own, "
+                "or all of them addresses in one subnet"
             )

@@ -1,6 +1,7 @@
 """The moment at which every host goes back by itself: the same for all, though each has a clock of its own."""
 
 import time
+from collections.abc import Sequence
 
 from mesh.concurrency import gather
 from mesh.fanout import Fan, Session
@@ -12,21 +13,21 @@ _READINGS = 3
 
 
 class Deadline:
-    """A deadline of `seconds` on all hosts of a fan, which moves on while the work does."""
+    """A deadline of `seconds` on some hosts of a fan, which moves on while the work does."""
 
-    def __init__(self, fan: Fan, seconds: int) -> None:
+    def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str]) -> None:
         """Describe the deadline; it begins with `arm`."""
-        self._fan, self._seconds, self._set = fan, seconds, 0.0
+        self._fan, self._seconds, self._hosts, self._set = fan, seconds, hosts, 0.0
         self._ahead: dict[str, float] = {}
 
     async def arm(self, token: str) -> None:
-        """Remember the way back on every host, and start the guard that takes it at the deadline.
+        """Remember the way back on each of the hosts, and start the guard that takes it at the deadline.
 
         Raises:
             HostsFailedError: Naming each host that failed.
         """
-        await self._fan.everyone("arm", self._seconds, token)
-        self._ahead = await gather({host: _read_clock(session) for host, session in self._fan.sessions.items()})
+        await self._fan.everyone("arm", self._seconds, token, hosts=self._hosts)
+        self._ahead = await gather({host: _read_clock(self._fan.sessions[host]) for host in self._hosts})
         await self.move(self._seconds)
 
     async def renew(self) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from mesh.announce import announce
 from mesh.concurrency import run
-from mesh.errors import HostError
+from mesh.drift import describe_drift
+from mesh.errors import HostError, MeshError
 from mesh.fanout import open_fan
-from mesh.proof import find_faults
 from mesh.rollout import Rollout, collect_facts, roll_out, wipe
 from mesh.roster import digest
+from mesh.unreachable import may_skip
 
-__all__ = ["deploy", "differs", "find_drift"]
+__all__ = ["deploy", "describe_waiting", "differs", "find_drift"]
 
 Properties = Mapping[str, Any]
 
@@ -30,6 +31,29 @@ def _to_wipe(news: Properties, olds: Properties) -> dict[str, Any]:
     return {host: ssh for host, ssh in news["leavers"].items() if host not in done}
 
 
+def _changing(news: Properties, olds: Properties) -> set[str]:
+    """Return the hosts that are not known to run `news`: all after a change of the plan, else who differs from it."""
+    members = set(news["roster"]["members"])
+    if olds.get("digest") != _digest(news) or olds.get("rosterId") != news["rosterId"]:
+        return members
+    differing = {*_answering(news, olds), *(olds.get("drift") or ()), *_with_another_key(news, olds)}
+    return (members & differing) - set(news["absent"])
+
+
+def _answering(news: Properties, olds: Properties) -> set[str]:
+    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none.
+
+    A host whose enrolment this run leaves out waits on.
+    """
+    return set(olds.get("pending") or ()) - {*news["absent"], *(news.get("unenrolled") or ())}
+
+
+def _with_another_key(news: Properties, olds: Properties) -> set[str]:
+    """Return the hosts with another SSH host key than before, which may be other installations."""
+    before, after = olds["roster"]["members"], news["roster"]["members"]
+    return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
+
+
 def differs(olds: Properties, news: Properties) -> bool:
     """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
     if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping)):
@@ -41,8 +65,24 @@ def differs(olds: Properties, news: Properties) -> bool:
         or olds["rosterId"] != news["rosterId"]
         or bool(_to_wipe(news, olds))
         or bool(olds.get("drift"))
-        or bool(olds.get("pending"))
+        or bool(_answering(news, olds))
+        or not set(news["absent"]) <= set(olds.get("pending") or ())
     )
+
+
+def describe_waiting(olds: Properties, news: Properties) -> list[str]:
+    """Return a line for each host that an earlier run did not reach, and that this one tries again."""
+    if not isinstance(news["leavers"], Mapping):
+        return []
+    not_wiped = sorted(set(olds.get("notWiped") or ()) & set(_to_wipe(news, olds)))
+    return [
+        *(f"~ {host} was left out of an earlier run and gets its change" for host in olds.get("pending") or ()),
+        *(
+            f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
+            f"python -m mesh forget {host}"
+            for host in not_wiped
+        ),
+    ]
 
 
 def _engine_is_alive() -> bool:
@@ -62,27 +102,51 @@ def _say(line: str) -> None:
     announce("", [line])
 
 
+def _check_complete(news: Properties) -> None:
+    if not isinstance(news.get("roster"), Mapping):
+        raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
+    interface, members = news["roster"]["interface"], news["roster"]["members"]
+    if news["unenrolled"]:
+        raise MeshError(
+            f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
+            "out (--target, --exclude); let the next run have all of such a host"
+        )
+    if set(news["owners"]) != set(members):
+        # Else a key that a host knew would serve on after the host has left.
+        raise MeshError(
+            f"{interface}: nothing was changed, since the preshared key is for other hosts than the roster; "
+            f"add --target '**::{interface}/preshared-key'"
+        )
+
+
 def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
 
     Raises:
         MeshError: If the mesh could not be changed and proven; the hosts are then as before.
     """
+    _check_complete(news)
     roster, plan = news["roster"], _digest(news)
     interface = roster["interface"]
     systems: dict[str, Any] = {}
-    pending: dict[str, str] = {}
-    settled = olds.get("digest") == plan and olds.get("rosterId") == news["rosterId"]
-    if not settled or olds.get("drift") or olds.get("pending"):
-        rollout = Rollout(roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], _say, _engine_is_alive)
-        systems, pending = run(lambda: roll_out(rollout))
+    pending = set(news["absent"])
+    changing = _changing(news, olds)
+    if changing:
+        if len(changing) < len(roster["members"]):
+            _say(f"{interface}: changing {', '.join(sorted(changing))} only")
+        rollout = Rollout(
+            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], may_skip(roster["unreachable"]), _say,
+            _engine_is_alive, changing, frozenset(news.get("adopted") or ()),
+        )  # fmt: skip
+        systems, left_out = run(lambda: roll_out(rollout))
+        pending |= set(left_out)
     leaving = _to_wipe(news, olds)
     not_wiped: dict[str, str] = {}
     if leaving:
         _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
         not_wiped = run(lambda: wipe(interface, news["mesh"], "any", leaving, _say))
     return {
-        **{key: news[key] for key in ("mesh", "roster", "rosterId", "presharedKey", "leavers")},
+        **{key: news[key] for key in ("mesh", "roster", "rosterId", "presharedKey", "leavers", "absent")},
         "digest": plan,
         "systems": {**olds.get("systems", {}), **systems},
         "pending": sorted(pending),
@@ -93,22 +157,26 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
 
 
 def find_drift(props: Properties) -> dict[str, list[str]]:
-    """Return by host what its kernel runs differently from the state, in words; an unreachable host says so."""
+    """Return by host what differs there from the state, in words.
+
+    A host that does not answer is such a difference too, but for one whose change is pending for that very reason.
+    """
     roster = props["roster"]
     interface = roster["interface"]
+    pending = set(props.get("pending") or ())
 
-    async def look() -> dict[str, list[str]]:
+    async def look() -> tuple[dict[str, list[str]], dict[str, str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}
         async with open_fan(interface, connections, skip=HostError) as fan:
-            facts, failures = await collect_facts(fan, props["presharedKey"])
-        drift = {host: find_faults(roster, {host: report}, []) for host, report in facts.items()}
-        for host, report in facts.items():
-            if report.confirmed != props["digest"]:
-                drift[host].append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
-        for host, reason in {**fan.absent, **failures}.items():
-            drift[host] = [f"{host}: {reason}"]
-        return {host: lines for host, lines in sorted(drift.items()) if lines}
+            facts, failures = await collect_facts(fan, props["presharedKey"], "audit")
+        drift = {host: describe_drift(roster, host, report, props["digest"]) for host, report in facts.items()}
+        return {host: lines for host, lines in drift.items() if lines}, {**fan.absent, **failures}
 
-    drift = run(look)
-    announce(interface, [line for lines in drift.values() for line in lines])
+    drift, silent = run(look)
+    drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
+    drift = dict(sorted(drift.items()))
+    waits = [
+        f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
+    ]
+    announce(interface, [line for lines in drift.values() for line in lines] + waits)
     return drift

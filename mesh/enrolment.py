@@ -21,8 +21,11 @@ _DIAL_ERRORS = 2
 _SECONDS = 30
 
 
-def command(interface: str, *, sudo: bool) -> str:
-    """Return the constant text that stores the private key on its standard input; it never holds a secret."""
+def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
+    """Return the text that stores the private key on its standard input; it never holds a secret.
+
+    It is constant for one installation of a host, and another one has to be told apart, since its text is what changes.
+    """
     folder = f"{program.DIRECTORY}/{interface}/enrolled"
     script = (
         f"set -eu; umask 077; mkdir -p {folder}; cd {folder}; cat >private-key.new; "
@@ -31,7 +34,8 @@ def command(interface: str, *, sudo: bool) -> str:
         '{ echo "the private key did not arrive whole; is the disk full?" >&2; exit 1; }; '
         "mv private-key.new private-key"
     )
-    return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}"
+    name = f" installation-{installation}" if installation > 1 else ""
+    return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
 
 
 def _connection(ssh: SshSettings) -> remote.ConnectionArgs:
@@ -72,14 +76,20 @@ def explain_failures(interface: str) -> ResourceHookBinding:
 
 
 def enrol(
-    name: str, *, interface: str, ssh: SshSettings, private_key: Input[str], opts: ResourceOptions | None = None
+    name: str,
+    *,
+    interface: str,
+    ssh: SshSettings,
+    private_key: Input[str],
+    installation: Output[int],
+    opts: ResourceOptions | None = None,
 ) -> remote.Command:
-    """Return the command resource that enrols one host on one interface."""
+    """Return the command resource that enrols one host on one interface, and again for each new `installation`."""
     secret = ResourceOptions(additional_secret_outputs=["stdout", "stderr", "stdin"])
     return remote.Command(
         name,
         connection=_connection(ssh),
-        create=command(interface, sudo=ssh.uses_sudo),
+        create=installation.apply(lambda count: command(interface, sudo=ssh.uses_sudo, installation=count)),
         stdin=Output.secret(private_key),
         logging=remote.Logging.NONE,
         add_previous_output_in_env=False,

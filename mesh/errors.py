@@ -28,15 +28,13 @@ class MeshError(Exception):
 
 
 class ConfigurationError(MeshError):
-    """The stack file cannot be used; `faults` holds one line for each reason."""
+    """The stack file, or what is imported into it, cannot be used; `faults` holds one line for each reason."""
 
-    def __init__(self, faults: Iterable[str]) -> None:
-        """Keep the faults, each worded `<where>: <what is wrong>; <what to do>`."""
+    def __init__(self, faults: Iterable[str], what: str = "stack configuration") -> None:
+        """Keep the faults of `what`, each worded `<where>: <what is wrong>; <what to do>`."""
         self.faults: tuple[str, ...] = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__(
-            "\n".join([f"stack configuration: {count} to correct", *(f"  {line}" for line in self.faults)])
-        )
+        super().__init__("\n".join([f"{what}: {count} to correct", *(f"  {line}" for line in self.faults)]))
 
 
 class InvalidKeyError(MeshError):

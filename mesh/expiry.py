@@ -16,7 +16,7 @@ def _end(created_at: str, days: int) -> datetime:
 
 def expires_at(created_at: str, days: int) -> str:
     """Return when a key expires, such as 2026-05-01T10:00:00Z, or an empty text for never."""
-    return _end(created_at, days).isoformat(timespec="seconds").replace("+00:00", "Z") if days else ""
+    return _end(created_at, days).isoformat(timespec="seconds").replace("+00:00", "Z") if days and created_at else ""
 
 
 def has_expired(created_at: str, days: int) -> bool:

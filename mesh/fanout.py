@@ -15,9 +15,9 @@ import asyncssh
 from mesh import program
 from mesh.concurrency import Connection, gather, settle
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
-from mesh.ssh import CONNECT_SECONDS, dial, explain, meet
+from mesh.ssh import COMMAND_SECONDS, CONNECT_SECONDS, dial, explain, meet
 
-__all__ = ["Fan", "Session", "open_fan"]
+__all__ = ["Fan", "Session", "open_fan", "run_everywhere"]
 
 _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
@@ -100,14 +100,14 @@ class Fan:
         chosen = self.sessions if hosts is None else list(hosts)
         return await gather({host: self.sessions[host].order(*words, seconds=seconds) for host in chosen})
 
-    async def check_new_connections(self) -> None:
-        """Begin one more SSH connection to every host, since the one in use would survive a lock-out.
+    async def check_new_connections(self, hosts: Iterable[str]) -> None:
+        """Begin one more SSH connection to each of `hosts`, since the one in use would survive a lock-out.
 
         Raises:
             HostsFailedError: Naming each host that cannot be reached anew.
         """
         async with AsyncExitStack() as stack:
-            wanted = {host: self._connections[host] for host in self.sessions}
+            wanted = {host: self._connections[host] for host in hosts}
             _stop_unless((), (await _connect_all(stack, wanted, meet))[1])
 
 
@@ -161,8 +161,12 @@ def _allow_many_connections() -> None:
 
 
 @asynccontextmanager
-async def open_fan(interface: str, connections: Mapping[str, Connection], *, skip: Skip = ()) -> AsyncIterator[Fan]:
+async def open_fan(
+    interface: str, connections: Mapping[str, Connection], *, skip: Skip = (), only_known: bool = False
+) -> AsyncIterator[Fan]:
     """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
+
+    With `only_known`, a host that has nothing of the interface fails, and nothing is written there.
 
     Raises:
         HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
@@ -175,7 +179,7 @@ async def open_fan(interface: str, connections: Mapping[str, Connection], *, ski
         absent = _stop_unless(skip, failures)
 
         async def start(host: str) -> Session:
-            command = program.invocation(interface, sudo=bool(connections[host]["sudo"]))
+            command = program.invocation(interface, sudo=bool(connections[host]["sudo"]), only_known=only_known)
             try:
                 process = await asyncio.wait_for(opened[host].create_process(command), CONNECT_SECONDS)
                 session = Session(host, process)
@@ -186,3 +190,23 @@ async def open_fan(interface: str, connections: Mapping[str, Connection], *, ski
 
         sessions, failures = await settle({host: start(host) for host in opened})
         yield Fan(connections, sessions, absent | _stop_unless(skip, failures))
+
+
+async def run_everywhere(
+    connections: Mapping[str, Connection], commands: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, HostError]]:
+    """Run one command on each host, without a session or its lock; return what each printed, and why any cannot."""
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, absent = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+
+        async def ask(host: str) -> str:
+            try:
+                return str((await asyncio.wait_for(opened[host].run(commands[host]), COMMAND_SECONDS)).stdout)
+            except (OSError, TimeoutError, asyncssh.Error) as error:
+                raise UnreachableHostError(host, explain(error)) from None
+
+        said, failures = await settle({host: ask(host) for host in opened})
+        return said, absent | failures

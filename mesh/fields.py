@@ -6,7 +6,15 @@ here repeats a value, because a secret may have been pasted into the wrong field
 
 import re
 from datetime import timedelta
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Interface,
+    IPv6Address,
+    IPv6Interface,
+    ip_address,
+    ip_interface,
+)
 from typing import Annotated, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +28,7 @@ __all__ = [
     "HostKey",
     "Keepalive",
     "KeyAge",
+    "MeshAddress",
     "Port",
     "Rotation",
     "SshAddress",
@@ -38,6 +47,8 @@ _RESERVED_INTERFACE_NAMES = frozenset({".", "..", "all", "default", "interfaces"
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+# A member owns its subnet, and the whole mesh sends it what goes there.
+_WIDEST_SUBNET = 32
 _BROADCAST = IPv4Address("255.255.255.255")
 
 
@@ -81,6 +92,26 @@ def _external_address(value: object) -> str:
         if applies:
             raise _fault(f"{name} cannot be an endpoint; give the address that peers send to, or none for roaming")
     return str(address)
+
+
+def _mesh_address(value: object) -> IPv6Interface:
+    try:
+        # The library reads numbers as addresses too.
+        address = ip_interface(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        address = None
+    if address is None:
+        raise _fault("not an address with its prefix length; give one such as fd00:1:2:3::1/64")
+    if isinstance(address, IPv4Interface):
+        raise _fault("an IPv4 address, and a mesh is IPv6 inside; give an IPv6 address, or leave it out to have one")
+    ip = address.ip
+    if ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local or ip.scope_id or ip.ipv4_mapped:
+        raise _fault("not an address that peers can send to; give one of your own, such as fd00:1:2:3::1/64")
+    if address.network.prefixlen < _WIDEST_SUBNET:
+        raise _fault(f"a subnet that swallows other networks; give a prefix length from {_WIDEST_SUBNET} to 128")
+    if address.network.prefixlen < 127 and ip == address.network.network_address:
+        raise _fault("the subnet itself; give the host's own address in it, such as ::1")
+    return IPv6Interface((ip, address.network.prefixlen))
 
 
 def _ssh_address(value: object) -> str:
@@ -138,6 +169,7 @@ Port = Annotated[int, Field(strict=True, ge=1, le=65535, description="a whole nu
 Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a whole number from 1 up")]
 Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
 ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
+MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
 SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
 SshUser = Annotated[str, BeforeValidator(_ssh_user)]
 HostKey = Annotated[str, BeforeValidator(_host_key)]

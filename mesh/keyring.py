@@ -14,6 +14,7 @@ from mesh.expiry import has_expired
 from mesh.keys import generate_key_pair, generate_preshared_key, public_key_of
 
 __all__ = [
+    "State",
     "changed_key_pair",
     "changed_preshared_key",
     "key_pair_changes",
@@ -115,8 +116,9 @@ def preshared_key_changes(old: State, inputs: State) -> bool:
 def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
     """Return the state after owners came or went, a rotation, its reversal, an expiry, or an adoption.
 
-    A key serves as long as everybody who ever knew it is still an owner; so it stays when an owner joins, is made anew
-    when one leaves, and an earlier one may come back when a removal or a rotation is reverted.
+    A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins, and is made
+    anew when one leaves. What a leaver knew never serves again, since a host of the same name that joins later may be
+    another machine. An earlier key comes back when a rotation is reverted.
     """
     owners = set(inputs["owners"])
     current = {
@@ -125,15 +127,15 @@ def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
         "createdAt": old["createdAt"],
         "knownTo": old["knownTo"],
     }
-    kept = _kept(old)
+    kept = [
+        {**entry, "revoked": entry.get("revoked", False) or not set(entry["knownTo"]) <= owners}
+        for entry in [*_kept(old), current]
+    ]
     adopting = inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["presharedKey"])
     if adopting:
-        return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), [*kept, current])
-    # The key of just these owners first, which they still run if their change failed and was reverted.
-    for entry in sorted([current, *reversed(kept)], key=lambda entry: set(entry["knownTo"]) != owners):
-        serves = entry["rotation"] == inputs["rotation"] and set(entry["knownTo"]) <= owners
-        if serves and not _is_due(entry, inputs):
-            rest = [other for other in [*kept, current] if other is not entry]
-            known_to = sorted(owners | set(entry["knownTo"]))
-            return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], known_to, rest)
-    return _preshared_state(inputs, generate_preshared_key(), _now(), sorted(owners), [*kept, current])
+        return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), kept)
+    for entry in reversed(kept):
+        if entry["rotation"] == inputs["rotation"] and not entry["revoked"] and not _is_due(entry, inputs):
+            rest = [other for other in kept if other is not entry]
+            return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], sorted(owners), rest)
+    return _preshared_state(inputs, generate_preshared_key(), _now(), sorted(owners), kept)

@@ -1,6 +1,7 @@
 """The component of one mesh: its secrets, the enrolment of each host, the roster, and the rollout to all."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import pulumi_random as random
@@ -9,7 +10,9 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from mesh.config import Adopted
 from mesh.enrolment import enrol, explain_failures
 from mesh.expiry import expires_at
-from mesh.resources import KeyPair, PresharedKey, Rollout, Roster
+from mesh.leftout import find_left_out, public_key, unless_left_out, without
+from mesh.resources import KeyPair, PresharedKey, Rollout, Roster, Survey
+from mesh.roster import cannot_meet
 from mesh.settings import Configuration, SshSettings
 from mesh.topology import MeshPlan, plan_meshes
 
@@ -58,15 +61,6 @@ class Mesh(ComponentResource):
         child = ResourceOptions(parent=self)
         # Tells two stacks that claim one interface apart. Entropy that is no key, so its id may be in clear.
         identity = random.RandomId(f"{name}/identity", byte_length=8, opts=child)
-        preshared = PresharedKey(
-            f"{name}/preshared-key",
-            interface=name,
-            owners=[member.host for member in plan.members],
-            rotation=str(plan.rotation),
-            adopted=adopted.preshared_keys.get(name, ""),
-            max_key_age=plan.max_key_days,
-            opts=child,
-        )
         keys = {
             member.host: KeyPair(
                 f"{name}/{member.host}/key",
@@ -79,10 +73,22 @@ class Mesh(ComponentResource):
             )
             for member in plan.members
         }
+        keyless = find_left_out(keys)
+        preshared = PresharedKey(
+            f"{name}/preshared-key",
+            interface=name,
+            owners=[member.host for member in plan.members],
+            rotation=str(plan.rotation),
+            adopted=adopted.preshared_keys.get(name, ""),
+            max_key_age=plan.max_key_days,
+            # Whoever targets a host's key, and what depends on it, must not leave its owners behind.
+            opts=ResourceOptions(parent=self, depends_on=without(keyless, keys)),
+        )
         members = {
             member.host: {
-                "publicKey": keys[member.host].publicKey,
+                "publicKey": public_key(keyless, member.host, keys[member.host].publicKey),
                 "address": str(member.address),
+                **({"subnet": str(member.subnet)} if member.subnet != member.address.network else {}),
                 "endpoint": member.endpoint or "",
                 "keepalive": member.persistent_keepalive,
                 "system": configuration.hosts[member.host].system or "",
@@ -99,62 +105,81 @@ class Mesh(ComponentResource):
                 "mtu": plan.mtu,
                 "deadline": plan.deadline,
                 "unreachable": plan.unreachable,
+                "forgotten": list(plan.forgotten),
                 "members": members,
             },
-            opts=child,
+            # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
+            # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
+            opts=ResourceOptions(parent=self, depends_on=[preshared]),
         )
         explained = ResourceOptions(parent=self, hooks=explain_failures(name))
-        enrolments = [
-            enrol(
+        survey = Survey(f"{name}/survey", interface=name, opts=child)
+        enrolments = {
+            host: enrol(
                 f"{name}/{host}/enrol",
                 interface=name,
                 ssh=configuration.hosts[host].ssh,
                 private_key=key.privateKey,
+                installation=survey.installations.apply(partial(_installation, host)),
                 opts=explained,
             )
             for host, key in keys.items()
             if host not in absent
-        ]
+        }
+        unenrolled = find_left_out(enrolments)
         rollout = Rollout(
             f"{name}/rollout",
             mesh=identity.hex,
             roster=roster,
             preshared_key=preshared.presharedKey,
-            opts=ResourceOptions(parent=self, depends_on=enrolments),
+            owners=preshared.owners,
+            unenrolled=unenrolled,
+            absent=sorted(absent),
+            adopted=[member.host for member in plan.members if adopted.private_key(name, member.host)],
+            opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )
-        self.public = Output.all(
-            keys={host: key.publicKey for host, key in keys.items()},
-            created={host: key.createdAt for host, key in keys.items()},
+        public = Output.all(
+            # Nothing of an unproven mesh is told to others; with --target, keys may be ahead of it.
+            roster=rollout.roster,
+            keys={host: [key.publicKey, key.createdAt] for host, key in keys.items()},
             preshared=preshared.createdAt,
-            # Nothing of an unproven mesh is told to others.
-            digest=rollout.digest,
             not_wiped=rollout.notWiped,
             pending=rollout.pending,
-        ).apply(lambda known: _public(plan, known))
+        ).apply(partial(_public, plan.max_key_days))
+        self.public = unless_left_out(public, rollout)
         self.register_outputs({"public": self.public})
 
 
-def _public(plan: MeshPlan, known: dict[str, Any]) -> dict[str, Any]:
+def _installation(host: str, installations: Mapping[str, float]) -> int:
+    return int(installations.get(host, 1))
+
+
+def _public(max_key_days: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    roster = known["roster"]
+    created = dict(known["keys"].values())
     return {
-        "port": plan.port,
+        "port": int(roster["port"]),
         "hosts": {
-            member.host: {
-                "address": str(member.address),
-                "endpoint": member.endpoint or "",
-                "publicKey": known["keys"][member.host],
-                "createdAt": known["created"][member.host],
-                "expiresAt": expires_at(known["created"][member.host], plan.max_key_days),
+            host: {
+                "address": member["address"],
+                "endpoint": member["endpoint"],
+                "publicKey": member["publicKey"],
+                "createdAt": created.get(member["publicKey"], ""),
+                "expiresAt": expires_at(created.get(member["publicKey"], ""), max_key_days),
             }
-            for member in plan.members
+            for host, member in sorted(roster["members"].items())
         },
         "presharedKeyCreatedAt": known["preshared"],
-        "presharedKeyExpiresAt": expires_at(known["preshared"], plan.max_key_days),
-        "cannotMeet": [list(pair) for pair in plan.pairs_that_cannot_meet()],
+        "presharedKeyExpiresAt": expires_at(known["preshared"], max_key_days),
+        "cannotMeet": [list(pair) for pair in cannot_meet(roster)],
         "notWiped": known["not_wiped"] or [],
         "pending": known["pending"] or [],
     }
 
 
-def build_meshes(configuration: Configuration, adopted: Adopted, absent: Collection[str] = ()) -> dict[str, Mesh]:
-    """Register every mesh of the configuration, without enrolling `absent` hosts; return them by interface name."""
-    return {name: Mesh(plan, configuration, adopted, absent) for name, plan in plan_meshes(configuration).items()}
+def build_meshes(
+    configuration: Configuration, adopted: Adopted, absent: Mapping[str, Collection[str]]
+) -> dict[str, Mesh]:
+    """Register every mesh of the configuration, without enrolling its `absent` hosts; return them by interface name."""
+    plans = plan_meshes(configuration)
+    return {name: Mesh(plan, configuration, adopted, absent.get(name, ())) for name, plan in plans.items()}

@@ -19,9 +19,11 @@ _PARTS = (
     "firewall",
     "service",
     "interface",
+    "takeover",
     "transaction",
     "retreat",
     "recovery",
+    "audit",
     "main",
 )
 
@@ -42,17 +44,26 @@ def digest() -> str:
     return hashlib.sha256(text().encode()).hexdigest()[:16]
 
 
-def invocation(interface: str, *, sudo: bool) -> str:
+def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
     """Return the command that starts a session for `interface`, and takes the program first where the host lacks it.
 
-    The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`.
+    The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`. With
+    `only_known`, a host that has nothing of the interface is given nothing either, and says so.
     """
+    whole = hashlib.sha256(text().encode()).hexdigest()
     path = f"{DIRECTORY}/program-{digest()}"
     size = len(text().encode())
+    known = (
+        f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "
+        "{ echo .error has nothing of this mesh\\; run pulumi up; exit 1; }; "
+    )
     script = (
-        f"p={path}; "
+        f"{known if only_known else ''}p={path}; "
+        f'fits() {{ [ "$(sha256sum 2>/dev/null <$p)" = "{whole}  -" ]; }}; '
+        # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
+        f"fits || {{ [ ! -e $p ] || p=$p.new; }}; "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"[ -r $p ] || {{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f"fits || {{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '
         f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"

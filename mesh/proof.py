@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mesh.roster import Roster, speaks_first, subnet_of
+from mesh.roster import Roster, keepalive, speaks_first, subnet_of
 
-__all__ = ["Facts", "Peer", "find_faults", "parse_facts", "salted_digest"]
+__all__ = ["Facts", "Peer", "find_faults", "kernel_faults", "parse_facts", "salted_digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last."""
+    """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last.
+
+    `differences` are what the host itself found to be otherwise than it was confirmed, if it was asked to audit.
+    """
 
     public_key: str = ""
     port: int = 0
@@ -36,6 +39,7 @@ class Facts:
     has_preshared_key: bool = True
     confirmed: str = ""
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    differences: tuple[str, ...] = ()
 
 
 def salted_digest(salt: str, preshared_key: str) -> str:
@@ -44,11 +48,12 @@ def salted_digest(salt: str, preshared_key: str) -> str:
 
 
 def parse_facts(lines: Iterable[str], expected: str) -> Facts:
-    """Return the reply to the order `facts`; `expected` is the salted digest of the preshared key."""
+    """Return the reply to the order `facts` or `audit`; `expected` is the salted digest of the preshared key."""
     public_key, port, mtu, since = "", 0, 0, 0
     addresses: list[str] = []
     preshared, confirmed = expected, ""
     peers: dict[str, Peer] = {}
+    differences: list[str] = []
     for line in lines:
         match line.split():
             case ["interface", key, listen]:
@@ -63,13 +68,15 @@ def parse_facts(lines: Iterable[str], expected: str) -> Facts:
                 preshared = value
             case ["confirmed", value]:
                 confirmed = value
+            case ["differs", *words]:
+                differences.append(" ".join(words))
             case ["peer", key, endpoint, allowed, handshake, received, sent, keepalive]:
                 peers[key] = Peer(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
             case _:
                 pass
     # Without a peer there is no preshared key in the kernel to be wrong.
     agrees = preshared == expected or not peers
-    return Facts(public_key, port, mtu, since, tuple(addresses), agrees, confirmed, peers)
+    return Facts(public_key, port, mtu, since, tuple(addresses), agrees, confirmed, peers, tuple(differences))
 
 
 def find_faults(
@@ -83,7 +90,7 @@ def find_faults(
     members = roster["members"]
     faults: list[str] = []
     for host in sorted(facts):
-        faults.extend(_kernel_faults(roster, host, facts[host]))
+        faults.extend(kernel_faults(roster, host, facts[host]))
     mute = set(silent)
     fresh = set(changed)
     for host in sorted(facts):
@@ -100,7 +107,8 @@ def find_faults(
     return faults
 
 
-def _kernel_faults(roster: Roster, host: str, report: Facts) -> list[str]:
+def kernel_faults(roster: Roster, host: str, report: Facts) -> list[str]:
+    """Return what the kernel of one host runs differently from the roster, a line each; never a handshake's age."""
     members = roster["members"]
     faults: list[str] = []
     if report.public_key != members[host]["publicKey"]:
@@ -120,6 +128,13 @@ def _kernel_faults(roster: Roster, host: str, report: Facts) -> list[str]:
             faults.append(f"{host}: has no peer {peer}; run pulumi up --refresh")
         elif report.peers[key].allowed_ips != subnet_of(members[peer]):
             faults.append(f"{host}: allowed IPs of {peer} are {report.peers[key].allowed_ips}; run pulumi up --refresh")
+        if key in report.peers and (seen := report.peers[key].keepalive) != (sends := keepalive(members, host, peer)):
+            faults.append(f"{host}: persistent keepalive to {peer} is {seen}, not {sends}; run pulumi up --refresh")
+    faults.extend(
+        f"{host}: has the address {address}, which is not its own; run pulumi up --refresh"
+        for address in report.addresses
+        if address != members[host]["address"]
+    )
     extra = len(set(report.peers) - set(wanted))
     if extra:
         faults.append(f"{host}: has {extra} peer(s) that the roster lacks; run pulumi up --refresh")

@@ -9,9 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+from pulumi.dynamic import (
+    Config,
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
 
-__all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider"]
+__all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
 Properties = dict[str, Any]
 
@@ -40,13 +48,12 @@ class KeyPairProvider(ResourceProvider):
         return CreateResult(f"{props['interface']}/{props['host']}", keyring.new_key_pair(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Change only for a rotation, an expiry or an adoption; say when an expiry is near."""
+        """Change only for a rotation, an expiry or an adoption; say why, and when an expiry is near."""
         from mesh import keyring  # noqa: PLC0415
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.expiry import describe_expiry  # noqa: PLC0415
+        from mesh.reasons import explain_key_pair  # noqa: PLC0415
 
-        name = f"{_news['host']} key"
-        announce(_news["interface"], describe_expiry(name, _olds["createdAt"], int(_news["maxKeyAge"])))
+        announce(_news["interface"], explain_key_pair(_olds, _news))
         return DiffResult(changes=keyring.key_pair_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
@@ -68,13 +75,12 @@ class PresharedKeyProvider(ResourceProvider):
         return CreateResult(props["interface"], keyring.new_preshared_key(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Change when owners, rotation or adoption do, or at its expiry; say when that is near."""
+        """Change when owners, rotation or adoption do, or at its expiry; say why, and when that is near."""
         from mesh import keyring  # noqa: PLC0415
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.expiry import describe_expiry  # noqa: PLC0415
+        from mesh.reasons import explain_preshared_key  # noqa: PLC0415
 
-        lines = describe_expiry("preshared key", _olds["createdAt"], int(_news["maxKeyAge"]))
-        announce(_news["interface"], lines)
+        announce(_news["interface"], explain_preshared_key(_olds, _news))
         return DiffResult(changes=keyring.preshared_key_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
@@ -82,6 +88,35 @@ class PresharedKeyProvider(ResourceProvider):
         from mesh import keyring  # noqa: PLC0415
 
         return UpdateResult(keyring.changed_preshared_key(_olds, _news))
+
+
+class SurveyProvider(ResourceProvider):
+    """Which installation of each host of one mesh this is; only a refresh looks."""
+
+    serialize_as_secret_always = False
+    _config: Config
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep the stack file's values: the state of a resource that never changes does not know who has joined."""
+        self._config = req.config
+
+    def create(self, props: Properties) -> CreateResult:
+        """Count nothing yet."""
+        return CreateResult(props["interface"], {**props, "installations": {}})
+
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Never change: in a preview, a change would make the counts unknown, and with them every enrolment."""
+        return DiffResult(changes=False)
+
+    def read(self, id_: str, props: Properties) -> ReadResult:
+        """Raise the count of each host that lost its private key."""
+        import json  # noqa: PLC0415
+
+        from mesh import survey  # noqa: PLC0415
+
+        hosts, interfaces = (json.loads(self._config.require(f"mesh:{name}")) for name in ("hosts", "interfaces"))
+        counts = survey.count_installations(id_, props["installations"], hosts, interfaces)
+        return ReadResult(id_, {**props, "installations": counts})
 
 
 class RosterProvider(ResourceProvider):
@@ -93,6 +128,10 @@ class RosterProvider(ResourceProvider):
         """Record the members."""
         import secrets  # noqa: PLC0415
 
+        from mesh.roster import check_complete  # noqa: PLC0415
+
+        with _plain_errors():
+            check_complete(props["roster"])
         roster_id = secrets.token_hex(8)
         return CreateResult(
             roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
@@ -101,8 +140,10 @@ class RosterProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.roster import describe_changes  # noqa: PLC0415
+        from mesh.roster import check_complete, describe_changes  # noqa: PLC0415
 
+        with _plain_errors():
+            check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
             announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
@@ -147,7 +188,9 @@ class RolloutProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh import deployment  # noqa: PLC0415
+        from mesh.announce import announce  # noqa: PLC0415
 
+        announce(_olds["roster"]["interface"], deployment.describe_waiting(_olds, _news))
         return DiffResult(changes=deployment.differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

@@ -1,14 +1,20 @@
 """The resources of a mesh: typed outputs, which of them are secret, and type names that are part of every state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
-from mesh.providers import KeyPairProvider, PresharedKeyProvider, RolloutProvider, RosterProvider
+from mesh.providers import (
+    KeyPairProvider,
+    PresharedKeyProvider,
+    RolloutProvider,
+    RosterProvider,
+    SurveyProvider,
+)
 
-__all__ = ["KeyPair", "PresharedKey", "Rollout", "Roster"]
+__all__ = ["KeyPair", "PresharedKey", "Rollout", "Roster", "Survey"]
 
 
 def _with_secrets(opts: ResourceOptions | None, *names: str) -> ResourceOptions:
@@ -48,6 +54,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
 class PresharedKey(Resource, module="mesh", name="PresharedKey"):
     """The key that all hosts of a mesh share; made anew when an owner leaves, or for a new `rotation`."""
 
+    owners: Output[Sequence[str]]
     presharedKey: Output[str]
     createdAt: Output[str]
 
@@ -74,6 +81,16 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         super().__init__(PresharedKeyProvider(), name, props, _with_secrets(opts, "presharedKey", "kept", "adopted"))
 
 
+class Survey(Resource, module="mesh", name="Survey"):
+    """How many installations of each host have been enrolled; a host that is not counted is in its first."""
+
+    installations: Output[Mapping[str, float]]
+
+    def __init__(self, name: str, *, interface: str, opts: ResourceOptions | None = None) -> None:
+        """Look at the hosts of `interface`, in a refresh only."""
+        super().__init__(SurveyProvider(), name, {"interface": interface, "installations": None}, opts)
+
+
 class Roster(Resource, module="mesh", name="Roster"):
     """The public data of all members; its diff is what a reviewer reads, its deletion wipes the hosts."""
 
@@ -93,6 +110,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
     """All hosts brought to the roster as one transaction, proven; `digest` names the plan that they run."""
 
     digest: Output[str]
+    roster: Output[Mapping[str, Any]]
     notWiped: Output[Sequence[str]]
     pending: Output[Sequence[str]]
     systems: Output[Mapping[str, Any]]
@@ -104,15 +122,27 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         mesh: Input[str],
         roster: Roster,
         preshared_key: Input[str],
+        owners: Input[Sequence[str]],
+        unenrolled: Awaitable[Collection[str]],
+        absent: Sequence[str],
+        adopted: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out."""
+        """Roll the roster out, unless the `owners` of the preshared key are others or hosts are `unenrolled`.
+
+        `absent` are the hosts that are not expected to answer in this run. The hosts in `adopted` may hand over an
+        interface that runs the key they bring.
+        """
         props = {
             "mesh": mesh,
             "roster": roster.roster,
             "rosterId": roster.rosterId,
             "leavers": roster.leavers,
             "presharedKey": Output.secret(preshared_key),
+            "absent": absent,
+            "owners": owners,
+            "unenrolled": unenrolled,
+            "adopted": sorted(adopted),
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

@@ -15,13 +15,14 @@ __all__ = ["go_back"]
 _STEP_SECONDS = 10
 
 
-async def go_back(fan: Fan, switched: Sequence[str], live: Collection[str]) -> None:
+async def go_back(fan: Fan, switched: Sequence[str], live: Collection[str], changing: Collection[str]) -> None:
     """Bring every host back that still answers.
 
     Args:
         fan: The sessions of the rollout.
         switched: The hosts that took another key, in the order in which they did.
         live: The hosts whose interface ran before the rollout.
+        changing: All hosts of the rollout that change.
     """
     willing = set(live)
 
@@ -37,4 +38,4 @@ async def go_back(fan: Fan, switched: Sequence[str], live: Collection[str]) -> N
             await order("own", hosts=[host])
             await order("peer", host, hosts=sorted(willing - {host}))
     with suppress(MeshError):
-        await fan.everyone("abort")
+        await fan.everyone("abort", hosts=changing)

@@ -6,7 +6,8 @@ written in the host program.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from mesh.proof import Facts, find_faults, parse_facts, salted_digest
 from mesh.retreat import go_back
 from mesh.roster import Roster, cannot_meet, payload
 
-__all__ = ["Rollout", "roll_out", "wipe"]
+__all__ = ["Rollout", "collect_facts", "roll_out", "wipe"]
 
 Report = Callable[[str], None]
 
@@ -33,15 +34,23 @@ _LEAVE_SECONDS = 45
 
 @dataclass(frozen=True)
 class Rollout:
-    """What one rollout brings to the hosts; `alive` tells whether the engine that asked for it still runs."""
+    """What one rollout brings to the hosts in `changing`; the other members run it already and only help to prove it.
+
+    `alive` tells whether the engine that asked for it still runs. With `skip_unreachable`, hosts that do not answer are
+    left out instead of stopping it. The hosts in `adopted` bring their key, and hand over an interface that runs just
+    that key, whoever made it.
+    """
 
     roster: Roster
     roster_id: str
     mesh: str
     digest: str
     preshared_key: str = field(repr=False)
+    skip_unreachable: bool
     report: Report
     alive: Callable[[], bool]
+    changing: Collection[str]
+    adopted: frozenset[str] = frozenset()
 
     @property
     def interface(self) -> str:
@@ -63,30 +72,30 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
     say, interface = rollout.report, rollout.interface
     connections = rollout.connections
     count = len(connections)
-    skip = rollout.roster["unreachable"] == "skip"
-    say(f"{interface}: connecting to {count} hosts")
+    say(f"{interface}: connecting to {_hosts(count)}")
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
             fan = await stack.enter_async_context(
-                open_fan(interface, connections, skip=UnreachableHostError if skip else ())
+                open_fan(interface, connections, skip=UnreachableHostError if rollout.skip_unreachable else ())
             )
             for host, reason in sorted(fan.absent.items()):
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")
-            count = len(fan.sessions)
-            systems = await _prepare(rollout, fan)
-            say(f"{interface}: staging on {count} hosts")
-            running = await _stage(rollout, fan)
+            changing = sorted(host for host in fan.sessions if host in rollout.changing)
+            count = len(changing)
+            systems = await _prepare(rollout, fan, changing)
+            say(f"{interface}: staging on {_hosts(count)}")
+            running = await _stage(rollout, fan, changing)
         seconds = int(rollout.roster["deadline"])
-        deadline = Deadline(fan, seconds)
+        deadline = Deadline(fan, seconds, changing)
         switched: list[str] = []
         with _outcome(f"{interface}: failed; every host goes back"):
             try:
                 await deadline.arm(secrets.token_hex(8))
                 changed = await _switch(rollout, fan, running, deadline, switched)
-                say(f"{interface}: proving {count} hosts")
+                say(f"{interface}: proving {_hosts(len(fan.sessions))}")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
                 await deadline.move(seconds + _PROOF_SECONDS)
-                checks = (_prove(rollout, fan, changed), fan.check_new_connections())
+                checks = (_prove(rollout, fan, changed), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
@@ -96,16 +105,20 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:
                 say(f"{interface}: going back on all hosts")
-                await go_back(fan, switched, [host for host, key in running.items() if key != "absent"])
+                await go_back(fan, switched, [host for host, key in running.items() if key != "absent"], changing)
                 raise
         # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
         # `up` brings it forward again.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
-            await fan.everyone("confirm", rollout.digest)
+            await fan.everyone("confirm", rollout.digest, hosts=changing)
     for one, other in cannot_meet(rollout.roster):
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
-    say(f"{interface}: confirmed on {count} hosts")
+    say(f"{interface}: confirmed on {_hosts(count)}")
     return systems, dict(fan.absent)
+
+
+def _hosts(count: int) -> str:
+    return "1 host" if count == 1 else f"{count} hosts"
 
 
 @contextmanager
@@ -116,8 +129,8 @@ def _outcome(text: str) -> Iterator[None]:
         raise HostsFailedError(error.failures, text) from None
 
 
-async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
-    replies = await fan.everyone("prepare", seconds=_INSTALL_SECONDS)
+async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Any]:
+    replies = await fan.everyone("prepare", hosts=changing, seconds=_INSTALL_SECONDS)
     systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
     wrong = {
         host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"
@@ -129,15 +142,15 @@ async def _prepare(rollout: Rollout, fan: Fan) -> dict[str, Any]:
     return systems
 
 
-async def _stage(rollout: Rollout, fan: Fan) -> dict[str, str]:
+async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
     """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
     work = {}
-    for host, session in fan.sessions.items():
+    for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
-            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest,
+            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
         )  # fmt: skip
-        work[host] = session.order("stage", text.count("\n"), payload=text)
+        work[host] = fan.sessions[host].order("stage", text.count("\n"), payload=text)
     replies = await gather(work)
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
@@ -149,8 +162,9 @@ async def _switch(
 
     A host that is about to take another key is added to `switched`, for whoever has to lead back.
     """
-    members = rollout.roster["members"]
+    members, began = rollout.roster["members"], time.monotonic()
     live = sorted(host for host, key in running.items() if key != "absent")
+    others = sorted(set(fan.sessions) - set(running))
     changed = [host for host in live if running[host] != members[host]["publicKey"]]
     if live:
         await fan.everyone("preshared", hosts=live)
@@ -164,15 +178,20 @@ async def _switch(
     if live:
         await fan.everyone("finish", hosts=live)
         await deadline.renew()
+        if others:
+            # Who lost a peer has lost the session with it, which the peer does not know.
+            await fan.everyone("wake", hosts=live)
     new = [host for host in running if host not in live]
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
-            rollout.report(f"{rollout.interface}: bringing up {len(group)} hosts")
+            rollout.report(f"{rollout.interface}: bringing up {_hosts(len(group))}")
             await fan.everyone("finish", hosts=group)
             await deadline.renew()
-    if live and new:
-        await fan.everyone("again", *new, hosts=live)
+    if new and (live or others):
+        # Rounded up, since hosts count whole seconds: a session from since then is one with what was just made.
+        seconds = int(time.monotonic() - began) + 1
+        await fan.everyone("again", seconds, *new, hosts=[*live, *others])
     return [*changed, *new]
 
 
@@ -190,10 +209,13 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
 
 
-async def collect_facts(fan: Fan, preshared_key: str) -> tuple[dict[str, Facts], dict[str, str]]:
-    """Return what the kernel of every host runs, compared with `preshared_key`, and why any host cannot say."""
+async def collect_facts(fan: Fan, preshared_key: str, order: str = "facts") -> tuple[dict[str, Facts], dict[str, str]]:
+    """Return what the kernel of every host runs, compared with `preshared_key`, and why any host cannot say.
+
+    The order `audit` asks for what else may have drifted, too.
+    """
     salt = secrets.token_hex(16)
-    replies, failures = await settle({host: session.order("facts", salt) for host, session in fan.sessions.items()})
+    replies, failures = await settle({host: session.order(order, salt) for host, session in fan.sessions.items()})
     expected = salted_digest(salt, preshared_key)
     facts = {host: parse_facts(lines, expected) for host, lines in replies.items()}
     return facts, {host: error.message for host, error in failures.items()}

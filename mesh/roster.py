@@ -2,21 +2,34 @@
 
 A roster is plain data, since it is stored in the state:
 
-    {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60, "unreachable": "stop",
+    {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60, "unreachable": "stop", "forgotten": [],
      "members": {"bernard": {"publicKey": …, "address": "fd00:…::1/64", "endpoint": "78.11.11.11:51825" or "",
                              "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
 
+A member has a "subnet" too where peers send it less than the subnet of its address, since others share that.
 It holds no secret. Sending it belongs to `rollout`.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Interface
 from itertools import combinations
 from typing import Any
 
-__all__ = ["Roster", "cannot_meet", "describe_changes", "digest", "find_leavers", "payload", "speaks_first"]
+from mesh.errors import MeshError
+
+__all__ = [
+    "Roster",
+    "cannot_meet",
+    "check_complete",
+    "describe_changes",
+    "digest",
+    "find_leavers",
+    "keepalive",
+    "payload",
+    "speaks_first",
+]
 
 Roster = Mapping[str, Any]
 
@@ -50,6 +63,12 @@ def speaks_first(members: Mapping[str, Mapping[str, Any]], host: str, peer: str)
     return "first" if host < peer else "second"
 
 
+def keepalive(members: Mapping[str, Mapping[str, Any]], host: str, peer: str) -> str:
+    """Return after how many seconds `host` says something to `peer`, or `off`, as `wg` prints it."""
+    seconds = int(members[host]["keepalive"]) if speaks_first(members, host, peer) != "never" else 0
+    return str(seconds or "off")
+
+
 def cannot_meet(roster: Roster) -> list[tuple[str, str]]:
     """Return the pairs of which neither has an endpoint, so that no first packet can be sent."""
     members = roster["members"]
@@ -58,18 +77,19 @@ def cannot_meet(roster: Roster) -> list[tuple[str, str]]:
 
 def subnet_of(member: Mapping[str, Any]) -> str:
     """Return the prefix that a member owns, in canonical form, as `wg` prints it."""
-    return str(IPv6Interface(member["address"]).network)
+    return str(member.get("subnet") or IPv6Interface(member["address"]).network)
 
 
 def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
     """Return how SSH reaches each host that is a member no more: those of `earlier`, and those that only `old` has.
 
-    A machine that is a member under another name has not left.
+    A machine that is a member under another name has not left, and one that is forgotten is not sought any more.
     """
     members = new["members"]
+    settled = {*members, *new.get("forgotten", ())}
     machines = [_machine(member["ssh"]) for member in members.values()]
     left = {**earlier, **{host: member["ssh"] for host, member in old["members"].items()}}
-    return {host: ssh for host, ssh in left.items() if host not in members and _machine(ssh) not in machines}
+    return {host: ssh for host, ssh in left.items() if host not in settled and _machine(ssh) not in machines}
 
 
 def _machine(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -77,8 +97,13 @@ def _machine(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
     return (ssh["address"], int(ssh["port"]), (ssh.get("bastion") or {}).get("address"))
 
 
-def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str) -> str:
-    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only."""
+def payload(
+    roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str, adopted: bool = False
+) -> str:
+    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only.
+
+    `adopted` lets the host hand over an interface that another stack, or somebody by hand, made with this very key.
+    """
     members = roster["members"]
     own = members[host]
     lines = [
@@ -92,15 +117,16 @@ def payload(roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_
         f"public-key {own['publicKey']}",
         f"preshared-key {preshared_key}",
     ]
+    if adopted:
+        lines.append("adopted yes")
     for name, peer in sorted(members.items()):
         if name == host:
             continue
         turn = speaks_first(members, host, name)
         address = IPv6Interface(peer["address"]).ip
-        keepalive = int(own["keepalive"]) if turn != "never" else 0
         lines.append(
             f"peer {name} {peer['publicKey']} {address} {peer['endpoint'] or '-'} "
-            f"{keepalive or 'off'} {subnet_of(peer)} {turn}"
+            f"{keepalive(members, host, name)} {subnet_of(peer)} {turn}"
         )
     return "".join(f"{line}\n" for line in lines)
 
@@ -109,6 +135,31 @@ def _fingerprint(member: Mapping[str, Any]) -> str:
     key = member["publicKey"]
     # In a preview the engine gives an object of its own for a key that is not made yet.
     return f"{key[:8]}…" if isinstance(key, str) and len(key) == 44 else "a new key"
+
+
+def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iterator[str]:
+    forgotten = set(new.get("forgotten", ()))
+    for host in leaving:
+        fate = "it is forgotten, so it is not wiped" if host in forgotten else "then it is wiped"
+        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is made anew"
+    if leaving:
+        yield "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more"
+    for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
+        yield f"- {host} is forgotten: no run tries to wipe it any more"
+
+
+def check_complete(roster: Roster) -> None:
+    """See that every member has a key, also one that is not made yet.
+
+    Raises:
+        MeshError: Naming the hosts that the run leaves out, though they are new.
+    """
+    missing = sorted(host for host, member in roster["members"].items() if member["publicKey"] == "")
+    if missing:
+        raise MeshError(
+            f"{roster['interface']}: {', '.join(missing)} would be new, but this run leaves out the key (--target, "
+            "--exclude); let the run have all of such a host, or take it out of hosts until later"
+        )
 
 
 def describe_changes(old: Roster | None, new: Roster) -> list[str]:
@@ -121,9 +172,7 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     for host in joining:
         where = after[host]["endpoint"] or "roaming"
         lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
-    lines.extend(
-        f"- {host} leaves: its peers drop it, then it is wiped; the preshared key is made anew" for host in leaving
-    )
+    lines.extend(_departures(leaving, old, new))
     for host in sorted(set(before) & set(after)):
         was, now = before[host], after[host]
         if was["publicKey"] != now["publicKey"]:
@@ -131,6 +180,8 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
         for field, label in (("endpoint", "endpoint"), ("address", "address"), ("keepalive", "persistent keepalive")):
             if was[field] != now[field]:
                 lines.append(f"~ {host} {label}: {was[field] or 'none'} becomes {now[field] or 'none'}")
+        if was["address"] == now["address"] and subnet_of(was) != subnet_of(now):
+            lines.append(f"~ {host} allowed IPs: {subnet_of(was)} becomes {subnet_of(now)}")
     if old:
         for field, label in (("port", "listen port"), ("mtu", "MTU")):
             if old[field] != new[field]:

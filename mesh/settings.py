@@ -4,12 +4,24 @@ Names are snake_case here and camelCase in the file. Reading the file and report
 rules across several entries in `consistency`. A field's `description` says what may be given, and ends its fault.
 """
 
+from ipaddress import IPv6Interface
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from mesh.fields import ExternalAddress, HostKey, Keepalive, KeyAge, Port, Rotation, SshAddress, SshUser, Tag
+from mesh.fields import (
+    ExternalAddress,
+    HostKey,
+    Keepalive,
+    KeyAge,
+    MeshAddress,
+    Port,
+    Rotation,
+    SshAddress,
+    SshUser,
+    Tag,
+)
 
 __all__ = ["Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "SshSettings"]
 
@@ -61,6 +73,7 @@ class MemberOverrides(_Settings):
 
     rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
     persistent_keepalive: Keepalive | None = None
+    address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
 
 
 class Interface(_Settings):
@@ -75,9 +88,15 @@ class Interface(_Settings):
     max_key_age: KeyAge | None = None
     unreachable: Literal["stop", "skip"] = Field(default="stop", description="stop or skip")
     deadline: int = Field(default=60, strict=True, ge=10, le=600, description="seconds from 10 to 600")
+    forgotten: tuple[str, ...] = Field(default=(), description="a list of names of hosts that have left")
     members: dict[str, MemberOverrides] = Field(
         default_factory=dict, description="a mapping from a host of this interface to what differs there"
     )
+
+    @property
+    def fixed_addresses(self) -> dict[str, IPv6Interface]:
+        """The addresses that do not follow from the host's name, by host."""
+        return {host: member.address for host, member in self.members.items() if member.address is not None}
 
 
 class Configuration(_Settings):

@@ -17,6 +17,7 @@ from mesh.errors import HostError, UnreachableHostError
 from mesh.refusals import KEY_REFUSED, OTHER_HOST_KEY
 
 __all__ = [
+    "COMMAND_SECONDS",
     "CONNECT_SECONDS",
     "HostKey",
     "dial",
@@ -32,7 +33,7 @@ __all__ = [
 Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
 CONNECT_SECONDS = 15
-_COMMAND_SECONDS = 30
+COMMAND_SECONDS = 30
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
@@ -185,7 +186,7 @@ async def run_command(host: str, connection: Connection, command: str, payload: 
         UnreachableHostError: If it, or its bastion, does not let us in.
         HostError: If the command fails; with the last line that it printed as an error.
     """
-    async with _bounded(host, CONNECT_SECONDS + _COMMAND_SECONDS) as stack:
+    async with _bounded(host, CONNECT_SECONDS + COMMAND_SECONDS) as stack:
         opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
         done = await opened.run(command, input=payload, check=False)
     if done.exit_status != 0:

@@ -7,11 +7,11 @@ rendered elsewhere.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, IPv6Interface, ip_address
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_address
 from itertools import combinations
 from typing import Literal
 
-from mesh.addressing import derive_subnet, host_address
+from mesh.addressing import host_address, owned_subnets
 from mesh.settings import Configuration, Host, Interface, MemberOverrides
 
 __all__ = ["Member", "MeshPlan", "plan_meshes"]
@@ -22,7 +22,7 @@ _ROAMING_KEEPALIVE = 25
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One host on one interface.
+    """One host on one interface; peers send it what goes to its `subnet`.
 
     `endpoint` is where peers first seek it, such as `78.11.11.11:51825` or `[2001:db8::1]:51825`, or None if it is
     roaming. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`, the
@@ -34,6 +34,7 @@ class Member:
     endpoint: str | None
     persistent_keepalive: int
     rotation: str
+    subnet: IPv6Network
 
     @property
     def is_roaming(self) -> bool:
@@ -43,7 +44,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MeshPlan:
-    """One mesh; `members` are sorted by host, `mtu` is in bytes and `deadline` in seconds."""
+    """One mesh; `members` are sorted by host, `mtu` is in bytes and `deadline` in seconds.
+
+    `forgotten` names hosts that have left and are not to be wiped any more.
+    """
 
     interface: str
     port: int
@@ -53,6 +57,7 @@ class MeshPlan:
     rotation: int
     max_key_age: timedelta | None
     members: tuple[Member, ...]
+    forgotten: tuple[str, ...] = ()
 
     @property
     def max_key_days(self) -> int:
@@ -99,7 +104,7 @@ def _endpoint(host: Host, port: int) -> str | None:
     return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
-def _plan_member(name: str, host: Host, interface_name: str, interface: Interface) -> Member:
+def _plan_member(name: str, host: Host, interface: Interface, subnet: IPv6Network) -> Member:
     overrides = interface.members.get(name, MemberOverrides())
     endpoint = _endpoint(host, interface.port)
     keepalive = overrides.persistent_keepalive or interface.persistent_keepalive
@@ -107,14 +112,16 @@ def _plan_member(name: str, host: Host, interface_name: str, interface: Interfac
         keepalive = _ROAMING_KEEPALIVE if endpoint is None else "off"
     return Member(
         host=name,
-        address=host_address(derive_subnet(name, interface_name)),
+        address=overrides.address or host_address(subnet),
         endpoint=endpoint,
         persistent_keepalive=0 if keepalive == "off" else keepalive,
         rotation=f"{interface.rotation}.{overrides.rotation or 1}",
+        subnet=subnet,
     )
 
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
+    subnets = owned_subnets(name, interface.hosts, interface.fixed_addresses)
     return MeshPlan(
         interface=name,
         port=interface.port,
@@ -123,7 +130,8 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
         unreachable=interface.unreachable,
         rotation=interface.rotation,
         max_key_age=interface.max_key_age,
-        members=tuple(_plan_member(host, hosts[host], name, interface) for host in sorted(interface.hosts)),
+        members=tuple(_plan_member(host, hosts[host], interface, subnets[host]) for host in sorted(interface.hosts)),
+        forgotten=tuple(sorted(set(interface.forgotten))),
     )
 
 

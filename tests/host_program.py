@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
+PROGRAM_PARTS = ("packages", "netfilter", "firewall", "service", "takeover", "audit")
 TOOLS = [
     "awk",
     "cat",
@@ -27,9 +28,11 @@ TOOLS = [
     "ls",
     "mkdir",
     "mv",
+    "readlink",
     "rm",
     "rmdir",
     "sed",
+    "sha256sum",
     "sleep",
     "sort",
     "tail",
@@ -134,7 +137,7 @@ class HostProgram:
 
     def run(self, script: str, *, fails: bool = False) -> subprocess.CompletedProcess[str]:
         """Run shell text with the program's functions; assert that it ends as expected."""
-        parts = "".join((PARTS / f"{part}.sh").read_text() for part in ("packages", "netfilter", "firewall", "service"))
+        parts = "".join((PARTS / f"{part}.sh").read_text() for part in PROGRAM_PARTS)
         program = self.directory / "program"
         program.write_text(f"{_HEADER}\n{parts}\n{script}\n")
         mounted = [*_NAMESPACE, "/bin/sh", "-c", _MOUNTS, "sh", *self.shell, str(program)]

@@ -16,8 +16,15 @@ setting() {
 	done <"$home/$1/settings"
 }
 
+# planned: the directory of what this host is to run: next while a change is armed, else run, also where a change was staged
+# and never begun.
+planned() { if is_armed; then echo next; else echo run; fi; }
+
 # is_up: 0 when the interface runs as WireGuard. (`ip link show type wireguard` would miss wireguard-go.)
 is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
+
+# is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
+is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
 
 # render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
 render() {
@@ -35,8 +42,8 @@ render() {
 		}' "$home/$1/peers"
 }
 
-# write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
-write_configuration() {
+# lay_configuration DIRECTORY: the wg-quick file lies beside its place, and DIRECTORY remembers its digest.
+lay_configuration() {
 	[ -d /etc/wireguard ] || {
 		mkdir -m 700 /etc/wireguard
 		: >"$base/made-etc-wireguard"
@@ -45,14 +52,21 @@ write_configuration() {
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
 	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
 		fail "the configuration came out incomplete; is the disk full?"
+	digest_of "$configuration.new" >"$home/$1/configuration"
+}
+
+# write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
+write_configuration() {
+	lay_configuration "$1"
 	mv "$configuration.new" "$configuration"
 }
 
-# delta [NAME]: the arguments for `wg set` that bring the peers (or only NAME) to next/peers; nothing where they agree.
+# delta [NAME]: the arguments for `wg set` that bring the peers (or only NAME) to what is planned; nothing where they agree.
 # A peer whose key changed keeps the endpoint that was learned for its old key, so that a host behind NAT stays reachable.
 delta() {
-	wg show "$interface" dump | awk -v only="${1:-}" -v secret="$home/next/preshared-key" \
-		-v staged="$home/next/peers" -v confirmed="$home/run/peers" '
+	place=$(planned)
+	wg show "$interface" dump | awk -v only="${1:-}" -v secret="$home/$place/preshared-key" \
+		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" '
 		NR > 1 {
 			known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
 			split($4, prefixes, ",")
@@ -60,7 +74,9 @@ delta() {
 		}
 		END {
 			getline wanted_preshared < secret
-			while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4] }
+			while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; former[field[2]] = 1 }
+			# It may be the same file, which would be read on from its end.
+			close(confirmed)
 			while ((getline line < staged) > 0) {
 				split(line, field, " ")
 				name = field[1]; key = field[2]; keep[key] = 1
@@ -77,7 +93,8 @@ delta() {
 					if (allowed[key] != field[6]) out = out " allowed-ips " field[6]
 				} else {
 					if (target == "-" || target == was[name]) {
-						if (old != "" && endpoint[old] != "(none)") target = endpoint[old]
+						# Who took the address without ever being a peer of ours tells nothing about where the peer is.
+						if (old in former && endpoint[old] != "(none)") target = endpoint[old]
 					}
 					if (target != "-") out = out " endpoint " target
 					out = out " preshared-key " secret " persistent-keepalive " field[5] " allowed-ips " field[6]
@@ -96,11 +113,16 @@ set_peers() {
 	[ -z "$arguments" ] || wg set "$interface" $arguments
 }
 
+# list_routes: every prefix that goes through the interface, with its length also where that is one address.
+list_routes() {
+	ip -6 -o route show dev "$interface" | awk '{ print ($1 ~ /:/ && $1 !~ /\// ? $1 "/128" : $1) }'
+	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
+}
+
 # set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had.
 set_routes() {
 	{
-		ip -6 -o route show dev "$interface" | awk '{ print "has", $1 }'
-		ip -4 -o route show dev "$interface" | awk '{ print "has", $1 }'
+		list_routes | awk '{ print "has", $1 }'
 		[ ! -r "$home/$1/peers" ] || awk '{ print "was", $6 }' "$home/$1/peers"
 		[ ! -r "$home/$2/peers" ] || awk '{ print "wants", $6 }' "$home/$2/peers"
 	} | awk -v device="$interface" '
@@ -118,6 +140,10 @@ set_routes() {
 # Sets `moved` when the listen port changed.
 set_link() {
 	moved=
+	if ! is_running; then
+		wg set "$interface" private-key "$home/$1/private-key"
+		ip link set "$interface" up
+	fi
 	address=$(setting "$1" address) mtu=$(setting "$1" mtu) port=$(setting "$1" port)
 	if [ "$(wg show "$interface" listen-port)" != "$port" ]; then
 		wg set "$interface" listen-port "$port"

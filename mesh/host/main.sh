@@ -33,16 +33,18 @@ order_peer() {
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
 
-# again NAME...: begins a new session with peers whose interface was made anew; the old one would be used in vain for up to
-# 20 seconds. Peers that never had a session are left alone.
+# again SECONDS NAME...: begins a new session with peers whose interface was made anew within so many seconds; the old one
+# would be used in vain for up to 20 seconds. Peers that never had a session, or have begun one since, are left alone.
 order_again() {
-	stale=$(wg show "$interface" latest-handshakes | awk -v names="$*" -v staged="$home/next/peers" '
+	made=$(($(date +%s) - $1))
+	shift
+	stale=$(wg show "$interface" latest-handshakes | awk -v names="$*" -v made="$made" -v staged="$home/$(planned)/peers" '
 		BEGIN {
 			count = split(names, name, " ")
 			for (i = 1; i <= count; i++) wanted[name[i]] = 1
 			while ((getline line < staged) > 0) { split(line, field, " "); if (field[1] in wanted) keys[field[2]] = 1 }
 		}
-		$2 > 0 && $1 in keys { print "peer " $1 " remove" }')
+		$2 > 0 && $2 < made && $1 in keys { print "peer " $1 " remove" }')
 	[ -n "$stale" ] || return 0
 	wg set "$interface" $stale
 	set_peers
@@ -64,6 +66,9 @@ order_finish() {
 	fi
 }
 
+# wake: sends something to every peer, so that those who hold a session that this host has lost hear of a new one at once.
+order_wake() { knock $(awk '$7 != "never" { print $3 }' "$home/next/peers"); }
+
 # ping_twice ADDRESS: 0 as soon as one of two pings is answered.
 ping_twice() { ping -6 -q -c 1 -W 6 "$1" || ping -6 -q -c 1 -W 6 "$1"; }
 
@@ -71,7 +76,7 @@ ping_twice() { ping -6 -q -c 1 -W 6 "$1" || ping -6 -q -c 1 -W 6 "$1"; }
 # absent. Replies `silent NAME` for those without answer.
 order_prove() {
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
-		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/next/peers" | {
+		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" | {
 		asked=0
 		while read -r name address; do
 			# A process for each peer at once would be hundreds in a large mesh.
@@ -82,6 +87,23 @@ order_prove() {
 		done
 		wait
 	} 3>&1
+}
+
+# ping: replies `ping NAME MILLISECONDS|none` for each confirmed peer that this host can meet.
+order_ping() {
+	awk '$7 != "never" { print $1, $3 }' "$home/run/peers" 2>/dev/null | {
+		asked=0
+		while read -r name address; do
+			asked=$((asked + 1))
+			[ $((asked % 64)) -ne 0 ] || wait
+			{
+				# Twice, since the first may have to wait for a handshake that crossed another.
+				answer=$({ ping -6 -c 1 -W 3 "$address" || ping -6 -c 1 -W 6 "$address"; } 2>/dev/null | sed -n 's/.*time[=<]\([0-9.]*\).*/\1/p')
+				echo "ping $name ${answer:-none}"
+			} &
+		done
+		wait
+	}
 }
 
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer.
@@ -112,7 +134,7 @@ serve() {
 	set +e
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | clock | renew | preshared | own | peer | back | again | finish | prove | facts | hold | confirm | abort | wipe) ;;
+		stage | prepare | arm | clock | renew | preshared | own | peer | back | again | finish | wake | prove | ping | facts | audit | hold | confirm | abort | wipe) ;;
 		*)
 			echo ".error this is not an order; run the same version of mesh everywhere"
 			continue
@@ -130,6 +152,8 @@ serve() {
 }
 
 program=$0
+# A version whose file was edited lies beside itself, until the next rollout puts it in its place.
+version=${program%.new}
 base=/var/lib/mesh
 interface=$2
 home=$base/$interface

@@ -41,16 +41,25 @@ go_back() (
 	stop_guard
 	lock_host 60
 	restore_run
-	if [ -d "$home/run" ]; then (write_configuration run); fi
-	if [ -e "$home/previous/absent" ]; then
-		service_stop
-		[ -d "$home/run" ] || give_up
+	if [ -e "$home/previous/absent" ]; then (service_stop); fi
+	before=run
+	if [ -d "$home/run" ]; then
+		(write_configuration run)
 	elif [ -d "$home/previous" ]; then
+		before=previous
+		(give_up)
+		(give_back)
+	fi
+	if [ -d "$home/previous" ] && [ ! -e "$home/previous/absent" ]; then
 		if is_up; then
 			wg syncconf "$interface" "$home/previous/wg.conf"
+			bare=$(bare_peers)
+			[ -z "$bare" ] || wg set "$interface" $bare
 			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
 			while read -r address; do ip address replace "$address" dev "$interface"; done <"$home/previous/addresses"
-			[ ! -d "$home/next" ] || (set_routes next run)
+			ip -o address show dev "$interface" scope global | awk '{ print $4 }' | grep -vxFf "$home/previous/addresses" |
+				while read -r address; do ip address del "$address" dev "$interface"; done
+			[ ! -d "$home/next" ] || (set_routes next $before)
 		else
 			(service_start 8>&- 4>&- 9>&-)
 		fi
@@ -60,6 +69,12 @@ go_back() (
 	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
 	return 0
 )
+
+# bare_peers: the arguments that take the preshared key from each peer that had none before, since `wg syncconf` leaves it.
+bare_peers() {
+	awk '$1 == "PublicKey" { key = $3; bare[key] = 1 } $1 == "PresharedKey" { delete bare[key] }
+		END { for (key in bare) print "peer " key " preshared-key /dev/null" }' "$home/previous/wg.conf"
+}
 
 # restore_run: brings back what was confirmed, if confirming something else was cut off in the middle.
 restore_run() { if [ -d "$home/former" ] && [ ! -d "$home/run" ]; then mv "$home/former" "$home/run"; fi; }
@@ -89,6 +104,14 @@ settle() {
 	if is_armed; then return 0; fi
 	if [ -d "$home/run" ]; then
 		write_configuration run
+	elif [ -d "$home/previous/theirs" ]; then
+		# What was taken over runs again as it did before, by its own file.
+		if [ "$1" = boot ]; then
+			give_back
+			return 0
+		fi
+		(give_up)
+		give_back
 	else
 		[ "$1" = boot ] || service_stop
 		rm -f "$configuration"

@@ -123,6 +123,11 @@ service_install() {
 		fi
 		ln -sfn "$systemd_units/mesh-boot@.service" "$systemd_wants/mesh-boot@$interface.service"
 		ln -sfn "$install_unit" "$systemd_wants/wg-quick@$interface.service"
+		if service_is_masked; then
+			rm -f "$systemd_units/wg-quick@$interface.service"
+			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
+		fi
+		record_files "$base/units" "$systemd_units/mesh-boot@.service"
 		;;
 	openrc)
 		openrc_scripts
@@ -130,15 +135,26 @@ service_install() {
 			[ -e "/etc/runlevels/default/$install_service" ] || rc-update -q add "$install_service" default >&2 9>&- ||
 				fail "service: rc-update cannot add $install_service; see 'rc-update show' on this host"
 		done
+		record_files "$base/units" /etc/init.d/mesh-boot
+		# A link leads to the distribution's own script.
+		[ -L "/etc/init.d/wg-quick.$interface" ] || record_files "$home/units" "/etc/init.d/wg-quick.$interface"
 		;;
 	none) say "no init system runs here; $interface will not come up after a reboot by itself" ;;
 	esac
 }
 
+# service_is_masked: 0 when systemd was told never to start the tunnel.
+service_is_masked() {
+	[ -L "$systemd_units/wg-quick@$interface.service" ] && [ "$(readlink "$systemd_units/wg-quick@$interface.service")" = /dev/null ]
+}
+
 # service_is_enabled: 0 when the tunnel comes up at boot as service_install leaves it, or nothing here could do so.
 service_is_enabled() {
 	case "$(init_system)" in
-	systemd) [ -e "$systemd_wants/wg-quick@$interface.service" ] && [ -e "$systemd_wants/mesh-boot@$interface.service" ] ;;
+	systemd)
+		[ -e "$systemd_wants/wg-quick@$interface.service" ] && [ -e "$systemd_wants/mesh-boot@$interface.service" ] &&
+			! service_is_masked
+		;;
 	openrc) [ -e "/etc/runlevels/default/wg-quick.$interface" ] && [ -e "/etc/runlevels/default/mesh-boot.$interface" ] ;;
 	none) return 0 ;;
 	esac
@@ -213,6 +229,8 @@ service_stop() {
 
 # service_remove last|not-last: nothing of this interface is left in the init system, and nothing of ours after the last one.
 service_remove() {
+	rm -f "$home/units"
+	if [ "$1" = last ]; then rm -f "$base/units"; fi
 	case "$(init_system)" in
 	systemd)
 		rm -f "$systemd_wants/wg-quick@$interface.service" "$systemd_wants/mesh-boot@$interface.service"

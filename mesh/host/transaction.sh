@@ -9,7 +9,7 @@ is_armed() {
 }
 
 # stage LINES: takes the roster from standard input, checks it against this host, and lays it down in next/.
-# Replies `running KEY|absent` and `confirmed DIGEST|none`.
+# Replies `running KEY|absent` (absent also where no packet could pass) and `confirmed DIGEST|none`.
 order_stage() {
 	rm -rf "$home/incoming"
 	mkdir -p "$home/incoming"
@@ -31,7 +31,7 @@ order_stage() {
 		mv "$home/incoming" "$home/next"
 	fi
 	rm -rf "$home/incoming"
-	if is_up; then echo "running $(wg show "$interface" public-key)"; else echo "running absent"; fi
+	if is_running; then echo "running $(wg show "$interface" public-key)"; else echo "running absent"; fi
 	digest=$(setting run digest)
 	echo "confirmed ${digest:-none}"
 }
@@ -59,15 +59,14 @@ is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q "^# Ma
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
 	ours=$(setting run mesh)
-	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ] && [ "$(setting run public-key)" != "$(setting incoming public-key)" ]; then
-		fail "interface $interface belongs to another stack (mesh $ours); remove it there, or choose another name"
+	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ]; then
+		# The same key alone is not enough: of two stacks that hold it, the one that adopted last has the interface.
+		is_adopted && [ "$(setting run public-key)" = "$(setting incoming public-key)" ] ||
+			fail "interface $interface belongs to another stack (mesh $ours); remove it there, choose another name, or take it over: python -m mesh adopt"
 	fi
-	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then
-		fail "an interface $interface exists that mesh did not make; remove it, or adopt its key and take it down"
-	fi
-	if [ -e "$configuration" ] && ! is_our_configuration; then
-		fail "$configuration exists and mesh did not write it; move it away, or choose another name"
-	fi
+	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
+	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
+	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
 	port=$(setting incoming port)
 	if ! { is_up && [ "$(wg show "$interface" listen-port)" = "$port" ]; }; then
 		for other in $(wg show interfaces); do
@@ -79,6 +78,7 @@ check_foreign() {
 	fi
 	clash=$(ip -6 -o route show | awk -v own="$interface" -v peers="$home/incoming/peers" '
 		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); wants[field[6]] = 1 } }
+		{ if ($1 !~ /\//) $1 = $1 "/128" }
 		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 " goes through " $(i + 1); exit } }')
 	[ -z "$clash" ] || fail "a route of the mesh is taken: $clash; remove that route"
 }
@@ -95,6 +95,7 @@ order_arm() {
 		else
 			: >"$home/previous/absent"
 		fi
+		remember_theirs
 		turn_back
 		date +%s >"$home/next/since"
 	fi
@@ -137,14 +138,13 @@ order_hold() {
 	lock_host 60
 	link_program
 	service_install
-	render next >"$configuration.new"
-	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/next/peers")" ] ||
-		fail "the configuration came out incomplete; is the disk full?"
+	lay_configuration next
 }
 
 # link_program: the next boot settles with this version of the program.
 link_program() {
-	ln -sfn "${program##*/}" "$base/program.new"
+	if [ "$program" != "$version" ]; then mv "$program" "$version"; fi
+	ln -sfn "${version##*/}" "$base/program.new"
 	mv "$base/program.new" "$base/program"
 }
 
@@ -163,9 +163,9 @@ order_confirm() {
 	mv "$home/next" "$home/run"
 	rm -rf "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	stop_guard
-	for old in "$base"/program-????????????????; do
+	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
 		# Another interface may still be served, or guarded, by another version.
-		[ "$old" = "$program" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
+		[ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
 	done
 	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
 		lock_host 60

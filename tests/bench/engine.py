@@ -43,6 +43,8 @@ def _measure(count: int, folder: Path) -> Measurement:
     key = folder / "operator-key"
     with Hosts(names, key) as hosts:
         stack = Stack(folder / "stack", hosts, key)
+        stack.patience = 3600
+        stack.hosts_file = "hosts.yaml" if count > 300 else ""
         stack.write(_plan(names[:-1]))
         preview = stack.must("preview").seconds
         first = stack.up().seconds

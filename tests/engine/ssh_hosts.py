@@ -38,6 +38,7 @@ class Interface:
     kernel: dict[str, Any] | None = None
     previous: dict[str, Any] | None = None
     guard: asyncio.TimerHandle | None = None
+    differs: list[str] = field(default_factory=list)
     since: int = 0
 
 
@@ -204,7 +205,12 @@ class Hosts:
     async def _handle(self, host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
         command = process.command or ""
         enrol = re.search(r"/mesh/([^/ ]+)/enrolled", command)
-        if enrol:
+        survey = re.search(r"/mesh/([^/ ]+)/\*/private-key", command)
+        if survey:
+            known = host.interfaces.get(survey[1], Interface())
+            process.stdout.write(b"key\nseen\n" if known.enrolled or known.confirmed or known.staged else b"seen\n")
+            process.exit(0)
+        elif enrol:
             await self._enrol(host, enrol[1], process)
         else:
             size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", command, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -261,12 +267,14 @@ class Hosts:
                     state.kernel = {**state.kernel, "public-key": state.previous["public-key"]}
             case "arm" | "renew" | "hold":
                 self._arm(state, float(words[0]), fresh=order == "arm")
-            case "preshared" | "own" | "peer" | "again" | "finish":
+            case "preshared" | "own" | "peer" | "again" | "finish" | "wake":
                 self._switch(state, order)
             case "prove":
                 return [f"silent {peer}" for peer in self._silent(name, state, *words)]
             case "facts":
                 return self._facts(state, words[0])
+            case "audit":
+                return self._audit(state, words[0])
             case "confirm":
                 self._confirm(state, words[0])
             case "abort":
@@ -302,6 +310,8 @@ class Hosts:
         state.guard = self._loop.call_later(seconds, self._go_back, state)
 
     def _switch(self, state: Interface, order: str) -> None:
+        if order in {"again", "wake"}:
+            return
         if state.staged is None:
             raise OrderError("nothing is staged")
         if order == "preshared" and state.kernel:
@@ -310,6 +320,7 @@ class Hosts:
             state.kernel = {**state.kernel, "public-key": state.staged["public-key"]}
         elif order == "finish":
             state.kernel = dict(state.staged)
+            state.differs.clear()
 
     def _silent(self, name: str, state: Interface, turn: str, *absent: str) -> list[str]:
         plan = state.staged or state.confirmed or {"peers": {}}
@@ -338,6 +349,12 @@ class Hosts:
                 for peer in kernel["peers"].values()
             ),
         ]
+
+    def _audit(self, state: Interface, salt: str) -> list[str]:
+        differs = ["differs forgotten"] if state.confirmed is None else []
+        if state.kernel is None:
+            return [*differs, "differs absent"]
+        return [*differs, *(f"differs {what}" for what in state.differs), *self._facts(state, salt)]
 
     def _confirm(self, state: Interface, digest: str) -> None:
         if state.staged is None or state.staged["digest"] != digest:

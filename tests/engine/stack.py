@@ -5,8 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,10 @@ class Stack:
     def __init__(self, folder: Path, hosts: Hosts, client_key: Path) -> None:
         """Make the project, the state's folder and an empty stack."""
         self.hosts = hosts
+        # How many seconds one run may take.
+        self.patience = 600.0
+        # Where to keep the hosts instead of in the stack file, if anywhere.
+        self.hosts_file = ""
         self.folder = folder / "project"
         self.state = folder / "state"
         self.state.mkdir(parents=True)
@@ -81,16 +86,16 @@ class Stack:
                 if str(self.folder) in (process / "cmdline").read_text(errors="replace"):
                     os.kill(int(process.name), signal.SIGKILL)
 
-    def run(self, *words: str, seconds: float = 600) -> Outcome:
+    def run(self, *words: str, seconds: float | None = None) -> Outcome:
         """Run pulumi and return how it ended, whichever way."""
         began = time.monotonic()
         process = self.start(*words)
         try:
-            output, errors = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds or self.patience)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()
-            raise AssertionError(f"pulumi {' '.join(words)}: no end\n{output}{errors}") from None
+            raise AssertionError(f"pulumi {' '.join(words)}: no end\n{(output + errors)[-5000:]}") from None
         return Outcome(process.returncode, output, errors, time.monotonic() - began)
 
     def must(self, *words: str) -> Outcome:
@@ -103,8 +108,29 @@ class Stack:
         """Bring the mesh up, which has to succeed."""
         return self.must("up", "--yes", "--skip-preview", *words)
 
-    def write(self, interfaces: dict[str, Any], hosts: Iterable[str] | None = None, **ssh: dict[str, Any]) -> None:
-        """Write the stack file, keeping what pulumi wrote there; `ssh` overrides fields by host name."""
+    def companion(self, *words: str) -> Outcome:
+        """Run `python -m mesh` and return how it ended, whichever way."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "mesh", *words],
+            cwd=self.folder,
+            env={**self.environment, "COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+    def write(
+        self,
+        interfaces: dict[str, Any],
+        hosts: Iterable[str] | None = None,
+        endpoints: Mapping[str, str] | None = None,
+        **ssh: dict[str, Any],
+    ) -> None:
+        """Write the stack file, keeping what pulumi wrote there; `endpoints` and `ssh` override by host name."""
         file = self.folder / "stacks/Pulumi.test.yaml"
         yaml = YAML()
         content = yaml.load(file.read_text()) if file.exists() else None
@@ -112,7 +138,7 @@ class Stack:
         config = content.setdefault("config", {})
         config["mesh:hosts"] = {
             name: {
-                "externalIps": [f"198.18.{number // 250}.{number % 250 + 1}"],
+                "externalIps": [(endpoints or {}).get(name, f"198.18.{number // 250}.{number % 250 + 1}")],
                 "ssh": {
                     "address": "127.0.0.1",
                     "port": self.hosts[name].port,
@@ -123,6 +149,10 @@ class Stack:
             for number, name in enumerate(hosts or self.hosts.by_name)
         }
         config["mesh:interfaces"] = interfaces
+        if self.hosts_file:
+            with (self.folder / self.hosts_file).open("w") as text:
+                yaml.dump(config.pop("mesh:hosts"), text)
+            config["mesh:hostsFile"] = self.hosts_file
         with file.open("w") as text:
             yaml.dump(content, text)
 
@@ -160,6 +190,10 @@ class Stack:
             for name, resource in self.resources().items()
             if name.startswith(f"{interface}/") and name.endswith("/key")
         }
+
+    def plan(self, interface: str = "testwg") -> Any:
+        """Return the stack's output of that name, None for none."""
+        return json.loads(self.must("stack", "output", "--json").output).get(interface)
 
     def changed(self, *words: str) -> dict[str, int]:
         """Run `up` and return how many resources were created, updated, replaced or deleted, by verb."""

@@ -38,6 +38,15 @@ def test_the_first_up_proves_every_host(running: Stack) -> None:
     assert {hosts[name].confirmed("testwg") for name in keys} == {digest}
 
 
+def test_hosts_in_a_file_of_their_own_are_the_same_hosts(running: Stack) -> None:
+    """Moving them there changes nothing."""
+    for file in ("hosts.yaml", ""):
+        running.hosts_file = file
+        running.must("config", "rm", "mesh:hosts" if file else "mesh:hostsFile")
+        running.write({"testwg": {"hosts": members(size(running)), "deadline": 10}})
+        running.must("preview", "--expect-no-changes")
+
+
 def test_the_outputs_are_the_public_plan(running: Stack) -> None:
     """Addresses, endpoints and public keys, and nothing that is secret."""
     shown = running.must("stack", "output", "--json")

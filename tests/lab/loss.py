@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tests.lab.hosts import Host
-from tests.lab.stack import Stack, mesh_address, wait_until
+from tests.lab.stack import Stack, wait_until
 
 __all__ = ["Loss", "pinging"]
 
@@ -31,7 +31,7 @@ def pinging(stack: Stack, interface: str, hosts: Sequence[str], each: dict[tuple
     for one in hosts:
         # To files, since a pipe that nobody reads would stop ping.
         script = "rm -rf /run/pings; mkdir /run/pings; " + "".join(
-            f"setsid ping -6 -n -D -i 0.05 {mesh_address(other, interface)} >/run/pings/{other} 2>&1 & "
+            f"setsid ping -6 -n -D -i 0.05 {stack.address(other, interface)} >/run/pings/{other} 2>&1 & "
             f"echo $! >>/run/pings/pids; "
             for name, other in pairs
             if name == one

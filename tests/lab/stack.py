@@ -204,6 +204,18 @@ class Stack:
             raise UnexpectedEndError(f"pulumi {' '.join(words)}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def swap_state(self, folder: Path) -> None:
+        """Put the state into `folder` and take what is there instead; without any, the state is lost."""
+        state = self.folder / "state"
+        between = folder.with_name("between")
+        state.rename(between)
+        if folder.exists():
+            folder.rename(state)
+        else:
+            state.mkdir()
+            self._plain("stack", "init", _NAME)
+        between.rename(folder)
+
     def start(self, verb: str, *options: str) -> Run:
         """Start a verb of pulumi and return at once."""
         if verb in {"up", "destroy", "refresh"}:
@@ -233,6 +245,18 @@ class Stack:
         """Run `pulumi up`, which has to fail, and return what it says."""
         return self.run("up", *options, succeeds=False).output
 
+    def companion(self, *words: str, succeeds: bool = True) -> Outcome:
+        """Run `python -m mesh`, which has to end as `succeeds` says."""
+        began = time.monotonic()
+        done = subprocess.run(
+            self.lab.command(str(self.project / ".venv/bin/python"), "-m", "mesh", *words), cwd=self.project,
+            env=self._environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, check=False, timeout=_SECONDS,
+        )  # fmt: skip
+        if (done.returncode == 0) != succeeds:
+            raise UnexpectedEndError(f"mesh {' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
+        return Outcome(done.returncode, done.stdout, time.monotonic() - began)
+
     def destroy(self) -> Outcome:
         """Run `pulumi destroy`, which has to succeed."""
         return self.run("destroy")
@@ -249,6 +273,10 @@ class Stack:
     def is_served(self) -> bool:
         """Tell whether any host has a session with a run open."""
         return any(host.run("pgrep -f '[p]rogram.* serve '", check=False) for host in self.lab.hosts.values())
+
+    def forget_adopted(self) -> None:
+        """Take adopted keys out of the stack file, as `python -m mesh adopt` tells at its end."""
+        self._plain("config", "rm", "mesh:adopted", "--stack", _NAME)
 
     def state(self, *, secrets: bool = True) -> dict[str, Any]:
         """Return the state as exported."""
@@ -277,6 +305,12 @@ class Stack:
                 for name, host in self.lab.hosts.items() if host.first_process()}  # fmt: skip
         return {name: key for name, key in keys.items() if key}
 
+    def address(self, host: str, interface: str) -> str:
+        """Return the address of a host inside a mesh: as the stack file fixes it, else the derived one."""
+        members = self.interfaces.get(interface, {}).get("members", {})
+        fixed = members.get(host, {}).get("address")
+        return str(fixed).partition("/")[0] if fixed else mesh_address(host, interface)
+
     def pairs(self, interface: str) -> list[tuple[str, str]]:
         """Return every direction of a mesh in which packets can go."""
         members = self.interfaces[interface]["hosts"]
@@ -287,7 +321,7 @@ class Stack:
         """Return the directions of a mesh in which one ping, tried for `seconds`, is not answered."""
         missing = []
         for name in self.interfaces[interface]["hosts"]:
-            targets = [(other, mesh_address(other, interface)) for one, other in self.pairs(interface) if one == name]
+            targets = [(other, self.address(other, interface)) for one, other in self.pairs(interface) if one == name]
             script = "".join(
                 f"{{ ping -6 -q -c 1 -W 1 {address} || ping -6 -q -i 0.2 -c 1 -w {seconds:.0f} {address}; }} "
                 f">/dev/null 2>&1 || echo {other} & "

@@ -40,6 +40,8 @@ class Graph(pulumi.runtime.Mocks):
             outputs |= {"privateKey": private, "publicKey": public_key_of(private), "createdAt": "2026-01-01T00:00:00Z"}
         elif args.typ.endswith(":PresharedKey"):
             outputs |= {"presharedKey": PRESHARED, "createdAt": "2026-01-01T00:00:00Z"}
+        elif args.typ.endswith(":Survey"):
+            outputs |= {"installations": {}}
         elif args.typ.endswith(":RandomId"):
             outputs |= {"hex": "0123456789abcdef"}
         return f"{args.name}-id", outputs
@@ -67,16 +69,16 @@ def register(count: int, adopted: Adopted | None = None) -> Graph:
 
     async def program() -> None:
         pulumi.runtime.set_mocks(graph, project="mesh", stack="test", preview=False)
-        build_meshes(configuration, adopted or Adopted())
+        build_meshes(configuration, adopted or Adopted(), {})
         await wait_for_rpcs()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MockMonitor, "RegisterResource", record)
-        asyncio.run(program())
-    # The SDK drops event loops without closing them; collected here, they disturb no other test.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        # The SDK drops event loops without closing them; collected here, they disturb no other test.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            asyncio.run(program())
+            gc.collect()
     return graph
 
 
@@ -97,6 +99,7 @@ def test_names_and_types_are_the_stored_format(graph: Graph) -> None:
         "testwg/edgeworth/key": f"{dynamic}:KeyPair",
         "testwg/bernard/enrol": "command:remote:Command",
         "testwg/edgeworth/enrol": "command:remote:Command",
+        "testwg/survey": f"{dynamic}:Survey",
         "testwg/roster": f"{dynamic}:Roster",
         "testwg/rollout": f"{dynamic}:Rollout",
     }
@@ -177,6 +180,11 @@ def test_outputs_with_keys_are_declared_secret(graph: Graph) -> None:
             "testwg/preshared-key",
             "PresharedKeyProvider",
             "gASVLgAAAAAAAACMDm1lc2gucHJvdmlkZXJzlIwUUHJlc2hhcmVkS2V5UHJvdmlkZXKUk5QpgZQu",
+        ),
+        (
+            "testwg/survey",
+            "SurveyProvider",
+            "gASVKAAAAAAAAACMDm1lc2gucHJvdmlkZXJzlIwOU3VydmV5UHJvdmlkZXKUk5QpgZQu",
         ),
         (
             "testwg/roster",

@@ -19,7 +19,9 @@ REMOVED = object()
 SCAN = "run python -m mesh scan"
 NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux"
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
-ALL_OF_AN_INTERFACE = "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, members"
+ALL_OF_AN_INTERFACE = (
+    "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members"
+)
 PORT = "not usable; give a whole number from 1 to 65535"
 
 
@@ -175,10 +177,12 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.hosts", ["bernard", "nobody"], "unknown host 'nobody'; describe it in mesh:hosts or remove it"),
         ("testwg.listenPort", 5, f"unknown field; allowed here: {ALL_OF_AN_INTERFACE}"),
         ("testwg.persistent_keepalive", 5, "unknown field; did you mean persistentKeepalive?"),
+        ("testwg.forgotten", ["bernard"], "'bernard' is a host of this interface again; remove it there"),
+        ("testwg.forgotten", "phoenix", "not usable; give a list of names of hosts that have left"),
         ("testwg.members.nobody", {}, "no host of this interface; list it in hosts or remove it"),
         ("testwg.members.bernard.rotate", 2, "unknown field; did you mean rotation?"),
         ("testwg.members.bernard.rotation", 0, "not usable; give a whole number from 1 up"),
-        ("testwg.members.bernard", 2, "not usable; give a mapping of rotation, persistentKeepalive"),
+        ("testwg.members.bernard", 2, "not usable; give a mapping of rotation, persistentKeepalive, address"),
     ],
 )
 def test_a_fault_of_an_interface_names_its_place_and_the_way_out(
@@ -464,3 +468,54 @@ def test_all_faults_of_a_file_are_told_at_once(hosts: Section, interfaces: Secti
         "mesh:interfaces.third.port",
         "mesh:hosts.bernard.externalIps",
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [
+        (
+            "10.0.0.1/24",
+            "an IPv4 address, and a mesh is IPv6 inside; give an IPv6 address, or leave it out to have one",
+        ),
+        ("fd12::1", "not an address with its prefix length; give one such as fd00:1:2:3::1/64"),
+        (5, "not an address with its prefix length; give one such as fd00:1:2:3::1/64"),
+        ("fd12::/64", "the subnet itself; give the host's own address in it, such as ::1"),
+        ("fd12::1/16", "a subnet that swallows other networks; give a prefix length from 32 to 128"),
+        ("fe80::1/64", "not an address that peers can send to; give one of your own, such as fd00:1:2:3::1/64"),
+    ],
+)
+def test_an_address_that_no_host_can_have_is_refused(
+    hosts: Section, interfaces: Section, address: object, fault: str
+) -> None:
+    """With what to give instead."""
+    interfaces["testwg"]["members"] = {"bernard": {"address": address}}
+    assert faults_of(hosts, interfaces) == (f"mesh:interfaces.testwg.members.bernard.address: {fault}",)
+
+
+@pytest.mark.parametrize(
+    ("bernard", "edgeworth", "subnets"),
+    [
+        ("fd12::1/64", "fd12::1/64", "fd12::1/128 and fd12::1/128"),
+        ("fd12::1/64", "fd12::5/48", "fd12::/64 and fd12::/48"),
+        ("fd00:cac2:10cb:6ee9::7/64", None, "fd00:cac2:10cb:6ee9::/64 and fd00:cac2:10cb:6ee9::/64"),
+    ],
+)
+def test_subnets_that_overlap_are_refused(
+    hosts: Section, interfaces: Section, bernard: str, edgeworth: str | None, subnets: str
+) -> None:
+    """Of two peers with one prefix, the kernel would give it to the last, in silence."""
+    members = {"bernard": {"address": bernard}, **({"edgeworth": {"address": edgeworth}} if edgeworth else {})}
+    interfaces["testwg"]["members"] = members
+    (fault,) = faults_of(hosts, interfaces)
+    one, other = subnets.split(" and ")
+    assert ".address: " in fault
+    assert f"{one} and {other}, of host" in fault or f"{other} and {one}, of host" in fault
+    assert fault.endswith("give each host a subnet of its own, or all of them addresses in one subnet")
+
+
+def test_an_endpoint_in_a_fixed_subnet_is_refused(hosts: Section, interfaces: Section) -> None:
+    """As in a derived one."""
+    interfaces["testwg"]["members"] = {"bernard": {"address": "fd12::1/48"}}
+    hosts["edgeworth"]["externalIps"] = ["fd12:0:0:9::1"]
+    (fault,) = faults_of(hosts, interfaces)
+    assert "is inside the mesh, in the subnet of host 'bernard'" in fault

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mesh import deployment
+from mesh.errors import MeshError
 from mesh.keys import generate_preshared_key
 from mesh.roster import digest
 
@@ -23,7 +24,10 @@ def news() -> Properties:
         "mesh": "m1",
         "rosterId": "r1",
         "leavers": {},
+        "absent": [],
         "presharedKey": PRESHARED,
+        "owners": ["bernard"],
+        "unenrolled": [],
         "roster": {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60,
                    "members": {"bernard": {**member, "ssh": ssh}}},
     }  # fmt: skip
@@ -76,6 +80,33 @@ def test_drift_is_work(olds: Properties, news: Properties) -> None:
     assert deployment.differs({**olds, "drift": {"bernard": ["bernard: has no peer edgeworth"]}}, news)
 
 
+def test_a_repair_changes_the_hosts_that_drifted_only(olds: Properties, news: Properties) -> None:
+    """The others already run the plan, and only help to prove it; a new plan concerns everybody."""
+    member = news["roster"]["members"]["bernard"]
+    for props in (news, olds):
+        props["roster"]["members"] |= {"carol": member, "dora": member}
+    olds["digest"] = digest(news["roster"], PRESHARED, "m1")
+    drifted = {**olds, "drift": {"carol": ["carol: has no peer dora"], "left": []}}
+    assert deployment._changing(news, drifted) == {"carol"}  # noqa: SLF001
+    assert deployment._changing({**news, "absent": ["carol"]}, drifted) == set()  # noqa: SLF001
+    assert deployment._changing({**news, "mesh": "m2"}, drifted) == {"bernard", "carol", "dora"}  # noqa: SLF001
+
+
+def test_another_ssh_host_key_is_another_installation(olds: Properties, news: Properties) -> None:
+    """It has nothing of what the host before had, so it is brought to the plan without a refresh."""
+    news["roster"]["members"]["bernard"]["ssh"]["hostKey"] = "ssh-ed25519 BBBB"
+    assert deployment._changing(news, olds) == {"bernard"}  # noqa: SLF001
+
+
+def test_a_pending_host_is_work_as_soon_as_it_answers(olds: Properties, news: Properties) -> None:
+    """While it does not there is none, and who falls silent is recorded without asking anybody."""
+    pending = {**olds, "pending": ["bernard"]}
+    assert deployment.differs(pending, news)
+    assert not deployment.differs(pending, {**news, "absent": ["bernard"]})
+    assert deployment.differs(olds, {**news, "absent": ["bernard"]})
+    assert deployment.deploy({**news, "absent": ["bernard"]}, olds)["pending"] == ["bernard"]
+
+
 def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: Properties, news: Properties) -> None:
     """After a failed rollout the state still holds what the hosts went back to."""
     changed = {**news, "presharedKey": generate_preshared_key()}
@@ -96,3 +127,36 @@ def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch
     assert not deployment._engine_is_alive()  # noqa: SLF001
     monkeypatch.setattr(sys, "argv", ["provider"])
     assert deployment._engine_is_alive()  # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"unenrolled": ["carol", "dora"]}, "testwg: nothing was changed, since carol, dora failed to be enrolled"),
+        ({"owners": ["bernard", "edgeworth"]}, r"add --target '\*\*::testwg/preshared-key'"),
+        ({"owners": []}, r"add --target '\*\*::testwg/preshared-key'"),
+        ({"roster": None}, "rollout: nothing was changed, since this run leaves out the roster"),
+    ],
+    ids=str,
+)
+def test_half_a_plan_is_refused(olds: Properties, news: Properties, change: Properties, said: str) -> None:
+    """As `--target` and `--exclude` may ask for."""
+    with pytest.raises(MeshError, match=said):
+        deployment.deploy({**news, **change}, olds)
+
+
+def test_hosts_that_wait_for_a_run_are_told(olds: Properties, news: Properties) -> None:
+    """In a preview too, where leavers may not be known yet."""
+    leaving = {**news, "leavers": {"edgeworth": {}, "dora": {}}}
+    gone = "no member accepts its keys; if it is gone for good:"
+    assert deployment.describe_waiting({**olds, "pending": ["carol"], "notWiped": ["edgeworth"]}, leaving) == [
+        "~ carol was left out of an earlier run and gets its change",
+        f"- edgeworth has left and is not wiped yet; {gone} python -m mesh forget edgeworth",
+    ]
+    assert deployment.describe_waiting({**olds, "notWiped": ["edgeworth"]}, {**news, "leavers": "unknown"}) == []
+    assert deployment.describe_waiting(olds, news) == []
+
+
+def test_adopted_keys_that_left_the_stack_file_need_no_rollout(olds: Properties, news: Properties) -> None:
+    """Hosts have handed over their interfaces by then."""
+    assert not deployment.differs({**olds, "adopted": ["a"]}, {**news, "adopted": []})

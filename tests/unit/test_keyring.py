@@ -147,11 +147,14 @@ def test_a_preshared_key_is_made_anew_when_an_owner_leaves() -> None:
     assert is_key(second["presharedKey"])
 
 
-def test_reverting_a_removal_brings_the_preshared_key_back() -> None:
-    """After a failed rollout the hosts still run it, and all who know it are owners again."""
+def test_a_preshared_key_that_a_leaver_knew_never_comes_back() -> None:
+    """Whoever joins under its name later may be another machine, and the first one still knows the key."""
     first = keyring.new_preshared_key(shared_inputs("a", "b", "c"))
-    back = follow_shared(first, shared_inputs("a", "b"), shared_inputs("a", "b", "c"))
-    assert back["presharedKey"] == first["presharedKey"]
+    second = follow_shared(first, shared_inputs("a", "b"))
+    third = follow_shared(second, shared_inputs("a", "b", "c"))
+    assert third["presharedKey"] == second["presharedKey"] != first["presharedKey"]
+    rotated = follow_shared(third, shared_inputs("a", "b", "c", rotation="2"), shared_inputs("a", "b", "c"))
+    assert rotated["presharedKey"] == second["presharedKey"]
 
 
 def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:

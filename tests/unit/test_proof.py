@@ -18,15 +18,20 @@ ROSTER: dict[str, Any] = {
     "port": 51825.0,
     "mtu": 1420,
     "members": {
-        name: {"publicKey": key, "address": ADDRESSES[name], "endpoint": "1.2.3.4:1" if name == "bernard" else ""}
+        name: {
+            "publicKey": key,
+            "address": ADDRESSES[name],
+            "endpoint": "1.2.3.4:1" if name == "bernard" else "",
+            "keepalive": 25.0,
+        }
         for name, key in KEYS.items()
     },
 }
 
 
-def peer(name: str) -> Peer:
+def peer(name: str, keepalive: str = "25") -> Peer:
     """Return a healthy peer that is `name`."""
-    return Peer("1.2.3.4:1", ADDRESSES[name].replace("1/64", "/64"), 1000, 10, 10, "25")
+    return Peer("1.2.3.4:1", ADDRESSES[name].replace("1/64", "/64"), 1000, 10, 10, keepalive)
 
 
 @pytest.fixture
@@ -39,7 +44,12 @@ def facts() -> dict[str, Facts]:
             since=900,
             mtu=1420,
             addresses=(ADDRESSES[name],),
-            peers={KEYS[other]: peer(other) for other in KEYS if other != name},
+            # Two roaming hosts have nothing to keep alive.
+            peers={
+                KEYS[other]: peer(other, "25" if "bernard" in (name, other) else "off")
+                for other in KEYS
+                if other != name
+            },
         )
         for name in KEYS
     }
@@ -126,6 +136,22 @@ def test_another_mtu_and_a_missing_address_are_faults(facts: dict[str, Facts]) -
         "bernard: has MTU 9000, not 1420; run pulumi up --refresh",
         f"bernard: lacks its address {ADDRESSES['bernard']}; run pulumi up --refresh",
     ]
+
+
+def test_another_keepalive_and_a_stranger_address_are_faults(facts: dict[str, Facts]) -> None:
+    """A roaming host without keepalive is lost behind its NAT within a minute."""
+    changed = change(facts, "edgeworth", "bernard", keepalive="off")
+    changed["edgeworth"] = replace(changed["edgeworth"], addresses=(ADDRESSES["edgeworth"], "10.9.9.9/24"))
+    assert find_faults(ROSTER, changed, []) == [
+        "edgeworth: persistent keepalive to bernard is off, not 25; run pulumi up --refresh",
+        "edgeworth: has the address 10.9.9.9/24, which is not its own; run pulumi up --refresh",
+    ]
+
+
+def test_a_learned_endpoint_and_an_old_handshake_are_no_faults(facts: dict[str, Facts]) -> None:
+    """They change by themselves, without anybody's doing."""
+    changed = change(facts, "bernard", "edgeworth", endpoint="9.9.9.9:9", handshake=0, received=0)
+    assert find_faults(ROSTER, changed, []) == []
 
 
 def test_a_preshared_key_is_compared_by_a_salted_digest() -> None:

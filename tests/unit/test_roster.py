@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mesh import roster
+from mesh.errors import MeshError
 from mesh.keys import generate_key_pair, generate_preshared_key
 
 PRESHARED = generate_preshared_key()
@@ -59,6 +60,23 @@ def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> 
         f"peer phoenix {KEYS['phoenix']} fd00:a1b::1 - off fd00:a1b::/64 never",
     ]
     assert text.endswith("\n")
+
+
+def test_a_host_is_told_that_its_key_was_adopted(members: dict[str, Any]) -> None:
+    """It may then hand over an interface that mesh did not make; the plan itself is the same."""
+    plain = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    adopted = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1", adopted=True)
+    assert set(adopted.splitlines()) - set(plain.splitlines()) == {"adopted yes"}
+
+
+def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: dict[str, Any]) -> None:
+    """Its own interface keeps the length of the subnet."""
+    members["members"]["bernard"] |= {"address": "fd12::1/64", "subnet": "fd12::1/128"}
+    own = roster.payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    assert "address fd12::1/64" in own.splitlines()
+    (peer,) = (line.split() for line in text.splitlines() if line.startswith("peer bernard "))
+    assert (peer[3], peer[6]) == ("fd12::1", "fd12::1/128")
 
 
 def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: dict[str, Any]) -> None:
@@ -152,6 +170,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
     assert roster.describe_changes(members, new) == [
         "+ apollo joins: fd00:1c86:78d4:dcef::1/64, 5.6.7.8:51825",
         "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is made anew",
+        "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more",
         "~ bernard endpoint: 78.11.11.11:51825 becomes none",
         f"~ edgeworth key: {KEYS['edgeworth'][:8]}… becomes a new key",
         "~ every host, listen port: 51825 becomes 51900",
@@ -172,3 +191,50 @@ def test_a_renamed_machine_has_not_left() -> None:
     new = {"members": {"bern": {"ssh": {**ssh["one"], "port": 22.0, "user": "admin"}}}}
     assert roster.find_leavers({}, old, new) == {"carol": ssh["two"]}
     assert roster.find_leavers({"dora": ssh["one"]}, old, new) == {"carol": ssh["two"]}
+
+
+def test_a_forgotten_host_is_no_leaver() -> None:
+    """Neither one that left before nor one that leaves now; others still are."""
+    ssh = {name: {"address": name, "port": 22} for name in ("one", "two", "three")}
+    old = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
+    new = {"members": {}, "forgotten": ["carol", "dora"]}
+    assert roster.find_leavers({"dora": ssh["three"]}, old, new) == {"bernard": ssh["one"]}
+
+
+def test_forgetting_reads_as_what_it_is(members: dict[str, Any]) -> None:
+    """A host that left earlier is told once; one that leaves now is not said to be wiped."""
+    new = copy.deepcopy(members)
+    del new["members"]["phoenix"]
+    new["forgotten"] = ["apollo", "phoenix"]
+    assert roster.describe_changes(members, new)[:3] == [
+        "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is made anew",
+        "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more",
+        "- apollo is forgotten: no run tries to wipe it any more",
+    ]
+    assert roster.describe_changes(new, copy.deepcopy(new)) == []
+
+
+def test_who_is_forgotten_is_no_matter_of_the_hosts(members: dict[str, Any]) -> None:
+    """So forgetting needs no rollout."""
+    assert roster.digest({**members, "forgotten": ["apollo"]}, PRESHARED, "m1") == roster.digest(
+        members, PRESHARED, "m1"
+    )
+
+
+def test_a_member_without_a_key_is_refused_by_name(members: dict[str, Any]) -> None:
+    """A key that is not made yet, as in a preview, is no fault; one that this run leaves out is."""
+    members["members"]["bernard"]["publicKey"] = object()
+    roster.check_complete(members)
+    for name in ("phoenix", "edgeworth"):
+        members["members"][name]["publicKey"] = ""
+    with pytest.raises(MeshError, match="testwg: edgeworth, phoenix would be new, but this run leaves out the key"):
+        roster.check_complete(members)
+
+
+def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: dict[str, Any]) -> None:
+    """The address stays."""
+    new = copy.deepcopy(members)
+    address = new["members"]["bernard"]["address"].partition("/")[0]
+    new["members"]["bernard"]["subnet"] = f"{address}/128"
+    (line,) = roster.describe_changes(members, new)
+    assert line == f"~ bernard allowed IPs: {roster.subnet_of(members['members']['bernard'])} becomes {address}/128"

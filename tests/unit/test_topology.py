@@ -1,7 +1,7 @@
 """What `mesh.topology` makes of a configuration."""
 
 from datetime import timedelta
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Interface, IPv6Network
 from typing import Any
 
 import pytest
@@ -28,8 +28,22 @@ def test_the_seed_gives_the_plan_of_the_seed(hosts: Section, interfaces: Section
         rotation=1,
         max_key_age=None,
         members=(
-            Member("bernard", IPv6Interface("fd00:1c86:78d4:dcef::1/64"), "78.11.11.11:51825", 0, "1.1"),
-            Member("edgeworth", IPv6Interface("fd00:cac2:10cb:6ee9::1/64"), None, 25, "1.1"),
+            Member(
+                "bernard",
+                IPv6Interface("fd00:1c86:78d4:dcef::1/64"),
+                "78.11.11.11:51825",
+                0,
+                "1.1",
+                IPv6Network("fd00:1c86:78d4:dcef::/64"),
+            ),
+            Member(
+                "edgeworth",
+                IPv6Interface("fd00:cac2:10cb:6ee9::1/64"),
+                None,
+                25,
+                "1.1",
+                IPv6Network("fd00:cac2:10cb:6ee9::/64"),
+            ),
         ),
     )
 
@@ -116,3 +130,17 @@ def test_meshes_are_planned_apart_and_sorted(hosts: Section, interfaces: Section
     assert [(name, found.port) for name, found in plans.items()] == [("backup", 51824), ("testwg", 51825)]
     assert plans["backup"].member("bernard").address != plans["testwg"].member("bernard").address
     assert plans["backup"].member("bernard").endpoint == "78.11.11.11:51824"
+
+
+def test_a_fixed_address_replaces_the_derived_one(hosts: Section, interfaces: Section) -> None:
+    """In canonical form, with its own subnet; the other host keeps its place."""
+    interfaces["testwg"]["members"] = {"bernard": {"address": "fd12:0:0::0a/80"}}
+    bernard, edgeworth = plan(hosts, interfaces).members
+    assert (str(bernard.address), str(bernard.subnet)) == ("fd12::a/80", "fd12::/80")
+    assert str(edgeworth.address) == "fd00:cac2:10cb:6ee9::1/64"
+
+
+def test_hosts_with_addresses_in_one_subnet_own_their_addresses(hosts: Section, interfaces: Section) -> None:
+    """Peers would not know otherwise whom of them to send to."""
+    interfaces["testwg"]["members"] = {"bernard": {"address": "fd12::1/64"}, "edgeworth": {"address": "fd12::2/64"}}
+    assert [str(member.subnet) for member in plan(hosts, interfaces).members] == ["fd12::1/128", "fd12::2/128"]

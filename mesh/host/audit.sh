@@ -1,0 +1,74 @@
+# -------------------------------------------------------------------------------------------------------------- audit
+# What lies and runs here against what was confirmed here: files, service, firewall, link, routes. It changes nothing.
+# What the kernel's peers should be is not judged here: `facts` tells what they are.
+
+# digest_of FILE: prints its sha256; nothing for a file that is not there.
+digest_of() {
+	digest_line=$(sha256sum 2>/dev/null <"$1") || return 0
+	printf '%s\n' "${digest_line%% *}"
+}
+
+# record_files RECORD PATH...: RECORD remembers the digest of each file.
+record_files() {
+	record=$1
+	shift
+	for recorded; do echo "$(digest_of "$recorded") $recorded"; done >"$record.new"
+	mv "$record.new" "$record"
+}
+
+# audit_file PATH DIGEST: replies when the file is not the one with the digest. Without a digest nothing is known of it: an
+# earlier version of mesh confirmed it.
+audit_file() {
+	if [ -z "$2" ]; then
+		return 0
+	elif [ ! -e "$1" ]; then
+		echo "differs missing $1"
+	elif [ "$(digest_of "$1")" != "$2" ]; then
+		echo "differs edited $1"
+	fi
+}
+
+# audit_files: replies for each file of ours that is not as we left it.
+audit_files() {
+	audit_file "$configuration" "$(cat "$home/run/configuration" 2>/dev/null)"
+	case "$(ls -ld "$configuration" 2>/dev/null)" in
+	"" | -???------*) ;;
+	*) echo "differs readable $configuration" ;;
+	esac
+	cat "$base/units" "$home/units" 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
+	# The program is named by the first digits of its digest.
+	boots=$(readlink "$base/program" 2>/dev/null || :)
+	found=$(digest_of "$base/program")
+	if [ -z "$found" ]; then
+		echo "differs missing $base/program"
+	elif [ "program-$(printf '%.16s' "$found")" != "$boots" ]; then
+		echo "differs edited $base/program"
+	fi
+}
+
+# audit_routes: replies for each confirmed prefix that does not go through the interface.
+audit_routes() {
+	{
+		list_routes | awk '{ print "has", $1 }'
+		awk '{ print "wants", $6 }' "$home/run/peers"
+	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && !($2 in has) { print "differs route " $2 }'
+}
+
+# audit SALT: `differs KIND [VALUE]` for each thing that is not as it was confirmed, then what `facts SALT` replies.
+order_audit() {
+	if is_armed; then echo "differs unsettled"; fi
+	if [ ! -s "$home/run/private-key" ]; then echo "differs forgotten"; fi
+	if [ -d "$home/run" ]; then
+		audit_files
+		service_is_enabled || echo "differs disabled"
+		firewall_is_open "$(setting run port)" || echo "differs firewall $(setting run port)"
+	fi
+	if is_running; then
+		[ ! -d "$home/run" ] || audit_routes
+		order_facts "$1"
+	elif is_up; then
+		echo "differs down"
+	else
+		echo "differs absent"
+	fi
+}

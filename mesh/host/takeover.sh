@@ -1,0 +1,92 @@
+# ----------------------------------------------------------------------------------------------------------- takeover
+# An interface that another stack made, or somebody by hand, becomes ours where two things hold: the stack file adopts this
+# host's key, and the host runs or boots that very key. What mesh would drop stops the run, and what was there comes back,
+# byte for byte, if the rollout goes back. Nothing here breaks a session: the key, the peers and the address are the same.
+
+# is_adopted: 0 when the stack file brings this host's key, instead of having it made.
+is_adopted() { [ "$(setting incoming adopted)" = yes ]; }
+
+# configured_key: the private key in the wg-quick file, on standard output only.
+configured_key() {
+	awk 'tolower($0) ~ /^[ \t]*privatekey[ \t]*=/ { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t\r#].*$/, ""); print; exit }' "$configuration"
+}
+
+# dropped_setting: the first setting of the wg-quick file that mesh has no place for; nothing where it has one for all.
+dropped_setting() {
+	awk '{
+		sub(/#.*/, "")
+		gsub(/[ \t\r]/, "")
+		name = $0
+		sub(/=.*/, "", name)
+		known = tolower(name)
+	}
+	known == "" || known ~ /^\[(interface|peer)\]$/ { next }
+	known ~ /^(privatekey|address|listenport|mtu|publickey|presharedkey|allowedips|endpoint|persistentkeepalive)$/ { next }
+	tolower($0) ~ /^(table=auto|saveconfig=false|fwmark=(off|0|0x0))$/ { next }
+	# What is no setting at all could be a key.
+	{ print (name ~ /^[A-Za-z0-9]+$/ && length(name) < 30 ? name : "a line that is no setting"); exit }' "$configuration"
+}
+
+# check_their_interface: the running interface is the one whose key was adopted, and has nothing that mesh would drop.
+check_their_interface() {
+	is_adopted ||
+		fail "an interface $interface exists that mesh did not make; remove it, or take it over: python -m mesh adopt"
+	[ "$(wg show "$interface" public-key 2>/dev/null)" = "$(setting incoming public-key)" ] ||
+		fail "interface $interface runs another key than the adopted one; run python -m mesh adopt again"
+	mark=$(wg show "$interface" fwmark)
+	[ "$mark" = off ] || fail "interface $interface has the firewall mark $mark, which mesh would not keep; take it away first"
+	for other in $(ip -o address show dev "$interface" scope global | awk '{ print $4 }'); do
+		[ "$other" = "$(setting incoming address)" ] ||
+			fail "interface $interface has the address $other, and mesh would give it $(setting incoming address) only; give that as members.$(setting incoming host).address, or remove it"
+	done
+	dropped=$(wg show "$interface" allowed-ips | awk -v staged="$home/incoming/peers" '
+		BEGIN { while ((getline line < staged) > 0) { split(line, field, " "); known[field[2]] = field[6]; host[field[2]] = field[1] } }
+		!($1 in known) { print "has the peer " $1 ", which no host of the mesh is; describe that host, or remove the peer"; exit }
+		{
+			for (i = 2; i <= NF; i++) if ($i != known[$1] && $i != "(none)") {
+				print "sends " $i " to " host[$1] ", and mesh would send it " known[$1] " only; change the allowed IPs first"
+				exit
+			}
+		}')
+	[ -z "$dropped" ] || fail "interface $interface $dropped"
+}
+
+# check_their_configuration: the wg-quick file holds the adopted key, and nothing that mesh would drop.
+check_their_configuration() {
+	is_adopted && [ "$(configured_key | wg pubkey 2>/dev/null)" = "$(setting incoming public-key)" ] ||
+		fail "$configuration exists and mesh did not write it; move it away, choose another name, or take it over: python -m mesh adopt"
+	dropped=$(dropped_setting)
+	[ -z "$dropped" ] || fail "$configuration has $dropped, which mesh would drop; do without it, then take it out of the file"
+}
+
+# their_files: what there may be of the interface before it is ours: its file, and what starts it at boot.
+their_files() {
+	echo "$configuration" "$systemd_wants/wg-quick@$interface.service" \
+		"/etc/init.d/wg-quick.$interface" "/etc/runlevels/default/wg-quick.$interface"
+}
+
+# remember_theirs: keeps in previous/theirs/ what goes back with the interface, if it was not ours.
+remember_theirs() {
+	[ ! -d "$home/run" ] || return 0
+	is_up || [ -e "$configuration" ] || return 0
+	mkdir "$home/previous/theirs"
+	for file in $(their_files); do
+		[ -e "$file" ] || [ -L "$file" ] || continue
+		mkdir -p "$home/previous/theirs${file%/*}"
+		cp -a "$file" "$home/previous/theirs$file"
+	done
+	# As lines of peers, so that `set_routes` takes away what only the rollout added.
+	list_routes 2>/dev/null | awk '{ print "- - - - -", $1 }' >"$home/previous/peers"
+}
+
+# give_back: what was kept of theirs is in its place again, as it was.
+give_back() {
+	[ -d "$home/previous/theirs" ] || return 0
+	for file in $(their_files); do
+		kept=$home/previous/theirs$file
+		[ -e "$kept" ] || [ -L "$kept" ] || continue
+		mkdir -p "${file%/*}"
+		rm -rf "$file.new"
+		cp -a "$kept" "$file.new" && mv -f "$file.new" "$file"
+	done
+}

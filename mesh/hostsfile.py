@@ -1,0 +1,39 @@
+"""The hosts in a file of their own, as a stack of more than some 500 needs.
+
+Pulumi hands a program its configuration in one environment variable, and Linux takes no more than 128 KB there. What
+the hosts look like belongs in `settings`; here is only where they are read from.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mesh.errors import ConfigurationError
+
+__all__ = ["read_hosts"]
+
+_HOSTS_FILE = "mesh:hostsFile"
+
+
+def read_hosts(inline: object, file: str | None, folder: Path) -> object:
+    """Return the hosts of the stack file, or of the YAML file that it names relative to `folder`.
+
+    Raises:
+        ConfigurationError: If both are given, or the file cannot be read or holds no mapping.
+    """
+    if not file:
+        # Pulumi hands out an empty mapping where the stack file has none.
+        return inline or None
+    if inline:
+        raise ConfigurationError([f"{_HOSTS_FILE}: mesh:hosts is given too; keep all hosts in one of them"])
+    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    try:
+        hosts = YAML(typ="safe").load((folder / file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError([f"{_HOSTS_FILE}: {file!r}: {error.strerror}; name a file of the project"]) from None
+    except (YAMLError, UnicodeDecodeError):
+        raise ConfigurationError([f"{_HOSTS_FILE}: {file!r} cannot be read as YAML; correct it"]) from None
+    if not isinstance(hosts, Mapping):
+        raise ConfigurationError([f"{_HOSTS_FILE}: {file!r} is no mapping; name each host as below mesh:hosts"])
+    return hosts

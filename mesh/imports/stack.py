@@ -1,0 +1,110 @@
+"""Write found meshes into a stack file: hosts, interfaces, and only what differs from what would be so anyway.
+
+Keys are not written here: they go through the engine, which encrypts them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from mesh.addressing import derive_subnet, host_address
+from mesh.config import read_configuration
+from mesh.errors import ConfigurationError
+from mesh.faults import PLACEHOLDER_ADDRESS, join_path, read_entry
+from mesh.imports.found import FoundMember, FoundMesh
+from mesh.settings import Bastion
+from mesh.stackfile import HOSTS, INTERFACES, StackFile
+
+__all__ = ["add_meshes", "hosts_without_address"]
+
+# Stands in where the file has no key yet; only what is around it is read.
+_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+_ROAMING_KEEPALIVE = 25
+
+
+def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
+    """Add the meshes to the content of `file`; a host that is there already keeps what it has.
+
+    Raises:
+        ConfigurationError: If the file says otherwise, or could not hold them; the content is then of no use.
+    """
+    interfaces = file.content["config"].setdefault(INTERFACES, CommentedMap())
+    faults = [fault for mesh in meshes for fault in _conflicts(file, mesh)]
+    if faults:
+        raise ConfigurationError(faults, "import")
+    for mesh in meshes:
+        for member in mesh.members:
+            entry = file.hosts.setdefault(member.host, CommentedMap())
+            if member.external_ip and "externalIps" not in entry:
+                entry.insert(0, "externalIps", _flow([_text(member.external_ip)]))
+            entry.setdefault("ssh", _ssh(member))
+        interfaces[mesh.interface] = _interface(mesh)
+    # What has still to be filled in must not hide what is wrong.
+    hosts = {
+        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _NO_KEY}}
+        for name, entry in file.hosts.items()
+    }
+    read_configuration(hosts, interfaces)
+
+
+def hosts_without_address(file: StackFile) -> list[str]:
+    """Return the hosts whose `ssh.address` has to be filled in by hand."""
+    return [name for name, entry in file.hosts.items() if not (entry.get("ssh") or {}).get("address")]
+
+
+def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[str]:
+    if mesh.interface in file.content["config"][INTERFACES]:
+        yield f"{join_path(INTERFACES, mesh.interface)}: is there already; take it out, or import into another stack"
+    for member in mesh.members:
+        given = (file.hosts.get(member.host) or {}).get("externalIps")
+        if member.external_ip and given and str(given[0]) != member.external_ip:
+            yield (
+                f"{join_path(HOSTS, member.host, 'externalIps')}: begins with another address than its peers send to, "
+                f"{member.external_ip}; put that one first"
+            )
+
+
+def _text(value: str) -> str:
+    # A bare colon may make a mapping of an IPv6 address, depending on who reads it.
+    return DoubleQuotedScalarString(value) if ":" in value else value
+
+
+def _flow(items: list[str]) -> CommentedSeq:
+    sequence = CommentedSeq(items)
+    sequence.fa.set_flow_style()
+    return sequence
+
+
+def _ssh(member: FoundMember) -> CommentedMap:
+    ssh = CommentedMap({"address": member.ssh_address} if member.ssh_address else {})
+    if member.host_key:
+        # One that cannot be read, because it was shortened, is for scan to fill in.
+        _, faults = read_entry(Bastion, {"address": "host", "hostKey": member.host_key})
+        if not faults:
+            ssh["hostKey"] = member.host_key
+    ssh.fa.set_flow_style()
+    return ssh
+
+
+def _interface(mesh: FoundMesh) -> CommentedMap:
+    entry = CommentedMap({"hosts": _flow([member.host for member in mesh.members])})
+    if mesh.port:
+        entry["port"] = mesh.port
+    if mesh.mtu:
+        entry["mtu"] = mesh.mtu
+    members = {member.host: overrides for member in mesh.members if (overrides := _overrides(mesh.interface, member))}
+    if members:
+        entry["members"] = CommentedMap(members)
+    return entry
+
+
+def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
+    overrides: dict[str, Any] = {}
+    if member.address and member.address != host_address(derive_subnet(member.host, interface)):
+        overrides["address"] = _text(str(member.address))
+    # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
+    if member.keepalive and (member.external_ip or member.keepalive != _ROAMING_KEEPALIVE):
+        overrides["persistentKeepalive"] = member.keepalive
+    return CommentedMap(overrides)

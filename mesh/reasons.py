@@ -1,0 +1,50 @@
+"""Why a key changes, in words for previews. Deciding it belongs to `keyring`; this only tells what was decided."""
+
+import json
+
+from mesh.expiry import describe_expiry, has_expired
+from mesh.keyring import State, changed_key_pair, changed_preshared_key, key_pair_changes, preshared_key_changes
+
+__all__ = ["explain_key_pair", "explain_preshared_key"]
+
+
+def explain_key_pair(old: State, inputs: State) -> list[str]:
+    """Return why a host's key is made anew, comes back or is adopted, and whether it expires soon."""
+    name, days = f"{inputs['host']} key", int(inputs["maxKeyAge"])
+    if not key_pair_changes(old, inputs):
+        return describe_expiry(name, old["createdAt"], days)
+    key = changed_key_pair(old, inputs)["privateKey"]
+    return _explain(name, old, inputs, key, "privateKey")
+
+
+def explain_preshared_key(old: State, inputs: State) -> list[str]:
+    """Return why the preshared key is made anew, comes back or is adopted, and whether it expires soon."""
+    name, days = "preshared key", int(inputs["maxKeyAge"])
+    if not preshared_key_changes(old, inputs):
+        return describe_expiry(name, old["createdAt"], days)
+    key = changed_preshared_key(old, inputs)["presharedKey"]
+    if key == old["presharedKey"]:
+        return describe_expiry(name, old["createdAt"], days)
+    former = sorted(set(old["knownTo"]) - set(inputs["owners"]))
+    if former and old["rotation"] == inputs["rotation"] and key not in old["kept"] and key != inputs["adopted"]:
+        return [f"~ {name} is made anew: {', '.join(former)} knew it and is no longer an owner"]
+    return _explain(name, old, inputs, key, "presharedKey")
+
+
+def _explain(name: str, old: State, inputs: State, key: str, field: str) -> list[str]:
+    if key == inputs["adopted"]:
+        return [f"~ {name} is adopted from mesh:adopted"]
+    back = any(entry[field] == key for entry in json.loads(old["kept"]))
+    outcome = "comes back" if back else "is made anew"
+    if old["rotation"] != inputs["rotation"]:
+        return [f"~ {name} {outcome}: {_rotation(old, inputs)}"]
+    if has_expired(old["createdAt"], int(inputs["maxKeyAge"])):
+        return describe_expiry(name, old["createdAt"], int(inputs["maxKeyAge"]))
+    return [f"~ {name} {outcome}"]
+
+
+def _rotation(old: State, inputs: State) -> str:
+    # The rotation of the interface, and for a host's key its own after a dot.
+    owners = [inputs["interface"], inputs.get("host", "")]
+    parts = zip(owners, old["rotation"].split("."), inputs["rotation"].split("."), strict=False)
+    return " and ".join(f"rotation of {owner} {was} becomes {now}" for owner, was, now in parts if was != now)

@@ -1,0 +1,52 @@
+"""Choose what `pulumi up` has to target so that a run is the change of some hosts, whole, and of no other host's keys.
+
+The result is `--target` patterns. Running pulumi belongs to `cli`.
+"""
+
+from collections.abc import Collection, Mapping, Set
+
+from mesh.errors import MeshError
+
+__all__ = ["target_options"]
+
+# What one change of a mesh may change besides the hosts; the component itself only where the mesh is new.
+_OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/survey", "/rollout")
+
+Members = Mapping[str, Set[str]]
+
+
+def target_options(only: Collection[str], planned: Members, running: Members) -> list[str]:
+    """Return the options that limit a run to the hosts `only`; none for all.
+
+    `planned` are the members of each mesh by the stack file, `running` those of the last proven rollout.
+
+    Raises:
+        MeshError: If a host is in no mesh, or if another host joins or leaves a mesh of theirs: whoever is told of a
+            mesh is told of all its members.
+    """
+    if not only:
+        return []
+    meshes = {name: planned.get(name, frozenset()) | running.get(name, frozenset()) for name in {*planned, *running}}
+    known = frozenset[str]().union(*meshes.values())
+    if unknown := sorted(set(only) - known):
+        raise MeshError(f"--only: {', '.join(unknown)} is in no mesh; give some of {', '.join(sorted(known))}")
+    concerned = sorted(name for name, members in meshes.items() if members & set(only))
+    faults = [fault for name in concerned if (fault := _unnamed(name, set(only), planned, running))]
+    if faults:
+        raise MeshError("\n".join(faults))
+    patterns = [f"**/{host}/**" for host in sorted(set(only))]
+    patterns += [f"**::{name}{part}" for name in concerned for part in _OF_A_MESH]
+    return [word for pattern in patterns for word in ("--target", pattern)]
+
+
+def _unnamed(interface: str, only: Set[str], planned: Members, running: Members) -> str:
+    before, after = running.get(interface, frozenset()), planned.get(interface, frozenset())
+    moves = [f"{host} joins" for host in sorted(after - before - only)]
+    moves += [f"{host} leaves" for host in sorted(before - after - only)]
+    if not moves:
+        return ""
+    names = " ".join(f"--only {move.split()[0]}" for move in moves)
+    return (
+        f"{interface}: {' and '.join(moves)}, which no member can be told without; add {names}, "
+        "or take it back in the stack file until later"
+    )

@@ -1,0 +1,44 @@
+"""A fixed address takes the place of the derived one, and goes again when the rollout fails."""
+
+from tests.lab.lab import Lab
+from tests.lab.stack import Stack
+
+_PORT = 51825
+
+
+def _addresses(lab: Lab) -> dict[str, str]:
+    """Return the addresses and routes of every host."""
+    # A link-local address is another one after each boot.
+    script = "ip -6 -o address show dev testwg scope global; ip -6 route show dev testwg | grep -v ^fe80 | sort"
+    return {name: host.run(script) for name, host in lab.hosts.items()}
+
+
+def test_a_running_host_takes_a_fixed_address_and_gives_it_back(stack: Stack, lab: Lab) -> None:
+    """With a subnet of its own, then sharing one; after a failure every host has its old address and routes."""
+    mesh = {"hosts": list(lab.hosts), "port": _PORT}
+    stack.write({"testwg": mesh})
+    stack.up()
+    derived = _addresses(lab)
+    fixed = {"carol": {"address": "fd12:1::1/64"}}
+    stack.write({"testwg": {**mesh, "members": fixed}})
+    lab.network.block_udp(1, 2, _PORT)
+    try:
+        stack.fail()
+    finally:
+        lab.network.unblock()
+    assert _addresses(lab) == derived
+    stack.up()
+    assert "fd12:1::1/64" in _addresses(lab)["carol"]
+    assert stack.silent("testwg") == []
+    shared = {name: {"address": f"fd12:1::{number}/64"} for number, name in enumerate(("carol", "dora"), 1)}
+    stack.write({"testwg": {**mesh, "members": shared}})
+    assert "~ carol allowed IPs: fd12:1::/64 becomes fd12:1::1/128" in stack.run("preview").output
+    stack.up()
+    assert stack.silent("testwg") == []
+    stack.up("--expect-no-changes")
+    assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+    lab.hosts["carol"].reboot()
+    stack.write({"testwg": mesh})
+    stack.up()
+    assert _addresses(lab) == derived
+    stack.destroy()

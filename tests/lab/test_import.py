@@ -1,0 +1,181 @@
+"""A mesh that was set up by hand becomes a stack's, and its tunnels do not notice."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from mesh.keys import generate_key_pair, generate_preshared_key
+from tests.lab.lab import Lab
+from tests.lab.loss import Loss, pinging
+from tests.lab.snapshot import difference, snapshot
+from tests.lab.stack import Stack, mesh_address, wait_until
+
+_PORT = 51820
+# What runs and boots, but for what moves by itself. Keys are compared where they have to be the same.
+_RUNS = (
+    "ip -o link show testwg | cut -d : -f 1; ip -6 -o address show dev testwg; ip -6 route show dev testwg; "
+    "cat /sys/class/net/testwg/mtu; wg showconf testwg | grep -v ^Endpoint | sort"
+)
+
+
+class ByHand:
+    """A mesh of wg-quick files on every host of a lab; `kind` says what is special about it."""
+
+    def __init__(self, lab: Lab, folder: Path, kind: str) -> None:
+        self.lab = lab
+        self.folder = folder
+        names = list(lab.hosts)
+        pairs = {kind == "pairs" and frozenset((a, b)): generate_preshared_key() for a in names for b in names}
+        self.addresses = {
+            "seed": {name: f"{mesh_address(name, 'testwg')}/64" for name in names},
+            "none": {name: f"fd12:3456:789a:{number}::1/64" for number, name in enumerate(names, 1)},
+            "pairs": {name: f"fd12:3456:789a::{number}/64" for number, name in enumerate(names, 1)},
+        }[kind]
+        keys = {name: generate_key_pair() for name in names}
+        for name, host in lab.hosts.items():
+            lines = ["[Interface]", f"PrivateKey = {keys[name].private_key}", f"Address = {self.addresses[name]}"]
+            # A host behind NAT takes a random port, if by hand none was given.
+            lines += [f"ListenPort = {_PORT}"] if host.external_address or kind != "none" else []
+            for other, peer in lab.hosts.items():
+                if other != name:
+                    network = self.addresses[other].replace("::1/", "::/")
+                    lines += ["", "[Peer]", f"PublicKey = {keys[other].public_key}"]
+                    lines += [
+                        f"AllowedIPs = {self.addresses[other].replace('/64', '/128') if kind == 'pairs' else network}"
+                    ]
+                    key = pairs.get(kind == "pairs" and frozenset((name, other)))
+                    lines += [f"PresharedKey = {key}"] if key and kind != "none" else []
+                    lines += [f"Endpoint = {peer.external_address}:{_PORT}"] if peer.external_address else []
+                    lines += ["PersistentKeepalive = 25"] if not host.external_address else []
+            text = "# made by hand\n" + "\n".join(lines) + "\n"
+            (folder / name).mkdir(parents=True)
+            (folder / name / "testwg.conf").write_text(text)
+            host.run("mkdir -p -m 700 /etc/wireguard; umask 077; cat >/etc/wireguard/testwg.conf", text=text)
+        self.keys = {key.private_key for key in keys.values()}
+
+    def start(self) -> None:
+        """Bring all up: one by wg-quick itself, which does not boot, the others as services."""
+        for name, host in self.lab.hosts.items():
+            host.run("wg-quick up testwg" if name == "dora" else "systemctl enable -q --now wg-quick@testwg")
+
+    def runs(self) -> dict[str, str]:
+        """Return what each host runs."""
+        return {name: host.run(_RUNS) for name, host in self.lab.hosts.items()}
+
+    def boots(self) -> dict[str, str]:
+        """Return what each host boots, with the bytes, the mode and the time of its file."""
+        script = (
+            "stat -c '%a %Y' /etc/wireguard/testwg.conf; cat /etc/wireguard/testwg.conf; "
+            "find /etc/systemd/system -printf '%p %m %l\\n' | sort"
+        )
+        return {name: host.run(script) for name, host in self.lab.hosts.items()}
+
+    def stop(self) -> None:
+        """Take away what is left."""
+        for host in self.lab.hosts.values():
+            host.run(
+                "systemctl disable -q --now wg-quick@testwg; wg-quick down testwg; rm -rf /etc/wireguard", check=False
+            )
+
+
+@pytest.fixture
+def by_hand(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ByHand]:
+    """Return a mesh that was set up by hand."""
+    made = ByHand(lab, tmp_path / "files", request.param)
+    yield made
+    made.stop()
+
+
+def _import(stack: Stack, by_hand: ByHand) -> str:
+    """Do what the import tells, as far as a plan."""
+    output = stack.companion("import", "wg-quick", str(by_hand.folder), str(stack.file)).output
+    yaml = YAML()
+    content: dict[str, Any] = yaml.load(stack.file.read_text())
+    for name, entry in content["config"]["mesh:hosts"].items():
+        entry["ssh"] = {"address": stack.lab.hosts[name].ssh_address}
+    with stack.file.open("w") as stream:
+        yaml.dump(content, stream)
+    stack.companion("scan", str(stack.file), "--yes")
+    stack.interfaces = {"testwg": yaml.load(stack.file.read_text())["config"]["mesh:interfaces"]["testwg"]}
+    return output
+
+
+@pytest.mark.parametrize("by_hand", ["seed", "none", "pairs"], indirect=True)
+def test_a_mesh_made_by_hand_is_taken_over_without_loss(
+    stack: Stack, by_hand: ByHand, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    """One preshared key and the seed's addresses; no preshared key and other subnets; a key a pair and one subnet."""
+    kind = request.node.callspec.params["by_hand"]
+    by_hand.start()
+    running = by_hand.runs()
+    output = _import(stack, by_hand)
+    assert stack.file.read_text().count("address: ") == len(by_hand.addresses) * (1 if kind == "seed" else 2)
+    lost: dict[tuple[str, str], Loss] = {}
+    wait_until(lambda: not stack.silent("testwg"))
+    with pinging(stack, "testwg", list(stack.lab.hosts), lost):
+        output += stack.up().output
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nloss: taking over ({kind}): {sum(loss.lost for loss in lost.values())} of "
+            f"{sum(loss.sent for loss in lost.values())}, longest silence "
+            f"{max(loss.gap for loss in lost.values()) * 1000:.0f} ms"
+        )
+    # A random port becomes the one of the mesh, and a packet may be on its way to the old one.
+    assert {pair: loss.lost for pair, loss in lost.items() if loss.lost > (1 if kind == "none" else 0)} == {}
+    after = by_hand.runs()
+    if kind == "seed":
+        assert after == running
+    assert {key for key in by_hand.keys if key in output + stack.file.read_text()} == set()
+    stack.up("--expect-no-changes")
+    stack.forget_adopted()
+    stack.up("--expect-no-changes")
+    # It did not boot its interface before.
+    stack.lab.hosts["dora"].reboot()
+    wait_until(lambda: not stack.silent("testwg"))
+    stack.destroy()
+    assert stack.running_keys("testwg") == {}
+    assert {host.run("ls -A /etc/wireguard") for host in stack.lab.hosts.values()} == {""}
+
+
+@pytest.mark.parametrize("by_hand", ["none"], indirect=True)
+def test_a_takeover_that_fails_gives_everything_back(stack: Stack, by_hand: ByHand) -> None:
+    """Interfaces, files and what boots are those of before, byte for byte, and destroy leaves them too."""
+    by_hand.start()
+    _import(stack, by_hand)
+    wait_until(lambda: not stack.silent("testwg"))
+    before = {name: snapshot(host) for name, host in stack.lab.hosts.items()}
+    running, boots = by_hand.runs(), by_hand.boots()
+    stack.lab.network.block_udp(1, 2, _PORT)
+    try:
+        stack.fail()
+    finally:
+        stack.lab.network.unblock()
+    assert by_hand.runs() == running
+    assert by_hand.boots() == boots
+    wait_until(lambda: not stack.silent("testwg"))
+    stack.destroy()
+    after = {name: snapshot(host) for name, host in stack.lab.hosts.items()}
+    assert {name: text for name in after if (text := difference(before[name], after[name]))} == {}
+    assert by_hand.runs() == running
+    wait_until(lambda: not stack.silent("testwg"))
+
+
+@pytest.mark.parametrize("by_hand", ["seed"], indirect=True)
+def test_what_mesh_would_drop_stops_the_takeover(stack: Stack, by_hand: ByHand) -> None:
+    """A hook in the file of one host, a peer of its own on another: both are named, and nothing changes."""
+    by_hand.start()
+    _import(stack, by_hand)
+    hosts = stack.lab.hosts
+    hosts["dora"].run("sed -i 's/^ListenPort.*/&\\nPostUp = true/' /etc/wireguard/testwg.conf")
+    hosts["carol"].run(f"wg set testwg peer {generate_key_pair().public_key}")
+    running, boots = by_hand.runs(), by_hand.boots()
+    output = stack.fail()
+    assert "/etc/wireguard/testwg.conf has PostUp, which mesh would drop" in output
+    assert "which no host of the mesh is; describe that host, or remove the peer" in output
+    assert by_hand.runs() == running
+    assert by_hand.boots() == boots
+    stack.destroy()

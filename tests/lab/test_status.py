@@ -1,0 +1,48 @@
+"""`python -m mesh status` on booted hosts."""
+
+import json
+import time
+
+from tests.lab.lab import Lab
+from tests.lab.stack import Stack, wait_until
+
+_HOSTS = ["bernard", "carol", "edgeworth"]
+_MESH = {"testwg": {"hosts": _HOSTS, "port": 51825}}
+
+
+def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
+    """Well after an up; a peer that somebody removed, and a host without power, are rows with words and exit code 1."""
+    carol = lab.hosts["carol"]
+    stack.write(_MESH, {name: stack.describe(lab.hosts[name]) for name in _HOSTS})
+    stack.up()
+    found = json.loads(stack.companion("status", "--json").output)["testwg"]
+    assert found["well"]
+    assert {pair["state"] for pair in found["pairs"]} == {"up"}
+    assert all(pair["ping"] and pair["handshake"] and pair["received"] for pair in found["pairs"])
+    key = stack.running_public_keys("testwg")["bernard"]
+    carol.run(f"wg set testwg peer '{key}' remove")
+    assert "! carol: has no peer bernard" in stack.companion("status", succeeds=False).output
+    stack.up("--refresh")
+    carol.power_cut()
+    began = time.monotonic()
+    found = json.loads(stack.companion("status", "--json", succeeds=False).output)["testwg"]
+    assert time.monotonic() - began < 30
+    assert {host["host"]: host["state"] for host in found["hosts"]}["carol"] == "unreachable"
+    carol.start()
+    carol.wait_until_ssh()
+    # Peers use their sessions with the host of before for up to 20 seconds, as WireGuard does after any reboot.
+    wait_until(lambda: stack.silent("testwg") == [], 40)
+    stack.companion("status")
+    stack.destroy()
+
+
+def test_status_gives_nothing_to_a_host_that_has_nothing(stack: Stack, lab: Lab) -> None:
+    """Asking must not install the program on a host that was wiped by hand."""
+    stack.write(_MESH, {name: stack.describe(lab.hosts[name]) for name in _HOSTS})
+    stack.up()
+    carol = lab.hosts["carol"]
+    carol.run("systemctl stop wg-quick@testwg; rm -rf /var/lib/mesh")
+    assert "carol: has nothing of this mesh" in stack.companion("status", succeeds=False).output
+    assert carol.run("ls /var/lib/mesh", check=False) == ""
+    carol.run("rm -f /etc/wireguard/testwg.conf /etc/systemd/system/*/*@testwg.service")
+    stack.destroy()

@@ -1,0 +1,76 @@
+"""What `mesh.forget` writes, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from mesh.config import read_configuration
+from mesh.errors import MeshError
+from mesh.forget import choose_interfaces, write_forgotten
+from mesh.settings import Interface
+from mesh.stackfile import StackFile
+from tests.conftest import HOST_KEY
+
+TEXT = f"""\
+config:
+  mesh:hosts:
+    bernard: {{ssh: {{address: 10.0.0.5, hostKey: {HOST_KEY}}}}}
+  mesh:interfaces:
+    # the first
+    testwg:
+      hosts: [bernard] # one
+    backwg:
+      hosts: [bernard]
+      port: 51825
+      forgotten: [dora]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> StackFile:
+    """Return a stack file of two meshes."""
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(TEXT)
+    return StackFile(path)
+
+
+@pytest.fixture
+def interfaces(file: StackFile) -> dict[str, Interface]:
+    """Return what it says of them."""
+    config = file.content["config"]
+    return read_configuration(config["mesh:hosts"], config["mesh:interfaces"]).interfaces
+
+
+def test_a_forgotten_host_is_named_in_the_file_and_nothing_else_changes(file: StackFile) -> None:
+    """Once, however often; comments and style stay."""
+    for _ in range(2):
+        write_forgotten(file, "carol", ["testwg", "backwg"])
+    assert file.path.read_text() == TEXT.replace(
+        "hosts: [bernard] # one\n", "hosts: [bernard] # one\n      forgotten: [carol]\n"
+    ).replace("[dora]", "[dora, carol]")
+
+
+def test_a_host_is_forgotten_wherever_it_is_sought_or_where_one_says(interfaces: dict[str, Interface]) -> None:
+    """A host may have left several meshes."""
+    sought = {"testwg": {"carol"}, "backwg": {"carol", "dora"}}
+    assert choose_interfaces("carol", None, interfaces, sought) == ["backwg", "testwg"]
+    assert choose_interfaces("carol", "testwg", interfaces, sought) == ["testwg"]
+    assert choose_interfaces("dora", None, interfaces, sought) == ["backwg"]
+
+
+@pytest.mark.parametrize(
+    ("host", "interface", "said"),
+    [
+        ("bernard", None, "forget: bernard is a host of backwg, testwg; take it out of hosts and run pulumi up first"),
+        ("carl", None, "forget: carl is not sought any more; hosts that are: carol, dora"),
+        ("dora", "testwg", "forget: dora is not sought on testwg any more; hosts that are: carol, dora"),
+        ("dora", None, "forget: oldwg is not in the stack file any more; run pulumi up, which removes it"),
+    ],
+)
+def test_what_cannot_be_forgotten_is_told_with_the_way_out(
+    interfaces: dict[str, Interface], host: str, interface: str | None, said: str
+) -> None:
+    """A name that is written down by mistake would keep a host from ever being wiped."""
+    with pytest.raises(MeshError) as error:
+        choose_interfaces(host, interface, interfaces, {"testwg": {"carol"}, "oldwg": {"dora"}})
+    assert str(error.value) == said

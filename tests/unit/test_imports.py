@@ -1,0 +1,247 @@
+"""What an import makes of the files of other tools, and what it refuses."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.errors import ConfigurationError
+from mesh.imports.fleet import read_fleet
+from mesh.imports.found import FoundMesh
+from mesh.imports.stack import add_meshes, hosts_without_address
+from mesh.imports.wg_meshconf import read_wg_meshconf
+from mesh.imports.wg_quick import read_wg_quick_files
+from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.stackfile import StackFile
+
+KEYS = {name: generate_key_pair() for name in ("bernard", "carol", "edgeworth")}
+PRESHARED = generate_preshared_key()
+ADDRESSES = {"bernard": "fd12:1::1/64", "carol": "fd12:2::1/64", "edgeworth": "fd12:3::1/64"}
+ENDPOINTS = {"bernard": "78.11.11.11:51820", "carol": "[2001:db8::3]:51820", "edgeworth": ""}
+FLEET = """{
+  # written by fleet
+  hosts = {
+    bernard.encryptionKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    edgeworth.encryptionKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIELc1m...";
+  };
+  secrets = {
+    testwg-key = [
+      {
+        owners = [ "bernard" ];
+        createdAt = "2026-04-23T16:39:29.532714437Z";
+        public.raw = "<PLAINTEXT>T7F6A+6jU87kz4c8GftttyU+xB0KhHIaplDV65psb3M=";
+        secret.raw = "<ENCRYPTED><BASE64-ENCODED>abc";
+      }
+      {
+        owners = [ "edgeworth" ];
+        createdAt = "2026-04-23T16:39:43.337788671Z";
+        public.raw = "<PLAINTEXT>QgERRQnE+blQaVNMNiQZ+uk+HEOFKVTmvg4O+MqQ0hA=";
+        secret.raw = "<ENCRYPTED><BASE64-ENCODED>abc";
+      }
+    ];
+    testwg-psk = {
+      owners = [ "bernard" "edgeworth" ];
+      createdAt = "2026-04-23T16:39:30.126077659Z";
+      secret.raw = "<ENCRYPTED><BASE64-ENCODED>abc";
+    };
+    other-key = { owners = [ "bernard" ]; public.raw = "<PLAINTEXT>ssh"; };
+  };
+}
+"""
+
+
+def files(**changes: tuple[str, str]) -> dict[str, str]:
+    """Return three hosts' files, each with a text replaced as `changes` say."""
+    made = {}
+    for host, key in KEYS.items():
+        text = f"[Interface]\nPrivateKey = {key.private_key}\nAddress = {ADDRESSES[host]}\nListenPort = 51820\n"
+        for peer, other in KEYS.items():
+            if peer != host:
+                subnet = ADDRESSES[peer].replace("::1/", "::/")
+                text += f"[Peer]\nPublicKey = {other.public_key}\nPresharedKey = {PRESHARED}\nAllowedIPs = {subnet}\n"
+                text += f"Endpoint = {ENDPOINTS[peer]}\n" if ENDPOINTS[peer] else ""
+                text += "PersistentKeepalive = 25\n" if not ENDPOINTS[host] else ""
+        made[f"{host}/wg0.conf"] = text.replace(*changes.get(host, ("", "")))
+    return made
+
+
+def read(found: Mapping[str, str]) -> FoundMesh:
+    """Return the one mesh in a folder."""
+    (mesh,) = read_wg_quick_files(found, None)
+    return mesh
+
+
+def refused(found: Mapping[str, str], interface: str | None = None) -> str:
+    """Return the faults of a folder that cannot be imported."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_wg_quick_files(found, interface)
+    for key in KEYS.values():
+        assert key.private_key not in str(caught.value)
+    return str(caught.value)
+
+
+def written(tmp_path: Path, *meshes: FoundMesh, text: str = "config: {}\n") -> Any:
+    """Return the configuration in a stack file that meshes were imported into."""
+    path = tmp_path / "Pulumi.office.yaml"
+    path.write_text(text)
+    file = StackFile(path, complete=True)
+    add_meshes(file, meshes)
+    file.write()
+    return StackFile(path).content["config"]
+
+
+def test_a_folder_of_wg_quick_files_becomes_a_mesh(tmp_path: Path) -> None:
+    """Addresses, endpoints, port and keys are kept, and nothing that would be so anyway is written."""
+    mesh = read(files())
+    assert mesh.keys == {**{f"wg0/{name}": key.private_key for name, key in KEYS.items()}, "wg0": PRESHARED}
+    assert mesh.notes == ()
+    assert written(tmp_path, mesh) == {
+        "mesh:hosts": {
+            "bernard": {"externalIps": ["78.11.11.11"], "ssh": {"address": "78.11.11.11"}},
+            "carol": {"externalIps": ["2001:db8::3"], "ssh": {"address": "2001:db8::3"}},
+            "edgeworth": {"ssh": {}},
+        },
+        "mesh:interfaces": {
+            "wg0": {
+                "hosts": ["bernard", "carol", "edgeworth"],
+                "port": 51820,
+                "members": {name: {"address": address} for name, address in ADDRESSES.items()},
+            }
+        },
+    }
+
+
+def test_files_named_after_hosts_need_the_name_of_the_interface() -> None:
+    """As wg-meshconf and many hands lay them."""
+    flat = {path.replace("/wg0", ""): text for path, text in files().items()}
+    assert "'bernard.conf': of which interface is not said; give it with --interface" in refused(flat)
+    (mesh,) = read_wg_quick_files(flat, "wg1")
+    assert mesh.interface == "wg1"
+    assert mesh.members == read(files()).members
+
+
+def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
+    """Each is a /128 to its peers, and keeps the length of its own."""
+    shared = files()
+    for path in shared:
+        for number in (1, 2, 3):
+            shared[path] = shared[path].replace(f"fd12:{number}::1/64", f"fd12::{number}/64")
+            shared[path] = shared[path].replace(f"fd12:{number}::/64", f"fd12::{number}/128")
+    assert [str(member.address) for member in read(shared).members] == ["fd12::1/64", "fd12::2/64", "fd12::3/64"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("fd12:1::1/64", "10.0.0.1/24", "wg0 on bernard: the IPv4 address 10.0.0.1/24; a mesh is IPv6 inside"),
+        ("fd12:1::1/64", "fd12:1::1/64, fd12:9::1/64", "wg0 on bernard: 2 addresses; a host of a mesh has exactly one"),
+        ("ListenPort", "PostUp = x\nDNS = y\nListenPort", "wg0 on bernard: PostUp, DNS: mesh has no place for it"),
+        ("fd12:2::/64", "fd12:2::/64, 10.0.0.0/8", "sends fd12:2::/64, 10.0.0.0/8 to carol, and mesh would send"),
+        ("2001:db8::3", "2001:db8::4", "wg0 on carol: its peers seek it at several endpoints"),
+        ("ListenPort = 51820", "ListenPort = 1", "wg0 on bernard: listens on 1 and is sought at 51820"),
+        ("PrivateKey", "Address", "bernard/wg0.conf:2: Address: not usable; give addresses"),
+    ],
+)
+def test_what_mesh_could_not_keep_stops_the_import(old: str, new: str, fault: str) -> None:
+    """In words that name the host."""
+    assert fault in refused(files(bernard=(old, new)))
+
+
+def test_a_name_as_endpoint_is_refused() -> None:
+    """An address of today would be one of tomorrow no more."""
+    given = {path: text.replace("78.11.11.11", "vpn.example.org") for path, text in files().items()}
+    assert "wg0 on bernard: its endpoint is a name; mesh keeps addresses" in refused(given)
+
+
+def test_a_peer_whose_file_is_missing_is_refused() -> None:
+    """It would be dropped from the others."""
+    assert "has a peer that none of the hosts is" in refused({k: v for k, v in files().items() if "carol" not in k})
+
+
+def test_preshared_keys_that_differ_are_told_and_left() -> None:
+    """The first up makes one for the mesh."""
+    mesh = read(files(bernard=(f"PresharedKey = {PRESHARED}\n", "")))
+    assert mesh.preshared_key is None
+    assert mesh.notes[0].startswith("no preshared key that all pairs share: the first up makes one")
+
+
+def test_an_interface_that_is_in_the_file_is_not_imported_again(tmp_path: Path) -> None:
+    """Nor is a host's endpoint changed."""
+    text = "config:\n  mesh:hosts: {bernard: {externalIps: [1.2.3.4]}}\n  mesh:interfaces: {wg0: {hosts: []}}\n"
+    with pytest.raises(ConfigurationError) as caught:
+        written(tmp_path, read(files()), text=text)
+    assert "mesh:interfaces.wg0: is there already; take it out" in str(caught.value)
+    assert "mesh:hosts.bernard.externalIps: begins with another address" in str(caught.value)
+
+
+def database(**changes: str) -> str:
+    """Return the database of wg-meshconf with the same mesh; `changes` are columns of every line."""
+    stream = io.StringIO()
+    rows: list[dict[str, str]] = []
+    for name, key in KEYS.items():
+        endpoint = ENDPOINTS[name].rpartition(":")[0].strip("[]")
+        rows.append({"Name": name, "Address": ADDRESSES[name], "Endpoint": endpoint, "AllowedIPs": "",
+                     "ListenPort": "51820", "PrivateKey": key.private_key, "MTU": "1400", "PostUp": "",
+                     **changes})  # fmt: skip
+    writer = csv.DictWriter(stream, list(rows[0]), quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def test_a_database_of_wg_meshconf_becomes_the_mesh_that_it_generates() -> None:
+    """It has no preshared keys, and a new one is made."""
+    mesh = read_wg_meshconf(database(), "wg0")
+    assert mesh.keys == {f"wg0/{name}": key.private_key for name, key in KEYS.items()}
+    assert (mesh.port, mesh.mtu) == (51820, 1400)
+    assert [(each.host, str(each.address), each.external_ip) for each in mesh.members] == [
+        ("bernard", "fd12:1::1/64", "78.11.11.11"),
+        ("carol", "fd12:2::1/64", "2001:db8::3"),
+        ("edgeworth", "fd12:3::1/64", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (database(PostUp="reboot"), "wg0 on bernard: PostUp: mesh has no place for it"),
+        (database(Address="10.1.0.1/16"), "wg0 on carol: the IPv4 address 10.1.0.1/16; a mesh is IPv6 inside"),
+        (database(PrivateKey="x"), "line 2: PrivateKey: not a WireGuard key"),
+        (database(Name="bernard"), "Name: the name of several lines; give each host its own"),
+        ("a,b\n1,2\n", "database: no column Address, Endpoint, Name, PrivateKey; give the database.csv of wg-meshconf"),
+        ("", "database: no column"),
+    ],
+)
+def test_a_database_that_cannot_be_kept_is_refused(text: str, fault: str) -> None:
+    """Each fault names its line or host, and no key."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_wg_meshconf(text, "wg0")
+    assert fault in str(caught.value)
+    assert all(key.private_key not in str(caught.value) for key in KEYS.values())
+
+
+def test_a_fleet_state_gives_hosts_and_the_public_keys_to_compare(tmp_path: Path) -> None:
+    """A host key that was shortened is left for scan; private keys are for adopt."""
+    (mesh,) = read_fleet(FLEET, 51825)
+    assert mesh.notes[0] == (
+        "bernard: public key T7F6A+6jU87kz4c8GftttyU+xB0KhHIaplDV65psb3M=, made 2026-04-23T16:39:29Z; adopt has to "
+        "show the same"
+    )
+    assert mesh.keys == {}
+    config = written(tmp_path, mesh)
+    assert config["mesh:interfaces"] == {"testwg": {"hosts": ["bernard", "edgeworth"], "port": 51825}}
+    assert config["mesh:hosts"]["bernard"]["ssh"]["hostKey"].endswith("9GKJl")
+    assert config["mesh:hosts"]["edgeworth"] == {"ssh": {"address": "edgeworth"}}
+    assert hosts_without_address(StackFile(tmp_path / "Pulumi.office.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[ ]", '{ a = "', "{ a = { b = 1; }; a.b = 2; ", "{" * 10000, "{ secrets = { }; }"]
+)
+def test_what_is_no_fleet_state_is_refused(text: str) -> None:
+    """Without another exception."""
+    with pytest.raises(ConfigurationError, match="fleet state: "):
+        read_fleet(text, None)
