@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.lab.lab import Lab
-from tests.lab.stack import Stack, mesh_address, plug_in, wait_until
+from tests.lab.stack import Stack, mesh_address, plug_in, wait_until, wait_until
 
 _YES = ("--", "--yes", "--skip-preview", "--non-interactive", "--color", "never")
 
@@ -48,7 +48,8 @@ def test_a_run_goes_on_without_a_dead_host_and_the_next_one_brings_it(stack: Sta
     assert stack.silent("testwg") == []
     stack.interfaces = everybody
     plug_in(lab.hosts["dora"])
-    assert stack.running_public_keys("testwg")["dora"] == before["dora"]
+    # SSH may answer before the interface is up.
+    wait_until(lambda: stack.running_public_keys("testwg").get("dora") == before["dora"], 60)
     stack.up()
     assert stack.resources()["testwg/rollout"]["pending"] == []
     running = {f"testwg/{name}/key": key for name, key in stack.running_public_keys("testwg").items()}
