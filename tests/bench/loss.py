@@ -68,6 +68,7 @@ def _ours(lab: Lab, folder: Path, rate: float) -> Iterator[Row]:
             yield _watch("mesh", traffic, scenario.stay, change)
             scenario.mend()
     stack.destroy()
+    scenario.restore()
 
 
 def _theirs(tool: str, push: Push, lab: Lab, folder: Path, rate: float) -> Iterator[Row]:
