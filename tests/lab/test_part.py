@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.lab.lab import Lab
-from tests.lab.stack import Stack, mesh_address, plug_in, wait_until, wait_until
+from tests.lab.stack import Stack, mesh_address, plug_in, wait_until
 
 _YES = ("--", "--yes", "--skip-preview", "--non-interactive", "--color", "never")
 
