@@ -26,6 +26,7 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     `declared` names all hosts of the file, also those that are not in `hosts` because nothing of them could be read.
     """
     yield from _same_machine(hosts)
+    yield from _former_names(declared, hosts)
     yield from _membership(declared, interfaces)
     yield from _shared_ports(interfaces)
     yield from _shared_endpoints(hosts, interfaces)
@@ -71,6 +72,19 @@ def _same_machine(hosts: Hosts) -> Iterator[str]:
                 f"{join_path('mesh:hosts', name, 'ssh', 'address')}: the same address and port as host {other!r}; "
                 "one machine can be one host only, so correct the address or remove one of the two"
             )
+
+
+def _former_names(declared: Sequence[str], hosts: Hosts) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for name, host in hosts.items():
+        if host.formerly is None:
+            continue
+        path = join_path("mesh:hosts", name, "formerly")
+        if host.formerly in declared:
+            # Two machines would claim one key; and what a second machine of that name knew would never be revoked.
+            yield f"{path}: {show_name(host.formerly)} is a host of its own; remove this line, it has done its work"
+        elif (other := first.setdefault(host.formerly, name)) != name:
+            yield f"{path}: host {other!r} was {show_name(host.formerly)} too; leave it to the one that is that machine"
 
 
 def _login(ssh: Bastion) -> tuple[str, int]:

@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 __all__ = [
     "CUSTOM_ERROR",
     "ExternalAddress",
+    "FormerName",
     "HostKey",
     "Keepalive",
     "KeyAge",
@@ -125,6 +126,12 @@ def _ssh_address(value: object) -> str:
     raise _fault("not an address; give a host name or an IP address, without user, brackets or port")
 
 
+def _former_name(value: object) -> str:
+    if is_host_name(value):
+        return str(value)
+    raise _fault("not a host name; give the name that this host had in mesh:hosts before, or leave it out")
+
+
 def _ssh_user(value: object) -> str:
     if isinstance(value, str) and _SSH_USER.fullmatch(value):
         return value
@@ -170,6 +177,7 @@ Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a 
 Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
 ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
 MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
+FormerName = Annotated[str, BeforeValidator(_former_name)]
 SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
 SshUser = Annotated[str, BeforeValidator(_ssh_user)]
 HostKey = Annotated[str, BeforeValidator(_host_key)]

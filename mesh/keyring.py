@@ -6,7 +6,7 @@ Nothing here talks to the engine.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "new_key_pair",
     "new_preshared_key",
     "preshared_key_changes",
+    "with_new_names",
 ]
 
 State = Mapping[str, Any]
@@ -113,6 +114,22 @@ def preshared_key_changes(old: State, inputs: State) -> bool:
     return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["presharedKey"]
 
 
+def with_new_names(old: State, inputs: State) -> State:
+    """Return a preshared key's state in which each owner that was renamed has its new name."""
+    renamed = inputs.get("renamed") or {}
+
+    def under_new_names(hosts: Iterable[str]) -> list[str]:
+        return sorted(renamed.get(host, host) for host in hosts)
+
+    kept = [{**entry, "knownTo": under_new_names(entry["knownTo"])} for entry in _kept(old)]
+    return {
+        **old,
+        "owners": under_new_names(old["owners"]),
+        "knownTo": under_new_names(old["knownTo"]),
+        "kept": json.dumps(kept),
+    }
+
+
 def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
     """Return the state after owners came or went, a rotation, its reversal, an expiry, or an adoption.
 
@@ -121,6 +138,7 @@ def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
     another machine. An earlier key comes back when a rotation is reverted.
     """
     owners = set(inputs["owners"])
+    old = with_new_names(old, inputs)
     current = {
         "rotation": old["rotation"],
         "presharedKey": old["presharedKey"],

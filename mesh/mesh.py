@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import pulumi_random as random
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import Alias, ComponentResource, Output, ResourceOptions
 
 from mesh.config import Adopted
 from mesh.enrolment import enrol, explain_failures
@@ -14,7 +14,7 @@ from mesh.leftout import find_left_out, public_key, unless_left_out, without
 from mesh.resources import KeyPair, PresharedKey, Rollout, Roster, Survey
 from mesh.roster import cannot_meet
 from mesh.settings import Configuration, SshSettings
-from mesh.topology import MeshPlan, plan_meshes
+from mesh.topology import Member, MeshPlan, plan_meshes
 
 __all__ = ["Mesh", "build_meshes"]
 
@@ -37,6 +37,12 @@ def _ssh_properties(ssh: SshSettings) -> dict[str, Any]:
             "hostKey": bastion.host_key,
         }
     return properties
+
+
+def _under_former_name(interface: str, member: Member, resource: str) -> ResourceOptions:
+    """Return the option by which a renamed host goes on with the `resource` that it had under its former name."""
+    former = member.formerly
+    return ResourceOptions(aliases=[Alias(name=f"{interface}/{former}/{resource}")] if former else [])
 
 
 class Mesh(ComponentResource):
@@ -69,7 +75,7 @@ class Mesh(ComponentResource):
                 rotation=member.rotation,
                 adopted=adopted.private_keys.get((name, member.host), ""),
                 max_key_age=plan.max_key_days,
-                opts=child,
+                opts=ResourceOptions.merge(child, _under_former_name(name, member, "key")),
             )
             for member in plan.members
         }
@@ -81,6 +87,7 @@ class Mesh(ComponentResource):
             rotation=str(plan.rotation),
             adopted=adopted.preshared_keys.get(name, ""),
             max_key_age=plan.max_key_days,
+            renamed={member.formerly: member.host for member in plan.members if member.formerly},
             # Whoever targets a host's key, and what depends on it, must not leave its owners behind.
             opts=ResourceOptions(parent=self, depends_on=without(keyless, keys)),
         )
@@ -115,16 +122,16 @@ class Mesh(ComponentResource):
         explained = ResourceOptions(parent=self, hooks=explain_failures(name))
         survey = Survey(f"{name}/survey", interface=name, opts=child)
         enrolments = {
-            host: enrol(
-                f"{name}/{host}/enrol",
+            member.host: enrol(
+                f"{name}/{member.host}/enrol",
                 interface=name,
-                ssh=configuration.hosts[host].ssh,
-                private_key=key.privateKey,
-                installation=survey.installations.apply(partial(_installation, host)),
-                opts=explained,
+                ssh=configuration.hosts[member.host].ssh,
+                private_key=keys[member.host].privateKey,
+                installation=survey.installations.apply(partial(_installation, member.host)),
+                opts=ResourceOptions.merge(explained, _under_former_name(name, member, "enrol")),
             )
-            for host, key in keys.items()
-            if host not in absent
+            for member in plan.members
+            if member.host not in absent
         }
         unenrolled = find_left_out(enrolments)
         rollout = Rollout(

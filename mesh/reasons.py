@@ -3,7 +3,14 @@
 import json
 
 from mesh.expiry import describe_expiry, has_expired
-from mesh.keyring import State, changed_key_pair, changed_preshared_key, key_pair_changes, preshared_key_changes
+from mesh.keyring import (
+    State,
+    changed_key_pair,
+    changed_preshared_key,
+    key_pair_changes,
+    preshared_key_changes,
+    with_new_names,
+)
 
 __all__ = ["explain_key_pair", "explain_preshared_key"]
 
@@ -25,7 +32,7 @@ def explain_preshared_key(old: State, inputs: State) -> list[str]:
     key = changed_preshared_key(old, inputs)["presharedKey"]
     if key == old["presharedKey"]:
         return describe_expiry(name, old["createdAt"], days)
-    former = sorted(set(old["knownTo"]) - set(inputs["owners"]))
+    former = sorted(set(with_new_names(old, inputs)["knownTo"]) - set(inputs["owners"]))
     if former and old["rotation"] == inputs["rotation"] and key not in old["kept"] and key != inputs["adopted"]:
         return [f"~ {name} is made anew: {', '.join(former)} knew it and is no longer an owner"]
     return _explain(name, old, inputs, key, "presharedKey")

@@ -67,11 +67,13 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         rotation: str,
         adopted: Input[str] = "",
         max_key_age: int = 0,
+        renamed: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Make the key, or adopt one that exists."""
+        """Make the key, or adopt one that exists; `renamed` owners, by their former names, have not left."""
         props = {
             "interface": interface,
+            **({"renamed": renamed} if renamed else {}),
             "owners": sorted(owners),
             "rotation": rotation,
             "adopted": Output.secret(adopted) if adopted else "",

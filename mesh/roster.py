@@ -139,8 +139,12 @@ def _fingerprint(member: Mapping[str, Any]) -> str:
 
 def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iterator[str]:
     forgotten = set(new.get("forgotten", ()))
+    machines = {_machine(member["ssh"]): host for host, member in new["members"].items()}
     for host in leaving:
         fate = "it is forgotten, so it is not wiped" if host in forgotten else "then it is wiped"
+        now = machines.get(_machine(old["members"][host]["ssh"])) if old else None
+        if now:
+            fate = f"its machine is {now} now (which would keep its key with formerly: {host} in mesh:hosts.{now})"
         yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is made anew"
     if leaving:
         yield "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more"
@@ -162,19 +166,29 @@ def check_complete(roster: Roster) -> None:
         )
 
 
+def _renamed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Return the former name of each host that has the key of one that is a member no more."""
+    gone = {before[host]["publicKey"]: host for host in set(before) - set(after)}
+    keys = {host: after[host]["publicKey"] for host in set(after) - set(before)}
+    # A key that is not made yet is no text, but an object of the engine's own.
+    return {host: gone[key] for host, key in keys.items() if isinstance(key, str) and key in gone}
+
+
 def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     """Return the change from `old` to `new` in words of the mesh, a line each; keys may still be unknown."""
     before = old["members"] if old else {}
     after = new["members"]
-    joining = sorted(set(after) - set(before))
-    leaving = sorted(set(before) - set(after))
+    renamed = _renamed(before, after)
+    joining = sorted(set(after) - set(before) - set(renamed))
+    leaving = sorted(set(before) - set(after) - set(renamed.values()))
     lines: list[str] = []
     for host in joining:
         where = after[host]["endpoint"] or "roaming"
         lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
     lines.extend(_departures(leaving, old, new))
-    for host in sorted(set(before) & set(after)):
-        was, now = before[host], after[host]
+    lines.extend(f"~ {host} was {former}, and keeps its key" for host, former in sorted(renamed.items()))
+    for host in sorted(set(before) & set(after) | set(renamed)):
+        was, now = before[renamed.get(host, host)], after[host]
         if was["publicKey"] != now["publicKey"]:
             lines.append(f"~ {host} key: {_fingerprint(was)} becomes {_fingerprint(now)}")
         for field, label in (("endpoint", "endpoint"), ("address", "address"), ("keepalive", "persistent keepalive")):

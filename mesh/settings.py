@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from mesh.fields import (
     ExternalAddress,
+    FormerName,
     HostKey,
     Keepalive,
     KeyAge,
@@ -65,6 +66,7 @@ class Host(_Settings):
     )
     external_ips: tuple[ExternalAddress, ...] = Field(default=(), description="a list of IP addresses, endpoint first")
     tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
+    formerly: FormerName | None = Field(default=None, description="the name of this host before it was renamed")
     ssh: SshSettings = Field(description="a mapping with at least address and hostKey")
 
 

@@ -26,7 +26,7 @@ class Member:
 
     `endpoint` is where peers first seek it, such as `78.11.11.11:51825` or `[2001:db8::1]:51825`, or None if it is
     roaming. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`, the
-    interface's and the host's own joined by a dot, asks for a new key.
+    interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host before.
     """
 
     host: str
@@ -35,6 +35,7 @@ class Member:
     persistent_keepalive: int
     rotation: str
     subnet: IPv6Network
+    formerly: str | None = None
 
     @property
     def is_roaming(self) -> bool:
@@ -117,6 +118,7 @@ def _plan_member(name: str, host: Host, interface: Interface, subnet: IPv6Networ
         persistent_keepalive=0 if keepalive == "off" else keepalive,
         rotation=f"{interface.rotation}.{overrides.rotation or 1}",
         subnet=subnet,
+        formerly=host.formerly,
     )
 
 

@@ -60,8 +60,8 @@ class Scenario:
         self._write()
         run = self.stack.start("up")
         run.wait_for("proving")
-        # WireGuard in the kernel answers from the address that was asked, in userspace from the first that the host has,
-        # and a host behind NAT hears nothing from elsewhere. So the first one changes as soon as the peers know of it.
+        # WireGuard in the kernel answers from the address that was asked, in userspace from the host's first one, and
+        # a host behind NAT hears nothing from elsewhere. So the first one changes as soon as the peers know of it.
         network.ip(SUBJECT, f"route replace default via 169.254.0.1 dev eth0 src {_NEW_ADDRESS}")
         return self._ended(run, succeeds=True).seconds
 

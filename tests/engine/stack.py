@@ -128,9 +128,10 @@ class Stack:
         interfaces: dict[str, Any],
         hosts: Iterable[str] | None = None,
         endpoints: Mapping[str, str] | None = None,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
         **ssh: dict[str, Any],
     ) -> None:
-        """Write the stack file, keeping what pulumi wrote there; `endpoints` and `ssh` override by host name."""
+        """Write the stack file, keeping what pulumi wrote there; the rest overrides by host name."""
         file = self.folder / "stacks/Pulumi.test.yaml"
         yaml = YAML()
         content = yaml.load(file.read_text()) if file.exists() else None
@@ -145,6 +146,7 @@ class Stack:
                     "hostKey": self.hosts.host_key,
                     **ssh.get(name, {}),
                 },
+                **(entries or {}).get(name, {}),
             }
             for number, name in enumerate(hosts or self.hosts.by_name)
         }

@@ -140,7 +140,7 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         ("bernard.ssh.address", "10.0.0.500", NO_ADDRESS),
         ("bernard.ssh.hostkey", "x", "unknown field; did you mean hostKey?"),
         ("bernard.external_ips", [], "unknown field; did you mean externalIps?"),
-        ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, tags, ssh"),
+        ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, tags, formerly, ssh"),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
         ("bernard.externalIps", "78.11.11.11", "not usable; give a list of IP addresses, endpoint first"),

@@ -157,6 +157,18 @@ def test_a_preshared_key_that_a_leaver_knew_never_comes_back() -> None:
     assert rotated["presharedKey"] == second["presharedKey"]
 
 
+def test_a_preshared_key_stays_when_an_owner_is_renamed() -> None:
+    """Its owners are the same machines; later the former name may leave the stack file."""
+    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    inputs = {**shared_inputs("a", "z"), "renamed": {"b": "z"}}
+    assert keyring.preshared_key_changes(first, inputs)
+    second = keyring.changed_preshared_key(first, inputs)
+    assert second["presharedKey"] == first["presharedKey"]
+    assert second["owners"] == second["knownTo"] == ["a", "z"]
+    assert not keyring.preshared_key_changes(second, shared_inputs("a", "z"))
+    assert keyring.changed_preshared_key(second, shared_inputs("a"))["presharedKey"] != first["presharedKey"]
+
+
 def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:
     """Over joins, leaves and rotations in any order, whoever knows the key in use is an owner."""
     state = keyring.new_preshared_key(shared_inputs("a", "b"))

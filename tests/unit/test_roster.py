@@ -15,7 +15,7 @@ KEYS = {name: generate_key_pair().public_key for name in ("bernard", "edgeworth"
 
 def member(name: str, address: str, endpoint: str, keepalive: int = 0) -> dict[str, Any]:
     """Return one member as the state has it."""
-    ssh = {"address": "10.0.0.5", "port": 22, "user": "root", "sudo": False, "hostKey": "ssh-ed25519 AAAA"}
+    ssh = {"address": f"{name}.example.org", "port": 22, "user": "root", "sudo": False, "hostKey": "ssh-ed25519 AAAA"}
     return {
         "publicKey": KEYS[name],
         "address": address,
@@ -191,6 +191,26 @@ def test_a_renamed_machine_has_not_left() -> None:
     new = {"members": {"bern": {"ssh": {**ssh["one"], "port": 22.0, "user": "admin"}}}}
     assert roster.find_leavers({}, old, new) == {"carol": ssh["two"]}
     assert roster.find_leavers({"dora": ssh["one"]}, old, new) == {"carol": ssh["two"]}
+
+
+def test_a_renamed_host_reads_as_one_host(members: dict[str, Any]) -> None:
+    """It has the key of one that is gone; what follows from its name is told, and nobody joins or leaves."""
+    new = copy.deepcopy(members)
+    new["members"]["apollo"] = {**new["members"].pop("phoenix"), "address": "fd00:5::1/64"}
+    assert roster.describe_changes(members, new) == [
+        "~ apollo was phoenix, and keeps its key",
+        "~ apollo address: fd00:a1b::1/64 becomes fd00:5::1/64",
+    ]
+
+
+def test_a_machine_with_a_new_name_and_a_new_key_is_not_said_to_be_wiped(members: dict[str, Any]) -> None:
+    """A reviewer sees how it would keep its key instead."""
+    new = copy.deepcopy(members)
+    new["members"]["apollo"] = {**new["members"].pop("phoenix"), "publicKey": object()}
+    assert (
+        "- phoenix leaves: its peers drop it, its machine is apollo now (which would keep its key with "
+        "formerly: phoenix in mesh:hosts.apollo); the preshared key is made anew"
+    ) in roster.describe_changes(members, new)
 
 
 def test_a_forgotten_host_is_no_leaver() -> None:

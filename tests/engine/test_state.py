@@ -1,0 +1,173 @@
+"""What Pulumi users do to a stack and its state: rename, move, export, delete from it, and run two at once."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.engine.conftest import Maker
+from tests.engine.stack import Stack
+from tests.lab.stack import wait_until
+
+HOSTS = ["h1", "h2", "h3"]
+
+
+@pytest.fixture(scope="module")
+def shared(make_stack: Maker) -> Stack:
+    """Return a stack of three hosts."""
+    return make_stack(3)
+
+
+@pytest.fixture
+def stack(shared: Stack) -> Stack:
+    """Return that stack with a running mesh and nothing pending."""
+    write(shared)
+    shared.up()
+    return shared
+
+
+def write(stack: Stack, rotation: int = 1) -> None:
+    """Write one mesh of all hosts."""
+    stack.write({"testwg": {"hosts": HOSTS, "deadline": 10, "rotation": rotation}})
+
+
+def orders(stack: Stack) -> list[str]:
+    """Return all that hosts were told but to be enrolled, which switches nothing."""
+    return [order for host in stack.hosts.by_name.values() for order in host.orders if order not in {"enrol", "audit"}]
+
+
+def kernels(stack: Stack) -> dict[str, str | None]:
+    """Return the public key that each host runs."""
+    return {name: host.public_key("testwg") for name, host in stack.hosts.by_name.items()}
+
+
+def test_a_stack_that_was_exported_goes_on_where_it_is_imported(stack: Stack) -> None:
+    """Also after everything that the backend had was lost."""
+    told, file = orders(stack), stack.folder / "export.json"
+    stack.must("stack", "export", "--file", str(file))
+    stack.must("stack", "rm", "--force", "--yes", "--preserve-config")
+    stack.must("stack", "init", "test")
+    stack.must("stack", "import", "--file", str(file))
+    stack.must("up", "--yes", "--skip-preview", "--expect-no-changes")
+    assert orders(stack) == told
+
+
+def test_a_renamed_stack_changes_nothing(stack: Stack) -> None:
+    """Its hosts know the mesh by an identity of its own."""
+    told = orders(stack)
+    stack.must("stack", "rename", "office")
+    try:
+        stack.must("up", "--yes", "--skip-preview", "--expect-no-changes")
+        assert orders(stack) == told
+    finally:
+        stack.must("stack", "rename", "test")
+
+
+def test_another_passphrase_changes_nothing(stack: Stack) -> None:
+    """And the state opens with the new one only."""
+    told, former = orders(stack), stack.environment["PULUMI_CONFIG_PASSPHRASE"]
+    subprocess.run(
+        ["pulumi", "stack", "change-secrets-provider", "passphrase"],
+        cwd=stack.folder, env=stack.environment, input="another one\nanother one\n", text=True, check=True, capture_output=True,
+    )  # fmt: skip
+    assert stack.run("preview").code != 0
+    stack.environment["PULUMI_CONFIG_PASSPHRASE"] = "another one"
+    stack.must("up", "--yes", "--skip-preview", "--expect-no-changes")
+    assert orders(stack) == told
+    assert former not in stack.files()
+
+
+@pytest.mark.parametrize("name", ["rollout", "h2/enrol", "survey"])
+def test_what_is_deleted_from_the_state_comes_again_and_no_key_changes(stack: Stack, name: str) -> None:
+    """A rollout that the state forgot is proven once more."""
+    keys = kernels(stack)
+    stack.must("state", "delete", stack.resources()[f"testwg/{name}"]["urn"], "--yes", "--target-dependents", "--force")
+    stack.up()
+    assert kernels(stack) == keys == stack.public_keys()
+    assert stack.changed() == {}
+
+
+def test_a_key_that_is_deleted_from_the_state_is_made_anew_on_its_host_alone(stack: Stack) -> None:
+    """With all that depends on it; hosts that were known to it go on with theirs."""
+    keys = kernels(stack)
+    urn = stack.resources()["testwg/h2/key"]["urn"]
+    stack.must("state", "delete", urn, "--yes", "--target-dependents", "--force")
+    stack.up()
+    assert {name for name, key in kernels(stack).items() if key != keys[name]} == {"h2"}
+    assert kernels(stack) == stack.public_keys()
+    assert all("wipe" not in host.orders for host in stack.hosts.by_name.values())
+    assert stack.changed() == {}
+
+
+def pause(stack: Stack, order: str, rotation: int) -> "subprocess.Popen[str]":
+    """Start to rotate every key, and return the run once h2 has been given `order`, which it does not answer."""
+    write(stack, rotation=rotation)
+    host = stack.hosts["h2"]
+    host.hang_at = order
+    seen = host.orders.count(order)
+    process = stack.start("up", "--yes", "--skip-preview")
+    wait_until(lambda: host.orders.count(order) > seen)
+    return process
+
+
+def test_a_second_operator_is_told_who_holds_the_lock(stack: Stack) -> None:
+    """And changes nothing."""
+    process = pause(stack, "stage", 2)
+    told = orders(stack)
+    outcome = stack.run("up", "--yes", "--skip-preview")
+    assert outcome.code != 0
+    assert "the stack is currently locked by 1 lock(s)" in outcome.text
+    assert f"(pid {process.pid})" in outcome.text
+    assert orders(stack) == told
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    stack.hosts["h2"].hang_at = ""
+    stack.end_orphans()
+    stack.must("cancel", "--yes")
+    stack.up()
+    assert kernels(stack) == stack.public_keys()
+
+
+def once(process: "subprocess.Popen[str]") -> None:
+    """Press Ctrl-C."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def twice(process: "subprocess.Popen[str]") -> None:
+    """Press it again at once."""
+    once(process)
+    once(process)
+
+
+@pytest.mark.parametrize("press", [once, twice])
+@pytest.mark.parametrize("order", ["stage", "own", "facts"])
+def test_ctrl_c_leaves_all_old_and_the_next_run_goes_on(
+    stack: Stack, press: "Callable[[subprocess.Popen[str]], None]", order: str
+) -> None:
+    """In each phase before the mesh is proven; no key is lost or made again."""
+    old, rotation = kernels(stack), 3 + stack.environment.setdefault("TEST_ROTATION", "").count("x")
+    stack.environment["TEST_ROTATION"] += "x"
+    process = pause(stack, order, rotation)
+    press(process)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "Traceback" not in output + errors
+    stack.hosts["h2"].hang_at = ""
+    wait_until(lambda: kernels(stack) == old)
+    stack.end_orphans()
+    stack.run("cancel", "--yes")
+    made = stack.public_keys()
+    stack.up("--refresh")
+    assert kernels(stack) == stack.public_keys() == made
+    assert set(made.values()).isdisjoint(old.values())
+
+
+def test_a_state_that_was_imported_holds_no_key_in_clear(stack: Stack) -> None:
+    """Neither does its export."""
+    exported = json.dumps(stack.export())
+    secrets = {secret for host in stack.hosts.by_name.values() for secret in host.secrets}
+    assert secrets
+    assert not [secret for secret in secrets if secret in exported or secret in stack.files()]
