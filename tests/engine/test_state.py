@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+import time
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.engine.stack import Stack
 from tests.lab.stack import wait_until
 
 HOSTS = ["h1", "h2", "h3"]
+_OTHER = "another one"
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +70,13 @@ def test_a_renamed_stack_changes_nothing(stack: Stack) -> None:
 def test_another_passphrase_changes_nothing(stack: Stack) -> None:
     """And the state opens with the new one only."""
     told, former = orders(stack), stack.environment["PULUMI_CONFIG_PASSPHRASE"]
+    command = ["pulumi", "stack", "change-secrets-provider", "passphrase"]
     subprocess.run(
-        ["pulumi", "stack", "change-secrets-provider", "passphrase"],
-        cwd=stack.folder, env=stack.environment, input="another one\nanother one\n", text=True, check=True, capture_output=True,
+        command, cwd=stack.folder, env=stack.environment, input=f"{_OTHER}\n{_OTHER}\n", text=True, check=True,
+        capture_output=True,
     )  # fmt: skip
     assert stack.run("preview").code != 0
-    stack.environment["PULUMI_CONFIG_PASSPHRASE"] = "another one"
+    stack.environment["PULUMI_CONFIG_PASSPHRASE"] = _OTHER
     stack.must("up", "--yes", "--skip-preview", "--expect-no-changes")
     assert orders(stack) == told
     assert former not in stack.files()
@@ -131,34 +133,43 @@ def test_a_second_operator_is_told_who_holds_the_lock(stack: Stack) -> None:
     assert kernels(stack) == stack.public_keys()
 
 
-def once(process: "subprocess.Popen[str]") -> None:
-    """Press Ctrl-C."""
-    os.killpg(process.pid, signal.SIGINT)
-
-
-def twice(process: "subprocess.Popen[str]") -> None:
-    """Press it again at once."""
-    once(process)
-    once(process)
-
-
-@pytest.mark.parametrize("press", [once, twice])
-@pytest.mark.parametrize("order", ["stage", "own", "facts"])
-def test_ctrl_c_leaves_all_old_and_the_next_run_goes_on(
-    stack: Stack, press: "Callable[[subprocess.Popen[str]], None]", order: str
-) -> None:
-    """In each phase before the mesh is proven; no key is lost or made again."""
-    old, rotation = kernels(stack), 3 + stack.environment.setdefault("TEST_ROTATION", "").count("x")
-    stack.environment["TEST_ROTATION"] += "x"
-    process = pause(stack, order, rotation)
-    press(process)
+def end(stack: Stack, process: "subprocess.Popen[str]") -> str:
+    """Wait for a run that was interrupted, clear away what it left, and return what it printed."""
     output, errors = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "Traceback" not in output + errors
     stack.hosts["h2"].hang_at = ""
-    wait_until(lambda: kernels(stack) == old)
     stack.end_orphans()
+    # Only what was cut off leaves a lock.
     stack.run("cancel", "--yes")
+    return output + errors
+
+
+def test_after_one_ctrl_c_the_rollout_that_has_begun_ends_whole(stack: Stack) -> None:
+    """Pulumi begins nothing new; the rollout goes on to its end, which is all old or all new."""
+    old = kernels(stack)
+    write(stack, rotation=3)
+    host = stack.hosts["h2"]
+    seen = host.orders.count("stage")
+    process = stack.start("up", "--yes", "--skip-preview")
+    wait_until(lambda: host.orders.count("stage") > seen)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "Traceback" not in end(stack, process)
+    made = stack.public_keys()
+    wait_until(lambda: kernels(stack) in (old, made))
+    stack.up("--refresh")
+    assert kernels(stack) == stack.public_keys() == made
+
+
+@pytest.mark.parametrize(("order", "rotation"), [("stage", 4), ("own", 5), ("facts", 6)])
+def test_ctrl_c_twice_leaves_all_old_and_the_next_run_goes_on(stack: Stack, order: str, rotation: int) -> None:
+    """In each phase before the mesh is proven; no key is lost or made again."""
+    old = kernels(stack)
+    process = pause(stack, order, rotation)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+    assert "Traceback" not in end(stack, process)
+    wait_until(lambda: kernels(stack) == old)
     made = stack.public_keys()
     stack.up("--refresh")
     assert kernels(stack) == stack.public_keys() == made
