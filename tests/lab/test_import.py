@@ -1,14 +1,14 @@
 """A mesh that was set up by hand becomes a stack's, and its tunnels do not notice."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.keys import KeyPair, generate_key_pair, generate_preshared_key
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
 from tests.lab.snapshot import difference, snapshot
@@ -23,18 +23,17 @@ _RUNS = (
 
 
 class ByHand:
-    """A mesh of wg-quick files on every host of a lab; `kind` says what is special about it."""
+    """A mesh of wg-quick files on every host of a lab; `kind` says what is special about it, or which tool made it."""
 
     def __init__(self, lab: Lab, folder: Path, kind: str) -> None:
         self.lab = lab
         self.folder = folder
         names = list(lab.hosts)
         pairs = {kind == "pairs" and frozenset((a, b)): generate_preshared_key() for a in names for b in names}
-        self.addresses = {
-            "seed": {name: f"{mesh_address(name, 'testwg')}/64" for name in names},
-            "none": {name: f"fd12:3456:789a:{number}::1/64" for number, name in enumerate(names, 1)},
-            "pairs": {name: f"fd12:3456:789a::{number}/64" for number, name in enumerate(names, 1)},
-        }[kind]
+        own = {name: f"fd12:3456:789a:{number}::1/64" for number, name in enumerate(names, 1)}
+        seed = {name: f"{mesh_address(name, 'testwg')}/64" for name in names}
+        shared = {name: f"fd12:3456:789a::{number}/64" for number, name in enumerate(names, 1)}
+        self.addresses = {"seed": seed, "fleet": seed, "none": own, "wg-meshconf": own, "pairs": shared}[kind]
         keys = {name: generate_key_pair() for name in names}
         for name, host in lab.hosts.items():
             lines = ["[Interface]", f"PrivateKey = {keys[name].private_key}", f"Address = {self.addresses[name]}"]
@@ -48,14 +47,38 @@ class ByHand:
                         f"AllowedIPs = {self.addresses[other].replace('/64', '/128') if kind == 'pairs' else network}"
                     ]
                     key = pairs.get(kind == "pairs" and frozenset((name, other)))
-                    lines += [f"PresharedKey = {key}"] if key and kind != "none" else []
+                    lines += [f"PresharedKey = {key}"] if key and kind not in ("none", "wg-meshconf") else []
                     lines += [f"Endpoint = {peer.external_address}:{_PORT}"] if peer.external_address else []
-                    lines += ["PersistentKeepalive = 25"] if not host.external_address else []
+                    keeps_alive = not host.external_address or kind == "wg-meshconf"
+                    lines += ["PersistentKeepalive = 25"] if keeps_alive else []
             text = "# made by hand\n" + "\n".join(lines) + "\n"
             (folder / name).mkdir(parents=True)
             (folder / name / "testwg.conf").write_text(text)
             host.run("mkdir -p -m 700 /etc/wireguard; umask 077; cat >/etc/wireguard/testwg.conf", text=text)
         self.keys = {key.private_key for key in keys.values()}
+        self.source = self._describe(kind, keys)
+
+    def _describe(self, kind: str, keys: Mapping[str, KeyPair]) -> list[str]:
+        """Write the records of the tool that made the mesh, and return the words that import them."""
+        if kind == "wg-meshconf":
+            database = self.folder / "database.csv"
+            rows = ["Name,Address,Endpoint,ListenPort,PersistentKeepalive,PrivateKey"]
+            for name, host in self.lab.hosts.items():
+                words = (name, self.addresses[name], host.external_address or "", _PORT, 25, keys[name].private_key)
+                rows.append(",".join(str(word) for word in words))
+            database.write_text("\n".join(rows) + "\n")
+            return [kind, str(database), "--interface", "testwg"]
+        if kind == "fleet":
+            state = self.folder / "fleet.nix"
+            made = "\n".join(
+                f'{{ owners = [ "{name}" ]; createdAt = "2026-04-23T16:39:29.5Z"; '
+                f'public.raw = "<PLAINTEXT>{key.public_key}"; secret.raw = "<ENCRYPTED>abc"; }}'
+                for name, key in keys.items()
+            )
+            hosts = "\n".join(f'{name}.encryptionKey = "{host.host_key}";' for name, host in self.lab.hosts.items())
+            state.write_text(f"{{ hosts = {{ {hosts} }}; secrets = {{ testwg-key = [ {made} ]; }}; }}\n")
+            return [kind, str(state), "--port", str(_PORT)]
+        return ["wg-quick", str(self.folder)]
 
     def start(self) -> None:
         """Bring all up: one by wg-quick itself, which does not boot, the others as services."""
@@ -92,28 +115,38 @@ def by_hand(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
 
 def _import(stack: Stack, by_hand: ByHand) -> str:
     """Do what the import tells, as far as a plan."""
-    output = stack.companion("import", "wg-quick", str(by_hand.folder), str(stack.file)).output
+    tool, file, *options = by_hand.source
+    output = stack.companion("import", tool, file, str(stack.file), *options).output
     yaml = YAML()
     content: dict[str, Any] = yaml.load(stack.file.read_text())
     for name, entry in content["config"]["mesh:hosts"].items():
         entry["ssh"] = {"address": stack.lab.hosts[name].ssh_address}
+        if tool == "fleet" and (external := stack.lab.hosts[name].external_address):
+            entry["externalIps"] = [external]
     with stack.file.open("w") as stream:
         yaml.dump(content, stream)
     stack.companion("scan", str(stack.file), "--yes")
+    if tool == "fleet":
+        # Its private keys are on the hosts alone.
+        stack.companion("adopt", str(stack.file), "--yes")
     stack.interfaces = {"testwg": yaml.load(stack.file.read_text())["config"]["mesh:interfaces"]["testwg"]}
     return output
 
 
-@pytest.mark.parametrize("by_hand", ["seed", "none", "pairs"], indirect=True)
+@pytest.mark.parametrize("by_hand", ["seed", "none", "pairs", "wg-meshconf", "fleet"], indirect=True)
 def test_a_mesh_made_by_hand_is_taken_over_without_loss(
     stack: Stack, by_hand: ByHand, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
-    """One preshared key and the seed's addresses; no preshared key and other subnets; a key a pair and one subnet."""
+    """One preshared key and the seed's addresses; no preshared key and other subnets; a key a pair and one subnet.
+
+    And a database of wg-meshconf, and a state of Fleet, which knows no external addresses and no private keys.
+    """
     kind = request.node.callspec.params["by_hand"]
     by_hand.start()
     running = by_hand.runs()
     output = _import(stack, by_hand)
-    assert stack.file.read_text().count("address: ") == len(by_hand.addresses) * (1 if kind == "seed" else 2)
+    derived = kind in ("seed", "fleet")
+    assert stack.file.read_text().count("address: ") == len(by_hand.addresses) * (1 if derived else 2)
     lost: dict[tuple[str, str], Loss] = {}
     wait_until(lambda: not stack.silent("testwg"))
     with pinging(stack, "testwg", list(stack.lab.hosts), lost):
@@ -127,7 +160,7 @@ def test_a_mesh_made_by_hand_is_taken_over_without_loss(
     # A random port becomes the one of the mesh, and a packet may be on its way to the old one.
     assert {pair: loss.lost for pair, loss in lost.items() if loss.lost > (1 if kind == "none" else 0)} == {}
     after = by_hand.runs()
-    if kind == "seed":
+    if derived:
         assert after == running
     assert {key for key in by_hand.keys if key in output + stack.file.read_text()} == set()
     stack.up("--expect-no-changes")
