@@ -1,6 +1,7 @@
-"""What the rollout resource does with its properties: decide whether there is work, do it, and remember the outcome.
+"""What the rollout resource does with its properties: bring the hosts there, remember the outcome, and look for drift.
 
-Properties are plain data of the state. The transaction itself is `rollout`.
+Properties are plain data of the state. Whether there is work is told by `outstanding`, and the transaction itself is
+`rollout`.
 """
 
 import socket
@@ -13,76 +14,11 @@ from mesh.concurrency import run
 from mesh.drift import describe_drift
 from mesh.errors import HostError, MeshError
 from mesh.fanout import open_fan
+from mesh.outstanding import Properties, changing_hosts, plan_digest, to_wipe
 from mesh.rollout import Rollout, collect_facts, roll_out, wipe
-from mesh.roster import digest
 from mesh.unreachable import may_skip
 
-__all__ = ["deploy", "describe_waiting", "differs", "find_drift"]
-
-Properties = Mapping[str, Any]
-
-
-def _digest(props: Properties) -> str:
-    return digest(props["roster"], props["presharedKey"], props["mesh"])
-
-
-def _to_wipe(news: Properties, olds: Properties) -> dict[str, Any]:
-    done = set(olds.get("wiped", []))
-    return {host: ssh for host, ssh in news["leavers"].items() if host not in done}
-
-
-def _changing(news: Properties, olds: Properties) -> set[str]:
-    """Return the hosts that are not known to run `news`: all after a change of the plan, else who differs from it."""
-    members = set(news["roster"]["members"])
-    if olds.get("digest") != _digest(news) or olds.get("rosterId") != news["rosterId"]:
-        return members
-    differing = {*_answering(news, olds), *(olds.get("drift") or ()), *_with_another_key(news, olds)}
-    return (members & differing) - set(news["absent"])
-
-
-def _answering(news: Properties, olds: Properties) -> set[str]:
-    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none.
-
-    A host whose enrolment this run leaves out waits on.
-    """
-    return set(olds.get("pending") or ()) - {*news["absent"], *(news.get("unenrolled") or ())}
-
-
-def _with_another_key(news: Properties, olds: Properties) -> set[str]:
-    """Return the hosts with another SSH host key than before, which may be other installations."""
-    before, after = olds["roster"]["members"], news["roster"]["members"]
-    return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
-
-
-def differs(olds: Properties, news: Properties) -> bool:
-    """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
-    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping)):
-        # A value that is not known before the change stands as a text.
-        return True
-    return (
-        olds["digest"] != _digest(news)
-        or olds["roster"] != news["roster"]
-        or olds["rosterId"] != news["rosterId"]
-        or bool(_to_wipe(news, olds))
-        or bool(olds.get("drift"))
-        or bool(_answering(news, olds))
-        or not set(news["absent"]) <= set(olds.get("pending") or ())
-    )
-
-
-def describe_waiting(olds: Properties, news: Properties) -> list[str]:
-    """Return a line for each host that an earlier run did not reach, and that this one tries again."""
-    if not isinstance(news["leavers"], Mapping):
-        return []
-    not_wiped = sorted(set(olds.get("notWiped") or ()) & set(_to_wipe(news, olds)))
-    return [
-        *(f"~ {host} was left out of an earlier run and gets its change" for host in olds.get("pending") or ()),
-        *(
-            f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
-            f"python -m mesh forget {host}"
-            for host in not_wiped
-        ),
-    ]
+__all__ = ["deploy", "find_drift"]
 
 
 def _engine_is_alive() -> bool:
@@ -126,11 +62,11 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
         MeshError: If the mesh could not be changed and proven; the hosts are then as before.
     """
     _check_complete(news)
-    roster, plan = news["roster"], _digest(news)
+    roster, plan = news["roster"], plan_digest(news)
     interface = roster["interface"]
     systems: dict[str, Any] = {}
     pending = set(news["absent"])
-    changing = _changing(news, olds)
+    changing = changing_hosts(news, olds)
     if changing:
         if len(changing) < len(roster["members"]):
             _say(f"{interface}: changing {', '.join(sorted(changing))} only")
@@ -140,7 +76,7 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
         )  # fmt: skip
         systems, left_out = run(lambda: roll_out(rollout))
         pending |= set(left_out)
-    leaving = _to_wipe(news, olds)
+    leaving = to_wipe(news, olds)
     not_wiped: dict[str, str] = {}
     if leaving:
         _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
