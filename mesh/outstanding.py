@@ -6,9 +6,17 @@ It is asked for every preview, so it imports nothing that reaches a host. Doing 
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.roster import digest
+from mesh.roster import describe_changes, digest
 
-__all__ = ["Properties", "changing_hosts", "describe_waiting", "differs", "plan_digest", "to_wipe"]
+__all__ = [
+    "Properties",
+    "changing_hosts",
+    "describe_unfinished",
+    "describe_waiting",
+    "differs",
+    "plan_digest",
+    "to_wipe",
+]
 
 Properties = Mapping[str, Any]
 
@@ -61,6 +69,14 @@ def differs(olds: Properties, news: Properties) -> bool:
         or bool(_answering(news, olds))
         or not set(news["absent"]) <= set(olds.get("pending") or ())
     )
+
+
+def describe_unfinished(olds: Properties, news: Properties) -> list[str]:
+    """Return what an earlier run recorded in the roster and did not bring to the hosts, in words."""
+    if not isinstance(news["roster"], Mapping):
+        return []
+    lines = describe_changes(olds["roster"], news["roster"])
+    return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
 
 
 def describe_waiting(olds: Properties, news: Properties) -> list[str]:

@@ -23,6 +23,9 @@ __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "Roster
 
 Properties = dict[str, Any]
 
+# The interfaces of which the roster has told the change in this run, so that the rollout need not tell it again.
+_TOLD: set[str] = set()
+
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
@@ -154,6 +157,7 @@ class RosterProvider(ResourceProvider):
             check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
+            _TOLD.add(_news["roster"]["interface"])
             announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
         return DiffResult(changes=changes)
 
@@ -197,9 +201,11 @@ class RolloutProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.outstanding import describe_waiting, differs  # noqa: PLC0415
+        from mesh.outstanding import describe_unfinished, describe_waiting, differs  # noqa: PLC0415
 
-        announce(_olds["roster"]["interface"], describe_waiting(_olds, _news))
+        interface = _olds["roster"]["interface"]
+        unfinished = [] if interface in _TOLD else describe_unfinished(_olds, _news)
+        announce(interface, [*unfinished, *describe_waiting(_olds, _news)])
         return DiffResult(changes=differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

@@ -66,6 +66,12 @@ def test_a_failed_rollout_is_tried_again_alone_and_with_the_same_keys(stack: Sta
     assert stack.resources()["testwg/rollout"]["outputs"]["digest"] == before
     made = stack.public_keys()
     stack.hosts["h2"].fail_at = ""
+    # The roster has the new keys already; what the hosts lack is told all the same, and told once.
+    told = f"~ h1 key: {str(old['h1'])[:8]}… becomes {made['h1'][:8]}…"
+    assert outcome.text.count("an earlier run did not bring this") == 0
+    preview = stack.must("preview").text
+    assert "an earlier run did not bring this to the hosts:" in preview
+    assert told in preview
     assert stack.changed() == {"update": 1}
     assert kernels(stack) == made == stack.public_keys()
 
