@@ -128,18 +128,29 @@ def _shared_ports(interfaces: Interfaces) -> Iterator[str]:
 
 
 def _shared_endpoints(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    yield from _ports_without_an_address(hosts, interfaces)
     told: set[tuple[str, str, str]] = set()
     for interface_name, interface in interfaces.items():
-        first: dict[str, str] = {}
+        first: dict[tuple[str, int], str] = {}
         for name in dict.fromkeys(interface.hosts):
             for address in hosts[name].external_ips if name in hosts else ():
-                other = first.setdefault(address, name)
+                other = first.setdefault((address, interface.external_port(name)), name)
                 if other == name or (other, name, address) in told:
                     continue
                 told.add((other, name, address))
                 yield (
                     f"{join_path('mesh:hosts', name, 'externalIps')}: {address} is an address of host {other!r} too, "
                     f"with one port on interface {interface_name!r}; leave it to the host that gets the packets"
+                )
+
+
+def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    for name, interface in interfaces.items():
+        for host, member in interface.members.items():
+            if member.external_port and host in hosts and not hosts[host].external_ips:
+                yield (
+                    f"{join_path('mesh:interfaces', name, 'members', host, 'externalPort')}: host {show_name(host)} has no "
+                    "externalIps, so peers do not seek it; give the router's address there, or leave the port out"
                 )
 
 

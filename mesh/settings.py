@@ -76,6 +76,7 @@ class MemberOverrides(_Settings):
     rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
     persistent_keepalive: Keepalive | None = None
     address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
+    external_port: Port | None = Field(default=None, description="a whole number from 1 to 65535")
 
 
 class Interface(_Settings):
@@ -94,6 +95,11 @@ class Interface(_Settings):
     members: dict[str, MemberOverrides] = Field(
         default_factory=dict, description="a mapping from a host of this interface to what differs there"
     )
+
+    def external_port(self, host: str) -> int:
+        """Return the UDP port to which peers send what is for `host`, which a router may forward."""
+        member = self.members.get(host)
+        return (member.external_port if member else None) or self.port
 
     @property
     def fixed_addresses(self) -> dict[str, IPv6Interface]:

@@ -107,7 +107,7 @@ def _endpoint(host: Host, port: int) -> str | None:
 
 def _plan_member(name: str, host: Host, interface: Interface, subnet: IPv6Network) -> Member:
     overrides = interface.members.get(name, MemberOverrides())
-    endpoint = _endpoint(host, interface.port)
+    endpoint = _endpoint(host, interface.external_port(name))
     keepalive = overrides.persistent_keepalive or interface.persistent_keepalive
     if keepalive is None:
         keepalive = _ROAMING_KEEPALIVE if endpoint is None else "off"

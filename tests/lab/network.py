@@ -147,6 +147,24 @@ class Network:
         rules = "\n".join(f"ip saddr 203.0.113.{a} ip daddr 203.0.113.{b} udp dport {port} drop" for a, b in pair)
         self.nft("inet", f"table inet block {{\n chain f {{\n type filter hook forward priority 0;\n{rules}\n }}\n}}\n")
 
+    def forward(self, host: str, external: int, port: int) -> None:
+        """Let the router of a host behind NAT forward a UDP port to it, until `stop_forwarding`."""
+        self.nft(
+            f"r-{host}",
+            "table ip forward {\n chain p {\n type nat hook prerouting priority -100;\n"
+            f'iifname "wan" udp dport {external} counter dnat to 192.168.77.2:{port}\n }}\n}}\n'
+            "table inet filter {\n chain forward {\n ct status dnat accept\n }\n}\n",
+        )
+
+    def forwarded(self, host: str) -> int:
+        """Return how many flows were forwarded."""
+        listing = _run("ip", "netns", "exec", self.space(f"r-{host}"), "nft", "list", "table", "ip", "forward")
+        return int(listing.split("packets ")[1].split()[0])
+
+    def stop_forwarding(self, host: str) -> None:
+        """Take the forwarding away; what the router lets through for it lets nothing through without it."""
+        self.nft(f"r-{host}", "delete table ip forward\n")
+
     def unblock(self) -> None:
         """Take all blocks away."""
         _run("ip", "netns", "exec", self.space("inet"), "nft", "delete", "table", "inet", "block", check=False)

@@ -182,7 +182,11 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.members.nobody", {}, "no host of this interface; list it in hosts or remove it"),
         ("testwg.members.bernard.rotate", 2, "unknown field; did you mean rotation?"),
         ("testwg.members.bernard.rotation", 0, "not usable; give a whole number from 1 up"),
-        ("testwg.members.bernard", 2, "not usable; give a mapping of rotation, persistentKeepalive, address"),
+        (
+            "testwg.members.bernard",
+            2,
+            "not usable; give a mapping of rotation, persistentKeepalive, address, externalPort",
+        ),
     ],
 )
 def test_a_fault_of_an_interface_names_its_place_and_the_way_out(
@@ -370,6 +374,27 @@ def test_two_hosts_of_a_mesh_cannot_share_an_endpoint(hosts: Section, interfaces
         (
             "mesh:hosts.edgeworth.externalIps: 2001:db8::1 is an address of host 'bernard' too, with one port on "
             "interface 'testwg'; leave it to the host that gets the packets"
+        ),
+    )
+
+
+def test_two_hosts_behind_one_router_share_its_address_with_a_port_each(hosts: Section, interfaces: Section) -> None:
+    """The router forwards another port to each."""
+    hosts["edgeworth"]["externalIps"] = hosts["bernard"]["externalIps"]
+    interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+    interfaces["testwg"]["members"]["bernard"] = {"externalPort": 40000}
+    [fault] = faults_of(hosts, interfaces)
+    assert "is an address of host 'bernard' too, with one port on interface 'testwg'" in fault
+
+
+def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Section) -> None:
+    """Else the host is roaming all the same, and the port is a mistake."""
+    interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:interfaces.testwg.members.edgeworth.externalPort: host 'edgeworth' has no externalIps, so peers do "
+            "not seek it; give the router's address there, or leave the port out"
         ),
     )
 

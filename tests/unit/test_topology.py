@@ -54,6 +54,14 @@ def test_an_ipv6_endpoint_is_in_brackets(hosts: Section, interfaces: Section) ->
     assert plan(hosts, interfaces).member("bernard").endpoint == "[2001:db8::1]:51825"
 
 
+def test_a_host_is_sought_at_the_port_that_is_forwarded_to_it(hosts: Section, interfaces: Section) -> None:
+    """It listens on the port of the mesh all the same."""
+    interfaces["testwg"]["members"] = {"bernard": {"externalPort": 40000}}
+    found = plan(hosts, interfaces)
+    assert found.member("bernard").endpoint == "78.11.11.11:40000"
+    assert found.port == 51825
+
+
 def test_only_roaming_hosts_send_keepalives_unless_told(hosts: Section, interfaces: Section) -> None:
     """The side behind NAT keeps the mapping open; the other has nothing to keep."""
     members = plan(hosts, interfaces).members
