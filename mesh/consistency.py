@@ -27,6 +27,7 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     """
     yield from _same_machine(hosts)
     yield from _former_names(declared, hosts)
+    yield from _local_addresses(hosts)
     yield from _membership(declared, interfaces)
     yield from _shared_ports(interfaces)
     yield from _shared_endpoints(hosts, interfaces)
@@ -85,6 +86,21 @@ def _former_names(declared: Sequence[str], hosts: Hosts) -> Iterator[str]:
             yield f"{path}: {show_name(host.formerly)} is a host of its own; remove this line, it has done its work"
         elif (other := first.setdefault(host.formerly, name)) != name:
             yield f"{path}: host {other!r} was {show_name(host.formerly)} too; leave it to the one that is that machine"
+
+
+def _local_addresses(hosts: Hosts) -> Iterator[str]:
+    first: dict[tuple[str, str], str] = {}
+    for name, host in hosts.items():
+        path = join_path("mesh:hosts", name, "localIps")
+        if host.local_ips and host.site is None:
+            yield f"{path}: host {show_name(name)} has no site, so no peer uses them; name the site, or leave them out"
+        for address in host.local_ips if host.site else ():
+            other = first.setdefault((str(host.site), address), name)
+            if other != name:
+                yield (
+                    f"{path}: {address} is an address of host {other!r} too, in the same site; leave it to the host "
+                    "that gets the packets"
+                )
 
 
 def _login(ssh: Bastion) -> tuple[str, int]:
@@ -148,9 +164,10 @@ def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[
     for name, interface in interfaces.items():
         for host, member in interface.members.items():
             if member.external_port and host in hosts and not hosts[host].external_ips:
+                path = join_path("mesh:interfaces", name, "members", host, "externalPort")
                 yield (
-                    f"{join_path('mesh:interfaces', name, 'members', host, 'externalPort')}: host {show_name(host)} has no "
-                    "externalIps, so peers do not seek it; give the router's address there, or leave the port out"
+                    f"{path}: host {show_name(host)} has no externalIps, so peers do not seek it; give the router's "
+                    "address there, or leave the port out"
                 )
 
 

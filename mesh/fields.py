@@ -32,6 +32,7 @@ __all__ = [
     "MeshAddress",
     "Port",
     "Rotation",
+    "Site",
     "SshAddress",
     "SshUser",
     "Tag",
@@ -174,6 +175,7 @@ def _key_age(value: object) -> timedelta:
 
 Port = Annotated[int, Field(strict=True, ge=1, le=65535, description="a whole number from 1 to 65535")]
 Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a whole number from 1 up")]
+Site = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a name of 1 to 64 characters")]
 Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
 ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
 MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]

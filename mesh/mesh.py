@@ -97,6 +97,9 @@ class Mesh(ComponentResource):
                 "address": str(member.address),
                 **({"subnet": str(member.subnet)} if member.subnet != member.address.network else {}),
                 "endpoint": member.endpoint or "",
+                # What few hosts have is left out elsewhere, so that a newer version changes no roster.
+                **({"site": member.site} if member.site else {}),
+                **({"localEndpoint": member.local_endpoint} if member.local_endpoint else {}),
                 "keepalive": member.persistent_keepalive,
                 "system": configuration.hosts[member.host].system or "",
                 "ssh": _ssh_properties(configuration.hosts[member.host].ssh),

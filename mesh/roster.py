@@ -6,7 +6,8 @@ A roster is plain data, since it is stored in the state:
      "members": {"bernard": {"publicKey": …, "address": "fd00:…::1/64", "endpoint": "78.11.11.11:51825" or "",
                              "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
 
-A member has a "subnet" too where peers send it less than the subnet of its address, since others share that.
+A member with a "localEndpoint" is sought there by those of the same "site". One has a "subnet" too where peers send it
+less than the subnet of its address, since others share that.
 It holds no secret. Sending it belongs to `rollout`.
 """
 
@@ -53,9 +54,16 @@ def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     return hashlib.sha256((json.dumps(plan, sort_keys=True) + secret).encode()).hexdigest()
 
 
+def endpoint_for(members: Mapping[str, Mapping[str, Any]], host: str, peer: str) -> str:
+    """Return where `host` first seeks `peer`, an address with a port; empty where it has to wait to be spoken to."""
+    site = members[peer].get("site")
+    local = members[peer].get("localEndpoint") if site and site == members[host].get("site") else None
+    return str(local or members[peer]["endpoint"])
+
+
 def speaks_first(members: Mapping[str, Mapping[str, Any]], host: str, peer: str) -> str:
     """Return `first`, `second` or `never`: who of a pair opens it. Two initiations that cross cost both 5 seconds."""
-    own, other = bool(members[host]["endpoint"]), bool(members[peer]["endpoint"])
+    own, other = bool(endpoint_for(members, peer, host)), bool(endpoint_for(members, host, peer))
     if not own and not other:
         return "never"
     if own != other:
@@ -125,7 +133,7 @@ def payload(
         turn = speaks_first(members, host, name)
         address = IPv6Interface(peer["address"]).ip
         lines.append(
-            f"peer {name} {peer['publicKey']} {address} {peer['endpoint'] or '-'} "
+            f"peer {name} {peer['publicKey']} {address} {endpoint_for(members, host, name) or '-'} "
             f"{keepalive(members, host, name)} {subnet_of(peer)} {turn}"
         )
     return "".join(f"{line}\n" for line in lines)
@@ -194,6 +202,8 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
         for field, label in (("endpoint", "endpoint"), ("address", "address"), ("keepalive", "persistent keepalive")):
             if was[field] != now[field]:
                 lines.append(f"~ {host} {label}: {was[field] or 'none'} becomes {now[field] or 'none'}")
+        if (before_there := was.get("localEndpoint")) != (there := now.get("localEndpoint")):
+            lines.append(f"~ {host} endpoint within its site: {before_there or 'none'} becomes {there or 'none'}")
         if was["address"] == now["address"] and subnet_of(was) != subnet_of(now):
             lines.append(f"~ {host} allowed IPs: {subnet_of(was)} becomes {subnet_of(now)}")
     if old:

@@ -19,6 +19,7 @@ from mesh.fields import (
     MeshAddress,
     Port,
     Rotation,
+    Site,
     SshAddress,
     SshUser,
     Tag,
@@ -65,6 +66,10 @@ class Host(_Settings):
         description="a processor and linux, such as x86_64-linux or aarch64-linux",
     )
     external_ips: tuple[ExternalAddress, ...] = Field(default=(), description="a list of IP addresses, endpoint first")
+    site: Site | None = None
+    local_ips: tuple[ExternalAddress, ...] = Field(
+        default=(), description="a list of IP addresses, for hosts of the same site"
+    )
     tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
     formerly: FormerName | None = Field(default=None, description="the name of this host before it was renamed")
     ssh: SshSettings = Field(description="a mapping with at least address and hostKey")

@@ -4,12 +4,12 @@ Keys are not known here, because the plan is complete before the first key is ma
 rendered elsewhere.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_address
 from itertools import combinations
-from typing import Literal
+from typing import Literal, Self
 
 from mesh.addressing import host_address, owned_subnets
 from mesh.settings import Configuration, Host, Interface, MemberOverrides
@@ -25,8 +25,9 @@ class Member:
     """One host on one interface; peers send it what goes to its `subnet`.
 
     `endpoint` is where peers first seek it, such as `78.11.11.11:51825` or `[2001:db8::1]:51825`, or None if it is
-    roaming. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`, the
-    interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host before.
+    roaming; hosts of the same `site` seek it at its `local_endpoint`, if it has one. `persistent_keepalive` is in
+    seconds, 0 for off, and is what the host itself sends. A new `rotation`, the interface's and the host's own joined
+    by a dot, asks for a new key. `formerly` is the name of a renamed host before.
     """
 
     host: str
@@ -36,11 +37,19 @@ class Member:
     rotation: str
     subnet: IPv6Network
     formerly: str | None = None
+    site: str | None = None
+    local_endpoint: str | None = None
 
     @property
     def is_roaming(self) -> bool:
-        """Whether peers cannot start talking to this host, because it has no external address."""
+        """Whether peers elsewhere cannot start talking to this host, because it has no external address."""
         return self.endpoint is None
+
+    def is_sought_by(self, other: Self) -> bool:
+        """Tell whether `other` can send the first packet."""
+        return self.endpoint is not None or (
+            self.local_endpoint is not None and self.site is not None and self.site == other.site
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +99,24 @@ class MeshPlan:
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Return the pairs of hosts that can talk, each with the lower name first."""
-        return tuple((a.host, b.host) for a, b in self._all_pairs() if not (a.is_roaming and b.is_roaming))
+        return tuple((a.host, b.host) for a, b in self._all_pairs() if a.is_sought_by(b) or b.is_sought_by(a))
 
     def pairs_that_cannot_meet(self) -> tuple[tuple[str, str], ...]:
-        """Return the pairs in which both hosts are roaming, so that neither can send the first packet."""
-        return tuple((a.host, b.host) for a, b in self._all_pairs() if a.is_roaming and b.is_roaming)
+        """Return the pairs of which neither host knows where to send the first packet."""
+        return tuple((a.host, b.host) for a, b in self._all_pairs() if not (a.is_sought_by(b) or b.is_sought_by(a)))
 
 
-def _endpoint(host: Host, port: int) -> str | None:
-    if not host.external_ips:
+def _endpoint(addresses: Sequence[str], port: int) -> str | None:
+    if not addresses:
         return None
-    address = ip_address(host.external_ips[0])
+    address = ip_address(addresses[0])
     # `wg` cuts at the last colon, so an IPv6 address without brackets would lose its last group.
     return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
 def _plan_member(name: str, host: Host, interface: Interface, subnet: IPv6Network) -> Member:
     overrides = interface.members.get(name, MemberOverrides())
-    endpoint = _endpoint(host, interface.external_port(name))
+    endpoint = _endpoint(host.external_ips, interface.external_port(name))
     keepalive = overrides.persistent_keepalive or interface.persistent_keepalive
     if keepalive is None:
         keepalive = _ROAMING_KEEPALIVE if endpoint is None else "off"
@@ -119,6 +128,8 @@ def _plan_member(name: str, host: Host, interface: Interface, subnet: IPv6Networ
         rotation=f"{interface.rotation}.{overrides.rotation or 1}",
         subnet=subnet,
         formerly=host.formerly,
+        site=host.site,
+        local_endpoint=_endpoint(host.local_ips, interface.port),
     )
 
 

@@ -70,10 +70,19 @@ go_back() (
 	return 0
 )
 
-# bare_peers: the arguments that take the preshared key from each peer that had none before, since `wg syncconf` leaves it.
+# bare_peers: the arguments that take from each peer the preshared key and the keepalive that it did not have before, since
+# `wg syncconf` leaves what its file does not name.
 bare_peers() {
-	awk '$1 == "PublicKey" { key = $3; bare[key] = 1 } $1 == "PresharedKey" { delete bare[key] }
-		END { for (key in bare) print "peer " key " preshared-key /dev/null" }' "$home/previous/wg.conf"
+	awk '
+		$1 == "PublicKey" { key = $3; peers[key] = 1 }
+		$1 == "PresharedKey" { preshared[key] = 1 }
+		$1 == "PersistentKeepalive" { alive[key] = 1 }
+		END {
+			for (key in peers) {
+				out = (key in preshared ? "" : " preshared-key /dev/null") (key in alive ? "" : " persistent-keepalive off")
+				if (out != "") print "peer " key out
+			}
+		}' "$home/previous/wg.conf"
 }
 
 # restore_run: brings back what was confirmed, if confirming something else was cut off in the middle.

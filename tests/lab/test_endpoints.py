@@ -1,5 +1,7 @@
 """Where peers seek a host."""
 
+from typing import Any
+
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 
@@ -24,3 +26,30 @@ def test_a_host_behind_a_router_is_sought_at_the_port_that_is_forwarded_to_it(st
         stack.destroy()
     finally:
         lab.network.stop_forwarding("edgeworth")
+
+
+def test_hosts_of_one_site_use_their_local_addresses_and_others_the_external_one(stack: Stack, lab: Lab) -> None:
+    """And move there and back while the mesh runs; the state that is no site's does not know of any."""
+    mesh = {"hosts": list(lab.hosts), "port": 51825, "deadline": 20}
+    stack.write({"testwg": mesh})
+    stack.up()
+    hosts: dict[str, Any] = {name: stack.describe(host) for name, host in lab.hosts.items()}
+    for number, name in enumerate(("bernard", "carol"), 1):
+        hosts[name] |= {"site": "cellar", "localIps": [f"2001:db8:1::{number}"]}
+    stack.write({"testwg": mesh}, hosts)
+    assert "~ carol endpoint within its site: none becomes [2001:db8:1::2]:51825" in stack.run("preview").output
+    stack.up()
+    assert stack.silent("testwg") == []
+    assert "[2001:db8:1::2]:51825" in lab.hosts["bernard"].run("wg show testwg endpoints")
+    assert "[2001:db8:1::1]:51825" in lab.hosts["carol"].run("wg show testwg endpoints")
+    for name in ("dora", "edgeworth"):
+        seen = lab.hosts[name].run("wg show testwg endpoints")
+        assert "203.0.113.1:51825" in seen
+        assert "203.0.113.2:51825" in seen
+    assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+    lab.hosts["carol"].reboot()
+    assert stack.silent("testwg", 60) == []
+    stack.write({"testwg": mesh})
+    stack.up()
+    assert stack.silent("testwg") == []
+    stack.destroy()

@@ -140,7 +140,7 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         ("bernard.ssh.address", "10.0.0.500", NO_ADDRESS),
         ("bernard.ssh.hostkey", "x", "unknown field; did you mean hostKey?"),
         ("bernard.external_ips", [], "unknown field; did you mean externalIps?"),
-        ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, tags, formerly, ssh"),
+        ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, site, localIps, tags, formerly, ssh"),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
         ("bernard.externalIps", "78.11.11.11", "not usable; give a list of IP addresses, endpoint first"),
@@ -386,6 +386,21 @@ def test_two_hosts_behind_one_router_share_its_address_with_a_port_each(hosts: S
     interfaces["testwg"]["members"]["bernard"] = {"externalPort": 40000}
     [fault] = faults_of(hosts, interfaces)
     assert "is an address of host 'bernard' too, with one port on interface 'testwg'" in fault
+
+
+def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section, interfaces: Section) -> None:
+    """Two sites may have the same private addresses."""
+    hosts["bernard"]["localIps"] = hosts["edgeworth"]["localIps"] = ["192.168.1.5"]
+    hosts["edgeworth"]["site"] = "home"
+    assert faults_of(hosts, interfaces) == (
+        "mesh:hosts.bernard.localIps: host 'bernard' has no site, so no peer uses them; "
+        "name the site, or leave them out",
+    )
+    hosts["bernard"]["site"] = "office"
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+    hosts["bernard"]["site"] = "home"
+    [fault] = faults_of(hosts, interfaces)
+    assert "192.168.1.5 is an address of host 'bernard' too, in the same site" in fault
 
 
 def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Section) -> None:

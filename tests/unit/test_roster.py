@@ -193,6 +193,20 @@ def test_a_renamed_machine_has_not_left() -> None:
     assert roster.find_leavers({"dora": ssh["one"]}, old, new) == {"carol": ssh["two"]}
 
 
+def test_hosts_of_one_site_seek_each_other_there(members: dict[str, Any]) -> None:
+    """Others seek the external endpoint; without a local endpoint of the peer, so does its own site."""
+    found = members["members"]
+    found["bernard"] |= {"site": "home", "localEndpoint": "192.168.1.5:51825"}
+    found["edgeworth"]["site"] = "home"
+    assert roster.endpoint_for(found, "edgeworth", "bernard") == "192.168.1.5:51825"
+    assert roster.endpoint_for(found, "phoenix", "bernard") == "78.11.11.11:51825"
+    assert roster.endpoint_for(found, "bernard", "edgeworth") == ""
+    found["bernard"]["endpoint"] = ""
+    assert roster.cannot_meet(members) == [("bernard", "phoenix"), ("edgeworth", "phoenix")]
+    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="p")
+    assert " 192.168.1.5:51825 25 fd00:1c86:78d4:dcef::/64 first" in text
+
+
 def test_a_renamed_host_reads_as_one_host(members: dict[str, Any]) -> None:
     """It has the key of one that is gone; what follows from its name is told, and nobody joins or leaves."""
     new = copy.deepcopy(members)

@@ -62,6 +62,18 @@ def test_a_host_is_sought_at_the_port_that_is_forwarded_to_it(hosts: Section, in
     assert found.port == 51825
 
 
+def test_hosts_of_one_site_meet_though_both_are_roaming(hosts: Section, interfaces: Section) -> None:
+    """One local endpoint is enough; elsewhere nobody seeks them."""
+    hosts["bernard"] |= {"externalIps": [], "site": "home", "localIps": ["192.168.1.5"]}
+    hosts["edgeworth"]["site"] = "home"
+    found = plan(hosts, interfaces)
+    assert found.member("bernard").local_endpoint == "192.168.1.5:51825"
+    assert found.pairs() == (("bernard", "edgeworth"),)
+    assert found.pairs_that_cannot_meet() == ()
+    hosts["edgeworth"]["site"] = "office"
+    assert plan(hosts, interfaces).pairs_that_cannot_meet() == (("bernard", "edgeworth"),)
+
+
 def test_only_roaming_hosts_send_keepalives_unless_told(hosts: Section, interfaces: Section) -> None:
     """The side behind NAT keeps the mapping open; the other has nothing to keep."""
     members = plan(hosts, interfaces).members
