@@ -54,6 +54,8 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from None
     for name, mesh in build_meshes(configuration, adopted, absent).items():
         pulumi.export(name, mesh.public)
+        if mesh.peer_files is not None:
+            pulumi.export(f"{name}-peers", mesh.peer_files)
 
 
 # The engine interrupts this program when a resource fails, and says why itself: a traceback of ours would bury that.

@@ -191,6 +191,30 @@ def forget(
 
 
 @app.command()
+def peer(
+    name: Annotated[str, typer.Argument(help="a peer that is not managed here, as interfaces.NAME.peers calls it")],
+    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+    interface: Annotated[str | None, typer.Option(help="the mesh, if the peer is in several")] = None,
+    output: Annotated[Path | None, typer.Option(help="write the file there, for its owner to read only")] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="show it as a QR code, for a phone")] = False,
+) -> None:
+    """Print the wg-quick file of a phone, laptop or router: its key, its address, and every host that it can reach.
+
+    The file holds the private key, if that was made here, and the preshared key of the mesh.
+    """
+    from mesh.handover import choose_file, show_qr_code, write_private  # noqa: PLC0415
+
+    text = choose_file(Cli(_ROOT, stack).peer_files(), name, interface)
+    if output:
+        write_private(output, text)
+        _errors.print(f"{output}: written; it holds secrets, so delete it when {name} has it")
+    if qr:
+        show_qr_code(text, sys.stdout)
+    if not (output or qr):
+        sys.stdout.write(text)
+
+
+@app.command()
 def engine(
     record: Annotated[Path | None, typer.Option(help="write the folder of the engine, for PATH, to this file")] = None,
 ) -> None:

@@ -19,6 +19,8 @@ from mesh.stackfile import find_stack_file
 __all__ = ["Cli", "Recorded"]
 
 _FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
+# What ends the name of a stack's output that holds the files of peers.
+PEERS = "-peers"
 _ROLLOUT = ":dynamic/mesh:Rollout"
 
 
@@ -86,6 +88,11 @@ class Cli:
                 not_wiped = frozenset(outputs.get("notWiped") or ())
                 found[roster["interface"]] = Recorded(frozenset(roster["members"]), not_wiped, outputs)
         return found
+
+    def peer_files(self) -> dict[str, dict[str, str]]:
+        """Return the files of the peers that are not managed here, in clear, by interface and name."""
+        outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
+        return {name.removesuffix(PEERS): files for name, files in outputs.items() if name.endswith(PEERS) and files}
 
     def become(self, verb: str, options: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
         """Go on as pulumi, with this terminal; so its display, its signals and its exit code are the user's."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from itertools import combinations
 
+from mesh import peering
 from mesh.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 from mesh.faults import PLACEHOLDER_ADDRESS, join_path, show_name
 from mesh.fields import is_host_name
@@ -29,6 +30,9 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     yield from _former_names(declared, hosts)
     yield from _local_addresses(hosts)
     yield from _membership(declared, interfaces)
+    yield from _peers(interfaces)
+    for name, interface in interfaces.items():
+        yield from peering.find_faults(name, interface.peering, _tags(interface, hosts))
     yield from _shared_ports(interfaces)
     yield from _shared_endpoints(hosts, interfaces)
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
@@ -43,14 +47,14 @@ def _names(names: Iterable[str]) -> str:
 
 def _owners(interfaces: Interfaces) -> Iterator[Owner]:
     for name, interface in interfaces.items():
-        yield from ((name, host) for host in interface.hosts if is_host_name(host))
+        yield from ((name, host) for host in interface.participants if is_host_name(host))
 
 
 def _fixed_subnets(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
     found = {}
     for name, interface in interfaces.items():
         fixed = interface.fixed_addresses
-        subnets = owned_subnets(name, filter(is_host_name, interface.hosts), fixed)
+        subnets = owned_subnets(name, filter(is_host_name, interface.participants), fixed)
         found.update({(name, host): subnet for host, subnet in subnets.items() if host in fixed})
     return found
 
@@ -127,6 +131,29 @@ def _membership(declared: Sequence[str], interfaces: Interfaces) -> Iterator[str
             if host in seen:
                 forgotten = join_path("mesh:interfaces", name, "forgotten")
                 yield f"{forgotten}: {show_name(host)} is a host of this interface again; remove it there"
+
+
+def _tags(interface: Interface, hosts: Hosts) -> dict[str, Sequence[str]]:
+    of_hosts = {host: hosts[host].tags if host in hosts else () for host in interface.hosts}
+    return {**of_hosts, **{name: peer.tags for name, peer in interface.peers.items()}}
+
+
+def _peers(interfaces: Interfaces) -> Iterator[str]:
+    for name, interface in interfaces.items():
+        first: dict[str, str] = {}
+        for peer, declared in interface.peers.items():
+            path = join_path("mesh:interfaces", name, "peers", peer)
+            if not is_host_name(peer):
+                yield f"{path}: not a host name; use letters, digits and - in labels of 1 to 63, joined by dots"
+            if peer in interface.hosts:
+                yield f"{path}: {show_name(peer)} is a host of this interface too; leave one of the two out"
+            if declared.public_key is None:
+                continue
+            if declared.rotation is not None:
+                yield f"{path}.rotation: the key of {show_name(peer)} is not made here; remove this line"
+            other = first.setdefault(declared.public_key, peer)
+            if other != peer:
+                yield f"{path}.publicKey: the key of peer {other!r} too; each needs its own, so correct one of the two"
 
 
 def _shared_ports(interfaces: Interfaces) -> Iterator[str]:
@@ -215,8 +242,9 @@ def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
         shared = set(interfaces[one[0]].hosts) & set(interfaces[other[0]].hosts)
         if one in fixed and shared:
             place = "" if one[0] == other[0] else f" on interface {other[0]!r}"
+            section = "peers" if one[1] in interfaces[one[0]].peers else "members"
             yield (
-                f"{join_path('mesh:interfaces', one[0], 'members', one[1], 'address')}: {subnets[one]} and "
+                f"{join_path('mesh:interfaces', one[0], section, one[1], 'address')}: {subnets[one]} and "
                 f"{subnets[other]}, of host {other[1]!r}{place}, overlap; give each host a subnet of its own, "
                 "or all of them addresses in one subnet"
             )

@@ -15,6 +15,8 @@ from mesh.drift import describe_drift
 from mesh.errors import HostError, MeshError
 from mesh.fanout import open_fan
 from mesh.outstanding import Properties, changing_hosts, plan_digest, to_wipe
+from mesh.pairs import Pairs
+from mesh.peerfile import peer_file
 from mesh.rollout import Rollout, collect_facts, roll_out, wipe
 from mesh.unreachable import may_skip
 
@@ -41,13 +43,13 @@ def _say(line: str) -> None:
 def _check_complete(news: Properties) -> None:
     if not isinstance(news.get("roster"), Mapping):
         raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
-    interface, members = news["roster"]["interface"], news["roster"]["members"]
+    interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
     if news["unenrolled"]:
         raise MeshError(
             f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
             "out (--target, --exclude); let the next run have all of such a host"
         )
-    if set(news["owners"]) != set(members):
+    if set(news["owners"]) != set(participants):
         # Else a key that a host knew would serve on after the host has left.
         raise MeshError(
             f"{interface}: nothing was changed, since the preshared key is for other hosts than the roster; "
@@ -76,6 +78,8 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
         )  # fmt: skip
         systems, left_out = run(lambda: roll_out(rollout))
         pending |= set(left_out)
+    for name in _outdated_files(news, olds):
+        _say(f"{interface}: {name} needs its new file: python -m mesh peer {name}")
     leaving = to_wipe(news, olds)
     not_wiped: dict[str, str] = {}
     if leaving:
@@ -90,6 +94,16 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
         "notWiped": sorted(not_wiped),
         "drift": {},
     }
+
+
+def _outdated_files(news: Properties, olds: Properties) -> list[str]:
+    """Return the peers that are not managed here and whose files say something else than before."""
+
+    def file(props: Properties, name: str) -> str | None:
+        known = props.get("roster", {}).get("peers") or {}
+        return peer_file(props["roster"], name, None, props["presharedKey"]) if name in known else None
+
+    return [name for name in sorted(news["roster"].get("peers") or {}) if file(news, name) != file(olds, name)]
 
 
 def find_drift(props: Properties) -> dict[str, list[str]]:

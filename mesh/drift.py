@@ -3,8 +3,9 @@
 Collecting the reports belongs to `rollout`. Nothing here talks to a host, and no line holds a secret.
 """
 
+from mesh.pairs import Pairs, allowed_ips
 from mesh.proof import Facts, kernel_faults
-from mesh.roster import Roster, subnet_of
+from mesh.roster import Roster
 
 __all__ = ["describe_drift"]
 
@@ -43,7 +44,8 @@ def _say(roster: Roster, difference: str) -> str:
         case ["firewall", port]:
             return f"the firewall no longer lets in UDP port {port} or pings from the mesh; {_REPAIR} opens it again"
         case ["route", prefix]:
-            owner = next((name for name, member in roster["members"].items() if subnet_of(member) == prefix), "a peer")
+            everyone = Pairs(roster).participants
+            owner = next((name for name, entry in everyone.items() if prefix in allowed_ips(entry)), "a peer")
             return f"has no route to {owner}, {prefix}; {_REPAIR} sets it again"
         case ["down"]:
             return f"interface {interface} is set down; {_REPAIR} sets it up again"

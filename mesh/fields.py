@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from mesh.keys import is_key
+
 __all__ = [
     "CUSTOM_ERROR",
     "ExternalAddress",
@@ -30,7 +32,9 @@ __all__ = [
     "Keepalive",
     "KeyAge",
     "MeshAddress",
+    "PeerEndpoint",
     "Port",
+    "PublicKey",
     "Rotation",
     "Site",
     "SshAddress",
@@ -116,6 +120,30 @@ def _mesh_address(value: object) -> IPv6Interface:
     return IPv6Interface((ip, address.network.prefixlen))
 
 
+def _peer_endpoint(value: object) -> str:
+    address, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    # `wg` cuts at the last colon, so an IPv6 address needs its brackets.
+    bracketed = address.startswith("[") and address.endswith("]")
+    if (
+        not colon
+        or not port.isascii()
+        or not port.isdigit()
+        or not 1 <= int(port) <= 65535
+        or bracketed != (":" in address)
+    ):
+        raise _fault(
+            "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
+        )
+    address = _external_address(address.strip("[]"))
+    return f"[{address}]:{int(port)}" if ":" in address else f"{address}:{int(port)}"
+
+
+def _public_key(value: object) -> str:
+    if not isinstance(value, str) or not is_key(value):
+        raise _fault("not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints")
+    return value
+
+
 def _ssh_address(value: object) -> str:
     if isinstance(value, str):
         try:
@@ -179,6 +207,8 @@ Site = Annotated[str, Field(strict=True, min_length=1, max_length=64, descriptio
 Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
 ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
 MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
+PeerEndpoint = Annotated[str, BeforeValidator(_peer_endpoint)]
+PublicKey = Annotated[str, BeforeValidator(_public_key)]
 FormerName = Annotated[str, BeforeValidator(_former_name)]
 SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
 SshUser = Annotated[str, BeforeValidator(_ssh_user)]

@@ -11,10 +11,12 @@ from mesh.config import Adopted
 from mesh.enrolment import enrol, explain_failures
 from mesh.expiry import expires_at
 from mesh.leftout import find_left_out, public_key, unless_left_out, without
+from mesh.pairs import Pairs
+from mesh.peerfile import peer_file
+from mesh.planned import build_roster
 from mesh.resources import KeyPair, PresharedKey, Rollout, Roster, Survey
-from mesh.roster import cannot_meet
 from mesh.settings import Configuration, SshSettings
-from mesh.topology import Member, MeshPlan, plan_meshes
+from mesh.topology import MeshPlan, Participant, plan_meshes
 
 __all__ = ["Mesh", "build_meshes"]
 
@@ -39,16 +41,20 @@ def _ssh_properties(ssh: SshSettings) -> dict[str, Any]:
     return properties
 
 
-def _under_former_name(interface: str, member: Member, resource: str) -> ResourceOptions:
+def _under_former_name(interface: str, member: Participant, resource: str) -> ResourceOptions:
     """Return the option by which a renamed host goes on with the `resource` that it had under its former name."""
     former = member.formerly
     return ResourceOptions(aliases=[Alias(name=f"{interface}/{former}/{resource}")] if former else [])
 
 
 class Mesh(ComponentResource):
-    """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has proven it."""
+    """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has proven it.
+
+    `peer_files` are the secret wg-quick files of the peers that are not managed here, by name; None without any.
+    """
 
     public: Output[dict[str, Any]]
+    peer_files: Output[dict[str, str]] | None
 
     def __init__(
         self,
@@ -68,56 +74,45 @@ class Mesh(ComponentResource):
         # Tells two stacks that claim one interface apart. Entropy that is no key, so its id may be in clear.
         identity = random.RandomId(f"{name}/identity", byte_length=8, opts=child)
         keys = {
-            member.host: KeyPair(
-                f"{name}/{member.host}/key",
+            owner.name: KeyPair(
+                f"{name}/{owner.name}/key",
                 interface=name,
-                host=member.host,
-                rotation=member.rotation,
-                adopted=adopted.private_keys.get((name, member.host), ""),
+                host=owner.name,
+                rotation=owner.rotation,
+                adopted=adopted.private_keys.get((name, owner.name), ""),
                 max_key_age=plan.max_key_days,
-                opts=ResourceOptions.merge(child, _under_former_name(name, member, "key")),
+                opts=ResourceOptions.merge(child, _under_former_name(name, owner, "key")),
             )
-            for member in plan.members
+            for owner in plan.participants
+            if owner.public_key is None
         }
         keyless = find_left_out(keys)
         preshared = PresharedKey(
             f"{name}/preshared-key",
             interface=name,
-            owners=[member.host for member in plan.members],
+            owners=[owner.name for owner in plan.participants],
             rotation=str(plan.rotation),
             adopted=adopted.preshared_keys.get(name, ""),
             max_key_age=plan.max_key_days,
-            renamed={member.formerly: member.host for member in plan.members if member.formerly},
+            renamed={member.formerly: member.name for member in plan.members if member.formerly},
             # Whoever targets a host's key, and what depends on it, must not leave its owners behind.
             opts=ResourceOptions(parent=self, depends_on=without(keyless, keys)),
         )
-        members = {
-            member.host: {
-                "publicKey": public_key(keyless, member.host, keys[member.host].publicKey),
-                "address": str(member.address),
-                **({"subnet": str(member.subnet)} if member.subnet != member.address.network else {}),
-                "endpoint": member.endpoint or "",
-                # What few hosts have is left out elsewhere, so that a newer version changes no roster.
-                **({"site": member.site} if member.site else {}),
-                **({"localEndpoint": member.local_endpoint} if member.local_endpoint else {}),
-                "keepalive": member.persistent_keepalive,
-                "system": configuration.hosts[member.host].system or "",
-                "ssh": _ssh_properties(configuration.hosts[member.host].ssh),
+        public_keys = {
+            owner.name: owner.public_key or public_key(keyless, owner.name, keys[owner.name].publicKey)
+            for owner in plan.participants
+        }
+        logins = {
+            member.name: {
+                "system": configuration.hosts[member.name].system or "",
+                "ssh": _ssh_properties(configuration.hosts[member.name].ssh),
             }
             for member in plan.members
         }
         roster = Roster(
             f"{name}/roster",
             mesh=identity.hex,
-            roster={
-                "interface": name,
-                "port": plan.port,
-                "mtu": plan.mtu,
-                "deadline": plan.deadline,
-                "unreachable": plan.unreachable,
-                "forgotten": list(plan.forgotten),
-                "members": members,
-            },
+            roster=build_roster(plan, public_keys, logins),
             # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
             # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
             opts=ResourceOptions(parent=self, depends_on=[preshared]),
@@ -125,16 +120,16 @@ class Mesh(ComponentResource):
         explained = ResourceOptions(parent=self, hooks=explain_failures(name))
         survey = Survey(f"{name}/survey", interface=name, opts=child)
         enrolments = {
-            member.host: enrol(
-                f"{name}/{member.host}/enrol",
+            member.name: enrol(
+                f"{name}/{member.name}/enrol",
                 interface=name,
-                ssh=configuration.hosts[member.host].ssh,
-                private_key=keys[member.host].privateKey,
-                installation=survey.installations.apply(partial(_installation, member.host)),
+                ssh=configuration.hosts[member.name].ssh,
+                private_key=keys[member.name].privateKey,
+                installation=survey.installations.apply(partial(_installation, member.name)),
                 opts=ResourceOptions.merge(explained, _under_former_name(name, member, "enrol")),
             )
             for member in plan.members
-            if member.host not in absent
+            if member.name not in absent
         }
         unenrolled = find_left_out(enrolments)
         rollout = Rollout(
@@ -145,7 +140,7 @@ class Mesh(ComponentResource):
             owners=preshared.owners,
             unenrolled=unenrolled,
             absent=sorted(absent),
-            adopted=[member.host for member in plan.members if adopted.private_key(name, member.host)],
+            adopted=[member.name for member in plan.members if adopted.private_key(name, member.name)],
             opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )
         public = Output.all(
@@ -157,6 +152,12 @@ class Mesh(ComponentResource):
             pending=rollout.pending,
         ).apply(partial(_public, plan.max_key_days))
         self.public = unless_left_out(public, rollout)
+        files = Output.all(
+            roster=rollout.roster,
+            preshared=preshared.presharedKey,
+            private={peer.name: keys[peer.name].privateKey for peer in plan.peers if peer.name in keys},
+        ).apply(_peer_files)
+        self.peer_files = unless_left_out(Output.secret(files), rollout) if plan.peers else None
         self.register_outputs({"public": self.public})
 
 
@@ -164,24 +165,31 @@ def _installation(host: str, installations: Mapping[str, float]) -> int:
     return int(installations.get(host, 1))
 
 
+def _peer_files(known: Mapping[str, Any]) -> dict[str, str]:
+    roster, private = known["roster"], known["private"]
+    return {name: peer_file(roster, name, private.get(name), known["preshared"]) for name in roster.get("peers") or {}}
+
+
 def _public(max_key_days: int, known: Mapping[str, Any]) -> dict[str, Any]:
     roster = known["roster"]
     created = dict(known["keys"].values())
+
+    def describe(participant: Mapping[str, Any]) -> dict[str, Any]:
+        made = created.get(participant["publicKey"], "")
+        return {
+            **{field: participant[field] for field in ("address", "endpoint", "publicKey")},
+            "createdAt": made,
+            "expiresAt": expires_at(made, max_key_days),
+        }
+
+    peers = {peer: describe(entry) for peer, entry in sorted((roster.get("peers") or {}).items())}
     return {
         "port": int(roster["port"]),
-        "hosts": {
-            host: {
-                "address": member["address"],
-                "endpoint": member["endpoint"],
-                "publicKey": member["publicKey"],
-                "createdAt": created.get(member["publicKey"], ""),
-                "expiresAt": expires_at(created.get(member["publicKey"], ""), max_key_days),
-            }
-            for host, member in sorted(roster["members"].items())
-        },
+        "hosts": {host: describe(member) for host, member in sorted(roster["members"].items())},
+        **({"peers": peers} if peers else {}),
         "presharedKeyCreatedAt": known["preshared"],
         "presharedKeyExpiresAt": expires_at(known["preshared"], max_key_days),
-        "cannotMeet": [list(pair) for pair in cannot_meet(roster)],
+        "cannotMeet": [list(pair) for pair in Pairs(roster).cannot_meet()],
         "notWiped": known["not_wiped"] or [],
         "pending": known["pending"] or [],
     }

@@ -6,7 +6,8 @@ It is asked for every preview, so it imports nothing that reaches a host. Doing 
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.roster import describe_changes, digest
+from mesh.changes import describe_changes
+from mesh.roster import digest
 
 __all__ = [
     "Properties",

@@ -6,8 +6,10 @@ Collecting the reports belongs to `rollout`. Nothing here talks to a host.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from mesh.roster import Roster, keepalive, speaks_first, subnet_of
+from mesh.pairs import Pairs, allowed_ips
+from mesh.roster import Roster
 
 __all__ = ["Facts", "Peer", "find_faults", "kernel_faults", "parse_facts", "salted_digest"]
 
@@ -80,26 +82,37 @@ def parse_facts(lines: Iterable[str], expected: str) -> Facts:
 
 
 def find_faults(
-    roster: Roster, facts: Mapping[str, Facts], silent: Iterable[tuple[str, str]], changed: Iterable[str] = ()
+    roster: Roster,
+    facts: Mapping[str, Facts],
+    silent: Iterable[tuple[str, str]],
+    changed: Iterable[str] = (),
+    narrow: Mapping[tuple[str, str], int] = MappingProxyType({}),
 ) -> list[str]:
     """Return what disproves the mesh, a line each with its likely cause; empty when every pair is proven.
 
     `silent` are the pairs (from, to) whose ping had no answer, `changed` the hosts whose key was just switched, for
-    which a handshake older than the switch proves nothing.
+    which a handshake older than the switch proves nothing, and `narrow` the pairs that answer small packets only, with
+    the bytes that pass.
     """
-    members = roster["members"]
+    pairs = Pairs(roster)
     faults: list[str] = []
     for host in sorted(facts):
-        faults.extend(kernel_faults(roster, host, facts[host]))
+        faults.extend(kernel_faults(roster, host, facts[host], pairs))
     mute = set(silent)
     fresh = set(changed)
     for host in sorted(facts):
-        for peer in sorted(members):
-            if peer == host or peer not in facts or speaks_first(members, host, peer) == "never":
+        for peer in pairs.peers_of(host):
+            if peer not in facts or pairs.turn(host, peer) == "never":
                 continue
-            seen = facts[host].peers.get(members[peer]["publicKey"])
+            seen = facts[host].peers.get(pairs.participants[peer]["publicKey"])
             if (host, peer) in mute:
                 faults.append(_silence(roster, host, peer, seen))
+            elif (host, peer) in narrow:
+                size = narrow[host, peer]
+                faults.append(
+                    f"{host} → {peer}: packets of more than {size} bytes inside the tunnel are lost, and mtu is "
+                    f"{int(roster['mtu'])}; set mtu to {size} or less, or let the path between them carry more"
+                )
             elif seen and {host, peer} & fresh and seen.handshake < facts[host].since - 1:
                 faults.append(
                     f"{host} → {peer}: answers, but has no handshake with the new key yet; run pulumi up again"
@@ -107,9 +120,9 @@ def find_faults(
     return faults
 
 
-def kernel_faults(roster: Roster, host: str, report: Facts) -> list[str]:
+def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None = None) -> list[str]:
     """Return what the kernel of one host runs differently from the roster, a line each; never a handshake's age."""
-    members = roster["members"]
+    members, pairs = roster["members"], pairs or Pairs(roster)
     faults: list[str] = []
     if report.public_key != members[host]["publicKey"]:
         faults.append(f"{host}: runs another public key than the state has; run pulumi up --refresh")
@@ -122,13 +135,16 @@ def kernel_faults(roster: Roster, host: str, report: Facts) -> list[str]:
         faults.append(f"{host}: has MTU {report.mtu}, not {int(roster['mtu'])}; run pulumi up --refresh")
     if members[host]["address"] not in report.addresses:
         faults.append(f"{host}: lacks its address {members[host]['address']}; run pulumi up --refresh")
-    wanted = {members[peer]["publicKey"]: peer for peer in members if peer != host}
+    wanted = {pairs.participants[peer]["publicKey"]: peer for peer in pairs.peers_of(host)}
     for key, peer in sorted(wanted.items(), key=lambda entry: entry[1]):
         if key not in report.peers:
             faults.append(f"{host}: has no peer {peer}; run pulumi up --refresh")
-        elif report.peers[key].allowed_ips != subnet_of(members[peer]):
-            faults.append(f"{host}: allowed IPs of {peer} are {report.peers[key].allowed_ips}; run pulumi up --refresh")
-        if key in report.peers and (seen := report.peers[key].keepalive) != (sends := keepalive(members, host, peer)):
+            continue
+        running = report.peers[key]
+        # The kernel lists them as they came, wireguard-go by their bits.
+        if set(running.allowed_ips.split(",")) != set(allowed_ips(pairs.participants[peer])):
+            faults.append(f"{host}: allowed IPs of {peer} are {running.allowed_ips}; run pulumi up --refresh")
+        if (seen := running.keepalive) != (sends := pairs.keepalive(host, peer)):
             faults.append(f"{host}: persistent keepalive to {peer} is {seen}, not {sends}; run pulumi up --refresh")
     faults.extend(
         f"{host}: has the address {address}, which is not its own; run pulumi up --refresh"

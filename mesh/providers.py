@@ -151,7 +151,8 @@ class RosterProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
         from mesh.announce import announce  # noqa: PLC0415
-        from mesh.roster import check_complete, describe_changes  # noqa: PLC0415
+        from mesh.changes import describe_changes  # noqa: PLC0415
+        from mesh.roster import check_complete  # noqa: PLC0415
 
         with _plain_errors():
             check_complete(_news["roster"])

@@ -16,9 +16,10 @@ from mesh.concurrency import Connection, gather, settle
 from mesh.deadline import Deadline
 from mesh.errors import HostError, HostsFailedError, MeshError, UnreachableHostError
 from mesh.fanout import Fan, open_fan
+from mesh.pairs import Pairs
 from mesh.proof import Facts, find_faults, parse_facts, salted_digest
 from mesh.retreat import go_back
-from mesh.roster import Roster, cannot_meet, payload
+from mesh.roster import Roster, payload
 
 __all__ = ["Rollout", "collect_facts", "roll_out", "wipe"]
 
@@ -111,7 +112,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         # `up` brings it forward again.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
-    for one, other in cannot_meet(rollout.roster):
+    for one, other in Pairs(rollout.roster).cannot_meet():
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
     say(f"{interface}: confirmed on {_hosts(count)}")
     return systems, dict(fan.absent)
@@ -197,13 +198,21 @@ async def _switch(
 
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     silent: list[tuple[str, str]] = []
+    narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
         for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
-            silent.extend((host, line.split()[1]) for line in lines if line.startswith("silent "))
+            for line in lines:
+                match line.split():
+                    case ["silent", peer]:
+                        silent.append((host, peer))
+                    case ["narrow", peer, size]:
+                        narrow[host, peer] = int(size)
+                    case _:
+                        pass
     facts, failures = await collect_facts(fan, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
-    faults = find_faults(rollout.roster, facts, silent, changed)
+    faults = find_faults(rollout.roster, facts, silent, changed, narrow)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")

@@ -17,7 +17,9 @@ from mesh.fields import (
     Keepalive,
     KeyAge,
     MeshAddress,
+    PeerEndpoint,
     Port,
+    PublicKey,
     Rotation,
     Site,
     SshAddress,
@@ -25,7 +27,7 @@ from mesh.fields import (
     Tag,
 )
 
-__all__ = ["Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "SshSettings"]
+__all__ = ["Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
 
 
 class _Settings(BaseModel):
@@ -84,6 +86,25 @@ class MemberOverrides(_Settings):
     external_port: Port | None = Field(default=None, description="a whole number from 1 to 65535")
 
 
+class Peer(_Settings):
+    """A participant that no run reaches, such as a phone or a router; without a public key it gets one made here."""
+
+    public_key: PublicKey | None = None
+    endpoint: PeerEndpoint | None = None
+    address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
+    persistent_keepalive: Keepalive | None = None
+    rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
+    tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
+
+
+class Peering(_Settings):
+    """One rule of who is a peer of whom: a group, or a hub and its spokes."""
+
+    group: tuple[str, ...] = Field(default=(), description="a list of hosts, tag:NAME or all")
+    hub: tuple[str, ...] = Field(default=(), description="a list of hosts, tag:NAME or all")
+    spokes: tuple[str, ...] = Field(default=(), description="a list of hosts, tag:NAME or all")
+
+
 class Interface(_Settings):
     """One mesh: the hosts that share an interface name, a port and a preshared key."""
 
@@ -101,6 +122,18 @@ class Interface(_Settings):
         default_factory=dict, description="a mapping from a host of this interface to what differs there"
     )
 
+    peers: dict[str, Peer] = Field(
+        default_factory=dict, description="a mapping from the name of a peer that is not managed here to what it is"
+    )
+    peering: tuple[Peering, ...] = Field(
+        default=(), description="a list of rules, each a group, or a hub and its spokes"
+    )
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """The names of all hosts, and of the peers that are not managed here."""
+        return (*self.hosts, *self.peers)
+
     def external_port(self, host: str) -> int:
         """Return the UDP port to which peers send what is for `host`, which a router may forward."""
         member = self.members.get(host)
@@ -108,8 +141,9 @@ class Interface(_Settings):
 
     @property
     def fixed_addresses(self) -> dict[str, IPv6Interface]:
-        """The addresses that do not follow from the host's name, by host."""
-        return {host: member.address for host, member in self.members.items() if member.address is not None}
+        """The addresses that do not follow from the participant's name, by name."""
+        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        return {name: entry.address for name, entry in entries.items() if entry.address is not None}
 
 
 class Configuration(_Settings):

@@ -12,8 +12,8 @@ from typing import Any
 from mesh.concurrency import settle
 from mesh.errors import HostError
 from mesh.fanout import Fan, open_fan
+from mesh.pairs import Pairs
 from mesh.proof import Facts, find_faults, parse_facts
-from mesh.roster import Roster, speaks_first
 
 __all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
 
@@ -36,8 +36,9 @@ class HostStatus:
 class PairStatus:
     """One direction of a pair, as its first host sees it.
 
-    `state` is up, silent, cannot-meet or unknown. `handshake` is in seconds since the epoch, 0 for never; `received`
-    and `sent` are in bytes; `ping` is in milliseconds, None where there was no answer or nobody asked.
+    `state` is up, silent, cannot-meet, unknown, or not-managed where only one of the two is a host. `handshake` is in
+    seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in milliseconds, None where
+    there was no answer or nobody asked.
     """
 
     host: str
@@ -114,6 +115,7 @@ def judge(
 ) -> MeshStatus:
     """Return the status that follows from what hosts said; `pings` is None where nobody pinged."""
     roster = recorded["roster"]
+    relations = Pairs(roster)
     pending = set(recorded.get("pending") or ())
     mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
     faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
@@ -127,10 +129,9 @@ def judge(
         roster["interface"],
         tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
         tuple(
-            _pair(roster, host, peer, facts.get(host), pings)
+            _pair(relations, host, peer, facts.get(host), pings)
             for host in sorted(roster["members"])
-            for peer in sorted(roster["members"])
-            if host != peer
+            for peer in relations.peers_of(host)
         ),
         tuple(faults),
         tuple(recorded.get("notWiped") or ()),
@@ -151,16 +152,18 @@ def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Map
 
 
 def _pair(
-    roster: Roster, host: str, peer: str, report: Facts | None, pings: Mapping[tuple[str, str], float | None] | None
+    pairs: Pairs, host: str, peer: str, report: Facts | None, pings: Mapping[tuple[str, str], float | None] | None
 ) -> PairStatus:
-    members = roster["members"]
-    if speaks_first(members, host, peer) == "never":
+    if not pairs.can_meet(host, peer):
         return PairStatus(host, peer, "cannot-meet")
-    seen = report.peers.get(members[peer]["publicKey"]) if report else None
+    seen = report.peers.get(pairs.participants[peer]["publicKey"]) if report else None
     if seen is None:
         return PairStatus(host, peer, "unknown")
     time = (pings or {}).get((host, peer))
-    is_up = time is not None if pings is not None else bool(seen.handshake)
     endpoint = "" if seen.endpoint == "(none)" else seen.endpoint
-    state = "up" if is_up else "silent"
+    if pairs.turn(host, peer) == "never":
+        state = "not-managed"
+    else:
+        is_up = time is not None if pings is not None else bool(seen.handshake)
+        state = "up" if is_up else "silent"
     return PairStatus(host, peer, state, endpoint, seen.handshake, seen.received, seen.sent, time)

@@ -4,33 +4,34 @@ Keys are not known here, because the plan is complete before the first key is ma
 rendered elsewhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_address
-from itertools import combinations
-from typing import Literal, Self
+from typing import Literal
 
 from mesh.addressing import host_address, owned_subnets
-from mesh.settings import Configuration, Host, Interface, MemberOverrides
+from mesh.peering import resolve
+from mesh.settings import Configuration, Host, Interface, MemberOverrides, Peer
 
-__all__ = ["Member", "MeshPlan", "plan_meshes"]
+__all__ = ["MeshPlan", "Participant", "plan_meshes"]
 
 # Shorter than the 30 seconds after which common NAT routers forget a UDP flow.
 _ROAMING_KEEPALIVE = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One host on one interface; peers send it what goes to its `subnet`.
+class Participant:
+    """One host on one interface, or a peer that is not managed here; peers send it what goes to its `subnet`.
 
     `endpoint` is where peers first seek it, such as `78.11.11.11:51825` or `[2001:db8::1]:51825`, or None if it is
     roaming; hosts of the same `site` seek it at its `local_endpoint`, if it has one. `persistent_keepalive` is in
     seconds, 0 for off, and is what the host itself sends. A new `rotation`, the interface's and the host's own joined
-    by a dot, asks for a new key. `formerly` is the name of a renamed host before.
+    by a dot, asks for a new key. `formerly` is the name of a renamed host before. `peers` are by name, None for all.
+    A `public_key` is known where the private one is not ours.
     """
 
-    host: str
+    name: str
     address: IPv6Interface
     endpoint: str | None
     persistent_keepalive: int
@@ -39,24 +40,20 @@ class Member:
     formerly: str | None = None
     site: str | None = None
     local_endpoint: str | None = None
+    peers: tuple[str, ...] | None = None
+    public_key: str | None = None
 
     @property
     def is_roaming(self) -> bool:
         """Whether peers elsewhere cannot start talking to this host, because it has no external address."""
         return self.endpoint is None
 
-    def is_sought_by(self, other: Self) -> bool:
-        """Tell whether `other` can send the first packet."""
-        return self.endpoint is not None or (
-            self.local_endpoint is not None and self.site is not None and self.site == other.site
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class MeshPlan:
-    """One mesh; `members` are sorted by host, `mtu` is in bytes and `deadline` in seconds.
+    """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
-    `forgotten` names hosts that have left and are not to be wiped any more.
+    `peers` are not managed here. `forgotten` names hosts that have left and are not to be wiped any more.
     """
 
     interface: str
@@ -66,44 +63,30 @@ class MeshPlan:
     unreachable: Literal["stop", "skip"]
     rotation: int
     max_key_age: timedelta | None
-    members: tuple[Member, ...]
+    members: tuple[Participant, ...]
+    peers: tuple[Participant, ...] = ()
     forgotten: tuple[str, ...] = ()
+
+    @property
+    def participants(self) -> tuple[Participant, ...]:
+        """All members and peers."""
+        return (*self.members, *self.peers)
 
     @property
     def max_key_days(self) -> int:
         """How many days a key serves, 0 for without end."""
         return self.max_key_age.days if self.max_key_age else 0
 
-    def member(self, host: str) -> Member:
+    def member(self, host: str) -> Participant:
         """Return the member that is `host`.
 
         Raises:
             KeyError: If the host is not in this mesh.
         """
         for member in self.members:
-            if member.host == host:
+            if member.name == host:
                 return member
         raise KeyError(host)
-
-    def peers_of(self, host: str) -> tuple[Member, ...]:
-        """Return every member but `host`, sorted.
-
-        Raises:
-            KeyError: If the host is not in this mesh.
-        """
-        self.member(host)
-        return tuple(member for member in self.members if member.host != host)
-
-    def _all_pairs(self) -> Iterator[tuple[Member, Member]]:
-        return combinations(self.members, 2)
-
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Return the pairs of hosts that can talk, each with the lower name first."""
-        return tuple((a.host, b.host) for a, b in self._all_pairs() if a.is_sought_by(b) or b.is_sought_by(a))
-
-    def pairs_that_cannot_meet(self) -> tuple[tuple[str, str], ...]:
-        """Return the pairs of which neither host knows where to send the first packet."""
-        return tuple((a.host, b.host) for a, b in self._all_pairs() if not (a.is_sought_by(b) or b.is_sought_by(a)))
 
 
 def _endpoint(addresses: Sequence[str], port: int) -> str | None:
@@ -114,27 +97,41 @@ def _endpoint(addresses: Sequence[str], port: int) -> str | None:
     return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
-def _plan_member(name: str, host: Host, interface: Interface, subnet: IPv6Network) -> Member:
-    overrides = interface.members.get(name, MemberOverrides())
-    endpoint = _endpoint(host.external_ips, interface.external_port(name))
-    keepalive = overrides.persistent_keepalive or interface.persistent_keepalive
-    if keepalive is None:
-        keepalive = _ROAMING_KEEPALIVE if endpoint is None else "off"
-    return Member(
-        host=name,
-        address=overrides.address or host_address(subnet),
-        endpoint=endpoint,
-        persistent_keepalive=0 if keepalive == "off" else keepalive,
-        rotation=f"{interface.rotation}.{overrides.rotation or 1}",
-        subnet=subnet,
-        formerly=host.formerly,
-        site=host.site,
-        local_endpoint=_endpoint(host.local_ips, interface.port),
-    )
+def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None) -> int:
+    chosen = own or interface.persistent_keepalive
+    if chosen is None:
+        chosen = _ROAMING_KEEPALIVE if endpoint is None else "off"
+    return 0 if chosen == "off" else int(chosen)
 
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
-    subnets = owned_subnets(name, interface.hosts, interface.fixed_addresses)
+    subnets = owned_subnets(name, interface.participants, interface.fixed_addresses)
+    tags = {
+        **{host: hosts[host].tags for host in interface.hosts},
+        **{n: peer.tags for n, peer in interface.peers.items()},
+    }
+    joined = resolve(interface.peering, tags) if interface.peering else {}
+
+    def plan(participant: str, endpoint: str | None, own: MemberOverrides | Peer) -> Participant:
+        return Participant(
+            name=participant,
+            address=own.address or host_address(subnets[participant]),
+            endpoint=endpoint,
+            persistent_keepalive=_keepalive(own.persistent_keepalive, interface, endpoint),
+            rotation=f"{interface.rotation}.{own.rotation or 1}",
+            subnet=subnets[participant],
+            peers=joined.get(participant),
+        )
+
+    def plan_member(host: str) -> Participant:
+        endpoint = _endpoint(hosts[host].external_ips, interface.external_port(host))
+        return replace(
+            plan(host, endpoint, interface.members.get(host, MemberOverrides())),
+            formerly=hosts[host].formerly,
+            site=hosts[host].site,
+            local_endpoint=_endpoint(hosts[host].local_ips, interface.port),
+        )
+
     return MeshPlan(
         interface=name,
         port=interface.port,
@@ -143,7 +140,11 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
         unreachable=interface.unreachable,
         rotation=interface.rotation,
         max_key_age=interface.max_key_age,
-        members=tuple(_plan_member(host, hosts[host], interface, subnets[host]) for host in sorted(interface.hosts)),
+        members=tuple(plan_member(host) for host in sorted(interface.hosts)),
+        peers=tuple(
+            replace(plan(peer, own.endpoint, own), public_key=own.public_key)
+            for peer, own in sorted(interface.peers.items())
+        ),
         forgotten=tuple(sorted(set(interface.forgotten))),
     )
 

@@ -105,7 +105,7 @@ def tell_tunnels(lab: Lab) -> bool:
     table = Table("from", "to", "endpoint in use", "latest handshake", "ping")
     good = True
     for name, plan in read_plans().items():
-        addresses = {member.host: str(member.address).partition("/")[0] for member in plan.members}
+        addresses = {member.name: str(member.address).partition("/")[0] for member in plan.members}
         # Pings first: they make the handshake of a tunnel that was idle.
         script = "".join(f"ping -c 1 -W 2 {address}; " for address in addresses.values())
         script += f"for what in public-key endpoints latest-handshakes; do echo; echo; wg show {name} $what; done"

@@ -50,7 +50,7 @@ audit_files() {
 audit_routes() {
 	{
 		list_routes | awk '{ print "has", $1 }'
-		awk '{ print "wants", $6 }' "$home/run/peers"
+		awk '{ gsub(",", "\nwants ", $6); print "wants", $6 }' "$home/run/peers"
 	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && !($2 in has) { print "differs route " $2 }'
 }
 

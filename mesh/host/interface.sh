@@ -3,7 +3,8 @@
 #
 # next/settings has lines "word value": mesh, roster, digest, host, address, port, mtu, public-key.
 # next/peers has a line for each peer: name public-key address endpoint|- keepalive|off allowed-ips first|second|never
-# where the last word says who of the pair speaks first, or that the two can never meet.
+# where the last word says who of the pair speaks first, or that nobody does: the two can never meet, or the peer is not
+# managed here. The allowed IPs are joined by commas.
 
 # setting DIRECTORY WORD: the value of one setting, empty when there is none.
 setting() {
@@ -67,6 +68,14 @@ delta() {
 	place=$(planned)
 	wg show "$interface" dump | awk -v only="${1:-}" -v secret="$home/$place/preshared-key" \
 		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" '
+		# agree ONE OTHER: the same prefixes, which the kernel lists as they came and wireguard-go by their bits.
+		function agree(one, other,   count, parts, i, seen) {
+			count = split(one, parts, ",")
+			for (i = 1; i <= count; i++) seen[parts[i]] = 1
+			if (split(other, parts, ",") != count) return 0
+			for (i = 1; i <= count; i++) if (!(parts[i] in seen)) return 0
+			return 1
+		}
 		NR > 1 {
 			known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
 			split($4, prefixes, ",")
@@ -90,7 +99,7 @@ delta() {
 						out = out " endpoint " target
 					if (preshared[key] != wanted_preshared) out = out " preshared-key " secret
 					if (keepalive[key] != field[5]) out = out " persistent-keepalive " field[5]
-					if (allowed[key] != field[6]) out = out " allowed-ips " field[6]
+					if (!agree(allowed[key], field[6])) out = out " allowed-ips " field[6]
 				} else {
 					if (target == "-" || target == was[name]) {
 						# Who took the address without ever being a peer of ours tells nothing about where the peer is.

@@ -69,12 +69,35 @@ order_finish() {
 # wake: sends something to every peer, so that those who hold a session that this host has lost hear of a new one at once.
 order_wake() { knock $(awk '$7 != "never" { print $3 }' "$home/next/peers"); }
 
-# ping_twice ADDRESS: 0 as soon as one of two pings is answered.
-ping_twice() { ping -6 -q -c 1 -W 6 "$1" || ping -6 -q -c 1 -W 6 "$1"; }
+# ping_twice BYTES ADDRESS: 0 as soon as one of two pings, each of so many bytes inside the tunnel, is answered.
+ping_twice() { ping -6 -q -c 1 -W 6 -s $(($1 - 48)) "$2" || ping -6 -q -c 1 -W 6 -s $(($1 - 48)) "$2"; }
+
+# widest ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many and 1280 are not.
+widest() {
+	narrow=1280 wide=$2
+	while [ $((wide - narrow)) -gt 4 ]; do
+		between=$(((narrow + wide) / 2))
+		if ping -6 -q -c 1 -W 1 -s $((between - 48)) "$1" >/dev/null 2>&1; then narrow=$between; else wide=$between; fi
+	done
+	echo "$narrow"
+}
+
+# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME` where none is at all, and
+# `narrow NAME BYTES` where smaller ones are.
+prove_peer() {
+	if ping_twice "$3" "$2"; then return 0; fi
+	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
+	if ! ping_twice 1280 "$2"; then
+		echo "silent $1" >&3
+	elif ! ping -6 -q -c 1 -W 2 -s $(($3 - 48)) "$2"; then
+		echo "narrow $1 $(widest "$2" "$3")" >&3
+	fi
+}
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
-# absent. Replies `silent NAME` for those without answer.
+# absent. Replies a line for each that is not well.
 order_prove() {
+	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
 		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" | {
 		asked=0
@@ -82,8 +105,7 @@ order_prove() {
 			# A process for each peer at once would be hundreds in a large mesh.
 			asked=$((asked + 1))
 			[ $((asked % 64)) -ne 0 ] || wait
-			# A handshake that crossed another one is tried again after five seconds.
-			{ ping_twice "$address" || ping_twice "$address" || echo "silent $name" >&3; } >/dev/null 2>&1 &
+			prove_peer "$name" "$address" "$mtu" >/dev/null 2>&1 &
 		done
 		wait
 	} 3>&1

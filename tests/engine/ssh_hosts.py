@@ -326,9 +326,10 @@ class Hosts:
         plan = state.staged or state.confirmed or {"peers": {}}
         silent = []
         for peer, fields in plan["peers"].items():
+            if fields[-1] != turn or peer in absent:
+                continue
             other = self.by_name[peer].interfaces.get(name)
-            met = other and other.kernel and other.kernel["public-key"] == fields[0]
-            if fields[-1] == turn and peer not in absent and not met:
+            if not (other and other.kernel and other.kernel["public-key"] == fields[0]):
                 silent.append(peer)
         return silent
 

@@ -143,8 +143,15 @@ class Network:
 
     def block_udp(self, one: int, other: int, port: int) -> None:
         """Drop UDP to `port` between two public hosts, both ways, until `unblock`."""
+        self._drop(one, other, f"udp dport {port}")
+
+    def narrow(self, one: int, other: int, size: int) -> None:
+        """Drop packets of more than `size` bytes between two public hosts without a word, until `unblock`."""
+        self._drop(one, other, f"meta length > {size}")
+
+    def _drop(self, one: int, other: int, what: str) -> None:
         pair = [(one, other), (other, one)]
-        rules = "\n".join(f"ip saddr 203.0.113.{a} ip daddr 203.0.113.{b} udp dport {port} drop" for a, b in pair)
+        rules = "\n".join(f"ip saddr 203.0.113.{a} ip daddr 203.0.113.{b} {what} drop" for a, b in pair)
         self.nft("inet", f"table inet block {{\n chain f {{\n type filter hook forward priority 0;\n{rules}\n }}\n}}\n")
 
     def forward(self, host: str, external: int, port: int) -> None:

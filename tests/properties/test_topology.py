@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.config import read_configuration
+from mesh.pairs import Pairs
+from mesh.peering import resolve
+from mesh.planned import build_roster
+from mesh.settings import Peering
 from mesh.topology import MeshPlan, plan_meshes
-from tests.strategies import HOST_KEY, stack_files
+from tests.strategies import HOST_KEY, host_names, stack_files
 
 StackFile = tuple[dict[str, Any], dict[str, Any]]
 
@@ -21,11 +25,18 @@ def plans(stack_file: StackFile) -> Mapping[str, MeshPlan]:
     return plan_meshes(read_configuration(*stack_file))
 
 
+def roster_of(plan: MeshPlan) -> dict[str, Any]:
+    """Return the roster of a plan whose keys are the hosts' names."""
+    names = [participant.name for participant in plan.participants]
+    return build_roster(plan, {name: name for name in names}, {name: {"system": "", "ssh": {}} for name in names})
+
+
 @given(stack_files())
 def test_peering_is_symmetric_and_never_with_oneself(stack_file: StackFile) -> None:
     """A host that has another as its peer is a peer of that one."""
     for plan in plans(stack_file).values():
-        peers = {member.host: {peer.host for peer in plan.peers_of(member.host)} for member in plan.members}
+        pairs = Pairs(roster_of(plan))
+        peers = {name: set(pairs.peers_of(name)) for name in pairs.participants}
         for host, others in peers.items():
             assert others == peers.keys() - {host}
             assert all(host in peers[other] for other in others)
@@ -65,7 +76,7 @@ def test_a_new_host_changes_nothing_about_the_others(stack_file: StackFile, is_r
     for interface in interfaces.values():
         interface["hosts"].append(new)
     for name, plan in plans(stack_file).items():
-        assert tuple(member for member in plan.members if member.host != new) == before[name].members
+        assert tuple(member for member in plan.members if member.name != new) == before[name].members
 
 
 @given(stack_files())
@@ -74,7 +85,7 @@ def test_an_endpoint_reads_back_as_the_address_and_the_port(stack_file: StackFil
     hosts, _ = stack_file
     for plan in plans(stack_file).values():
         for member in plan.members:
-            external = hosts[member.host].get("externalIps", [])
+            external = hosts[member.name].get("externalIps", [])
             assert member.is_roaming == (not external)
             if member.endpoint is not None:
                 address, _, port = member.endpoint.rpartition(":")
@@ -87,11 +98,11 @@ def test_an_endpoint_reads_back_as_the_address_and_the_port(stack_file: StackFil
 def test_every_pair_can_talk_or_is_named(stack_file: StackFile) -> None:
     """No pair is forgotten, none is in both lists, and the lower name comes first."""
     for plan in plans(stack_file).values():
-        names = [member.host for member in plan.members]
-        assert sorted(plan.pairs() + plan.pairs_that_cannot_meet()) == sorted(combinations(sorted(names), 2))
-        roaming = {member.host for member in plan.members if member.is_roaming}
-        assert all(set(pair) <= roaming for pair in plan.pairs_that_cannot_meet())
-        assert not any(set(pair) <= roaming for pair in plan.pairs())
+        names = [member.name for member in plan.members]
+        pairs = Pairs(roster_of(plan))
+        assert sorted(pairs) == sorted(combinations(sorted(names), 2))
+        roaming = {member.name for member in plan.members if member.is_roaming}
+        assert sorted(pairs.cannot_meet()) == sorted(pair for pair in pairs if set(pair) <= roaming)
 
 
 @given(stack_files())
@@ -99,3 +110,42 @@ def test_whoever_cannot_be_sought_keeps_its_tunnels_open(stack_file: StackFile) 
     """By default a roaming host sends keepalives, and no other does."""
     for plan in plans(stack_file).values():
         assert all((member.persistent_keepalive > 0) == member.is_roaming for member in plan.members)
+
+
+@st.composite
+def peered(draw: st.DrawFn) -> tuple[list[Peering], dict[str, list[str]]]:
+    """Return rules, and the tags of each participant."""
+    names = draw(st.lists(host_names, min_size=1, max_size=6, unique=True))
+    tags = {name: draw(st.lists(st.sampled_from(["db", "web"]), max_size=2, unique=True)) for name in names}
+    words = st.lists(st.sampled_from([*names, "tag:db", "tag:web", "all"]), min_size=1, max_size=3)
+    rules = st.one_of(
+        st.builds(lambda group: Peering.model_validate({"group": group}), words),
+        st.builds(lambda hub, spokes: Peering.model_validate({"hub": hub, "spokes": spokes}), words, words),
+    )
+    return draw(st.lists(rules, min_size=1, max_size=4)), tags
+
+
+@given(peered(), st.randoms())
+def test_peering_rules_join_both_ways_in_any_order(
+    given_rules: tuple[list[Peering], dict[str, list[str]]], random: Random
+) -> None:
+    """Nobody is a peer of itself, and the rules add up."""
+    rules, tags = given_rules
+    peers = resolve(rules, tags)
+    for name, own in peers.items():
+        assert name not in own
+        assert all(name in peers[other] for other in own)
+    assert resolve(random.sample(rules, len(rules)), tags) == peers
+    fewer = resolve(rules[1:], tags)
+    assert all(set(fewer[name]) <= set(own) for name, own in peers.items())
+
+
+@given(peered())
+def test_a_newcomer_that_no_rule_names_joins_no_two_others(
+    given_rules: tuple[list[Peering], dict[str, list[str]]],
+) -> None:
+    """Growth of a mesh leaves the pairs that there are."""
+    rules, tags = given_rules
+    grown = resolve(rules, {**tags, "a-newcomer-of-this-mesh": []})
+    without = {name: tuple(p for p in own if p in tags) for name, own in grown.items() if name in tags}
+    assert without == resolve(rules, tags)

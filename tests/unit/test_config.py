@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from mesh import addressing
 from mesh.config import Configuration, Host, read_configuration
 from mesh.errors import ConfigurationError
+from mesh.keys import generate_key_pair
 
 Section = dict[str, Any]
 REMOVED = object()
@@ -20,8 +21,10 @@ SCAN = "run python -m mesh scan"
 NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux"
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = (
-    "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members"
+    "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members, "
+    "peers, peering"
 )
+NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
 PORT = "not usable; give a whole number from 1 to 65535"
 
 
@@ -393,8 +396,10 @@ def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section
     hosts["bernard"]["localIps"] = hosts["edgeworth"]["localIps"] = ["192.168.1.5"]
     hosts["edgeworth"]["site"] = "home"
     assert faults_of(hosts, interfaces) == (
-        "mesh:hosts.bernard.localIps: host 'bernard' has no site, so no peer uses them; "
-        "name the site, or leave them out",
+        (
+            "mesh:hosts.bernard.localIps: host 'bernard' has no site, so no peer uses them; "
+            "name the site, or leave them out"
+        ),
     )
     hosts["bernard"]["site"] = "office"
     assert isinstance(read_configuration(hosts, interfaces), Configuration)
@@ -559,3 +564,49 @@ def test_an_endpoint_in_a_fixed_subnet_is_refused(hosts: Section, interfaces: Se
     hosts["edgeworth"]["externalIps"] = ["fd12:0:0:9::1"]
     (fault,) = faults_of(hosts, interfaces)
     assert "is inside the mesh, in the subnet of host 'bernard'" in fault
+
+
+def test_a_peer_whose_key_is_declared_has_no_rotation_and_no_twin(hosts: Section, interfaces: Section) -> None:
+    """Only a key that is made here can be made anew."""
+    key = generate_key_pair().public_key
+    interfaces["testwg"]["peers"] = {"phone": {"publicKey": key, "rotation": 2}, "tablet": {"publicKey": key}}
+    assert faults_of(hosts, interfaces) == (
+        "mesh:interfaces.testwg.peers.phone.rotation: the key of 'phone' is not made here; remove this line",
+        (
+            "mesh:interfaces.testwg.peers.tablet.publicKey: the key of peer 'phone' too; each needs its own, so "
+            "correct one of the two"
+        ),
+    )
+
+
+def test_a_peer_has_an_address_that_no_host_has(hosts: Section, interfaces: Section) -> None:
+    """Both sides are named."""
+    address = addressing.host_address(addressing.derive_subnet("bernard", "testwg"))
+    interfaces["testwg"]["peers"] = {"phone": {"address": str(address)}}
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault.startswith("mesh:interfaces.testwg.peers.phone.address: ")
+    assert "of host 'bernard'" in fault
+
+
+def test_peering_rules_that_cannot_be_meant_are_refused(hosts: Section, interfaces: Section) -> None:
+    """Each with its place; whoever is left alone is named."""
+    interfaces["testwg"]["peering"] = [
+        {"group": ["bernard", "nobody"]},
+        {"hub": ["tag:none"]},
+        {"group": ["all"], "hub": ["bernard"]},
+        {},
+    ]
+    place = "mesh:interfaces.testwg.peering"
+    form = "give a group, or a hub and its spokes, each a list of names, tag:NAME or all"
+    assert faults_of(hosts, interfaces) == (
+        f"{place}[0].group: 'nobody' is no such host here; correct it or remove it",
+        f"{place}[1]: has hub; {form}",
+        f"{place}[1].hub: 'tag:none' is a tag that no host of this interface has; correct it or remove it",
+        f"{place}[2]: has group and hub; {form}",
+        f"{place}[3]: has neither; {form}",
+    )
+    interfaces["testwg"]["peering"] = [{"group": ["bernard"]}]
+    assert faults_of(hosts, interfaces) == (
+        f"{place}: no rule gives 'bernard' a peer; name it in one, or take it out of the interface",
+        f"{place}: no rule gives 'edgeworth' a peer; name it in one, or take it out of the interface",
+    )

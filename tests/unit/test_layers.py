@@ -18,7 +18,23 @@ SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 # None of these needs an engine or a host, so that the plan and every fault come before the first resource.
 PURE = (
     *("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology"),
-    *("roster", "outstanding", "proof", "drift", "expiry", "keyring", "reasons", "unreachable", "up", "wgquick"),
+    *(
+        "pairs",
+        "peering",
+        "planned",
+        "peerfile",
+        "roster",
+        "changes",
+        "outstanding",
+        "proof",
+        "drift",
+        "expiry",
+        "keyring",
+        "reasons",
+        "unreachable",
+        "up",
+        "wgquick",
+    ),
 )
 ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
 # What only these modules may import, by the path from the root.

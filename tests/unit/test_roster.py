@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from mesh import roster
+from mesh.changes import describe_changes
 from mesh.errors import MeshError
 from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.pairs import Pairs, allowed_ips
 
 PRESHARED = generate_preshared_key()
 KEYS = {name: generate_key_pair().public_key for name in ("bernard", "edgeworth", "phoenix")}
@@ -88,14 +90,12 @@ def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: dict[
 
 def test_of_each_pair_one_speaks_first(members: dict[str, Any]) -> None:
     """Two first packets that cross would cost both five seconds."""
-    everyone = {**members["members"], "apollo": {"endpoint": "1.2.3.4:51825"}}
-    for one in everyone:
-        for other in everyone:
-            if one != other:
-                turns = {roster.speaks_first(everyone, one, other), roster.speaks_first(everyone, other, one)}
-                assert turns in ({"first", "second"}, {"never"})
-    assert roster.speaks_first(everyone, "edgeworth", "bernard") == "first"
-    assert roster.cannot_meet(members) == [("edgeworth", "phoenix")]
+    members["members"]["apollo"] = {"endpoint": "1.2.3.4:51825"}
+    pairs = Pairs(members)
+    for one, other in pairs:
+        assert {pairs.turn(one, other), pairs.turn(other, one)} in ({"first", "second"}, {"never"})
+    assert pairs.turn("edgeworth", "bernard") == "first"
+    assert Pairs(members).cannot_meet() == [("edgeworth", "phoenix")]
 
 
 def test_the_digest_does_not_depend_on_order_or_ssh(members: dict[str, Any]) -> None:
@@ -152,7 +152,7 @@ def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: dict[st
 
 def test_a_first_roster_names_who_joins(members: dict[str, Any]) -> None:
     """With address and endpoint; nobody gains peers who was not there."""
-    assert roster.describe_changes(None, members) == [
+    assert describe_changes(None, members) == [
         "+ bernard joins: fd00:1c86:78d4:dcef::1/64, 78.11.11.11:51825",
         "+ edgeworth joins: fd00:cac2:10cb:6ee9::1/64, roaming",
         "+ phoenix joins: fd00:a1b::1/64, roaming",
@@ -167,7 +167,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
     new["members"]["edgeworth"]["publicKey"] = object()
     new["members"]["bernard"]["endpoint"] = ""
     new["port"] = 51900.0
-    assert roster.describe_changes(members, new) == [
+    assert describe_changes(members, new) == [
         "+ apollo joins: fd00:1c86:78d4:dcef::1/64, 5.6.7.8:51825",
         "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is made anew",
         "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more",
@@ -181,7 +181,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
 
 def test_nothing_changed_reads_as_nothing(members: dict[str, Any]) -> None:
     """A reviewer sees no line that means nothing."""
-    assert roster.describe_changes(members, copy.deepcopy(members)) == []
+    assert describe_changes(members, copy.deepcopy(members)) == []
 
 
 def test_a_renamed_machine_has_not_left() -> None:
@@ -198,11 +198,11 @@ def test_hosts_of_one_site_seek_each_other_there(members: dict[str, Any]) -> Non
     found = members["members"]
     found["bernard"] |= {"site": "home", "localEndpoint": "192.168.1.5:51825"}
     found["edgeworth"]["site"] = "home"
-    assert roster.endpoint_for(found, "edgeworth", "bernard") == "192.168.1.5:51825"
-    assert roster.endpoint_for(found, "phoenix", "bernard") == "78.11.11.11:51825"
-    assert roster.endpoint_for(found, "bernard", "edgeworth") == ""
+    assert Pairs(members).endpoint("edgeworth", "bernard") == "192.168.1.5:51825"
+    assert Pairs(members).endpoint("phoenix", "bernard") == "78.11.11.11:51825"
+    assert Pairs(members).endpoint("bernard", "edgeworth") == ""
     found["bernard"]["endpoint"] = ""
-    assert roster.cannot_meet(members) == [("bernard", "phoenix"), ("edgeworth", "phoenix")]
+    assert Pairs(members).cannot_meet() == [("bernard", "phoenix"), ("edgeworth", "phoenix")]
     text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="p")
     assert " 192.168.1.5:51825 25 fd00:1c86:78d4:dcef::/64 first" in text
 
@@ -211,7 +211,7 @@ def test_a_renamed_host_reads_as_one_host(members: dict[str, Any]) -> None:
     """It has the key of one that is gone; what follows from its name is told, and nobody joins or leaves."""
     new = copy.deepcopy(members)
     new["members"]["apollo"] = {**new["members"].pop("phoenix"), "address": "fd00:5::1/64"}
-    assert roster.describe_changes(members, new) == [
+    assert describe_changes(members, new) == [
         "~ apollo was phoenix, and keeps its key",
         "~ apollo address: fd00:a1b::1/64 becomes fd00:5::1/64",
     ]
@@ -224,7 +224,7 @@ def test_a_machine_with_a_new_name_and_a_new_key_is_not_said_to_be_wiped(members
     assert (
         "- phoenix leaves: its peers drop it, its machine is apollo now (which would keep its key with "
         "formerly: phoenix in mesh:hosts.apollo); the preshared key is made anew"
-    ) in roster.describe_changes(members, new)
+    ) in describe_changes(members, new)
 
 
 def test_a_forgotten_host_is_no_leaver() -> None:
@@ -240,12 +240,12 @@ def test_forgetting_reads_as_what_it_is(members: dict[str, Any]) -> None:
     new = copy.deepcopy(members)
     del new["members"]["phoenix"]
     new["forgotten"] = ["apollo", "phoenix"]
-    assert roster.describe_changes(members, new)[:3] == [
+    assert describe_changes(members, new)[:3] == [
         "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is made anew",
         "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more",
         "- apollo is forgotten: no run tries to wipe it any more",
     ]
-    assert roster.describe_changes(new, copy.deepcopy(new)) == []
+    assert describe_changes(new, copy.deepcopy(new)) == []
 
 
 def test_who_is_forgotten_is_no_matter_of_the_hosts(members: dict[str, Any]) -> None:
@@ -270,5 +270,6 @@ def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: dict[
     new = copy.deepcopy(members)
     address = new["members"]["bernard"]["address"].partition("/")[0]
     new["members"]["bernard"]["subnet"] = f"{address}/128"
-    (line,) = roster.describe_changes(members, new)
-    assert line == f"~ bernard allowed IPs: {roster.subnet_of(members['members']['bernard'])} becomes {address}/128"
+    (prefix,) = allowed_ips(members["members"]["bernard"])
+    (line,) = describe_changes(members, new)
+    assert line == f"~ bernard allowed IPs: {prefix} becomes {address}/128"

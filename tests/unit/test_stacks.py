@@ -45,7 +45,7 @@ def test_the_seed_stack_holds_the_two_hosts_of_the_seed() -> None:
     """The example that compares us with the system before is that system's own."""
     stack = read_stack(STACKS / "Pulumi.seed.yaml")
     mesh = plan_meshes(read_configuration(stack["mesh:hosts"], stack["mesh:interfaces"]))["testwg"]
-    assert [(m.host, str(m.address), m.endpoint) for m in mesh.members] == [
+    assert [(m.name, str(m.address), m.endpoint) for m in mesh.members] == [
         ("bernard", "fd00:1c86:78d4:dcef::1/64", "78.11.11.11:51825"),
         ("edgeworth", "fd00:cac2:10cb:6ee9::1/64", None),
     ]

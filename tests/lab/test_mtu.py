@@ -1,0 +1,30 @@
+"""Packets of full size pass in every direction, or the run says between whom they do not."""
+
+import re
+
+from tests.lab.lab import Lab
+from tests.lab.stack import Stack
+
+
+def test_a_path_that_swallows_large_packets_is_named_with_the_size_that_passes(stack: Stack, lab: Lab) -> None:
+    """Small pings pass it, so that a mesh would look well until somebody copies a file; with that size it is well."""
+    mesh = {"hosts": ["bernard", "carol", "dora"], "port": 51825, "deadline": 20}
+    stack.write({"testwg": mesh})
+    lab.network.narrow(1, 2, 1400)
+    try:
+        output = stack.fail()
+        assert "going back on all hosts" in output
+        found = re.search(
+            r"(bernard → carol|carol → bernard): packets of more than (\d+) bytes inside the tunnel", output
+        )
+        assert found, output
+        assert "dora" not in output[output.index("not proven") :]
+        size = int(found.group(2))
+        # Of 1400 bytes, 60 are for the tunnel, and what it carries is padded to 16.
+        assert 1324 <= size <= 1328
+        stack.write({"testwg": mesh | {"mtu": size}})
+        stack.up()
+        assert stack.silent("testwg") == []
+        stack.destroy()
+    finally:
+        lab.network.unblock()
