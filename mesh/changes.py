@@ -102,6 +102,11 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     lines.extend(_peers_not_managed(old, new))
     if old:
         lines.extend(_peering_changes(old, new, set(Pairs(old).participants) & set(Pairs(new).participants)))
+        if old.get("relay") != new.get("relay"):
+            lines.append(f"~ relay: {old.get('relay') or 'none'} becomes {new.get('relay') or 'none'}")
+            lines.extend(f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed())
+        if bool(old.get("names")) != bool(new.get("names")):
+            lines.append(f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}")
         for field, label in (("port", "listen port"), ("mtu", "MTU")):
             if old[field] != new[field]:
                 lines.append(f"~ every host, {label}: {int(old[field])} becomes {int(new[field])}")

@@ -47,6 +47,10 @@ def _say(roster: Roster, difference: str) -> str:
             everyone = Pairs(roster).participants
             owner = next((name for name, entry in everyone.items() if prefix in allowed_ips(entry)), "a peer")
             return f"has no route to {owner}, {prefix}; {_REPAIR} sets it again"
+        case ["forwarding"]:
+            return f"no longer relays, since forwarding is off or denied; {_REPAIR} allows it again"
+        case ["names"]:
+            return f"/etc/hosts lacks the names of {interface} or has others; {_REPAIR} writes them again"
         case ["down"]:
             return f"interface {interface} is set down; {_REPAIR} sets it up again"
         case ["absent"]:

@@ -189,6 +189,7 @@ def _public(max_key_days: int, known: Mapping[str, Any]) -> dict[str, Any]:
         **({"peers": peers} if peers else {}),
         "presharedKeyCreatedAt": known["preshared"],
         "presharedKeyExpiresAt": expires_at(known["preshared"], max_key_days),
+        **({"relay": roster["relay"]} if roster.get("relay") else {}),
         "cannotMeet": [list(pair) for pair in Pairs(roster).cannot_meet()],
         "notWiped": known["not_wiped"] or [],
         "pending": known["pending"] or [],

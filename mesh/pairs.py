@@ -22,6 +22,7 @@ class Pairs:
         """Look at the roster once, since a large one is asked for each of its pairs."""
         self._managed: Mapping[str, Mapping[str, Any]] = roster["members"]
         self.participants: dict[str, Mapping[str, Any]] = {**self._managed, **(roster.get("peers") or {})}
+        self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
 
     def peers_of(self, name: str) -> list[str]:
         """Return the peers of a participant, sorted; one that is not managed here has none but managed ones."""
@@ -45,12 +46,42 @@ class Pairs:
         """Tell whether one of the two knows where to send the first packet."""
         return bool(self.endpoint(one, other) or self.endpoint(other, one))
 
+    def relay(self, one: str, other: str) -> str:
+        """Return the host over which two that cannot meet talk; empty where they can, or have no way at all."""
+        relay = self._relay
+        if relay is None or relay in (one, other) or self.can_meet(one, other):
+            return ""
+        ways = (relay in self.peers_of(end) and self.can_meet(relay, end) for end in (one, other))
+        return relay if all(ways) else ""
+
+    def _relayed(self, host: str) -> list[str]:
+        return [] if self._relay is None else [peer for peer in self.peers_of(host) if self.relay(host, peer)]
+
+    def relays(self, host: str) -> bool:
+        """Tell whether `host` has anything to relay."""
+        return host == self._relay and any(self.relay(*pair) for pair in self)
+
+    def links_of(self, host: str) -> list[str]:
+        """Return the peers that WireGuard itself knows on `host`: all but those that are reached over the relay."""
+        relayed = set(self._relayed(host))
+        return [peer for peer in self.peers_of(host) if peer not in relayed]
+
+    def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
+        """Return the prefixes that `host` sends to `peer`: its own, and of a relay also those behind it."""
+        behind = self._relayed(host) if peer == self._relay else ()
+        return tuple(prefix for name in (peer, *behind) for prefix in allowed_ips(self.participants[name]))
+
     def turn(self, host: str, peer: str) -> str:
         """Return `first` or `second`: who of a pair opens it in a proof, since two initiations that cross cost 5 s.
 
         It is `never` for a pair that cannot meet, and for one that nobody can ask, since it is not managed here.
         """
-        if not {host, peer} <= self._managed.keys() or not self.can_meet(host, peer):
+        if not {host, peer} <= self._managed.keys():
+            return "never"
+        if self.relay(host, peer):
+            # Once both have met the relay; the answer proves the way back.
+            return "second" if host < peer else "never"
+        if not self.can_meet(host, peer):
             return "never"
         own, other = bool(self.endpoint(peer, host)), bool(self.endpoint(host, peer))
         if own != other:
@@ -63,5 +94,9 @@ class Pairs:
         return str(seconds or "off")
 
     def cannot_meet(self) -> list[tuple[str, str]]:
-        """Return the pairs of which neither has an endpoint for the other, so that no first packet can be sent."""
-        return [pair for pair in self if not self.can_meet(*pair)]
+        """Return the pairs of which neither has an endpoint for the other, and that have no relay either."""
+        return [pair for pair in self if not self.can_meet(*pair) and not self.relay(*pair)]
+
+    def relayed(self) -> list[tuple[str, str]]:
+        """Return the pairs that talk over the relay."""
+        return [] if self._relay is None else [pair for pair in self if self.relay(*pair)]

@@ -6,7 +6,7 @@ Format: wg-quick(8).
 from collections.abc import Iterator
 from typing import Any
 
-from mesh.pairs import Pairs, allowed_ips
+from mesh.pairs import Pairs
 from mesh.roster import Roster
 
 __all__ = ["peer_file"]
@@ -27,7 +27,7 @@ def _lines(roster: Roster, name: str, private_key: str | None, preshared_key: st
     if own["endpoint"]:
         yield f"ListenPort = {own['endpoint'].rpartition(':')[2]}"
     yield f"MTU = {int(roster['mtu'])}"
-    for peer in pairs.peers_of(name):
+    for peer in pairs.links_of(name):
         if not pairs.can_meet(name, peer):
             continue
         other = pairs.participants[peer]
@@ -36,7 +36,7 @@ def _lines(roster: Roster, name: str, private_key: str | None, preshared_key: st
         yield f"# {peer}"
         yield f"PublicKey = {other['publicKey']}"
         yield f"PresharedKey = {preshared_key}"
-        yield f"AllowedIPs = {', '.join(allowed_ips(other))}"
+        yield f"AllowedIPs = {', '.join(pairs.allowed_ips(name, peer))}"
         if endpoint := pairs.endpoint(name, peer):
             yield f"Endpoint = {endpoint}"
         if (keepalive := pairs.keepalive(name, peer)) != "off":

@@ -48,4 +48,8 @@ def build_roster(
     }
     if plan.peers:
         roster["peers"] = {peer.name: _describe(peer, public_keys[peer.name]) for peer in plan.peers}
+    if plan.relay:
+        roster["relay"] = plan.relay
+    if plan.names:
+        roster["names"] = True
     return roster

@@ -17,6 +17,8 @@ _PARTS = (
     "packages",
     "netfilter",
     "firewall",
+    "forwarding",
+    "names",
     "service",
     "interface",
     "takeover",

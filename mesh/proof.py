@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from mesh.pairs import Pairs, allowed_ips
+from mesh.pairs import Pairs
 from mesh.roster import Roster
 
 __all__ = ["Facts", "Peer", "find_faults", "kernel_faults", "parse_facts", "salted_digest"]
@@ -105,7 +105,12 @@ def find_faults(
             if peer not in facts or pairs.turn(host, peer) == "never":
                 continue
             seen = facts[host].peers.get(pairs.participants[peer]["publicKey"])
-            if (host, peer) in mute:
+            if (host, peer) in mute and (relay := pairs.relay(host, peer)):
+                faults.append(
+                    f"{host} → {peer}: no answer over {relay}; does a firewall there deny forwarding from "
+                    f"{roster['interface']} to {roster['interface']}?"
+                )
+            elif (host, peer) in mute:
                 faults.append(_silence(roster, host, peer, seen))
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
@@ -135,14 +140,14 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
         faults.append(f"{host}: has MTU {report.mtu}, not {int(roster['mtu'])}; run pulumi up --refresh")
     if members[host]["address"] not in report.addresses:
         faults.append(f"{host}: lacks its address {members[host]['address']}; run pulumi up --refresh")
-    wanted = {pairs.participants[peer]["publicKey"]: peer for peer in pairs.peers_of(host)}
+    wanted = {pairs.participants[peer]["publicKey"]: peer for peer in pairs.links_of(host)}
     for key, peer in sorted(wanted.items(), key=lambda entry: entry[1]):
         if key not in report.peers:
             faults.append(f"{host}: has no peer {peer}; run pulumi up --refresh")
             continue
         running = report.peers[key]
         # The kernel lists them as they came, wireguard-go by their bits.
-        if set(running.allowed_ips.split(",")) != set(allowed_ips(pairs.participants[peer])):
+        if set(running.allowed_ips.split(",")) != set(pairs.allowed_ips(host, peer)):
             faults.append(f"{host}: allowed IPs of {peer} are {running.allowed_ips}; run pulumi up --refresh")
         if (seen := running.keepalive) != (sends := pairs.keepalive(host, peer)):
             faults.append(f"{host}: persistent keepalive to {peer} is {seen}, not {sends}; run pulumi up --refresh")

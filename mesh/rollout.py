@@ -112,7 +112,10 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         # `up` brings it forward again.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
-    for one, other in Pairs(rollout.roster).cannot_meet():
+    pairs = Pairs(rollout.roster)
+    if relayed := pairs.relayed():
+        say(f"{interface}: {len(relayed)} pairs of roaming hosts talk over {rollout.roster['relay']}")
+    for one, other in pairs.cannot_meet():
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
     say(f"{interface}: confirmed on {_hosts(count)}")
     return systems, dict(fan.absent)

@@ -9,7 +9,8 @@ A roster is plain data, since it is stored in the state:
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
 peers send it less than the subnet of its address, since others share that; its "site" and the "localEndpoint" at which
 those of the same site seek it; its "peers" where those are not all others. The roster's "peers" are the participants
-that are not managed here: no "system" and no "ssh".
+that are not managed here: no "system" and no "ssh". Its "relay" names the host over which pairs talk that cannot meet,
+and with "names" hosts find each other as NAME.INTERFACE.
 It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
 """
 
@@ -20,7 +21,7 @@ from ipaddress import IPv6Interface
 from typing import Any
 
 from mesh.errors import MeshError
-from mesh.pairs import Pairs, allowed_ips
+from mesh.pairs import Pairs
 
 __all__ = ["Roster", "check_complete", "digest", "find_leavers", "machine_of", "payload"]
 
@@ -51,6 +52,7 @@ def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     }
     if roster.get("peers"):
         plan["peers"] = _for_digest(roster["peers"])
+    plan |= {field: roster[field] for field in ("relay", "names") if roster.get(field)}
     # The mesh's own identity is the salt, so that equal keys in two stacks do not show as equal.
     secret = hashlib.sha256(f"{mesh}:{preshared_key}".encode()).hexdigest()
     return hashlib.sha256((json.dumps(plan, sort_keys=True) + secret).encode()).hexdigest()
@@ -96,11 +98,22 @@ def payload(
     if adopted:
         lines.append("adopted yes")
     pairs = Pairs(roster)
+    if pairs.relays(host):
+        lines.append("forward yes")
     for name in pairs.peers_of(host):
         peer = pairs.participants[name]
-        lines.append(
-            f"peer {name} {peer['publicKey']} {IPv6Interface(peer['address']).ip} {pairs.endpoint(host, name) or '-'} "
-            f"{pairs.keepalive(host, name)} {','.join(allowed_ips(peer))} {pairs.turn(host, name)}"
+        address, turn = IPv6Interface(peer["address"]).ip, pairs.turn(host, name)
+        if relay := pairs.relay(host, name):
+            lines.append(f"relayed {name} - {address} {relay} - - {turn}")
+        else:
+            lines.append(
+                f"peer {name} {peer['publicKey']} {address} {pairs.endpoint(host, name) or '-'} "
+                f"{pairs.keepalive(host, name)} {','.join(pairs.allowed_ips(host, name))} {turn}"
+            )
+    if roster.get("names"):
+        lines.extend(
+            f"name {IPv6Interface(pairs.participants[name]['address']).ip} {name}.{roster['interface']}"
+            for name in (host, *pairs.peers_of(host))
         )
     return "".join(f"{line}\n" for line in lines)
 

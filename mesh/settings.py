@@ -27,7 +27,10 @@ from mesh.fields import (
     Tag,
 )
 
-__all__ = ["Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
+__all__ = ["AUTO", "Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
+
+# In place of a name: the program chooses.
+AUTO = "auto"
 
 
 class _Settings(BaseModel):
@@ -128,6 +131,9 @@ class Interface(_Settings):
     peering: tuple[Peering, ...] = Field(
         default=(), description="a list of rules, each a group, or a hub and its spokes"
     )
+
+    relay: str | None = Field(default=None, strict=True, description="a host of this interface, or auto")
+    names: bool = Field(default=False, strict=True, description="true or false")
 
     @property
     def participants(self) -> tuple[str, ...]:

@@ -36,9 +36,9 @@ class HostStatus:
 class PairStatus:
     """One direction of a pair, as its first host sees it.
 
-    `state` is up, silent, cannot-meet, unknown, or not-managed where only one of the two is a host. `handshake` is in
-    seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in milliseconds, None where
-    there was no answer or nobody asked.
+    `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
+    `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
+    milliseconds, None where there was no answer or nobody asked.
     """
 
     host: str
@@ -154,6 +154,11 @@ def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Map
 def _pair(
     pairs: Pairs, host: str, peer: str, report: Facts | None, pings: Mapping[tuple[str, str], float | None] | None
 ) -> PairStatus:
+    if relay := pairs.relay(host, peer):
+        time = (pings or {}).get((host, peer))
+        asked = report is not None and pings is not None
+        state = "unknown" if not asked else "silent" if time is None else "relayed"
+        return PairStatus(host, peer, state, f"over {relay}", ping=time)
     if not pairs.can_meet(host, peer):
         return PairStatus(host, peer, "cannot-meet")
     seen = report.peers.get(pairs.participants[peer]["publicKey"]) if report else None

@@ -15,7 +15,9 @@ from mesh.status import HostStatus, MeshStatus, PairStatus
 
 __all__ = ["show_json", "show_tables"]
 
-_COLOURS = {"up": "green", "pending": "yellow", "cannot-meet": "dim", "not-managed": "dim"}
+# What is left out of the table of a large mesh.
+_UNREMARKABLE = ("up", "relayed", "cannot-meet", "not-managed")
+_COLOURS = {"up": "green", "relayed": "green", "pending": "yellow", "cannot-meet": "dim", "not-managed": "dim"}
 # More rows than this hide the one that matters.
 _MANY_HOSTS = 12
 
@@ -27,7 +29,7 @@ def show_tables(meshes: Iterable[MeshStatus], *, all_pairs: bool) -> RenderableT
         parts.append(_hosts(mesh))
         shown = mesh.pairs
         if not all_pairs and len(mesh.hosts) > _MANY_HOSTS:
-            shown = tuple(pair for pair in mesh.pairs if pair.state not in ("up", "cannot-meet", "not-managed"))
+            shown = tuple(pair for pair in mesh.pairs if pair.state not in _UNREMARKABLE)
         if shown:
             parts.append(_pairs(mesh.interface, shown))
         if len(shown) < len(mesh.pairs):

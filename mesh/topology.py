@@ -12,7 +12,7 @@ from typing import Literal
 
 from mesh.addressing import host_address, owned_subnets
 from mesh.peering import resolve
-from mesh.settings import Configuration, Host, Interface, MemberOverrides, Peer
+from mesh.settings import AUTO, Configuration, Host, Interface, MemberOverrides, Peer
 
 __all__ = ["MeshPlan", "Participant", "plan_meshes"]
 
@@ -53,7 +53,8 @@ class Participant:
 class MeshPlan:
     """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
-    `peers` are not managed here. `forgotten` names hosts that have left and are not to be wiped any more.
+    `peers` are not managed here. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
+    name. `forgotten` names hosts that have left and are not to be wiped any more.
     """
 
     interface: str
@@ -65,6 +66,8 @@ class MeshPlan:
     max_key_age: timedelta | None
     members: tuple[Participant, ...]
     peers: tuple[Participant, ...] = ()
+    relay: str | None = None
+    names: bool = False
     forgotten: tuple[str, ...] = ()
 
     @property
@@ -102,6 +105,13 @@ def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None
     if chosen is None:
         chosen = _ROAMING_KEEPALIVE if endpoint is None else "off"
     return 0 if chosen == "off" else int(chosen)
+
+
+def _choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
+    if interface.relay != AUTO:
+        return interface.relay
+    # By name, so that hosts that come and go seldom change it.
+    return next((host for host in sorted(interface.hosts) if hosts[host].external_ips), None)
 
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
@@ -145,6 +155,8 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
             replace(plan(peer, own.endpoint, own), public_key=own.public_key)
             for peer, own in sorted(interface.peers.items())
         ),
+        relay=_choose_relay(interface, hosts),
+        names=interface.names,
         forgotten=tuple(sorted(set(interface.forgotten))),
     )
 

@@ -62,6 +62,8 @@ order_audit() {
 		audit_files
 		service_is_enabled || echo "differs disabled"
 		firewall_is_open "$(setting run port)" || echo "differs firewall $(setting run port)"
+		[ "$(setting run forward)" != yes ] || forwarding_is_on || echo "differs forwarding"
+		names_are_there run || echo "differs names"
 	fi
 	if is_running; then
 		[ ! -d "$home/run" ] || audit_routes

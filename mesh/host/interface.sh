@@ -5,6 +5,7 @@
 # next/peers has a line for each peer: name public-key address endpoint|- keepalive|off allowed-ips first|second|never
 # where the last word says who of the pair speaks first, or that nobody does: the two can never meet, or the peer is not
 # managed here. The allowed IPs are joined by commas.
+# next/relayed has the same words for each host that is reached over another: name - address relay - - second|never.
 
 # setting DIRECTORY WORD: the value of one setting, empty when there is none.
 setting() {
@@ -69,11 +70,11 @@ delta() {
 	wg show "$interface" dump | awk -v only="${1:-}" -v secret="$home/$place/preshared-key" \
 		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" '
 		# agree ONE OTHER: the same prefixes, which the kernel lists as they came and wireguard-go by their bits.
-		function agree(one, other,   count, parts, i, seen) {
-			count = split(one, parts, ",")
-			for (i = 1; i <= count; i++) seen[parts[i]] = 1
-			if (split(other, parts, ",") != count) return 0
-			for (i = 1; i <= count; i++) if (!(parts[i] in seen)) return 0
+		function agree(one, other,   size, parts, i, seen) {
+			size = split(one, parts, ",")
+			for (i = 1; i <= size; i++) seen[parts[i]] = 1
+			if (split(other, parts, ",") != size) return 0
+			for (i = 1; i <= size; i++) if (!(parts[i] in seen)) return 0
 			return 1
 		}
 		NR > 1 {
@@ -87,10 +88,17 @@ delta() {
 			# It may be the same file, which would be read on from its end.
 			close(confirmed)
 			while ((getline line < staged) > 0) {
+				lines[++count] = line
 				split(line, field, " ")
-				name = field[1]; key = field[2]; keep[key] = 1
+				keep[field[2]] = 1
+			}
+			for (number = 1; number <= count; number++) {
+				split(lines[number], field, " ")
+				name = field[1]; key = field[2]
 				split(field[6], prefixes, ",")
 				old = owner[prefixes[1]]
+				# Who has the address and stays has relayed for it, and is no earlier key of it.
+				if (old in keep && old != key) old = ""
 				if (only != "" && name != only) continue
 				out = ""
 				target = field[4]

@@ -64,6 +64,8 @@ order_finish() {
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
 	fi
+	forwarding_apply next
+	names_apply next
 }
 
 # wake: sends something to every peer, so that those who hold a session that this host has lost hear of a new one at once.
@@ -82,6 +84,9 @@ widest() {
 	echo "$narrow"
 }
 
+# relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
+relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
+
 # prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME` where none is at all, and
 # `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
@@ -99,7 +104,7 @@ prove_peer() {
 order_prove() {
 	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
-		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" | {
+		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" $(relayed "$(planned)") | {
 		asked=0
 		while read -r name address; do
 			# A process for each peer at once would be hundreds in a large mesh.
@@ -113,7 +118,10 @@ order_prove() {
 
 # ping: replies `ping NAME MILLISECONDS|none` for each confirmed peer that this host can meet.
 order_ping() {
-	awk '$7 != "never" { print $1, $3 }' "$home/run/peers" 2>/dev/null | {
+	{
+		awk '$7 != "never" { print $1, $3 }' "$home/run/peers" 2>/dev/null
+		awk '{ print $1, $3 }' $(relayed run) </dev/null
+	} | {
 		asked=0
 		while read -r name address; do
 			asked=$((asked + 1))
@@ -186,5 +194,6 @@ guard) guard "$3" ;;
 boot)
 	settle boot
 	firewall_apply
+	forwarding_apply run
 	;;
 esac

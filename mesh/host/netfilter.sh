@@ -59,17 +59,17 @@ iptables_wants() {
 	case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
 }
 
-# nft_scan [OTHERS]: prints `chain FAMILY TABLE CHAIN` for each input chain that ends in a drop or reject, and
+# nft_scan [OTHERS [HOOK]]: prints `chain FAMILY TABLE CHAIN` for each chain of the hook (input unless said otherwise) that ends in a drop or reject, and
 # `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours. Chains in OTHERS and those of
 # firewalld are nobody's concern.
 nft_scan() {
 	has_command nft || return 0
-	nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " '
+	nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " -v hook="${2:-input}" '
         $1 == "table" { table = $2 " " $3; chain = ""; next }
         $1 == "}" { chain = ""; next }
         $1 == "chain" && $NF ~ /^[0-9]+$/ { chain = table " " $2; next }
         $1 == "type" && $3 == "hook" {
-            if ($2 == "filter" && $4 == "input") { base[chain] = 1; if (/policy drop;/) drops[chain] = 1 }
+            if ($2 == "filter" && $4 == hook) { base[chain] = 1; if (/policy drop;/) drops[chain] = 1 }
             next
         }
         !/ # handle [0-9]+$/ || chain == "" { next }

@@ -65,6 +65,8 @@ go_back() (
 		fi
 	fi
 	close_staged_port
+	(forwarding_apply run)
+	(names_apply run)
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
 	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
 	return 0
@@ -99,6 +101,8 @@ give_up() {
 	rm -f "$configuration" "$configuration.new"
 	service_remove "$(others_left)"
 	firewall_close_all
+	forwarding_apply none
+	names_apply none
 	forget_made
 }
 
@@ -126,6 +130,8 @@ settle() {
 		rm -f "$configuration"
 	fi
 	close_staged_port
+	# What forwards is set anew at boot.
+	(names_apply run)
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/guard" "$configuration.new"
 }
 

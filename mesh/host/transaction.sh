@@ -19,6 +19,8 @@ order_stage() {
 	(cd "$home/incoming" && awk '
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
 		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
+		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
+		$1 == "name" { print $2, $3 > "names"; next }
 		{ print > "settings" }' payload && rm payload) || fail "the roster could not be written; is the disk full?"
 	check_incoming
 	check_foreign

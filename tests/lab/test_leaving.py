@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference, snapshot
-from tests.lab.stack import Stack, plug_in, wait_until
+from tests.lab.stack import Stack, mesh_address, plug_in, wait_until
 
 _PORT = 51825
 
@@ -18,9 +18,11 @@ def test_destroying_leaves_every_host_byte_for_byte_as_it_was(stack: Stack, lab:
     """Two meshes, a rotation and a reboot later nothing is left: no file, process, interface, unit or rule."""
     before = _snapshots(lab)
     everybody = list(lab.hosts)
-    stack.write({"testwg": {"hosts": everybody, "port": _PORT}, "backwg": {"hosts": everybody[:2], "port": 51826}})
+    mesh = {"hosts": everybody, "port": _PORT, "names": True}
+    stack.write({"testwg": mesh, "backwg": {"hosts": everybody[:2], "port": 51826, "names": True}})
     stack.up()
-    stack.write({"testwg": {"hosts": everybody, "port": _PORT, "rotation": 2}})
+    assert lab.hosts["carol"].run("getent hosts bernard.testwg").split()[0] == mesh_address("bernard", "testwg")
+    stack.write({"testwg": mesh | {"rotation": 2}})
     stack.up()
     assert lab.hosts["bernard"].run("ls /etc/wireguard") == "testwg.conf\n"
     lab.hosts["bernard"].reboot()

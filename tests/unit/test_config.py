@@ -22,9 +22,11 @@ NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aar
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = (
     "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members, "
-    "peers, peering"
+    "peers, peering, relay, names"
 )
 NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
+NO_PUBLIC_KEY = "not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints"
+NAME_RULE = "use letters, digits and - in labels of 1 to 63, joined by dots"
 PORT = "not usable; give a whole number from 1 to 65535"
 
 
@@ -181,6 +183,16 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.listenPort", 5, f"unknown field; allowed here: {ALL_OF_AN_INTERFACE}"),
         ("testwg.persistent_keepalive", 5, "unknown field; did you mean persistentKeepalive?"),
         ("testwg.forgotten", ["bernard"], "'bernard' is a host of this interface again; remove it there"),
+        ("testwg.peers.bernard", {}, "'bernard' is a host of this interface too; leave one of the two out"),
+        ("testwg.peers.my_phone", {}, f"not a host name; {NAME_RULE}"),
+        ("testwg.peers.phone.publicKey", "short", NO_PUBLIC_KEY),
+        ("testwg.peers.phone.endpoint", "2001:db8::1:51820", NO_ENDPOINT),
+        ("testwg.peers.phone.endpoint", "[78.11.11.11]:51820", NO_ENDPOINT),
+        ("testwg.peers.phone.endpoint", "78.11.11.11:0", NO_ENDPOINT),
+        ("testwg.relay", "nobody", "'nobody' is no host of this interface; name one that is, or auto"),
+        ("testwg.relay", "edgeworth", "host 'edgeworth' has no externalIps, so it cannot relay; name one that has"),
+        ("testwg.names", "yes", "not usable; give true or false"),
+        ("testwg.peering", "all", "not usable; give a list of rules, each a group, or a hub and its spokes"),
         ("testwg.forgotten", "phoenix", "not usable; give a list of names of hosts that have left"),
         ("testwg.members.nobody", {}, "no host of this interface; list it in hosts or remove it"),
         ("testwg.members.bernard.rotate", 2, "unknown field; did you mean rotation?"),

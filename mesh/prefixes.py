@@ -1,0 +1,93 @@
+"""The rules of the stack file that keep every prefix with one owner, and endpoints outside the mesh."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from itertools import combinations
+
+from mesh.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
+from mesh.faults import join_path
+from mesh.fields import is_host_name
+from mesh.settings import Host, Interface
+
+__all__ = ["find_faults"]
+
+Hosts = Mapping[str, Host]
+Interfaces = Mapping[str, Interface]
+
+
+def find_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    """Yield what two owners claim, and each endpoint that a tunnel would have to carry through itself."""
+    yield from _endpoints_inside_the_mesh(hosts, interfaces)
+    yield from _subnet_collisions(interfaces)
+    yield from _subnet_overlaps(interfaces)
+
+
+def _owners(interfaces: Interfaces) -> Iterator[Owner]:
+    for name, interface in interfaces.items():
+        yield from ((name, host) for host in interface.participants if is_host_name(host))
+
+
+def _fixed_subnets(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
+    found = {}
+    for name, interface in interfaces.items():
+        fixed = interface.fixed_addresses
+        subnets = owned_subnets(name, filter(is_host_name, interface.participants), fixed)
+        found.update({(name, host): subnet for host, subnet in subnets.items() if host in fixed})
+    return found
+
+
+def _derived(interfaces: Interfaces) -> list[Owner]:
+    fixed = _fixed_subnets(interfaces)
+    return [owner for owner in _owners(interfaces) if owner not in fixed]
+
+
+def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    fixed = {subnet: owner for owner, subnet in _fixed_subnets(interfaces).items()}
+    derived = {derive_subnet(host, name): (name, host) for name, host in _derived(interfaces)}
+    for name, host in hosts.items():
+        for text in host.external_ips:
+            address = ip_address(text)
+            if not isinstance(address, IPv6Address):
+                continue
+            # Every derived subnet is a /64, so one look-up replaces a comparison with each.
+            owner = derived.get(IPv6Network((address, 64), strict=False)) or next(
+                (owner for subnet, owner in fixed.items() if address in subnet), None
+            )
+            if owner is not None:
+                yield (
+                    f"{join_path('mesh:hosts', name, 'externalIps')}: {text} is inside the mesh, in the subnet of host "
+                    f"{owner[1]!r} on interface {owner[0]!r}; give an address outside, for a tunnel cannot carry itself"
+                )
+
+
+def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
+    for collision in find_collisions(_derived(interfaces)):
+        for (interface, host), (other_interface, other) in combinations(collision.owners, 2):
+            if interface == other_interface:
+                place = ""
+            # Meshes that share no host never see each other's routes.
+            elif set(interfaces[interface].hosts) & set(interfaces[other_interface].hosts):
+                place = f" (on {other_interface})"
+            else:
+                continue
+            yield (
+                f"{interface}: hostname-derived IPv6 subnet collision detected; hosts {host!r} and {other!r}{place} "
+                f"both derive {collision.subnet}; rename one of them"
+            )
+
+
+def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
+    fixed = _fixed_subnets(interfaces)
+    subnets = {**fixed, **{(name, host): derive_subnet(host, name) for name, host in _derived(interfaces)}}
+    # Without an address of the user's there is nothing that a collision would not have found.
+    for outer, inner in find_overlaps(subnets) if fixed else ():
+        one, other = (inner, outer) if inner in fixed else (outer, inner)
+        shared = set(interfaces[one[0]].hosts) & set(interfaces[other[0]].hosts)
+        if one in fixed and shared:
+            place = "" if one[0] == other[0] else f" on interface {other[0]!r}"
+            section = "peers" if one[1] in interfaces[one[0]].peers else "members"
+            yield (
+                f"{join_path('mesh:interfaces', one[0], section, one[1], 'address')}: {subnets[one]} and "
+                f"{subnets[other]}, of host {other[1]!r}{place}, overlap; give each host a subnet of its own, "
+                "or all of them addresses in one subnet"
+            )

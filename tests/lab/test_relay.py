@@ -1,0 +1,60 @@
+"""Two roaming hosts talk over a public one."""
+
+from typing import Any
+
+import pytest
+
+from tests.lab.hosts import Host, HostSpec
+from tests.lab.lab import Lab
+from tests.lab.snapshot import difference, snapshot
+from tests.lab.stack import Stack, mesh_address, wait_until
+
+_RULES = "nft list table ip6 mesh_relay 2>/dev/null"
+
+
+def _reaches(host: Host, name: str) -> bool:
+    return host.run(f"ping -6 -q -c 1 -W 6 {mesh_address(name, 'testwg')} && echo yes", check=False).endswith("yes\n")
+
+
+@pytest.mark.parametrize("firewall", ["", "nftables"])
+def test_two_hosts_behind_nat_talk_over_a_relay_and_nothing_else_is_forwarded(
+    stack: Stack, lab: Lab, firewall: str
+) -> None:
+    """The proof covers them, a reboot of the relay does not end it, and afterwards the relay is as before."""
+    lab.add([HostSpec("frank", 10, nat=True), HostSpec("grace", 11, firewall=firewall)])
+    grace, frank = lab.hosts["grace"], lab.hosts["frank"]
+    try:
+        before = snapshot(grace)
+        mesh: dict[str, Any] = {"hosts": ["grace", "edgeworth", "frank"], "port": 51825, "deadline": 20}
+        stack.write({"testwg": mesh})
+        assert "edgeworth and frank are both roaming and cannot meet" in stack.up().output
+        assert not _reaches(frank, "edgeworth")
+        stack.write({"testwg": mesh | {"relay": "auto"}})
+        preview = stack.run("preview").output
+        assert "~ relay: none becomes grace" in preview
+        assert "edgeworth and frank talk over grace" in preview
+        assert "1 pairs of roaming hosts talk over grace" in stack.up().output
+        assert _reaches(frank, "edgeworth")
+        assert _reaches(lab.hosts["edgeworth"], "frank")
+        assert "relayed" in stack.companion("status", "--pairs").output
+        assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+        assert "drop" in grace.run(_RULES)
+        grace.reboot()
+        # Only they know where the relay is, and notice within 20 seconds of having something to send.
+        for host in (frank, lab.hosts["edgeworth"]):
+            wait_until(lambda host=host: _reaches(host, "grace"), 60)  # type: ignore[misc]
+        assert _reaches(frank, "edgeworth")
+        # Somebody turns forwarding off, and an alarm tells.
+        grace.run("echo 0 >/proc/sys/net/ipv6/conf/all/forwarding")
+        assert "no longer relays" in stack.run("preview", "--refresh").output
+        stack.up("--refresh")
+        assert _reaches(frank, "edgeworth")
+        stack.write({"testwg": mesh})
+        stack.up()
+        assert not _reaches(frank, "edgeworth")
+        assert grace.run("cat /proc/sys/net/ipv6/conf/all/forwarding") == "0\n"
+        stack.destroy()
+        assert difference(before, snapshot(grace)) == ""
+    finally:
+        for name in ("frank", "grace"):
+            lab.hosts.pop(name).remove()
