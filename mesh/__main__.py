@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from mesh.adopt import Adoption
+from mesh.allocation import allocate as write_addresses
 from mesh.cli import Cli
 from mesh.engine import find_engine, install_engine
 from mesh.errors import MeshError
@@ -188,6 +189,16 @@ def forget(
     chosen = choose_interfaces(host, interface, pulumi.configuration().interfaces, not_wiped)
     write_forgotten(file, host, chosen)
     _console.print(f"{file.path.name}: {host} is forgotten on {', '.join(chosen)} from the next up on", markup=False)
+
+
+@app.command()
+def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]) -> None:
+    """Write an IPv4 address into the stack file for each host and peer that has none, where an interface has ipv4."""
+    file = StackFile(find_stack_file(stack, _ROOT))
+    given = write_addresses(file)
+    for owner, address in given.items():
+        _console.print(f"{owner}: {address}", markup=False)
+    _console.print(f"{file.path.name}: {'written' if given else 'nothing to allocate'}", markup=False)
 
 
 @app.command()

@@ -44,6 +44,7 @@ _FIELDS = (
     ("endpoint", "endpoint"),
     ("localEndpoint", "endpoint within its site"),
     ("address", "address"),
+    ("ipv4", "IPv4 address"),
     ("keepalive", "persistent keepalive"),
 )
 
@@ -54,7 +55,8 @@ def _changes_of(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> It
     for field, label in _FIELDS:
         if was.get(field) != now.get(field):
             yield f"~ {name} {label}: {was.get(field) or 'none'} becomes {now.get(field) or 'none'}"
-    if was["address"] == now["address"] and (former := allowed_ips(was)) != (prefixes := allowed_ips(now)):
+    same = was["address"] == now["address"] and was.get("ipv4") == now.get("ipv4")
+    if same and (former := allowed_ips(was)) != (prefixes := allowed_ips(now)):
         yield f"~ {name} allowed IPs: {', '.join(former)} becomes {', '.join(prefixes)}"
 
 

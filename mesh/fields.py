@@ -10,6 +10,7 @@ from ipaddress import (
     AddressValueError,
     IPv4Address,
     IPv4Interface,
+    IPv4Network,
     IPv6Address,
     IPv6Interface,
     ip_address,
@@ -29,6 +30,8 @@ __all__ = [
     "ExternalAddress",
     "FormerName",
     "HostKey",
+    "Ipv4Address",
+    "Ipv4Prefix",
     "Keepalive",
     "KeyAge",
     "MeshAddress",
@@ -120,6 +123,26 @@ def _mesh_address(value: object) -> IPv6Interface:
     return IPv6Interface((ip, address.network.prefixlen))
 
 
+def _ipv4_prefix(value: object) -> IPv4Network:
+    try:
+        prefix = IPv4Network(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        prefix = None
+    if prefix is None or not 8 <= prefix.prefixlen <= 30:
+        raise _fault("not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits")
+    return prefix
+
+
+def _ipv4_address(value: object) -> IPv4Address:
+    try:
+        # The library reads numbers as addresses too.
+        if isinstance(value, str):
+            return IPv4Address(value)
+    except ValueError:
+        pass
+    raise _fault("not an IPv4 address; give one of the interface's ipv4 prefix, or run python -m mesh allocate")
+
+
 def _peer_endpoint(value: object) -> str:
     address, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     # `wg` cuts at the last colon, so an IPv6 address needs its brackets.
@@ -209,6 +232,8 @@ ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
 MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
 PeerEndpoint = Annotated[str, BeforeValidator(_peer_endpoint)]
 PublicKey = Annotated[str, BeforeValidator(_public_key)]
+Ipv4Prefix = Annotated[IPv4Network, BeforeValidator(_ipv4_prefix)]
+Ipv4Address = Annotated[IPv4Address, BeforeValidator(_ipv4_address)]
 FormerName = Annotated[str, BeforeValidator(_former_name)]
 SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
 SshUser = Annotated[str, BeforeValidator(_ssh_user)]

@@ -177,7 +177,11 @@ def _public(max_key_days: int, known: Mapping[str, Any]) -> dict[str, Any]:
     def describe(participant: Mapping[str, Any]) -> dict[str, Any]:
         made = created.get(participant["publicKey"], "")
         return {
-            **{field: participant[field] for field in ("address", "endpoint", "publicKey")},
+            **{
+                field: participant[field]
+                for field in ("address", "ipv4", "endpoint", "publicKey")
+                if field in participant
+            },
             "createdAt": made,
             "expiresAt": expires_at(made, max_key_days),
         }

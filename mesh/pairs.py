@@ -12,7 +12,8 @@ __all__ = ["Pairs", "allowed_ips"]
 
 def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the prefixes that a participant owns, in canonical form, as `wg` prints them."""
-    return (str(participant.get("subnet") or IPv6Interface(participant["address"]).network),)
+    subnet = str(participant.get("subnet") or IPv6Interface(participant["address"]).network)
+    return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
 
 
 class Pairs:

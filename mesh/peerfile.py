@@ -23,7 +23,7 @@ def _lines(roster: Roster, name: str, private_key: str | None, preshared_key: st
     yield f"# {name} in {roster['interface']}"
     yield "[Interface]"
     yield f"PrivateKey = {private_key}" if private_key else f"# PrivateKey = the one of {own['publicKey']}"
-    yield f"Address = {own['address']}"
+    yield f"Address = {own['address']}" + (f", {own['ipv4']}/32" if own.get("ipv4") else "")
     if own["endpoint"]:
         yield f"ListenPort = {own['endpoint'].rpartition(':')[2]}"
     yield f"MTU = {int(roster['mtu'])}"

@@ -11,6 +11,7 @@ __all__ = ["build_roster"]
 def _describe(participant: Participant, public_key: Any) -> dict[str, Any]:
     optional = {
         "subnet": str(participant.subnet) if participant.subnet != participant.address.network else None,
+        "ipv4": str(participant.ipv4) if participant.ipv4 else None,
         "site": participant.site,
         "localEndpoint": participant.local_endpoint,
         "peers": list(participant.peers) if participant.peers is not None else None,

@@ -1,7 +1,7 @@
 """The rules of the stack file that keep every prefix with one owner, and endpoints outside the mesh."""
 
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import combinations
 
 from mesh.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
@@ -20,6 +20,8 @@ def find_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
     yield from _subnet_collisions(interfaces)
     yield from _subnet_overlaps(interfaces)
+    for name in interfaces:
+        yield from _ipv4_faults(name, hosts, interfaces)
 
 
 def _owners(interfaces: Interfaces) -> Iterator[Owner]:
@@ -91,3 +93,33 @@ def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
                 f"{subnets[other]}, of host {other[1]!r}{place}, overlap; give each host a subnet of its own, "
                 "or all of them addresses in one subnet"
             )
+
+
+def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    interface = interfaces[name]
+    path = join_path("mesh:interfaces", name)
+    prefix, owners = interface.ipv4, dict[IPv4Address, str]()
+    if prefix and (missing := sorted(set(interface.participants) - interface.ipv4_addresses.keys())):
+        yield f"{path}.ipv4: no address for {', '.join(missing)}; run python -m mesh allocate to have them written"
+    for owner, address in interface.ipv4_addresses.items():
+        place = f"{join_path('mesh:interfaces', name, 'peers' if owner in interface.peers else 'members', owner)}.ipv4"
+        other = owners.setdefault(address, owner)
+        if prefix is None:
+            yield f"{place}: the interface has no ipv4 prefix; give it one, or remove this line"
+        elif address not in prefix or address in (prefix.network_address, prefix.broadcast_address):
+            yield f"{place}: {address} is no address for a host in {prefix}, the interface's ipv4; choose another"
+        elif other != owner:
+            yield f"{place}: {address} is the address of {other!r} too; choose another"
+    if prefix is None:
+        return
+    for before in list(interfaces)[: list(interfaces).index(name)]:
+        theirs, shared = interfaces[before].ipv4, set(interface.hosts) & set(interfaces[before].hosts)
+        if theirs and shared and prefix.overlaps(theirs):
+            yield f"{path}.ipv4: {prefix} and {theirs}, of interface {before!r}, overlap; choose another prefix"
+    for host, entry in hosts.items():
+        for text in (*entry.external_ips, *entry.local_ips):
+            if ":" not in text and IPv4Address(text) in prefix:
+                yield (
+                    f"{path}.ipv4: {text}, an address of host {host!r} outside the mesh, is in {prefix}; choose "
+                    "another prefix, for a tunnel cannot carry itself"
+                )

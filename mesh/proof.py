@@ -138,8 +138,14 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
         faults.append(f"{host}: has another preshared key than the state; run pulumi up --refresh")
     if report.mtu != int(roster["mtu"]):
         faults.append(f"{host}: has MTU {report.mtu}, not {int(roster['mtu'])}; run pulumi up --refresh")
-    if members[host]["address"] not in report.addresses:
-        faults.append(f"{host}: lacks its address {members[host]['address']}; run pulumi up --refresh")
+    addresses = [members[host]["address"]]
+    if ipv4 := members[host].get("ipv4"):
+        addresses.append(f"{ipv4}/32")
+    faults.extend(
+        f"{host}: lacks its address {address}; run pulumi up --refresh"
+        for address in addresses
+        if address not in report.addresses
+    )
     wanted = {pairs.participants[peer]["publicKey"]: peer for peer in pairs.links_of(host)}
     for key, peer in sorted(wanted.items(), key=lambda entry: entry[1]):
         if key not in report.peers:
@@ -154,7 +160,7 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
     faults.extend(
         f"{host}: has the address {address}, which is not its own; run pulumi up --refresh"
         for address in report.addresses
-        if address != members[host]["address"]
+        if address not in addresses
     )
     extra = len(set(report.peers) - set(wanted))
     if extra:

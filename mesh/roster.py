@@ -7,10 +7,10 @@ A roster is plain data, since it is stored in the state:
                              "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
 
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
-peers send it less than the subnet of its address, since others share that; its "site" and the "localEndpoint" at which
-those of the same site seek it; its "peers" where those are not all others. The roster's "peers" are the participants
-that are not managed here: no "system" and no "ssh". Its "relay" names the host over which pairs talk that cannot meet,
-and with "names" hosts find each other as NAME.INTERFACE.
+peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
+"localEndpoint" at which those of the same site seek it; its "peers" where those are not all others. The roster's
+"peers" are the participants that are not managed here: no "system" and no "ssh". Its "relay" names the host over which
+pairs talk that cannot meet, and with "names" hosts find each other as NAME.INTERFACE.
 It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
 """
 
@@ -90,6 +90,7 @@ def payload(
         f"digest {plan}",
         f"host {host}",
         f"address {own['address']}",
+        *([f"address {own['ipv4']}/32"] if own.get("ipv4") else ()),
         f"port {int(roster['port'])}",
         f"mtu {int(roster['mtu'])}",
         f"public-key {own['publicKey']}",
@@ -111,10 +112,10 @@ def payload(
                 f"{pairs.keepalive(host, name)} {','.join(pairs.allowed_ips(host, name))} {turn}"
             )
     if roster.get("names"):
-        lines.extend(
-            f"name {IPv6Interface(pairs.participants[name]['address']).ip} {name}.{roster['interface']}"
-            for name in (host, *pairs.peers_of(host))
-        )
+        for name in (host, *pairs.peers_of(host)):
+            entry = pairs.participants[name]
+            addresses = (IPv6Interface(entry["address"]).ip, entry.get("ipv4"))
+            lines.extend(f"name {address} {name}.{roster['interface']}" for address in addresses if address)
     return "".join(f"{line}\n" for line in lines)
 
 

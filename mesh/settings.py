@@ -4,7 +4,7 @@ Names are snake_case here and camelCase in the file. Reading the file and report
 rules across several entries in `consistency`. A field's `description` says what may be given, and ends its fault.
 """
 
-from ipaddress import IPv6Interface
+from ipaddress import IPv4Address, IPv6Interface
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,8 @@ from mesh.fields import (
     ExternalAddress,
     FormerName,
     HostKey,
+    Ipv4Address,
+    Ipv4Prefix,
     Keepalive,
     KeyAge,
     MeshAddress,
@@ -87,6 +89,7 @@ class MemberOverrides(_Settings):
     persistent_keepalive: Keepalive | None = None
     address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
     external_port: Port | None = Field(default=None, description="a whole number from 1 to 65535")
+    ipv4: Ipv4Address | None = None
 
 
 class Peer(_Settings):
@@ -97,6 +100,7 @@ class Peer(_Settings):
     address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
     persistent_keepalive: Keepalive | None = None
     rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
+    ipv4: Ipv4Address | None = None
     tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
 
 
@@ -132,6 +136,7 @@ class Interface(_Settings):
         default=(), description="a list of rules, each a group, or a hub and its spokes"
     )
 
+    ipv4: Ipv4Prefix | None = None
     relay: str | None = Field(default=None, strict=True, description="a host of this interface, or auto")
     names: bool = Field(default=False, strict=True, description="true or false")
 
@@ -139,6 +144,12 @@ class Interface(_Settings):
     def participants(self) -> tuple[str, ...]:
         """The names of all hosts, and of the peers that are not managed here."""
         return (*self.hosts, *self.peers)
+
+    @property
+    def ipv4_addresses(self) -> dict[str, IPv4Address]:
+        """The IPv4 addresses of the participants that have one, by name."""
+        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        return {name: entry.ipv4 for name, entry in entries.items() if entry.ipv4 is not None}
 
     def external_port(self, host: str) -> int:
         """Return the UDP port to which peers send what is for `host`, which a router may forward."""

@@ -7,7 +7,7 @@ rendered elsewhere.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network, ip_address
 from typing import Literal
 
 from mesh.addressing import host_address, owned_subnets
@@ -42,6 +42,7 @@ class Participant:
     local_endpoint: str | None = None
     peers: tuple[str, ...] | None = None
     public_key: str | None = None
+    ipv4: IPv4Address | None = None
 
     @property
     def is_roaming(self) -> bool:
@@ -131,6 +132,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
             rotation=f"{interface.rotation}.{own.rotation or 1}",
             subnet=subnets[participant],
             peers=joined.get(participant),
+            ipv4=own.ipv4,
         )
 
     def plan_member(host: str) -> Participant:

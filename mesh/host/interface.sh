@@ -161,16 +161,21 @@ set_link() {
 		wg set "$interface" private-key "$home/$1/private-key"
 		ip link set "$interface" up
 	fi
-	address=$(setting "$1" address) mtu=$(setting "$1" mtu) port=$(setting "$1" port)
+	mtu=$(setting "$1" mtu) port=$(setting "$1" port)
 	if [ "$(wg show "$interface" listen-port)" != "$port" ]; then
 		wg set "$interface" listen-port "$port"
 		moved=yes
 	fi
 	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
 	ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
-	grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
-	grep -vxF "$address" "$home/addresses" | while read -r other; do ip address del "$other" dev "$interface"; done || true
-	rm -f "$home/addresses"
+	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
+	while read -r address; do
+		grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
+	done <"$home/wanted"
+	while read -r other; do
+		grep -qxF "$other" "$home/wanted" || ip address del "$other" dev "$interface"
+	done <"$home/addresses"
+	rm -f "$home/addresses" "$home/wanted"
 }
 
 # knock ADDRESS...: one ping to each, at once, not waited for longer than a second; wakes sessions up.

@@ -288,6 +288,7 @@ class Hosts:
 
     def _stage(self, state: Interface, payload: list[list[str]]) -> list[str]:
         plan: dict[str, Any] = {entry[0]: entry[1] for entry in payload if entry[0] != "peer"}
+        plan["addresses"] = [entry[1] for entry in payload if entry[0] == "address"]
         plan["peers"] = {entry[1]: entry[2:] for entry in payload if entry[0] == "peer"}
         held = [state.enrolled, *(place["private-key"] for place in (state.confirmed, state.staged) if place)]
         keys = [key for key in held if key and public_key_of(key) == plan["public-key"]]
@@ -342,7 +343,7 @@ class Hosts:
             f"confirmed {state.confirmed['digest'] if state.confirmed else ''}",
             f"since {state.since}",
             f"mtu {kernel['mtu']}",
-            f"address {kernel['address']}",
+            *(f"address {address}" for address in kernel["addresses"]),
             *([f"preshared {digest}"] if kernel["peers"] else []),
             f"interface {kernel['public-key']} {kernel['port']}",
             *(

@@ -22,9 +22,11 @@ NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aar
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = (
     "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members, "
-    "peers, peering, relay, names"
+    "peers, peering, ipv4, relay, names"
 )
 NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
+NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
+ALLOCATE = "run python -m mesh allocate to have them written"
 NO_PUBLIC_KEY = "not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints"
 NAME_RULE = "use letters, digits and - in labels of 1 to 63, joined by dots"
 PORT = "not usable; give a whole number from 1 to 65535"
@@ -189,6 +191,9 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.peers.phone.endpoint", "2001:db8::1:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "[78.11.11.11]:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "78.11.11.11:0", NO_ENDPOINT),
+        ("testwg.ipv4", "10.20.0.5/24", NO_PREFIX),
+        ("testwg.ipv4", "10.20.0.0", NO_PREFIX),
+        ("testwg.ipv4", "10.20.0.0/24", f"no address for bernard, edgeworth; {ALLOCATE}"),
         ("testwg.relay", "nobody", "'nobody' is no host of this interface; name one that is, or auto"),
         ("testwg.relay", "edgeworth", "host 'edgeworth' has no externalIps, so it cannot relay; name one that has"),
         ("testwg.names", "yes", "not usable; give true or false"),
@@ -200,7 +205,7 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         (
             "testwg.members.bernard",
             2,
-            "not usable; give a mapping of rotation, persistentKeepalive, address, externalPort",
+            "not usable; give a mapping of rotation, persistentKeepalive, address, externalPort, ipv4",
         ),
     ],
 )
@@ -621,4 +626,27 @@ def test_peering_rules_that_cannot_be_meant_are_refused(hosts: Section, interfac
     assert faults_of(hosts, interfaces) == (
         f"{place}: no rule gives 'bernard' a peer; name it in one, or take it out of the interface",
         f"{place}: no rule gives 'edgeworth' a peer; name it in one, or take it out of the interface",
+    )
+
+
+def test_ipv4_addresses_lie_in_the_prefix_and_have_one_owner(hosts: Section, interfaces: Section) -> None:
+    """Each fault names both sides."""
+    hosts["bernard"]["externalIps"] = ["10.20.0.200"]
+    interfaces["testwg"] |= {
+        "ipv4": "10.20.0.0/24",
+        "members": {"bernard": {"ipv4": "10.20.0.255"}, "edgeworth": {"ipv4": "10.20.0.7"}},
+        "peers": {"phone": {"ipv4": "10.20.0.7"}},
+    }
+    interfaces["backup"] = {"hosts": ["bernard"], "ipv4": "10.20.0.0/16", "members": {"bernard": {"ipv4": "10.20.9.9"}}}
+    interfaces["third"] = {"hosts": ["bernard"], "port": 51900, "members": {"bernard": {"ipv4": "10.3.0.1"}}}
+    place, outside = "mesh:interfaces", "an address of host 'bernard' outside the mesh, is in"
+    advice = "choose another prefix, for a tunnel cannot carry itself"
+    unusable = "10.20.0.255 is no address for a host in 10.20.0.0/24, the interface's ipv4; choose another"
+    assert faults_of(hosts, interfaces) == (
+        f"{place}.testwg.members.bernard.ipv4: {unusable}",
+        f"{place}.testwg.peers.phone.ipv4: 10.20.0.7 is the address of 'edgeworth' too; choose another",
+        f"{place}.testwg.ipv4: 10.20.0.200, {outside} 10.20.0.0/24; {advice}",
+        f"{place}.backup.ipv4: 10.20.0.0/16 and 10.20.0.0/24, of interface 'testwg', overlap; choose another prefix",
+        f"{place}.backup.ipv4: 10.20.0.200, {outside} 10.20.0.0/16; {advice}",
+        f"{place}.third.members.bernard.ipv4: the interface has no ipv4 prefix; give it one, or remove this line",
     )

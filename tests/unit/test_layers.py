@@ -17,7 +17,7 @@ SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 
 # None of these needs an engine or a host, so that the plan and every fault come before the first resource.
 PURE = (
-    *("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology"),
+    *("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology", "prefixes"),
     *(
         "pairs",
         "peering",
