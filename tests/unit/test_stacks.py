@@ -21,7 +21,7 @@ def read_stack(path: Path) -> dict[str, Any]:
 
 # Its hosts are made by the demo, and their keys with them.
 UNSCANNED = STACKS / "Pulumi.lab.yaml"
-DESCRIBED = [path for path in sorted(STACKS.glob("*.yaml")) if path != UNSCANNED and "mesh:hosts" in read_stack(path)]
+DESCRIBED = [path for path in sorted(STACKS.rglob("*.yaml")) if path != UNSCANNED and "mesh:hosts" in read_stack(path)]
 
 
 @pytest.mark.parametrize("path", DESCRIBED, ids=lambda path: path.stem)
