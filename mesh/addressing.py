@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Interface, IPv6Network
+from types import MappingProxyType
 
 __all__ = ["Collision", "Owner", "derive_subnet", "find_collisions", "find_overlaps", "host_address", "owned_subnets"]
 
@@ -24,12 +25,15 @@ class Collision:
     owners: tuple[tuple[str, str], ...]
 
 
-def derive_subnet(host: str, interface: str) -> IPv6Network:
-    """Return the /64 that `host` owns on `interface`."""
+def derive_subnet(host: str, interface: str, prefix: IPv6Network | None = None) -> IPv6Network:
+    """Return the /64 that `host` owns on `interface`: in `prefix`, of at most 60 bits, if there is one."""
     # Joined without a separator, because one would renumber every mesh that was deployed by this rule before. The
     # price: host 'ab' on 'c' and host 'a' on 'bc' are one subnet, which `find_collisions` reports.
     digest = hashlib.sha256((host + interface).encode()).hexdigest()
-    return IPv6Network(f"fd00:{digest[0:4]}:{digest[4:8]}:{digest[8:12]}::/64")
+    if prefix is None:
+        return IPv6Network(f"fd00:{digest[0:4]}:{digest[4:8]}:{digest[8:12]}::/64")
+    number = int(digest[:16], 16) >> prefix.prefixlen
+    return IPv6Network((int(prefix.network_address) | number << 64, 64))
 
 
 def host_address(subnet: IPv6Network) -> IPv6Interface:
@@ -37,11 +41,16 @@ def host_address(subnet: IPv6Network) -> IPv6Interface:
     return IPv6Interface((subnet[1], subnet.prefixlen))
 
 
-def find_collisions(owners: Iterable[tuple[str, str]]) -> tuple[Collision, ...]:
-    """Return every subnet that more than one of the (interface, host) owners derives, sorted; none when all differ."""
+def find_collisions(
+    owners: Iterable[tuple[str, str]], prefixes: Mapping[str, IPv6Network | None] = MappingProxyType({})
+) -> tuple[Collision, ...]:
+    """Return every subnet that more than one of the (interface, host) owners derives, sorted; none when all differ.
+
+    `prefixes` are by interface.
+    """
     by_subnet: defaultdict[IPv6Network, set[tuple[str, str]]] = defaultdict(set)
     for interface, host in owners:
-        by_subnet[derive_subnet(host, interface)].add((interface, host))
+        by_subnet[derive_subnet(host, interface, prefixes.get(interface))].add((interface, host))
     return tuple(
         Collision(subnet, tuple(sorted(by_subnet[subnet])))
         for subnet in sorted(by_subnet)
@@ -49,7 +58,9 @@ def find_collisions(owners: Iterable[tuple[str, str]]) -> tuple[Collision, ...]:
     )
 
 
-def owned_subnets(interface: str, hosts: Iterable[str], fixed: Mapping[str, IPv6Interface]) -> dict[str, IPv6Network]:
+def owned_subnets(
+    interface: str, hosts: Iterable[str], fixed: Mapping[str, IPv6Interface], prefix: IPv6Network | None = None
+) -> dict[str, IPv6Network]:
     """Return what the mesh sends to each host: the subnet of its `fixed` or derived address.
 
     Hosts whose fixed addresses lie in one subnet share it, as in many meshes made by hand; each owns its address only.
@@ -59,7 +70,7 @@ def owned_subnets(interface: str, hosts: Iterable[str], fixed: Mapping[str, IPv6
     subnets: dict[str, IPv6Network] = {}
     for host in members:
         if host not in fixed:
-            subnets[host] = derive_subnet(host, interface)
+            subnets[host] = derive_subnet(host, interface, prefix)
         elif uses[fixed[host].network] > 1:
             subnets[host] = IPv6Network(fixed[host].ip)
         else:

@@ -42,6 +42,7 @@ def _renamed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, s
 
 _FIELDS = (
     ("endpoint", "endpoint"),
+    ("otherEndpoint", "endpoint of the other IP version"),
     ("localEndpoint", "endpoint within its site"),
     ("address", "address"),
     ("ipv4", "IPv4 address"),

@@ -13,6 +13,7 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Interface,
+    IPv6Network,
     ip_address,
     ip_interface,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "HostKey",
     "Ipv4Address",
     "Ipv4Prefix",
+    "Ipv6Prefix",
     "Keepalive",
     "KeyAge",
     "MeshAddress",
@@ -130,6 +132,16 @@ def _ipv4_prefix(value: object) -> IPv4Network:
         prefix = None
     if prefix is None or not 8 <= prefix.prefixlen <= 30:
         raise _fault("not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits")
+    return prefix
+
+
+def _ipv6_prefix(value: object) -> IPv6Network:
+    try:
+        prefix = IPv6Network(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        prefix = None
+    if prefix is None or not 16 <= prefix.prefixlen <= 60 or prefix.is_link_local or prefix.is_multicast:
+        raise _fault("not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48")
     return prefix
 
 
@@ -233,6 +245,7 @@ MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
 PeerEndpoint = Annotated[str, BeforeValidator(_peer_endpoint)]
 PublicKey = Annotated[str, BeforeValidator(_public_key)]
 Ipv4Prefix = Annotated[IPv4Network, BeforeValidator(_ipv4_prefix)]
+Ipv6Prefix = Annotated[IPv6Network, BeforeValidator(_ipv6_prefix)]
 Ipv4Address = Annotated[IPv4Address, BeforeValidator(_ipv4_address)]
 FormerName = Annotated[str, BeforeValidator(_former_name)]
 SshAddress = Annotated[str, BeforeValidator(_ssh_address)]

@@ -4,6 +4,7 @@ All of it follows from the roster, so nothing of it is stored; `roster` says wha
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from ipaddress import IPv6Interface
 from typing import Any
 
@@ -16,6 +17,10 @@ def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
     return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
 
 
+def _version(endpoint: str) -> int:
+    return 6 if endpoint.startswith("[") else 4
+
+
 class Pairs:
     """The pairs of one roster: of all participants with all others, or of those that its peering joins."""
 
@@ -24,24 +29,35 @@ class Pairs:
         self._managed: Mapping[str, Mapping[str, Any]] = roster["members"]
         self.participants: dict[str, Mapping[str, Any]] = {**self._managed, **(roster.get("peers") or {})}
         self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
+        self._sorted = sorted(self.participants)
 
     def peers_of(self, name: str) -> list[str]:
         """Return the peers of a participant, sorted; one that is not managed here has none but managed ones."""
         joined = self.participants[name].get("peers")
-        others = set(self.participants if joined is None else joined) - {name}
-        return sorted(others if name in self._managed else others & self._managed.keys())
+        others = self._sorted if joined is None else sorted(self.participants.keys() & set(joined))
+        return [other for other in others if other != name and (name in self._managed or other in self._managed)]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Yield each pair once, the lower name first."""
-        # Of peers that are sets, not of all combinations: a hub has many spokes, which have one peer each.
-        for name in sorted(self.participants):
+        # Of the peers of each, not of all combinations: a hub has many spokes, which have one peer each.
+        for name in self._sorted:
             yield from ((name, peer) for peer in self.peers_of(name) if name < peer)
+
+    def address(self, name: str) -> str:
+        """Return the address of a participant inside the mesh, without a prefix length."""
+        return str(self.participants[name]["address"].partition("/")[0])
 
     def endpoint(self, host: str, peer: str) -> str:
         """Return where `host` first seeks `peer`, an address with a port; empty where it has to wait for a word."""
         own, other = self.participants[host], self.participants[peer]
         site = other.get("site")
-        return str((site and site == own.get("site") and other.get("localEndpoint")) or other["endpoint"])
+        if site and site == own.get("site") and other.get("localEndpoint"):
+            return str(other["localEndpoint"])
+        if other.get("otherEndpoint") and own["endpoint"] and not own.get("otherEndpoint"):
+            # A host that has addresses of one version only may reach no others. A roaming one tells nothing of itself.
+            fits = _version(other["endpoint"]) == _version(own["endpoint"])
+            return str(other["endpoint"] if fits else other["otherEndpoint"])
+        return str(other["endpoint"])
 
     def can_meet(self, one: str, other: str) -> bool:
         """Tell whether one of the two knows where to send the first packet."""
@@ -52,8 +68,13 @@ class Pairs:
         relay = self._relay
         if relay is None or relay in (one, other) or self.can_meet(one, other):
             return ""
-        ways = (relay in self.peers_of(end) and self.can_meet(relay, end) for end in (one, other))
-        return relay if all(ways) else ""
+        return relay if {one, other} <= self._served else ""
+
+    @cached_property
+    def _served(self) -> frozenset[str]:
+        """Those that the relay can hand packets to."""
+        relay = self._relay or ""
+        return frozenset(peer for peer in self.peers_of(relay) if self.can_meet(relay, peer))
 
     def _relayed(self, host: str) -> list[str]:
         return [] if self._relay is None else [peer for peer in self.peers_of(host) if self.relay(host, peer)]
@@ -70,21 +91,23 @@ class Pairs:
     def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
         """Return the prefixes that `host` sends to `peer`: its own, and of a relay also those behind it."""
         behind = self._relayed(host) if peer == self._relay else ()
-        return tuple(prefix for name in (peer, *behind) for prefix in allowed_ips(self.participants[name]))
+        return tuple(prefix for name in (peer, *behind) for prefix in self._prefixes[name])
+
+    @cached_property
+    def _prefixes(self) -> dict[str, tuple[str, ...]]:
+        return {name: allowed_ips(participant) for name, participant in self.participants.items()}
 
     def turn(self, host: str, peer: str) -> str:
         """Return `first` or `second`: who of a pair opens it in a proof, since two initiations that cross cost 5 s.
 
         It is `never` for a pair that cannot meet, and for one that nobody can ask, since it is not managed here.
         """
-        if not {host, peer} <= self._managed.keys():
-            return "never"
-        if self.relay(host, peer):
-            # Once both have met the relay; the answer proves the way back.
-            return "second" if host < peer else "never"
-        if not self.can_meet(host, peer):
+        if host not in self._managed or peer not in self._managed:
             return "never"
         own, other = bool(self.endpoint(peer, host)), bool(self.endpoint(host, peer))
+        if not own and not other:
+            # Over a relay, once both have met it; the answer proves the way back.
+            return "second" if host < peer and self.relay(host, peer) else "never"
         if own != other:
             return "first" if other else "second"
         return "first" if host < peer else "second"

@@ -14,6 +14,7 @@ def _describe(participant: Participant, public_key: Any) -> dict[str, Any]:
         "ipv4": str(participant.ipv4) if participant.ipv4 else None,
         "site": participant.site,
         "localEndpoint": participant.local_endpoint,
+        "otherEndpoint": participant.other_endpoint,
         "peers": list(participant.peers) if participant.peers is not None else None,
     }
     return {

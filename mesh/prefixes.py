@@ -33,19 +33,23 @@ def _fixed_subnets(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
     found = {}
     for name, interface in interfaces.items():
         fixed = interface.fixed_addresses
-        subnets = owned_subnets(name, filter(is_host_name, interface.participants), fixed)
+        subnets = owned_subnets(name, filter(is_host_name, interface.participants), fixed, interface.prefix)
         found.update({(name, host): subnet for host, subnet in subnets.items() if host in fixed})
     return found
 
 
-def _derived(interfaces: Interfaces) -> list[Owner]:
+def _derived(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
     fixed = _fixed_subnets(interfaces)
-    return [owner for owner in _owners(interfaces) if owner not in fixed]
+    return {
+        (name, host): derive_subnet(host, name, interfaces[name].prefix)
+        for name, host in _owners(interfaces)
+        if (name, host) not in fixed
+    }
 
 
 def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     fixed = {subnet: owner for owner, subnet in _fixed_subnets(interfaces).items()}
-    derived = {derive_subnet(host, name): (name, host) for name, host in _derived(interfaces)}
+    derived = {subnet: owner for owner, subnet in _derived(interfaces).items()}
     for name, host in hosts.items():
         for text in host.external_ips:
             address = ip_address(text)
@@ -63,7 +67,7 @@ def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator
 
 
 def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
-    for collision in find_collisions(_derived(interfaces)):
+    for collision in find_collisions(_derived(interfaces), {name: entry.prefix for name, entry in interfaces.items()}):
         for (interface, host), (other_interface, other) in combinations(collision.owners, 2):
             if interface == other_interface:
                 place = ""
@@ -80,7 +84,7 @@ def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
 
 def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
     fixed = _fixed_subnets(interfaces)
-    subnets = {**fixed, **{(name, host): derive_subnet(host, name) for name, host in _derived(interfaces)}}
+    subnets = {**fixed, **_derived(interfaces)}
     # Without an address of the user's there is nothing that a collision would not have found.
     for outer, inner in find_overlaps(subnets) if fixed else ():
         one, other = (inner, outer) if inner in fixed else (outer, inner)

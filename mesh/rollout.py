@@ -148,11 +148,12 @@ async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dic
 
 async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
     """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
-    work = {}
+    work, pairs = {}, Pairs(rollout.roster)
     for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
             mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
+            pairs=pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), payload=text)
     replies = await gather(work)

@@ -8,16 +8,16 @@ A roster is plain data, since it is stored in the state:
 
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
 peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
-"localEndpoint" at which those of the same site seek it; its "peers" where those are not all others. The roster's
-"peers" are the participants that are not managed here: no "system" and no "ssh". Its "relay" names the host over which
-pairs talk that cannot meet, and with "names" hosts find each other as NAME.INTERFACE.
+"localEndpoint" at which those of the same site seek it; its "otherEndpoint" of the other IP version; its "peers" where
+those are not all others. The roster's "peers" are the participants that are not managed here: no "system" and no "ssh".
+Its "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
+NAME.INTERFACE.
 It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from ipaddress import IPv6Interface
 from typing import Any
 
 from mesh.errors import MeshError
@@ -77,11 +77,20 @@ def machine_of(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def payload(
-    roster: Roster, host: str, preshared_key: str, *, mesh: str, roster_id: str, plan: str, adopted: bool = False
+    roster: Roster,
+    host: str,
+    preshared_key: str,
+    *,
+    mesh: str,
+    roster_id: str,
+    plan: str,
+    adopted: bool = False,
+    pairs: Pairs | None = None,
 ) -> str:
     """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only.
 
-    `adopted` lets the host hand over an interface that another stack, or somebody by hand, made with this very key.
+    `pairs` are those of the roster, if they are known already. `adopted` lets the host hand over an interface that
+    another stack, or somebody by hand, made with this very key.
     """
     own = roster["members"][host]
     lines = [
@@ -98,12 +107,12 @@ def payload(
     ]
     if adopted:
         lines.append("adopted yes")
-    pairs = Pairs(roster)
+    pairs = pairs or Pairs(roster)
     if pairs.relays(host):
         lines.append("forward yes")
     for name in pairs.peers_of(host):
         peer = pairs.participants[name]
-        address, turn = IPv6Interface(peer["address"]).ip, pairs.turn(host, name)
+        address, turn = pairs.address(name), pairs.turn(host, name)
         if relay := pairs.relay(host, name):
             lines.append(f"relayed {name} - {address} {relay} - - {turn}")
         else:
@@ -113,8 +122,7 @@ def payload(
             )
     if roster.get("names"):
         for name in (host, *pairs.peers_of(host)):
-            entry = pairs.participants[name]
-            addresses = (IPv6Interface(entry["address"]).ip, entry.get("ipv4"))
+            addresses = (pairs.address(name), pairs.participants[name].get("ipv4"))
             lines.extend(f"name {address} {name}.{roster['interface']}" for address in addresses if address)
     return "".join(f"{line}\n" for line in lines)
 

@@ -16,6 +16,7 @@ from mesh.fields import (
     HostKey,
     Ipv4Address,
     Ipv4Prefix,
+    Ipv6Prefix,
     Keepalive,
     KeyAge,
     MeshAddress,
@@ -136,6 +137,7 @@ class Interface(_Settings):
         default=(), description="a list of rules, each a group, or a hub and its spokes"
     )
 
+    prefix: Ipv6Prefix | None = None
     ipv4: Ipv4Prefix | None = None
     relay: str | None = Field(default=None, strict=True, description="a host of this interface, or auto")
     names: bool = Field(default=False, strict=True, description="true or false")

@@ -28,6 +28,7 @@ class Participant:
     roaming; hosts of the same `site` seek it at its `local_endpoint`, if it has one. `persistent_keepalive` is in
     seconds, 0 for off, and is what the host itself sends. A new `rotation`, the interface's and the host's own joined
     by a dot, asks for a new key. `formerly` is the name of a renamed host before. `peers` are by name, None for all.
+    `other_endpoint` is of the other IP version than `endpoint`, for peers that have that one only.
     A `public_key` is known where the private one is not ours.
     """
 
@@ -43,6 +44,7 @@ class Participant:
     peers: tuple[str, ...] | None = None
     public_key: str | None = None
     ipv4: IPv4Address | None = None
+    other_endpoint: str | None = None
 
     @property
     def is_roaming(self) -> bool:
@@ -101,6 +103,10 @@ def _endpoint(addresses: Sequence[str], port: int) -> str | None:
     return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
+def _of_other_version(addresses: Sequence[str]) -> list[str]:
+    return [address for address in addresses if ip_address(address).version != ip_address(addresses[0]).version]
+
+
 def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None) -> int:
     chosen = own or interface.persistent_keepalive
     if chosen is None:
@@ -116,7 +122,7 @@ def _choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None
 
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
-    subnets = owned_subnets(name, interface.participants, interface.fixed_addresses)
+    subnets = owned_subnets(name, interface.participants, interface.fixed_addresses, interface.prefix)
     tags = {
         **{host: hosts[host].tags for host in interface.hosts},
         **{n: peer.tags for n, peer in interface.peers.items()},
@@ -142,6 +148,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
             formerly=hosts[host].formerly,
             site=hosts[host].site,
             local_endpoint=_endpoint(hosts[host].local_ips, interface.port),
+            other_endpoint=_endpoint(_of_other_version(hosts[host].external_ips), interface.external_port(host)),
         )
 
     return MeshPlan(

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
-PROGRAM_PARTS = ("packages", "netfilter", "firewall", "service", "takeover", "audit")
+PROGRAM_PARTS = ("packages", "netfilter", "firewall", "forwarding", "names", "service", "takeover", "audit")
 TOOLS = [
     "awk",
     "cat",
+    "cp",
     "chmod",
     "cut",
     "env",

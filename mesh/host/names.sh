@@ -36,7 +36,7 @@ names_apply() {
 		echo >>"$base/hosts.new"
 	fi
 	names_block "$1" >>"$base/hosts.new" || fail "names: $hosts_file cannot be written; is the disk full?"
-	if cmp -s "$base/hosts.new" "$hosts_file"; then
+	if [ "$(digest_of "$base/hosts.new")" = "$(digest_of "$hosts_file")" ]; then
 		rm -f "$base/hosts.new"
 		return 0
 	fi

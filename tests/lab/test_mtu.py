@@ -8,7 +8,7 @@ from tests.lab.stack import Stack
 
 def test_a_path_that_swallows_large_packets_is_named_with_the_size_that_passes(stack: Stack, lab: Lab) -> None:
     """Small pings pass it, so that a mesh would look well until somebody copies a file; with that size it is well."""
-    mesh = {"hosts": ["bernard", "carol", "dora"], "port": 51825, "deadline": 20}
+    mesh = {"hosts": ["bernard", "carol", "dora"], "port": 51825, "deadline": 20, "names": True}
     stack.write({"testwg": mesh})
     lab.network.narrow(1, 2, 1400)
     try:
@@ -19,6 +19,8 @@ def test_a_path_that_swallows_large_packets_is_named_with_the_size_that_passes(s
         )
         assert found, output
         assert "dora" not in output[output.index("not proven") :]
+        # What went back took the names along.
+        assert lab.hosts["bernard"].run("grep -c testwg /etc/hosts", check=False) == "0\n"
         size = int(found.group(2))
         # Of 1400 bytes, 60 are for the tunnel, and what it carries is padded to 16.
         assert 1324 <= size <= 1328

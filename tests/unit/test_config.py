@@ -22,10 +22,11 @@ NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aar
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = (
     "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members, "
-    "peers, peering, ipv4, relay, names"
+    "peers, peering, prefix, ipv4, relay, names"
 )
 NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
+NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
 ALLOCATE = "run python -m mesh allocate to have them written"
 NO_PUBLIC_KEY = "not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints"
 NAME_RULE = "use letters, digits and - in labels of 1 to 63, joined by dots"
@@ -191,6 +192,8 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.peers.phone.endpoint", "2001:db8::1:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "[78.11.11.11]:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "78.11.11.11:0", NO_ENDPOINT),
+        ("testwg.prefix", "fd12::1/48", NO_IPV6_PREFIX),
+        ("testwg.prefix", "fd12::/64", NO_IPV6_PREFIX),
         ("testwg.ipv4", "10.20.0.5/24", NO_PREFIX),
         ("testwg.ipv4", "10.20.0.0", NO_PREFIX),
         ("testwg.ipv4", "10.20.0.0/24", f"no address for bernard, edgeworth; {ALLOCATE}"),
@@ -459,7 +462,7 @@ def test_two_hosts_on_one_subnet_are_named(
 ) -> None:
     """The seed's refusal, with who and where."""
     # 48 bits cannot be made to collide in a test's time.
-    monkeypatch.setattr(addressing, "derive_subnet", lambda _host, _interface: IPv6Network("fd00:1:2:3::/64"))
+    monkeypatch.setattr(addressing, "derive_subnet", lambda _host, _interface, _prefix: IPv6Network("fd00:1:2:3::/64"))
     assert faults_of(hosts, interfaces) == (
         (
             "testwg: hostname-derived IPv6 subnet collision detected; hosts 'bernard' and 'edgeworth' both derive "

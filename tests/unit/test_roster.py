@@ -273,3 +273,16 @@ def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: dict[
     (prefix,) = allowed_ips(members["members"]["bernard"])
     (line,) = describe_changes(members, new)
     assert line == f"~ bernard allowed IPs: {prefix} becomes {address}/128"
+
+
+def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: dict[str, Any]) -> None:
+    """The first address counts for who has both, or tells nothing of itself."""
+    found = members["members"]
+    found["bernard"] |= {"endpoint": "78.11.11.11:51825", "otherEndpoint": "[2001:db8::1]:51825"}
+    found["edgeworth"]["endpoint"] = "[2001:db8::2]:51825"
+    pairs = Pairs(members)
+    assert pairs.endpoint("edgeworth", "bernard") == "[2001:db8::1]:51825"
+    assert pairs.endpoint("bernard", "edgeworth") == "[2001:db8::2]:51825"
+    assert pairs.endpoint("phoenix", "bernard") == "78.11.11.11:51825"
+    found["edgeworth"]["endpoint"] = "78.11.11.12:51825"
+    assert Pairs(members).endpoint("edgeworth", "bernard") == "78.11.11.11:51825"

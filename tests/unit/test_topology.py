@@ -158,3 +158,22 @@ def test_hosts_with_addresses_in_one_subnet_own_their_addresses(hosts: Section, 
     """Peers would not know otherwise whom of them to send to."""
     interfaces["testwg"]["members"] = {"bernard": {"address": "fd12::1/64"}, "edgeworth": {"address": "fd12::2/64"}}
     assert [str(member.subnet) for member in plan(hosts, interfaces).members] == ["fd12::1/128", "fd12::2/128"]
+
+
+def test_a_chosen_prefix_holds_the_mesh(hosts: Section, interfaces: Section) -> None:
+    """Also the peers that are not managed, but no fixed address."""
+    interfaces["testwg"] |= {
+        "prefix": "2001:db8:77::/48",
+        "peers": {"phone": {}},
+        "members": {"edgeworth": {"address": "fd12::1/64"}},
+    }
+    found = {participant.name: participant.subnet for participant in plan(hosts, interfaces).participants}
+    assert found["edgeworth"] == IPv6Network("fd12::/64")
+    assert all(found[name].subnet_of(IPv6Network("2001:db8:77::/48")) for name in ("bernard", "phone"))
+
+
+def test_the_second_ip_version_of_a_host_is_kept(hosts: Section, interfaces: Section) -> None:
+    """For peers that have that one only; further addresses of one version are not used."""
+    hosts["bernard"]["externalIps"] = ["78.11.11.11", "78.11.11.12", "2001:db8::1"]
+    member = plan(hosts, interfaces).member("bernard")
+    assert (member.endpoint, member.other_endpoint) == ("78.11.11.11:51825", "[2001:db8::1]:51825")
