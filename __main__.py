@@ -5,41 +5,11 @@ from pathlib import Path
 
 import pulumi
 
-from mesh.concurrency import run
+from mesh.absence import find_absent, recall_pending
 from mesh.config import read_adopted, read_configuration
-from mesh.credentials import agent_for_commands
-from mesh.errors import HostsFailedError, MeshError
+from mesh.errors import MeshError
 from mesh.hostsfile import read_hosts
-from mesh.look import look
 from mesh.mesh import build_meshes
-from mesh.settings import Configuration
-from mesh.unreachable import may_skip
-
-
-def find_absent(configuration: Configuration) -> dict[str, set[str]]:
-    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
-
-    Hosts that every one of their interfaces may skip are named and returned instead, by interface.
-    """
-    agent_for_commands()
-    interfaces = configuration.interfaces
-    used = {host: configuration.hosts[host].ssh for interface in interfaces.values() for host in interface.hosts}
-    silent = run(lambda: look({host: ssh.model_dump(by_alias=True) for host, ssh in used.items()}))
-    needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
-    if stopping := {host: reason for host, reason in silent.items() if host in needed}:
-        raise HostsFailedError(stopping, "nothing was changed, since not every host answers")
-    for host, reason in sorted(silent.items()):
-        pulumi.log.warn(
-            f"host {host!r}: {reason}. It is left out, and gets its change in the first up after its return"
-        )
-    return {name: silent.keys() & set(interface.hosts) for name, interface in interfaces.items()}
-
-
-def recall_pending() -> dict[str, set[str]]:
-    """Return by interface the hosts that the last run left out, since a preview asks no host."""
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value
-    return {name: set(mesh["pending"]) for name, mesh in read["outputs"].items() if "pending" in mesh}
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ Installing WireGuard, and all that concerns more than one host, belongs to the r
 """
 
 import shlex
+from collections.abc import Callable
+from typing import Any
 
 from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
 from pulumi_command import remote
@@ -38,24 +40,24 @@ def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
     return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
 
 
-def _connection(ssh: SshSettings) -> remote.ConnectionArgs:
+def _connection(ssh: SshSettings, real: Callable[[Any], Any]) -> remote.ConnectionArgs:
     return remote.ConnectionArgs(
-        host=ssh.address,
+        host=real(ssh.address),
         port=ssh.port,
         user=ssh.user,
-        host_key=ssh.host_key,
+        host_key=real(ssh.host_key),
         agent_socket_path=AGENT_LINK,
         dial_error_limit=_DIAL_ERRORS,
-        proxy=_proxy(ssh.bastion) if ssh.bastion else None,
+        proxy=_proxy(ssh.bastion, real) if ssh.bastion else None,
     )
 
 
-def _proxy(bastion: Bastion) -> remote.ProxyConnectionArgs:
+def _proxy(bastion: Bastion, real: Callable[[Any], Any]) -> remote.ProxyConnectionArgs:
     return remote.ProxyConnectionArgs(
-        host=bastion.address,
+        host=real(bastion.address),
         port=bastion.port,
         user=bastion.user,
-        host_key=bastion.host_key,
+        host_key=real(bastion.host_key),
         agent_socket_path=AGENT_LINK,
         dial_error_limit=_DIAL_ERRORS,
     )
@@ -82,13 +84,17 @@ def enrol(
     ssh: SshSettings,
     private_key: Input[str],
     installation: Output[int],
+    real: Callable[[Any], Any],
     opts: ResourceOptions | None = None,
 ) -> remote.Command:
-    """Return the command resource that enrols one host on one interface, and again for each new `installation`."""
+    """Return the command resource that enrols one host on one interface, and again for each new `installation`.
+
+    `real` puts in values of `ssh` that were not known to the plan.
+    """
     secret = ResourceOptions(additional_secret_outputs=["stdout", "stderr", "stdin"])
     return remote.Command(
         name,
-        connection=_connection(ssh),
+        connection=_connection(ssh, real),
         create=installation.apply(lambda count: command(interface, sudo=ssh.uses_sudo, installation=count)),
         stdin=Output.secret(private_key),
         logging=remote.Logging.NONE,

@@ -1,6 +1,6 @@
 """The component of one mesh: its secrets, the enrolment of each host, the roster, and the rollout to all."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -63,10 +63,12 @@ class Mesh(ComponentResource):
         adopted: Adopted,
         absent: Collection[str] = (),
         opts: ResourceOptions | None = None,
+        real: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         """Register every resource of the mesh under names that hold interface and host, since `--target` sees names.
 
         The enrolment of hosts in `absent` is left out of this run, since it would hang; so it comes when they are back.
+        `real` puts outputs into what follows from the plan, where values of hosts are not known yet.
         """
         name = plan.interface
         super().__init__("mesh:index:Mesh", name, None, opts)
@@ -112,7 +114,7 @@ class Mesh(ComponentResource):
         roster = Roster(
             f"{name}/roster",
             mesh=identity.hex,
-            roster=build_roster(plan, public_keys, logins),
+            roster=real(build_roster(plan, public_keys, logins)),
             # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
             # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
             opts=ResourceOptions(parent=self, depends_on=[preshared]),
@@ -124,6 +126,7 @@ class Mesh(ComponentResource):
                 f"{name}/{member.name}/enrol",
                 interface=name,
                 ssh=configuration.hosts[member.name].ssh,
+                real=real,
                 private_key=keys[member.name].privateKey,
                 installation=survey.installations.apply(partial(_installation, member.name)),
                 opts=ResourceOptions.merge(explained, _under_former_name(name, member, "enrol")),

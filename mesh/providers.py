@@ -124,7 +124,8 @@ class SurveyProvider(ResourceProvider):
 
         from mesh import survey  # noqa: PLC0415
 
-        hosts, interfaces = (json.loads(self._config.require(f"mesh:{name}")) for name in ("hosts", "interfaces"))
+        # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
+        hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
         counts = survey.count_installations(id_, props["installations"], hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
 
