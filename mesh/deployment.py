@@ -118,7 +118,7 @@ def find_drift(props: Properties) -> dict[str, list[str]]:
     async def look() -> tuple[dict[str, list[str]], dict[str, str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}
         async with open_fan(interface, connections, skip=HostError) as fan:
-            facts, failures = await collect_facts(fan, props["presharedKey"], "audit")
+            facts, failures = await collect_facts(fan, roster, props["presharedKey"], "audit")
         drift = {host: describe_drift(roster, host, report, props["digest"]) for host, report in facts.items()}
         return {host: lines for host, lines in drift.items() if lines}, {**fan.absent, **failures}
 

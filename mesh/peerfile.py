@@ -6,6 +6,7 @@ Format: wg-quick(8).
 from collections.abc import Iterator
 from typing import Any
 
+from mesh.pairkeys import pair_key
 from mesh.pairs import Pairs
 from mesh.roster import Roster
 
@@ -35,7 +36,7 @@ def _lines(roster: Roster, name: str, private_key: str | None, preshared_key: st
         yield "[Peer]"
         yield f"# {peer}"
         yield f"PublicKey = {other['publicKey']}"
-        yield f"PresharedKey = {preshared_key}"
+        yield f"PresharedKey = {pair_key(roster, preshared_key, name, peer)}"
         yield f"AllowedIPs = {', '.join(pairs.allowed_ips(name, peer))}"
         if endpoint := pairs.endpoint(name, peer):
             yield f"Endpoint = {endpoint}"

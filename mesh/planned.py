@@ -54,4 +54,6 @@ def build_roster(
         roster["relay"] = plan.relay
     if plan.names:
         roster["names"] = True
+    if plan.preshared_keys != "shared":
+        roster["presharedKeys"] = plan.preshared_keys
     return roster

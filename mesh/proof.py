@@ -4,7 +4,7 @@ Collecting the reports belongs to `rollout`. Nothing here talks to a host.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -44,13 +44,14 @@ class Facts:
     differences: tuple[str, ...] = ()
 
 
-def salted_digest(salt: str, preshared_key: str) -> str:
-    """Return what a host replies to `facts SALT` when all its peers have `preshared_key`."""
-    return hashlib.sha256(f"{salt}{preshared_key}\n".encode()).hexdigest()
+def salted_digest(salt: str, preshared_keys: Collection[str]) -> str:
+    """Return what a host replies to `facts SALT` when its peers have just these preshared keys."""
+    lines = "".join(f"{salt}{key}\n" for key in sorted(preshared_keys))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def parse_facts(lines: Iterable[str], expected: str) -> Facts:
-    """Return the reply to the order `facts` or `audit`; `expected` is the salted digest of the preshared key."""
+    """Return the reply to the order `facts` or `audit`; `expected` is the salted digest of the preshared keys."""
     public_key, port, mtu, since = "", 0, 0, 0
     addresses: list[str] = []
     preshared, confirmed = expected, ""

@@ -16,10 +16,12 @@ from mesh.concurrency import Connection, gather, settle
 from mesh.deadline import Deadline
 from mesh.errors import HostError, HostsFailedError, MeshError, UnreachableHostError
 from mesh.fanout import Fan, open_fan
+from mesh.pairkeys import keys_of
 from mesh.pairs import Pairs
+from mesh.payload import payload
 from mesh.proof import Facts, find_faults, parse_facts, salted_digest
 from mesh.retreat import go_back
-from mesh.roster import Roster, payload
+from mesh.roster import Roster
 
 __all__ = ["Rollout", "collect_facts", "roll_out", "wipe"]
 
@@ -213,7 +215,7 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
                         narrow[host, peer] = int(size)
                     case _:
                         pass
-    facts, failures = await collect_facts(fan, rollout.preshared_key)
+    facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
     faults = find_faults(rollout.roster, facts, silent, changed, narrow)
@@ -222,15 +224,20 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
 
 
-async def collect_facts(fan: Fan, preshared_key: str, order: str = "facts") -> tuple[dict[str, Facts], dict[str, str]]:
-    """Return what the kernel of every host runs, compared with `preshared_key`, and why any host cannot say.
+async def collect_facts(
+    fan: Fan, roster: Roster, preshared_key: str, order: str = "facts"
+) -> tuple[dict[str, Facts], dict[str, str]]:
+    """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot say.
 
     The order `audit` asks for what else may have drifted, too.
     """
     salt = secrets.token_hex(16)
     replies, failures = await settle({host: session.order(order, salt) for host, session in fan.sessions.items()})
-    expected = salted_digest(salt, preshared_key)
-    facts = {host: parse_facts(lines, expected) for host, lines in replies.items()}
+    pairs = Pairs(roster)
+    facts = {
+        host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))
+        for host, lines in replies.items()
+    }
     return facts, {host: error.message for host, error in failures.items()}
 
 

@@ -11,7 +11,7 @@ peers send it less than the subnet of its address, since others share that; its 
 "localEndpoint" at which those of the same site seek it; its "otherEndpoint" of the other IP version; its "peers" where
 those are not all others. The roster's "peers" are the participants that are not managed here: no "system" and no "ssh".
 Its "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
-NAME.INTERFACE.
+NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own.
 It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from mesh.errors import MeshError
 from mesh.pairs import Pairs
 
-__all__ = ["Roster", "check_complete", "digest", "find_leavers", "machine_of", "payload"]
+__all__ = ["Roster", "check_complete", "digest", "find_leavers", "machine_of"]
 
 Roster = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     }
     if roster.get("peers"):
         plan["peers"] = _for_digest(roster["peers"])
-    plan |= {field: roster[field] for field in ("relay", "names") if roster.get(field)}
+    plan |= {field: roster[field] for field in ("relay", "names", "presharedKeys") if roster.get(field)}
     # The mesh's own identity is the salt, so that equal keys in two stacks do not show as equal.
     secret = hashlib.sha256(f"{mesh}:{preshared_key}".encode()).hexdigest()
     return hashlib.sha256((json.dumps(plan, sort_keys=True) + secret).encode()).hexdigest()
@@ -74,57 +74,6 @@ def machine_of(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what tells one machine from another: where SSH finds it, and behind what."""
     # A user or a key may change with the name; where the machine is, and behind what, does not.
     return (ssh["address"], int(ssh["port"]), (ssh.get("bastion") or {}).get("address"))
-
-
-def payload(
-    roster: Roster,
-    host: str,
-    preshared_key: str,
-    *,
-    mesh: str,
-    roster_id: str,
-    plan: str,
-    adopted: bool = False,
-    pairs: Pairs | None = None,
-) -> str:
-    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only.
-
-    `pairs` are those of the roster, if they are known already. `adopted` lets the host hand over an interface that
-    another stack, or somebody by hand, made with this very key.
-    """
-    own = roster["members"][host]
-    lines = [
-        f"mesh {mesh}",
-        f"roster {roster_id}",
-        f"digest {plan}",
-        f"host {host}",
-        f"address {own['address']}",
-        *([f"address {own['ipv4']}/32"] if own.get("ipv4") else ()),
-        f"port {int(roster['port'])}",
-        f"mtu {int(roster['mtu'])}",
-        f"public-key {own['publicKey']}",
-        f"preshared-key {preshared_key}",
-    ]
-    if adopted:
-        lines.append("adopted yes")
-    pairs = pairs or Pairs(roster)
-    if pairs.relays(host):
-        lines.append("forward yes")
-    for name in pairs.peers_of(host):
-        peer = pairs.participants[name]
-        address, turn = pairs.address(name), pairs.turn(host, name)
-        if relay := pairs.relay(host, name):
-            lines.append(f"relayed {name} - {address} {relay} - - {turn}")
-        else:
-            lines.append(
-                f"peer {name} {peer['publicKey']} {address} {pairs.endpoint(host, name) or '-'} "
-                f"{pairs.keepalive(host, name)} {','.join(pairs.allowed_ips(host, name))} {turn}"
-            )
-    if roster.get("names"):
-        for name in (host, *pairs.peers_of(host)):
-            addresses = (pairs.address(name), pairs.participants[name].get("ipv4"))
-            lines.extend(f"name {address} {name}.{roster['interface']}" for address in addresses if address)
-    return "".join(f"{line}\n" for line in lines)
 
 
 def check_complete(roster: Roster) -> None:

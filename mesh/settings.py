@@ -140,6 +140,7 @@ class Interface(_Settings):
     prefix: Ipv6Prefix | None = None
     ipv4: Ipv4Prefix | None = None
     relay: str | None = Field(default=None, strict=True, description="a host of this interface, or auto")
+    preshared_keys: Literal["shared", "pairwise"] = Field(default="shared", description="shared or pairwise")
     names: bool = Field(default=False, strict=True, description="true or false")
 
     @property

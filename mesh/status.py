@@ -122,7 +122,7 @@ def judge(
     for host, report in facts.items():
         if host not in pending and report.confirmed != recorded["digest"]:
             faults.append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
-    if len({digest for digest in digests.values() if digest}) > 1:
+    if roster.get("presharedKeys") != "pairwise" and len({digest for digest in digests.values() if digest}) > 1:
         faults.append(f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
     faults.extend(f"{host}: {reason}" for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(

@@ -57,7 +57,7 @@ class MeshPlan:
     """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
     `peers` are not managed here. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
-    name. `forgotten` names hosts that have left and are not to be wiped any more.
+    name. `preshared_keys` are one for all, or one for each pair. `forgotten` names hosts that have left and are not to be wiped any more.
     """
 
     interface: str
@@ -71,6 +71,7 @@ class MeshPlan:
     peers: tuple[Participant, ...] = ()
     relay: str | None = None
     names: bool = False
+    preshared_keys: Literal["shared", "pairwise"] = "shared"
     forgotten: tuple[str, ...] = ()
 
     @property
@@ -166,6 +167,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
         ),
         relay=_choose_relay(interface, hosts),
         names=interface.names,
+        preshared_keys=interface.preshared_keys,
         forgotten=tuple(sorted(set(interface.forgotten))),
     )
 

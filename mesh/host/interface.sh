@@ -5,6 +5,7 @@
 # next/peers has a line for each peer: name public-key address endpoint|- keepalive|off allowed-ips first|second|never
 # where the last word says who of the pair speaks first, or that nobody does: the two can never meet, or the peer is not
 # managed here. The allowed IPs are joined by commas.
+# Preshared keys: next/preshared-key for all peers, or next/pair-keys/NAME for each.
 # next/relayed has the same words for each host that is reached over another: name - address relay - - second|never.
 
 # setting DIRECTORY WORD: the value of one setting, empty when there is none.
@@ -28,6 +29,18 @@ is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
 # is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
 is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
 
+# In awk: the file with the preshared key of a peer, in a folder such as next/.
+secrets='
+	function secret(name,   shared, line) {
+		shared = folder "/preshared-key"
+		if (!(shared in readable)) {
+			readable[shared] = (getline line < shared) > 0
+			close(shared)
+		}
+		return readable[shared] ? shared : folder "/pair-keys/" name
+	}
+'
+
 # render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
 render() {
 	printf '# Managed by mesh %s; changes made here are overwritten.\n' "$(setting "$1" mesh)"
@@ -35,9 +48,10 @@ render() {
 	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
 	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
 		"$home/$1/settings"
-	awk -v secret="$home/$1/preshared-key" '
-		BEGIN { getline preshared < secret }
+	awk -v folder="$home/$1" "$secrets"'
 		{
+			getline preshared < secret($1)
+			close(secret($1))
 			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
 			if ($4 != "-") print "Endpoint = " $4
 			print "PersistentKeepalive = " $5
@@ -67,8 +81,8 @@ write_configuration() {
 # A peer whose key changed keeps the endpoint that was learned for its old key, so that a host behind NAT stays reachable.
 delta() {
 	place=$(planned)
-	wg show "$interface" dump | awk -v only="${1:-}" -v secret="$home/$place/preshared-key" \
-		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" '
+	wg show "$interface" dump | awk -v only="${1:-}" -v folder="$home/$place" \
+		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" "$secrets"'
 		# agree ONE OTHER: the same prefixes, which the kernel lists as they came and wireguard-go by their bits.
 		function agree(one, other,   size, parts, i, seen) {
 			size = split(one, parts, ",")
@@ -83,7 +97,6 @@ delta() {
 			for (i in prefixes) owner[prefixes[i]] = $1
 		}
 		END {
-			getline wanted_preshared < secret
 			while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; former[field[2]] = 1 }
 			# It may be the same file, which would be read on from its end.
 			close(confirmed)
@@ -105,7 +118,9 @@ delta() {
 				if (key in known) {
 					if (target != "-" && target != endpoint[key] && (target != was[name] || endpoint[key] == "(none)"))
 						out = out " endpoint " target
-					if (preshared[key] != wanted_preshared) out = out " preshared-key " secret
+					getline wanted < secret(name)
+					close(secret(name))
+					if (preshared[key] != wanted) out = out " preshared-key " secret(name)
 					if (keepalive[key] != field[5]) out = out " persistent-keepalive " field[5]
 					if (!agree(allowed[key], field[6])) out = out " allowed-ips " field[6]
 				} else {
@@ -114,7 +129,7 @@ delta() {
 						if (old in former && endpoint[old] != "(none)") target = endpoint[old]
 					}
 					if (target != "-") out = out " endpoint " target
-					out = out " preshared-key " secret " persistent-keepalive " field[5] " allowed-ips " field[6]
+					out = out " preshared-key " secret(name) " persistent-keepalive " field[5] " allowed-ips " field[6]
 					if (old != "" && old != key) out = out " peer " old " remove"
 					gone[old] = 1
 				}

@@ -7,10 +7,16 @@ order_prepare() {
 	describe_system
 }
 
-# preshared: every running peer has the staged preshared key; running sessions do not notice.
+# preshared: every running peer that stays has the staged preshared key; running sessions do not notice.
 order_preshared() {
 	is_up || return 0
-	arguments=$(wg show "$interface" peers | while read -r key; do echo "peer $key preshared-key $home/next/preshared-key"; done)
+	arguments=$(wg show "$interface" peers | awk -v folder="$home/next" -v confirmed="$home/run/peers" "$secrets"'
+		BEGIN {
+			# By its key before the switch, or after: a run that was cut off may have done a part of it.
+			while ((getline line < confirmed) > 0) { split(line, field, " "); name[field[2]] = field[1] }
+			while ((getline line < (folder "/peers")) > 0) { split(line, field, " "); name[field[2]] = field[1]; stays[field[1]] = 1 }
+		}
+		$1 in name && name[$1] in stays { print "peer " $1 " preshared-key " secret(name[$1]) }')
 	[ -z "$arguments" ] || wg set "$interface" $arguments
 }
 

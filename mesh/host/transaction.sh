@@ -12,12 +12,13 @@ is_armed() {
 # Replies `running KEY|absent` (absent also where no packet could pass) and `confirmed DIGEST|none`.
 order_stage() {
 	rm -rf "$home/incoming"
-	mkdir -p "$home/incoming"
+	mkdir -p "$home/incoming/pair-keys"
 	head -n "$1" >"$home/incoming/payload"
 	[ "$(awk 'END { print NR }' "$home/incoming/payload")" = "$1" ] || fail "the roster arrived incomplete; is the disk full?"
 	: >"$home/incoming/peers"
 	(cd "$home/incoming" && awk '
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
+		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
 		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
 		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
 		$1 == "name" { print $2, $3 > "names"; next }
@@ -43,7 +44,8 @@ check_incoming() {
 	for wanted in mesh roster digest host address port mtu public-key; do
 		[ -n "$(setting incoming "$wanted")" ] || fail "the roster has no $wanted; run the same version of mesh again"
 	done
-	[ -s "$home/incoming/preshared-key" ] || fail "the roster has no preshared key; run the same version of mesh again"
+	[ -s "$home/incoming/preshared-key" ] || [ "$(ls "$home/incoming/pair-keys" | wc -l)" = "$(awk 'END { print NR }' "$home/incoming/peers")" ] ||
+		fail "the roster has no preshared key for some peer; run the same version of mesh again"
 	awk 'NF != 7 { exit 1 }' "$home/incoming/peers" || fail "the roster has an incomplete peer; run the same version of mesh again"
 	wanted=$(setting incoming public-key)
 	for place in enrolled run next; do

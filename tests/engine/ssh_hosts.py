@@ -239,6 +239,7 @@ class Hosts:
             count = int(words[0]) if order == "stage" else 0
             payload = [(await process.stdin.readline()).decode().split() for _ in range(count)]
             host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
+            host.secrets.update(entry[2] for entry in payload if entry[0] == "pair-key")
             host.orders.append(order)
             if host.hang_at == order:
                 await asyncio.Event().wait()
@@ -289,6 +290,8 @@ class Hosts:
     def _stage(self, state: Interface, payload: list[list[str]]) -> list[str]:
         plan: dict[str, Any] = {entry[0]: entry[1] for entry in payload if entry[0] != "peer"}
         plan["addresses"] = [entry[1] for entry in payload if entry[0] == "address"]
+        pair_keys = {entry[2] for entry in payload if entry[0] == "pair-key"}
+        plan["preshared-keys"] = sorted(pair_keys or {plan["preshared-key"]})
         plan["peers"] = {entry[1]: entry[2:] for entry in payload if entry[0] == "peer"}
         held = [state.enrolled, *(place["private-key"] for place in (state.confirmed, state.staged) if place)]
         keys = [key for key in held if key and public_key_of(key) == plan["public-key"]]
@@ -316,7 +319,7 @@ class Hosts:
         if state.staged is None:
             raise OrderError("nothing is staged")
         if order == "preshared" and state.kernel:
-            state.kernel = {**state.kernel, "preshared-key": state.staged["preshared-key"]}
+            state.kernel = {**state.kernel, "preshared-keys": state.staged["preshared-keys"]}
         elif order == "own" and state.kernel:
             state.kernel = {**state.kernel, "public-key": state.staged["public-key"]}
         elif order == "finish":
@@ -338,7 +341,8 @@ class Hosts:
         kernel = state.kernel
         if kernel is None:
             raise OrderError("the interface is not up")
-        digest = hashlib.sha256(f"{salt}{kernel['preshared-key']}\n".encode()).hexdigest()
+        keys = "".join(f"{salt}{key}\n" for key in kernel["preshared-keys"])
+        digest = hashlib.sha256(keys.encode()).hexdigest()
         return [
             f"confirmed {state.confirmed['digest'] if state.confirmed else ''}",
             f"since {state.since}",

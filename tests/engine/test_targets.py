@@ -64,7 +64,7 @@ class Part:
             (name, host.name): (
                 state.kernel["public-key"],
                 {peer: fields[0] for peer, fields in state.kernel["peers"].items()},
-                state.kernel["preshared-key"],
+                *state.kernel["preshared-keys"],
             )
             for host in self.stack.hosts.by_name.values()
             for name, state in host.interfaces.items()

@@ -22,7 +22,8 @@ NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aar
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = (
     "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members, "
-    "peers, peering, prefix, ipv4, relay, names"
+    "peers, peering, prefix, ipv4, relay, "
+    "presharedKeys, names"
 )
 NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
@@ -199,6 +200,7 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.ipv4", "10.20.0.0/24", f"no address for bernard, edgeworth; {ALLOCATE}"),
         ("testwg.relay", "nobody", "'nobody' is no host of this interface; name one that is, or auto"),
         ("testwg.relay", "edgeworth", "host 'edgeworth' has no externalIps, so it cannot relay; name one that has"),
+        ("testwg.presharedKeys", "none", "not usable; give shared or pairwise"),
         ("testwg.names", "yes", "not usable; give true or false"),
         ("testwg.peering", "all", "not usable; give a list of rules, each a group, or a hub and its spokes"),
         ("testwg.forgotten", "phoenix", "not usable; give a list of names of hosts that have left"),

@@ -9,7 +9,9 @@ from mesh import roster
 from mesh.changes import describe_changes
 from mesh.errors import MeshError
 from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.pairkeys import pair_key
 from mesh.pairs import Pairs, allowed_ips
+from mesh.payload import payload
 
 PRESHARED = generate_preshared_key()
 KEYS = {name: generate_key_pair().public_key for name in ("bernard", "edgeworth", "phoenix")}
@@ -47,7 +49,7 @@ def members() -> dict[str, Any]:
 
 def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> None:
     """Word by word, since the host program reads just this."""
-    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
     assert text.splitlines() == [
         "mesh m1",
         "roster r1",
@@ -66,16 +68,16 @@ def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> 
 
 def test_a_host_is_told_that_its_key_was_adopted(members: dict[str, Any]) -> None:
     """It may then hand over an interface that mesh did not make; the plan itself is the same."""
-    plain = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
-    adopted = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1", adopted=True)
+    plain = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    adopted = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1", adopted=True)
     assert set(adopted.splitlines()) - set(plain.splitlines()) == {"adopted yes"}
 
 
 def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: dict[str, Any]) -> None:
     """Its own interface keeps the length of the subnet."""
     members["members"]["bernard"] |= {"address": "fd12::1/64", "subnet": "fd12::1/128"}
-    own = roster.payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
-    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    own = payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
     assert "address fd12::1/64" in own.splitlines()
     (peer,) = (line.split() for line in text.splitlines() if line.startswith("peer bernard "))
     assert (peer[3], peer[6]) == ("fd12::1", "fd12::1/128")
@@ -84,7 +86,7 @@ def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: dict[st
 def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: dict[str, Any]) -> None:
     """The engine keeps every number as a float."""
     floats = {**members, "port": 51825.0, "mtu": 1420.0}
-    text = roster.payload(floats, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = payload(floats, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
     assert "port 51825\nmtu 1420\n" in text
 
 
@@ -203,7 +205,7 @@ def test_hosts_of_one_site_seek_each_other_there(members: dict[str, Any]) -> Non
     assert Pairs(members).endpoint("bernard", "edgeworth") == ""
     found["bernard"]["endpoint"] = ""
     assert Pairs(members).cannot_meet() == [("bernard", "phoenix"), ("edgeworth", "phoenix")]
-    text = roster.payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="p")
+    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="p")
     assert " 192.168.1.5:51825 25 fd00:1c86:78d4:dcef::/64 first" in text
 
 
@@ -286,3 +288,35 @@ def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: dict[str
     assert pairs.endpoint("phoenix", "bernard") == "78.11.11.11:51825"
     found["edgeworth"]["endpoint"] = "78.11.11.12:51825"
     assert Pairs(members).endpoint("edgeworth", "bernard") == "78.11.11.11:51825"
+
+
+def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(members: dict[str, Any]) -> None:
+    """Both ends are told the same, and nobody is told the mesh's own, from which all of them follow."""
+    members["presharedKeys"] = "pairwise"
+    told = {
+        host: {
+            line.split()[1]: line.split()[2]
+            for line in payload(members, host, PRESHARED, mesh="m1", roster_id="r1", plan="p").splitlines()
+            if line.startswith("pair-key ")
+        }
+        for host in members["members"]
+    }
+    assert {host: set(keys) for host, keys in told.items()} == {
+        host: members["members"].keys() - {host} for host in members["members"]
+    }
+    for host, keys in told.items():
+        assert all(told[peer][host] == key for peer, key in keys.items())
+    everything = {key for keys in told.values() for key in keys.values()}
+    assert len(everything) == 3
+    assert PRESHARED not in everything
+    assert roster.digest(members, PRESHARED, "m1") != roster.digest(
+        {**members, "presharedKeys": "shared"}, PRESHARED, "m1"
+    )
+
+
+def test_the_key_of_a_pair_is_what_hkdf_gives() -> None:
+    """A value that was computed by OpenSSL, so that no later version gives another."""
+    found = {"presharedKeys": "pairwise", "interface": "testwg"}
+    secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    assert pair_key(found, secret, "edgeworth", "bernard") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="
+    assert pair_key(found, secret, "bernard", "edgeworth") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="

@@ -1,0 +1,62 @@
+"""What one host is told of a roster: the lines of the order `stage`, which the host program reads word by word."""
+
+from mesh.pairkeys import pair_key
+from mesh.pairs import Pairs
+from mesh.roster import Roster
+
+__all__ = ["payload"]
+
+
+def payload(
+    roster: Roster,
+    host: str,
+    preshared_key: str,
+    *,
+    mesh: str,
+    roster_id: str,
+    plan: str,
+    adopted: bool = False,
+    pairs: Pairs | None = None,
+) -> str:
+    """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only.
+
+    `pairs` are those of the roster, if they are known already. `adopted` lets the host hand over an interface that
+    another stack, or somebody by hand, made with this very key.
+    """
+    own = roster["members"][host]
+    lines = [
+        f"mesh {mesh}",
+        f"roster {roster_id}",
+        f"digest {plan}",
+        f"host {host}",
+        f"address {own['address']}",
+        *([f"address {own['ipv4']}/32"] if own.get("ipv4") else ()),
+        f"port {int(roster['port'])}",
+        f"mtu {int(roster['mtu'])}",
+        f"public-key {own['publicKey']}",
+    ]
+    pairs = pairs or Pairs(roster)
+    if roster.get("presharedKeys") == "pairwise":
+        keys = ((peer, pair_key(roster, preshared_key, host, peer)) for peer in pairs.links_of(host))
+        lines.extend(f"pair-key {peer} {key}" for peer, key in keys)
+    else:
+        lines.append(f"preshared-key {preshared_key}")
+    if adopted:
+        lines.append("adopted yes")
+    if pairs.relays(host):
+        lines.append("forward yes")
+    for name in pairs.peers_of(host):
+        peer = pairs.participants[name]
+        address, turn = pairs.address(name), pairs.turn(host, name)
+        if relay := pairs.relay(host, name):
+            lines.append(f"relayed {name} - {address} {relay} - - {turn}")
+        else:
+            lines.append(
+                f"peer {name} {peer['publicKey']} {address} {pairs.endpoint(host, name) or '-'} "
+                f"{pairs.keepalive(host, name)} {','.join(pairs.allowed_ips(host, name))} {turn}"
+            )
+    if roster.get("names"):
+        for name in (host, *pairs.peers_of(host)):
+            addresses = (pairs.address(name), pairs.participants[name].get("ipv4"))
+            lines.extend(f"name {address} {name}.{roster['interface']}" for address in addresses if address)
+    return "".join(f"{line}\n" for line in lines)
