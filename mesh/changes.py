@@ -109,10 +109,8 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
             lines.append(f"~ relay: {old.get('relay') or 'none'} becomes {new.get('relay') or 'none'}")
             lines.extend(f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed())
         if old.get("presharedKeys") != new.get("presharedKeys"):
-            lines.append(
-                "~ every pair: "
-                + ("its own preshared key" if new.get("presharedKeys") else "the preshared key of the mesh")
-            )
+            keys = "one for each pair" if new.get("presharedKeys") else "one for all pairs"
+            lines.append(f"~ preshared keys: {keys}")
         if bool(old.get("names")) != bool(new.get("names")):
             lines.append(f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}")
         for field, label in (("port", "listen port"), ("mtu", "MTU")):

@@ -57,7 +57,8 @@ class MeshPlan:
     """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
     `peers` are not managed here. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
-    name. `preshared_keys` are one for all, or one for each pair. `forgotten` names hosts that have left and are not to be wiped any more.
+    name. `preshared_keys` are one for all, or one for each pair. `forgotten` names hosts that have left and are not to
+    be wiped any more.
     """
 
     interface: str

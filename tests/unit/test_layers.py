@@ -21,6 +21,8 @@ PURE = (
     *(
         "pairs",
         "peering",
+        "pairkeys",
+        "payload",
         "planned",
         "peerfile",
         "roster",
