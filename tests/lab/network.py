@@ -1,7 +1,8 @@
 """Namespaces and wires of the lab; nothing of it ever appears in the root namespace.
 
 PREFIX-ctl   where pulumi and the tests run; bridge br-mg 10.99.255.254/16 to every host's mgmt0
-PREFIX-inet  the internet: each public host hangs on a routed point-to-point wire, 203.0.113.N and 2001:db8:1::N
+PREFIX-inet  the internet: each public host hangs on a routed point-to-point wire: 203.0.113.N, 198.51.100.N and
+             2001:db8:1::N
 PREFIX-r-X   the router of a host behind NAT; symmetric: another public port for each destination
 PREFIX-X     one host
 """
@@ -96,15 +97,18 @@ class Network:
             name,
             f"link set {device} up",
             f"addr add 203.0.113.{number}/32 dev {device}",
+            f"addr add {self.local_address(number)}/32 dev {device}",
             f"addr add 2001:db8:1::{number:x}/128 dev {device} nodad",
             f"addr add fe80::2/64 dev {device} nodad",
             f"route add 169.254.0.1 dev {device} scope link",
             f"route add default via 169.254.0.1 dev {device}",
+            f"route add 198.51.100.0/24 via 169.254.0.1 dev {device} src {self.local_address(number)}",
             f"route add default via fe80::1 dev {device}",
         )
         self.ip(
             "inet",
             f"route add 203.0.113.{number}/32 dev {port}",
+            f"route add {self.local_address(number)}/32 dev {port}",
             f"route add 2001:db8:1::{number:x}/128 via fe80::2 dev {port}",
         )
 
@@ -132,6 +136,10 @@ class Network:
     def management_address(self, number: int) -> str:
         """Return where SSH finds a host."""
         return f"10.99.{number // 250}.{number % 250}"
+
+    def local_address(self, number: int) -> str:
+        """Return the second address of a host with a wire of its own, which such hosts use with each other."""
+        return f"198.51.100.{number}"
 
     def disconnect(self, host: str) -> None:
         """Remove a host's namespace, wires first: a namespace's own end is asynchronous. Nothing if there is none."""

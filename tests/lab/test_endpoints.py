@@ -35,13 +35,13 @@ def test_hosts_of_one_site_use_their_local_addresses_and_others_the_external_one
     stack.up()
     hosts: dict[str, Any] = {name: stack.describe(host) for name, host in lab.hosts.items()}
     for number, name in enumerate(("bernard", "carol"), 1):
-        hosts[name] |= {"site": "cellar", "localIps": [f"2001:db8:1::{number}"]}
+        hosts[name] |= {"site": "cellar", "localIps": [lab.network.local_address(number)]}
     stack.write({"testwg": mesh}, hosts)
-    assert "~ carol endpoint within its site: none becomes [2001:db8:1::2]:51825" in stack.run("preview").output
+    assert "~ carol endpoint within its site: none becomes 198.51.100.2:51825" in stack.run("preview").output
     stack.up()
     assert stack.silent("testwg") == []
-    assert "[2001:db8:1::2]:51825" in lab.hosts["bernard"].run("wg show testwg endpoints")
-    assert "[2001:db8:1::1]:51825" in lab.hosts["carol"].run("wg show testwg endpoints")
+    assert "198.51.100.2:51825" in lab.hosts["bernard"].run("wg show testwg endpoints")
+    assert "198.51.100.1:51825" in lab.hosts["carol"].run("wg show testwg endpoints")
     for name in ("dora", "edgeworth"):
         seen = lab.hosts[name].run("wg show testwg endpoints")
         assert "203.0.113.1:51825" in seen
