@@ -317,6 +317,6 @@ def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(member
 def test_the_key_of_a_pair_is_what_hkdf_gives() -> None:
     """A value that was computed by OpenSSL, so that no later version gives another."""
     found = {"presharedKeys": "pairwise", "interface": "testwg"}
-    secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-    assert pair_key(found, secret, "edgeworth", "bernard") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="
-    assert pair_key(found, secret, "bernard", "edgeworth") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="
+    mesh_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    assert pair_key(found, mesh_key, "edgeworth", "bernard") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="
+    assert pair_key(found, mesh_key, "bernard", "edgeworth") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="
