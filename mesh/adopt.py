@@ -87,7 +87,11 @@ class Adoption:
         _check_distinct(interface, found)
         shared_keys = set[str | None]().union(*(running.preshared_keys for running in found.values()))
         (only,) = shared_keys if len(shared_keys) == 1 else (None,)
-        if only:
+        if self.configuration.interfaces[interface].preshared_keys == "pairwise":
+            self.show(
+                f"{interface}: the preshared keys of its pairs are made anew by up; running tunnels go on meanwhile"
+            )
+        elif only:
             self.keys[interface] = only
         elif shared_keys:
             what = "none is set" if shared_keys == {None} else "its pairs differ"

@@ -49,10 +49,11 @@ def _check_complete(news: Properties) -> None:
             f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
             "out (--target, --exclude); let the next run have all of such a host"
         )
-    if set(news["owners"]) != set(participants):
-        # Else a key that a host knew would serve on after the host has left.
+    is_pairwise = news["roster"].get("presharedKeys") == "pairwise"
+    if set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
+        # Else a key that a host knew would serve on after the host has left, or give away the keys of all pairs.
         raise MeshError(
-            f"{interface}: nothing was changed, since the preshared key is for other hosts than the roster; "
+            f"{interface}: nothing was changed, since the preshared key is for other hosts or pairs than the roster; "
             f"add --target '**::{interface}/preshared-key'"
         )
 

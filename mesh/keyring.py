@@ -92,6 +92,7 @@ def _preshared_state(
         "rotation": inputs["rotation"],
         "adopted": inputs["adopted"],
         "maxKeyAge": inputs["maxKeyAge"],
+        "pairwise": inputs["pairwise"],
         "presharedKey": key,
         "createdAt": created_at,
         "knownTo": known_to,
@@ -101,17 +102,27 @@ def _preshared_state(
 
 def new_preshared_key(inputs: State) -> dict[str, Any]:
     """Return the state of a first preshared key: the adopted one, or a new one."""
-    key = inputs["adopted"] or generate_preshared_key()
+    key = _adopted(inputs) or generate_preshared_key()
     return _preshared_state(inputs, key, _now(), sorted(inputs["owners"]), [])
 
 
+def _adopted(inputs: State) -> str:
+    # What hosts share is no secret from them, so it cannot be what the keys of their pairs are derived from.
+    return "" if inputs["pairwise"] else inputs["adopted"]
+
+
 def preshared_key_changes(old: State, inputs: State) -> bool:
-    """Tell whether owners, rotation or adoption differ, though perhaps not the key, or the key has expired."""
-    if sorted(old["owners"]) != sorted(inputs["owners"]) or old["rotation"] != inputs["rotation"]:
+    """Tell whether owners, purpose, rotation or adoption differ, though perhaps not the key, or it has expired."""
+    if sorted(old["owners"]) != sorted(inputs["owners"]) or old["pairwise"] != inputs["pairwise"]:
         return True
-    if _is_due(old, inputs):
+    if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
         return True
-    return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["presharedKey"]
+    return _newly_adopted(old, inputs)
+
+
+def _newly_adopted(old: State, inputs: State) -> bool:
+    adopted = _adopted(inputs)
+    return bool(adopted) and adopted not in (old["adopted"], old["presharedKey"])
 
 
 def with_new_names(old: State, inputs: State) -> State:
@@ -131,11 +142,12 @@ def with_new_names(old: State, inputs: State) -> State:
 
 
 def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
-    """Return the state after owners came or went, a rotation, its reversal, an expiry, or an adoption.
+    """Return the state after owners came or went, a rotation, its reversal, an expiry, an adoption, or a new purpose.
 
     A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins, and is made
     anew when one leaves. What a leaver knew never serves again, since a host of the same name that joins later may be
-    another machine. An earlier key comes back when a rotation is reverted.
+    another machine. An earlier key comes back when a rotation is reverted. A key that all hosts have is never one from
+    which those of pairs are derived, nor the other way round.
     """
     owners = set(inputs["owners"])
     old = with_new_names(old, inputs)
@@ -144,16 +156,17 @@ def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
         "presharedKey": old["presharedKey"],
         "createdAt": old["createdAt"],
         "knownTo": old["knownTo"],
+        "pairwise": old["pairwise"],
     }
     kept = [
         {**entry, "revoked": entry.get("revoked", False) or not set(entry["knownTo"]) <= owners}
         for entry in [*_kept(old), current]
     ]
-    adopting = inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["presharedKey"])
-    if adopting:
+    if _newly_adopted(old, inputs):
         return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), kept)
     for entry in reversed(kept):
-        if entry["rotation"] == inputs["rotation"] and not entry["revoked"] and not _is_due(entry, inputs):
+        fits = all(entry[field] == inputs[field] for field in ("rotation", "pairwise"))
+        if fits and not entry["revoked"] and not _is_due(entry, inputs):
             rest = [other for other in kept if other is not entry]
             return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], sorted(owners), rest)
     return _preshared_state(inputs, generate_preshared_key(), _now(), sorted(owners), kept)

@@ -47,6 +47,8 @@ def _explain(name: str, old: State, inputs: State, key: str, field: str) -> list
         return [f"~ {name} {outcome}: {_rotation(old, inputs)}"]
     if has_expired(old["createdAt"], int(inputs["maxKeyAge"])):
         return describe_expiry(name, old["createdAt"], int(inputs["maxKeyAge"]))
+    if old.get("pairwise") != inputs.get("pairwise"):
+        return [f"~ {name} {outcome}: {'each pair gets its own from it' if inputs['pairwise'] else 'all share it'}"]
     return [f"~ {name} {outcome}"]
 
 

@@ -55,6 +55,7 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
     """The key that all hosts of a mesh share; made anew when an owner leaves, or for a new `rotation`."""
 
     owners: Output[Sequence[str]]
+    pairwise: Output[bool]
     presharedKey: Output[str]
     createdAt: Output[str]
 
@@ -65,16 +66,21 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         interface: str,
         owners: Sequence[str],
         rotation: str,
+        pairwise: bool = False,
         adopted: Input[str] = "",
         max_key_age: int = 0,
         renamed: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Make the key, or adopt one that exists; `renamed` owners, by their former names, have not left."""
+        """Make the key, or adopt one that exists; `renamed` owners, by their former names, have not left.
+
+        With `pairwise` it stays in the state, and each pair gets a key that is derived from it.
+        """
         props = {
             "interface": interface,
             **({"renamed": renamed} if renamed else {}),
             "owners": sorted(owners),
+            "pairwise": pairwise,
             "rotation": rotation,
             "adopted": Output.secret(adopted) if adopted else "",
             "maxKeyAge": max_key_age,
@@ -125,12 +131,13 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         roster: Roster,
         preshared_key: Input[str],
         owners: Input[Sequence[str]],
+        pairwise: Input[bool],
         unenrolled: Awaitable[Collection[str]],
         absent: Sequence[str],
         adopted: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out, unless the `owners` of the preshared key are others or hosts are `unenrolled`.
+        """Roll the roster out, unless the preshared key has other `owners` or another purpose, or some are `unenrolled`.
 
         `absent` are the hosts that are not expected to answer in this run. The hosts in `adopted` may hand over an
         interface that runs the key they bring.
@@ -143,6 +150,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
             "presharedKey": Output.secret(preshared_key),
             "absent": absent,
             "owners": owners,
+            "pairwise": pairwise,
             "unenrolled": unenrolled,
             "adopted": sorted(adopted),
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),

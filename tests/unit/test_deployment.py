@@ -27,6 +27,7 @@ def news() -> Properties:
         "absent": [],
         "presharedKey": PRESHARED,
         "owners": ["bernard"],
+        "pairwise": False,
         "unenrolled": [],
         "roster": {"interface": "testwg", "port": 51825, "mtu": 1420, "deadline": 60,
                    "members": {"bernard": {**member, "ssh": ssh}}},
@@ -134,6 +135,7 @@ def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch
     [
         ({"unenrolled": ["carol", "dora"]}, "testwg: nothing was changed, since carol, dora failed to be enrolled"),
         ({"owners": ["bernard", "edgeworth"]}, r"add --target '\*\*::testwg/preshared-key'"),
+        ({"pairwise": True}, r"add --target '\*\*::testwg/preshared-key'"),
         ({"owners": []}, r"add --target '\*\*::testwg/preshared-key'"),
         ({"roster": None}, "rollout: nothing was changed, since this run leaves out the roster"),
     ],

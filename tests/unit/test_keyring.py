@@ -16,10 +16,11 @@ def pair_inputs(rotation: str = "1.1", adopted: str = "", age: int = 0) -> State
     return {"interface": "testwg", "host": "bernard", "rotation": rotation, "adopted": adopted, "maxKeyAge": age}
 
 
-def shared_inputs(*owners: str, rotation: str = "1", adopted: str = "", age: int = 0) -> State:
+def shared_inputs(*owners: str, rotation: str = "1", adopted: str = "", age: int = 0, pairwise: bool = False) -> State:
     """Return what the stack file says of a mesh's preshared key."""
     return {
         "interface": "testwg", "owners": list(owners), "rotation": rotation, "adopted": adopted, "maxKeyAge": age,
+        "pairwise": pairwise,
     }  # fmt: skip
 
 
@@ -155,6 +156,28 @@ def test_a_preshared_key_that_a_leaver_knew_never_comes_back() -> None:
     assert third["presharedKey"] == second["presharedKey"] != first["presharedKey"]
     rotated = follow_shared(third, shared_inputs("a", "b", "c", rotation="2"), shared_inputs("a", "b", "c"))
     assert rotated["presharedKey"] == second["presharedKey"]
+
+
+def test_keys_of_pairs_never_follow_from_one_that_all_hosts_had() -> None:
+    """Nor does it become the shared one; each purpose gets its earlier key back."""
+    everybody = ("a", "b", "c")
+    shared = keyring.new_preshared_key(shared_inputs(*everybody))
+    apart = follow_shared(shared, shared_inputs(*everybody, pairwise=True))
+    assert apart["presharedKey"] != shared["presharedKey"]
+    joined = follow_shared(apart, shared_inputs(*everybody))
+    assert joined["presharedKey"] == shared["presharedKey"]
+    again = follow_shared(joined, shared_inputs(*everybody, pairwise=True))
+    assert again["presharedKey"] == apart["presharedKey"]
+    left = follow_shared(again, shared_inputs("a", "b", pairwise=True), shared_inputs(*everybody, pairwise=True))
+    assert left["presharedKey"] not in (shared["presharedKey"], apart["presharedKey"])
+
+
+def test_keys_of_pairs_never_follow_from_one_that_was_adopted() -> None:
+    """Hosts had it already."""
+    inputs = shared_inputs("a", "b", adopted=generate_preshared_key(), pairwise=True)
+    first = keyring.new_preshared_key(inputs)
+    assert first["presharedKey"] != inputs["adopted"]
+    assert not keyring.preshared_key_changes(first, inputs)
 
 
 def test_a_preshared_key_stays_when_an_owner_is_renamed() -> None:
