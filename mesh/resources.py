@@ -137,7 +137,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         adopted: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Roll the roster out, unless the preshared key has other `owners` or another purpose, or some are `unenrolled`.
+        """Roll the roster out, unless the preshared key is for other `owners` or pairs, or hosts are `unenrolled`.
 
         `absent` are the hosts that are not expected to answer in this run. The hosts in `adopted` may hand over an
         interface that runs the key they bring.

@@ -67,6 +67,7 @@ class Tally:
         """Keep which levels must run."""
         self.required = required
         self.outcomes: dict[str, tuple[str, str]] = {}
+        self.figures: list[str] = []
 
     def _note(self, nodeid: str, outcome: str) -> None:
         folders = Path(nodeid.partition("::")[0]).parts
@@ -80,6 +81,8 @@ class Tally:
         """Note how a phase of a test ended."""
         if report.when == "call" or report.outcome != "passed":
             self._note(report.nodeid, report.outcome)
+        if report.when == "call":
+            self.figures.extend(f"{name}: {value}" for name, value in report.user_properties)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file that could not be read as failed, or skipped as a whole."""
@@ -103,7 +106,8 @@ class Tally:
         return self.count("passed", level) + self.count("failed", level)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each level, which says whether it ran, or why not."""
+        """Yield what tests have measured, and a line for each level, which says whether it ran, or why not."""
+        yield from self.figures
         for level in self.levels():
             passed, failed, skipped = (self.count(word, level) for word in ("passed", "failed", "skipped"))
             lack = what_level_lacks(level)
@@ -139,10 +143,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the level of its folder."""
+    """Mark each test with the level of its folder.
+
+    Where several processes share the work (`-n 2 --dist loadgroup`), one has the hosts of the lab for itself.
+    """
     for item in items:
         if level := level_of(item.path):
             item.add_marker(level)
+        if level == "lab":
+            item.add_marker(pytest.mark.xdist_group("lab"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -160,6 +169,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Say at the very end which levels ran; fail if one that is required did not."""
     tally = session.config.stash[_TALLY]
+    if hasattr(session.config, "workerinput"):
+        # One of several processes, which has seen a part only.
+        yield
+        return
     # The summary that pytest prints in the wrapped hooks reads the exit status, so it is settled before.
     if tally.unmet() and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,9 +1,7 @@
 """Lost state is rebuilt from the keys that hosts run, and nothing on the wire changes."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
@@ -23,7 +21,7 @@ def _tunnels(lab: Lab) -> dict[str, str]:
 
 
 def test_lost_state_is_rebuilt_by_adopting_the_keys(
-    stack: Stack, lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stack: Stack, lab: Lab, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """The same keys on every host, no ping lost, and a further up has nothing to do.
 
@@ -44,12 +42,12 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
         output += stack.run("preview").output
         output += stack.up().output
     assert _tunnels(lab) == before
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nloss: adopting after lost state: {sum(loss.lost for loss in lost.values())} of "
-            f"{sum(loss.sent for loss in lost.values())}, longest silence "
-            f"{max(loss.gap for loss in lost.values()) * 1000:.0f} ms"
-        )
+    record_property(
+        "loss",
+        f"adopting after lost state: {sum(loss.lost for loss in lost.values())} of "
+        f"{sum(loss.sent for loss in lost.values())}, longest silence "
+        f"{max(loss.gap for loss in lost.values()) * 1000:.0f} ms",
+    )
     assert {pair: loss.lost for pair, loss in lost.items() if loss.lost} == {}
     stack.up("--expect-no-changes")
     stack.forget_adopted()

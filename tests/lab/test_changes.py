@@ -1,11 +1,8 @@
 """A change of a running mesh loses nothing among the hosts that stay."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import pytest
 
 from tests.lab.gaps import total
 from tests.lab.hosts import HostSpec
@@ -16,7 +13,7 @@ from tests.lab.traffic import Traffic
 
 
 def test_hosts_join_leave_and_take_new_keys_without_loss(
-    stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str]
+    stack: Stack, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     """Pings 20 times a second in every direction, one host behind NAT: none is lost, or two on a noisy machine."""
     stay = list(lab.hosts)
@@ -46,11 +43,11 @@ def test_hosts_join_leave_and_take_new_keys_without_loss(
             lost[name] = sum(loss.lost for loss in each.values())
             gaps[name] = max(loss.gap for loss in each.values())
             sent = sum(loss.sent for loss in each.values())
-            with capsys.disabled():
-                sys.stdout.write(
-                    f"\nloss: {name}: {lost[name]} of {sent} in {len(each)} directions, "
-                    f"longest silence {gaps[name] * 1000:.0f} ms, up took {seconds:.1f} s"
-                )
+            record_property(
+                "loss",
+                f"{name}: {lost[name]} of {sent} in {len(each)} directions, "
+                f"longest silence {gaps[name] * 1000:.0f} ms, up took {seconds:.1f} s",
+            )
         assert {name: count for name, count in lost.items() if count > 2} == {}
         assert {name: gap for name, gap in gaps.items() if gap > 1} == {}
         stack.destroy()
@@ -59,7 +56,7 @@ def test_hosts_join_leave_and_take_new_keys_without_loss(
 
 
 @contextmanager
-def _going_back(stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str], name: str) -> Iterator[None]:
+def _going_back(stack: Stack, lab: Lab, record_property: Callable[[str, object], None], name: str) -> Iterator[None]:
     """Bring up a mesh, and check that what happens to it loses nothing and leaves it as it was.
 
     Where two handshakes cross, a pair stalls for five seconds; that is what must not happen.
@@ -74,8 +71,7 @@ def _going_back(stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str], name
         yield
     assert stack.running_keys("testwg") == before
     gaps = total(list(watch.gaps.values()))
-    with capsys.disabled():
-        sys.stdout.write(f"\nloss: {name}: {gaps.lost} of {gaps.sent}, longest stall {gaps.stall * 1000:.0f} ms")
+    record_property("loss", f"{name}: {gaps.lost} of {gaps.sent}, longest stall {gaps.stall * 1000:.0f} ms")
     assert gaps.lost <= 2
     assert gaps.stall < 1
     assert watch.cut == []
@@ -84,10 +80,10 @@ def _going_back(stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str], name
 
 
 def test_all_keys_that_are_not_proven_go_back_without_loss(
-    stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str]
+    stack: Stack, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     """The operator leads the hosts back, one key after another."""
-    with _going_back(stack, lab, capsys, "all keys, not proven"):
+    with _going_back(stack, lab, record_property, "all keys, not proven"):
         run = stack.start("up")
         run.wait_for("switching key 1")
         lab.network.refuse_ssh("carol")
@@ -98,10 +94,10 @@ def test_all_keys_that_are_not_proven_go_back_without_loss(
 
 
 def test_all_keys_go_back_without_loss_when_the_operators_machine_dies(
-    stack: Stack, lab: Lab, capsys: pytest.CaptureFixture[str]
+    stack: Stack, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     """Nobody leads the hosts: each knows its turn."""
-    with _going_back(stack, lab, capsys, "all keys, cut off"):
+    with _going_back(stack, lab, record_property, "all keys, cut off"):
         run = stack.start("up")
         run.wait_for("proving")
         run.kill_all()

@@ -1,7 +1,6 @@
 """A mesh that was set up by hand becomes a stack's, and its tunnels do not notice."""
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +134,7 @@ def _import(stack: Stack, by_hand: ByHand) -> str:
 
 @pytest.mark.parametrize("by_hand", ["seed", "none", "pairs", "wg-meshconf", "fleet"], indirect=True)
 def test_a_mesh_made_by_hand_is_taken_over_without_loss(
-    stack: Stack, by_hand: ByHand, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    stack: Stack, by_hand: ByHand, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
 ) -> None:
     """One preshared key and the seed's addresses; no preshared key and other subnets; a key a pair and one subnet.
 
@@ -151,12 +150,12 @@ def test_a_mesh_made_by_hand_is_taken_over_without_loss(
     wait_until(lambda: not stack.silent("testwg"))
     with pinging(stack, "testwg", list(stack.lab.hosts), lost):
         output += stack.up().output
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nloss: taking over ({kind}): {sum(loss.lost for loss in lost.values())} of "
-            f"{sum(loss.sent for loss in lost.values())}, longest silence "
-            f"{max(loss.gap for loss in lost.values()) * 1000:.0f} ms"
-        )
+    record_property(
+        "loss",
+        f"taking over ({kind}): {sum(loss.lost for loss in lost.values())} of "
+        f"{sum(loss.sent for loss in lost.values())}, longest silence "
+        f"{max(loss.gap for loss in lost.values()) * 1000:.0f} ms",
+    )
     # A random port becomes the one of the mesh, and a packet may be on its way to the old one.
     assert {pair: loss.lost for pair, loss in lost.items() if loss.lost > (1 if kind == "none" else 0)} == {}
     after = by_hand.runs()

@@ -109,14 +109,12 @@ def test_a_host_without_the_interface_gets_a_new_key(adopt: Start, shown: io.Str
     assert "none yet; it gets a new one" in shown.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("preshared", "why"), [("", "its pairs differ"), (generate_preshared_key(), "its pairs differ")]
-)
-def test_preshared_keys_that_differ_are_left(adopt: Start, shown: io.StringIO, preshared: str, why: str) -> None:
+@pytest.mark.parametrize("preshared", ["", "B" * 42 + "A="])
+def test_preshared_keys_that_differ_are_left(adopt: Start, shown: io.StringIO, preshared: str) -> None:
     """The mesh gets one of its own, and that is said."""
     keys = adopt({**BOTH, "two": showconf(TWO.private_key, ONE.public_key, preshared)}).run()
     assert set(keys) == {"testwg/one", "testwg/two"}
-    assert why in shown.getvalue()
+    assert "its pairs differ" in shown.getvalue()
 
 
 def test_one_host_can_be_adopted_alone(adopt: Start) -> None:

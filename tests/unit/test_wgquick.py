@@ -5,11 +5,12 @@ from ipaddress import ip_interface, ip_network
 import pytest
 
 from mesh.errors import ConfigurationError
-from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.keys import KeyPair, public_key_of
 from mesh.wgquick import NO_PRESHARED_KEY, Peer, read_wg_quick
 
-OWN, OTHER = generate_key_pair(), generate_key_pair()
-PRESHARED = generate_preshared_key()
+# Always the same, since they are in the names of tests.
+OWN, OTHER = (KeyPair(key, public_key_of(key)) for key in ("B" * 42 + "A=", "C" * 42 + "A="))
+PRESHARED = "D" * 42 + "A="
 TEXT = f"""
 # bernard
 [Interface]
