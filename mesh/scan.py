@@ -1,4 +1,4 @@
-"""Fill in what a stack file lacks and the hosts know: host keys, systems and external addresses.
+"""Fill in what a stack file lacks and the hosts know: host keys, systems, external addresses and small links.
 
 What a field may hold belongs in `settings`, and how a host is reached in `ssh`. A key is written only after its
 fingerprint was shown and accepted, and no host is logged in to before its key is pinned.
@@ -23,13 +23,22 @@ from mesh.settings import Host
 from mesh.ssh import HostKey, fetch_host_key, fingerprint, run_command
 from mesh.stackfile import HOSTS
 
-__all__ = ["Machine", "Scan", "external_addresses", "read_machines"]
+__all__ = ["Machine", "Scan", "external_addresses", "link_mtu", "read_machines"]
 
 # Stands in where the file has no key yet; only what is around it is read.
 _NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 _PROCESSOR = re.compile(r"[a-z0-9_]+")
 # An sshd lets ten connections authenticate at a time by default, and a bastion carries all that is behind it.
 _AT_ONCE = 8
+
+# The processor, all addresses, and the MTU of each link that a default route takes.
+_LOOK = (
+    "uname -m; ip -o address show scope global; "
+    "for device in $({ ip -4 route show default; ip -6 route show default; } "
+    "| sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | sort -u); do echo link-mtu $(cat /sys/class/net/$device/mtu); done"
+)
+# What a link carries unless somebody says otherwise, and the least that leaves a tunnel the 1280 bytes of IPv6.
+_COMMON_LINK_MTU, _LEAST_LINK_MTU = 1500, 1360
 
 _NOT_SHOWN = HostKey("", "")
 
@@ -122,6 +131,11 @@ def external_addresses(output: str) -> list[str]:
     return list(dict.fromkeys(str(address) for address in sorted(found, key=lambda address: address.version)))
 
 
+def link_mtu(output: str) -> int | None:
+    """Return the least MTU of the links by which a host reaches others, in bytes; None if it cannot be told."""
+    return min(map(int, re.findall(r"^link-mtu (\d+)$", output, re.MULTILINE)), default=None)
+
+
 @dataclass
 class Scan:
     """One run over a stack file; `show` prints, `confirm` asks, and `problems` says per machine what went wrong."""
@@ -190,9 +204,7 @@ class Scan:
     def _ask(self, machines: list[Machine]) -> None:
         answers = self._each(
             machines,
-            lambda machine: run_command(
-                machine.name, machine.connection, "uname -m && ip -o address show scope global"
-            ),
+            lambda machine: run_command(machine.name, machine.connection, _LOOK),
         )
         for machine, answer in answers.items():
             entry = self.entries[machine.name]
@@ -209,6 +221,22 @@ class Scan:
                 sequence.fa.set_flow_style()
                 entry.insert(1 if "system" in entry else 0, "externalIps", sequence)
                 self.show(f"{machine.name}: external address found: {', '.join(found)}")
+            if size := link_mtu(addresses):
+                self._fill_in_link_mtu(machine.name, entry, size)
+
+    def _fill_in_link_mtu(self, name: str, entry: Any, size: int) -> None:
+        if size < _LEAST_LINK_MTU:
+            self.problems[name] = (
+                f"its link carries packets of {size} bytes at most, and a tunnel takes {_LEAST_LINK_MTU}; raise its MTU"
+            )
+        elif "linkMtu" not in entry and size < _COMMON_LINK_MTU:
+            entry.insert(list(entry).index("ssh"), "linkMtu", size)
+            self.show(f"{name}: its link carries packets of {size} bytes at most")
+        elif entry.get("linkMtu", size) > size:
+            self.problems[name] = (
+                f"its link carries packets of {size} bytes at most, the file says {entry['linkMtu']}; "
+                "correct its linkMtu"
+            )
 
 
 def _table(machines: Iterable[Machine]) -> Table:

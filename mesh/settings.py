@@ -78,6 +78,8 @@ class Host(_Settings):
     local_ips: tuple[ExternalAddress, ...] = Field(
         default=(), description="a list of IP addresses, for hosts of the same site"
     )
+    # 80 bytes more than the least that IPv6 inside the tunnel allows.
+    link_mtu: int | None = Field(default=None, strict=True, ge=1360, le=65535, description="bytes from 1360 to 65535")
     tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
     formerly: FormerName | None = Field(default=None, description="the name of this host before it was renamed")
     ssh: SshSettings = Field(description="a mapping with at least address and hostKey")
@@ -119,7 +121,7 @@ class Interface(_Settings):
     hosts: tuple[str, ...] = Field(description="a list of host names from mesh:hosts")
     port: Port = 51824
     # 1280 is the least that IPv6 inside the tunnel allows.
-    mtu: int = Field(default=1420, strict=True, ge=1280, le=9000, description="bytes from 1280 to 9000")
+    mtu: int | None = Field(default=None, strict=True, ge=1280, le=9000, description="bytes from 1280 to 9000")
     persistent_keepalive: Keepalive | None = None
     rotation: Rotation = 1
     max_key_age: KeyAge | None = None

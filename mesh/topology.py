@@ -18,6 +18,8 @@ __all__ = ["MeshPlan", "Participant", "plan_meshes"]
 
 # Shorter than the 30 seconds after which common NAT routers forget a UDP flow.
 _ROAMING_KEEPALIVE = 25
+# What most links carry, and what IPv6, UDP and WireGuard take of it.
+_COMMON_LINK_MTU, _OVERHEAD = 1500, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,13 @@ def _choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None
     return next((host for host in sorted(interface.hosts) if hosts[host].external_ips), None)
 
 
+def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
+    if interface.mtu is not None:
+        return interface.mtu
+    # Links that carry more are seldom joined by paths that do.
+    return min([_COMMON_LINK_MTU, *(hosts[host].link_mtu or _COMMON_LINK_MTU for host in interface.hosts)]) - _OVERHEAD
+
+
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
     subnets = owned_subnets(name, interface.participants, interface.fixed_addresses, interface.prefix)
     tags = {
@@ -156,7 +165,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
     return MeshPlan(
         interface=name,
         port=interface.port,
-        mtu=interface.mtu,
+        mtu=_choose_mtu(interface, hosts),
         deadline=interface.deadline,
         unreachable=interface.unreachable,
         rotation=interface.rotation,

@@ -65,7 +65,7 @@ def test_the_defaults_are_those_that_the_reference_promises(hosts: Section, inte
     host, interface = configuration.hosts["bernard"], configuration.interfaces["testwg"]
     assert (host.system, host.external_ips, host.tags) == (None, (), ())
     assert (host.ssh.port, host.ssh.user, host.ssh.uses_sudo, host.ssh.bastion) == (22, "root", False, None)
-    assert (interface.port, interface.mtu, interface.rotation, interface.deadline) == (51824, 1420, 1, 60)
+    assert (interface.port, interface.mtu, interface.rotation, interface.deadline) == (51824, None, 1, 60)
     assert (interface.persistent_keepalive, interface.max_key_age, interface.unreachable) == (None, None, "stop")
     assert interface.members == {}
 
@@ -149,7 +149,11 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         ("bernard.ssh.address", "10.0.0.500", NO_ADDRESS),
         ("bernard.ssh.hostkey", "x", "unknown field; did you mean hostKey?"),
         ("bernard.external_ips", [], "unknown field; did you mean externalIps?"),
-        ("bernard.zone", "x", "unknown field; allowed here: system, externalIps, site, localIps, tags, formerly, ssh"),
+        (
+            "bernard.zone",
+            "x",
+            "unknown field; allowed here: system, externalIps, site, localIps, linkMtu, tags, formerly, ssh",
+        ),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
         ("bernard.externalIps", "78.11.11.11", "not usable; give a list of IP addresses, endpoint first"),

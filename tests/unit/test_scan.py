@@ -33,6 +33,7 @@ class FakeHost:
     port: int = 0
     keys: list[asyncssh.SSHKey] = field(default_factory=list)
     logins: int = 0
+    answer: str = ""
 
     def public_key(self, number: int = 0) -> str:
         """Return a host key as a stack file holds it."""
@@ -61,7 +62,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
 
     def answer(process: asyncssh.SSHServerProcess[str]) -> None:
         fake.logins += 1
-        process.stdout.write(ANSWER)
+        process.stdout.write(fake.answer or ANSWER)
         process.exit(0)
 
     async def listen() -> asyncssh.SSHAcceptor:
@@ -91,9 +92,15 @@ def write(folder: Path, ssh: str, more: str = "") -> StackFile:
     return StackFile(path)
 
 
-def scan(file: StackFile, *, accept_changed: bool = False, confirm: Callable[[str], None] | None = None) -> Scan:
+def scan(
+    file: StackFile,
+    *,
+    accept_changed: bool = False,
+    confirm: Callable[[str], None] = lambda _: None,
+    show: Callable[[object], None] = lambda _: None,
+) -> Scan:
     """Scan a whole file, saying yes to every question unless told otherwise."""
-    done = Scan(file.select([]), lambda _: None, confirm or (lambda _: None), accept_changed)
+    done = Scan(file.select([]), show, confirm, accept_changed)
     done.run()
     return done
 
@@ -107,6 +114,37 @@ def test_a_new_host_gets_its_key_system_and_external_addresses(tmp_path: Path, h
         '      externalIps: [78.11.11.11, "2a01:4f8::5"]\n'
         f"      ssh: {{address: 127.0.0.1, port: {host.port}, hostKey: {host.public_key()}}}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "field", "said", "problem"),
+    [
+        ("1500", "", "", ""),
+        ("9000\nlink-mtu 1460", "linkMtu: 1460", "bernard: its link carries packets of 1460 bytes at most", ""),
+        ("1300", "", "", "its link carries packets of 1300 bytes at most, and a tunnel takes 1360; raise its MTU"),
+        ("", "", "", ""),
+    ],
+)
+def test_a_link_that_carries_less_than_others_is_written_down(
+    tmp_path: Path, host: FakeHost, sizes: str, field: str, said: str, problem: str
+) -> None:
+    """The plan is complete before anything is made, and packets fit."""
+    host.answer = f"{ANSWER}link-mtu {sizes}\n"
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    shown: list[str] = []
+    found = scan(file, show=lambda what: shown.append(str(what)))
+    assert found.problems == ({"bernard": problem} if problem else {})
+    assert field in file.text()
+    assert ("linkMtu" in file.text()) == bool(field)
+    assert not said or said in shown
+
+
+def test_a_link_that_carries_less_than_the_file_says_is_named(tmp_path: Path, host: FakeHost) -> None:
+    """Packets that are too large would be lost."""
+    host.answer = f"{ANSWER}link-mtu 1400\n"
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}", "      linkMtu: 1460\n")
+    wanted = "its link carries packets of 1400 bytes at most, the file says 1460; correct its linkMtu"
+    assert scan(file).problems == {"bernard": wanted}
 
 
 def test_what_the_file_says_already_is_kept(tmp_path: Path, host: FakeHost) -> None:

@@ -114,6 +114,16 @@ def test_either_rotation_renews_a_key(hosts: Section, interfaces: Section) -> No
     assert planned.rotation == 4
 
 
+def test_the_smallest_link_decides_how_large_packets_are(hosts: Section, interfaces: Section) -> None:
+    """Unless the interface says it; a link that carries more than others do changes nothing."""
+    hosts["bernard"]["linkMtu"] = 9000
+    assert plan(hosts, interfaces).mtu == 1420
+    hosts["edgeworth"]["linkMtu"] = 1460
+    assert plan(hosts, interfaces).mtu == 1380
+    interfaces["testwg"]["mtu"] = 1400
+    assert plan(hosts, interfaces).mtu == 1400
+
+
 def test_what_concerns_the_whole_mesh_is_carried_over(hosts: Section, interfaces: Section) -> None:
     """Size, deadline, age and what to do about silent hosts reach the plan."""
     interfaces["testwg"] |= {"mtu": 1280, "deadline": 90, "maxKeyAge": "180d", "unreachable": "skip"}
