@@ -1,0 +1,149 @@
+"""What holds between the hosts of every mesh, with relays, rules, sites and peers that are not managed here."""
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from itertools import combinations
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.config import read_configuration
+from mesh.keys import generate_preshared_key
+from mesh.pairkeys import keys_of, pair_key
+from mesh.pairs import Pairs
+from mesh.payload import payload
+from mesh.planned import build_roster
+from mesh.topology import plan_meshes
+from tests.strategies import HOST_KEY
+
+_MESH_KEY = generate_preshared_key()
+_NAMES = [f"host-{number}" for number in range(6)]
+
+
+@st.composite
+def meshes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `mesh:hosts` and one interface that has whatever the stack file offers."""
+    names = draw(st.lists(st.sampled_from(_NAMES), min_size=2, unique=True))
+    hosts: dict[str, Any] = {}
+    for number, name in enumerate(names, 1):
+        hosts[name] = {"ssh": {"address": f"10.0.0.{number}", "hostKey": HOST_KEY}}
+        versions = draw(st.sampled_from([(), ("5.0.0.{}",), ("2001:db8::{}",), ("5.0.0.{}", "2001:db8::{}")]))
+        if versions:
+            hosts[name]["externalIps"] = [version.format(number) for version in versions]
+        if draw(st.booleans()):
+            site = draw(st.sampled_from(["cellar", "attic"]))
+            hosts[name] |= {"site": site, "localIps": [f"192.168.1.{number}"]}
+    interface: dict[str, Any] = {"hosts": names, "port": 51825}
+    if draw(st.booleans()):
+        interface |= {"ipv4": "10.20.0.0/24", "members": {n: {"ipv4": f"10.20.0.{i}"} for i, n in enumerate(names, 1)}}
+    if draw(st.booleans()):
+        ipv4 = {"ipv4": "10.20.0.99"} if "ipv4" in interface else {}
+        interface["peers"] = {"laptop": ipv4}
+    public = [name for name in names if "externalIps" in hosts[name]]
+    if draw(st.booleans()) and public:
+        interface["relay"] = draw(st.sampled_from([*public, "auto"]))
+    if draw(st.booleans()):
+        hub = draw(st.sampled_from(names))
+        interface["peering"] = [{"hub": [hub], "spokes": ["all"]}]
+    interface["presharedKeys"] = draw(st.sampled_from(["shared", "pairwise"]))
+    return hosts, {"testwg": interface}
+
+
+def roster_of(mesh: tuple[dict[str, Any], dict[str, Any]]) -> Mapping[str, Any]:
+    """Return the roster of a mesh, in which names stand for public keys."""
+    plan = plan_meshes(read_configuration(*mesh))["testwg"]
+    names = [participant.name for participant in plan.participants]
+    return build_roster(plan, {name: name for name in names}, {name: {"system": "", "ssh": {}} for name in names})
+
+
+@given(meshes())
+def test_each_prefix_has_one_owner_on_every_host(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """WireGuard would let the last of two peers have it, without a word; those behind a relay count as the relay's."""
+    pairs = Pairs(roster_of(mesh))
+    for host in pairs.participants:
+        owned = [ip_network(text) for peer in pairs.links_of(host) for text in pairs.allowed_ips(host, peer)]
+        for one, other in combinations(owned, 2):
+            assert one.version != other.version or not one.overlaps(other)
+
+
+@given(meshes())
+def test_a_host_sends_to_each_peer_by_one_way(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """By itself, over the relay, or not at all, and the other end says the same."""
+    pairs = Pairs(roster_of(mesh))
+    apart = set(pairs.cannot_meet())
+    for one, other in pairs:
+        ways = [pairs.can_meet(one, other), bool(pairs.relay(one, other)), (one, other) in apart]
+        assert ways.count(True) == 1
+        assert pairs.relay(one, other) == pairs.relay(other, one)
+        assert pairs.can_meet(one, other) == pairs.can_meet(other, one)
+
+
+@given(meshes())
+def test_both_ends_of_a_relayed_pair_reach_the_relay(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """It has an open way to either, and each sends to it what is for the other."""
+    pairs = Pairs(roster_of(mesh))
+    for one, other in pairs.relayed():
+        relay = pairs.relay(one, other)
+        assert pairs.relays(relay)
+        for end, far in ((one, other), (other, one)):
+            assert end in pairs.links_of(relay)
+            assert pairs.can_meet(relay, end)
+            assert far not in pairs.links_of(end)
+            assert set(pairs.allowed_ips(relay, far)) <= set(pairs.allowed_ips(end, relay))
+
+
+@given(meshes())
+def test_of_two_hosts_that_meet_one_speaks_first(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """And it is one that knows where the other is."""
+    roster = roster_of(mesh)
+    pairs = Pairs(roster)
+    for one, other in pairs:
+        turns = {pairs.turn(one, other), pairs.turn(other, one)}
+        if not {one, other} <= set(roster["members"]):
+            assert turns == {"never"}
+        elif pairs.can_meet(one, other):
+            assert turns == {"first", "second"}
+            speaker, listener = (one, other) if pairs.turn(one, other) == "first" else (other, one)
+            assert pairs.endpoint(speaker, listener)
+        else:
+            assert turns == ({"second", "never"} if pairs.relay(one, other) else {"never"})
+
+
+@given(meshes())
+def test_a_newcomer_changes_nothing_between_the_others(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Nobody is sought elsewhere, relayed otherwise or sent other prefixes, but for those of the newcomer."""
+    hosts, interfaces = mesh
+    before = Pairs(roster_of(mesh))
+    # Behind all others by name, so that `auto` still chooses the same relay.
+    hosts["z-newcomer"] = {"ssh": {"address": "10.0.0.9", "hostKey": HOST_KEY}, "externalIps": ["5.0.0.9"]}
+    interfaces["testwg"]["hosts"].append("z-newcomer")
+    if "members" in interfaces["testwg"]:
+        interfaces["testwg"]["members"]["z-newcomer"] = {"ipv4": "10.20.0.50"}
+    after = Pairs(roster_of(mesh))
+    assert set(before) <= set(after)
+    new = set(after.allowed_ips("z-newcomer", "z-newcomer"))
+    for one, other in before:
+        for host, peer in ((one, other), (other, one)):
+            assert after.endpoint(host, peer) == before.endpoint(host, peer)
+            assert after.relay(host, peer) == before.relay(host, peer)
+            assert set(after.allowed_ips(host, peer)) - new == set(before.allowed_ips(host, peer))
+
+
+@given(meshes())
+def test_both_ends_of_a_pair_have_its_key_and_a_third_host_has_not(
+    mesh: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """Where each pair has its own; elsewhere all have one."""
+    roster = roster_of(mesh)
+    pairs = Pairs(roster)
+    held = {host: keys_of(roster, pairs, _MESH_KEY, host) for host in roster["members"]}
+    is_pairwise = roster.get("presharedKeys") == "pairwise"
+    for one, other in pairs:
+        key = pair_key(roster, _MESH_KEY, one, other)
+        assert key == pair_key(roster, _MESH_KEY, other, one)
+        assert (key != _MESH_KEY) == is_pairwise
+        if is_pairwise:
+            assert {host for host, keys in held.items() if key in keys} <= {one, other}
+    told = {host: payload(roster, host, _MESH_KEY, mesh="m", roster_id="r", plan="p") for host in held}
+    assert all((_MESH_KEY in text) != is_pairwise for text in told.values())
