@@ -72,11 +72,11 @@ def differs(olds: Properties, news: Properties) -> bool:
     )
 
 
-def describe_unfinished(olds: Properties, news: Properties) -> list[str]:
-    """Return what an earlier run recorded in the roster and did not bring to the hosts, in words."""
-    if not isinstance(news["roster"], Mapping):
+def describe_unfinished(olds: Properties, recorded: object) -> list[str]:
+    """Return what an earlier run put into the `recorded` roster and did not bring to the hosts, in words."""
+    if not isinstance(recorded, Mapping):
         return []
-    lines = describe_changes(olds["roster"], news["roster"])
+    lines = describe_changes(olds["roster"], recorded)
     return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
 
 

@@ -23,8 +23,8 @@ __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "Roster
 
 Properties = dict[str, Any]
 
-# The interfaces of which the roster has told the change in this run, so that the rollout need not tell it again.
-_TOLD: set[str] = set()
+# By interface, the roster from which the change was told in this run, so that the rollout need not tell it again.
+_TOLD_FROM: dict[str, Properties] = {}
 
 
 @contextmanager
@@ -159,7 +159,7 @@ class RosterProvider(ResourceProvider):
             check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
-            _TOLD.add(_news["roster"]["interface"])
+            _TOLD_FROM[_news["roster"]["interface"]] = _olds["roster"]
             announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
         return DiffResult(changes=changes)
 
@@ -206,8 +206,8 @@ class RolloutProvider(ResourceProvider):
         from mesh.outstanding import describe_unfinished, describe_waiting, differs  # noqa: PLC0415
 
         interface = _olds["roster"]["interface"]
-        unfinished = [] if interface in _TOLD else describe_unfinished(_olds, _news)
-        announce(interface, [*unfinished, *describe_waiting(_olds, _news)])
+        recorded = _TOLD_FROM.get(interface, _news["roster"])
+        announce(interface, [*describe_unfinished(_olds, recorded), *describe_waiting(_olds, _news)])
         return DiffResult(changes=differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

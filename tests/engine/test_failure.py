@@ -76,6 +76,23 @@ def test_a_failed_rollout_is_tried_again_alone_and_with_the_same_keys(stack: Sta
     assert kernels(stack) == made == stack.public_keys()
 
 
+def test_another_change_after_a_failed_one_tells_both(stack: Stack) -> None:
+    """What the hosts do not have yet, and what the file says besides."""
+    write(stack, mtu=1400)
+    stack.hosts["h2"].fail_at = "finish"
+    assert stack.run("up", "--yes", "--skip-preview").code != 0
+    stack.hosts["h2"].fail_at = ""
+    write(stack, mtu=1400, unreachable="skip", names=True)
+    preview = stack.must("preview").text
+    missing = preview.partition("an earlier run did not bring this to the hosts:")[2]
+    assert "~ every host, MTU: 1420 becomes 1400" in missing
+    assert "~ every host, names in /etc/hosts: written" in preview
+    write(stack)
+    preview = stack.must("preview").text
+    assert "~ every host, MTU: 1400 becomes 1420" in preview
+    assert "~ every host, MTU: 1420 becomes 1400" in preview
+
+
 def test_reverting_the_file_after_a_failed_rotation_brings_the_running_keys_back(stack: Stack) -> None:
     """No host changes its key, because it never left the old one."""
     old = kernels(stack)

@@ -12,6 +12,14 @@ app = typer.Typer(
     help="A lab of booted Linux hosts in network namespaces.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
+
+def _find(prefix: str) -> Lab:
+    try:
+        return Lab.attach(prefix=prefix)
+    except FileNotFoundError:
+        raise SystemExit(f"lab: {prefix} is not up; python -m tests.lab up boots it") from None
+
+
 Prefix = Annotated[str, typer.Option(help="what the lab's namespaces begin with")]
 
 
@@ -43,14 +51,17 @@ def up(hosts: int = 4, nat: int = 1, prefix: Prefix = "mesh") -> None:
 @app.command()
 def status(prefix: Prefix = "mesh") -> None:
     """Show the hosts and whether they run."""
-    for host in Lab.attach(prefix=prefix).hosts.values():
+    for host in _find(prefix).hosts.values():
         print(f"{host.name:12} {host.ssh_address:14} {'running' if host.first_process() else 'off'}")
 
 
 @app.command()
 def enter(host: str, prefix: Prefix = "mesh") -> None:
     """Open a shell on HOST."""
-    process = Lab.attach(prefix=prefix).hosts[host].first_process()
+    known = _find(prefix).hosts
+    if host not in known:
+        raise SystemExit(f"lab: {host} is no host of {prefix}; there are {', '.join(known)}")
+    process = known[host].first_process()
     if process is None:
         raise SystemExit(f"lab: {host} is not running")
     os.execvp("nsenter", ["nsenter", "-t", str(process), "-a", "-r", "-w", "sh", "-l"])
@@ -59,7 +70,7 @@ def enter(host: str, prefix: Prefix = "mesh") -> None:
 @app.command()
 def down(prefix: Prefix = "mesh") -> None:
     """Take the lab away, leaving nothing behind."""
-    Lab.attach(prefix=prefix).down()
+    _find(prefix).down()
 
 
 app()
