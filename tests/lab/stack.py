@@ -184,6 +184,11 @@ class Stack:
         # JSON is YAML, and says exactly which values are texts.
         self.file.write_text("\n".join([*salt, f"config: {json.dumps(config)}", ""]))
 
+    def own_program(self, text: str) -> None:
+        """Give the stack another program, which can import `mesh`."""
+        (self.project / "__main__.py").unlink()
+        (self.project / "__main__.py").write_text(text)
+
     def own_checkout(self) -> Path:
         """Give the stack a copy of the program that a test may change, and return its folder."""
         link = self.project / "mesh"
