@@ -22,7 +22,8 @@ pulumi.export("testwg", mesh.public)
 def test_a_program_of_ones_own_brings_up_a_mesh_and_changes_it(stack: Stack, lab: Lab) -> None:
     """Where SSH finds the hosts is not known before the run that makes the mesh."""
     stack.own_program(_PROGRAM)
-    stack.write({"testwg": {"port": 51825, "deadline": 20}})
+    mesh = {"hosts": list(lab.hosts), "port": 51825, "deadline": 20}
+    stack.write({"testwg": mesh})
     preview = stack.run("preview").output
     assert mesh_address("carol", "testwg") in preview
     assert all(host.run("ls -d /var/lib/mesh", check=False) == "" for host in lab.hosts.values())
@@ -30,7 +31,7 @@ def test_a_program_of_ones_own_brings_up_a_mesh_and_changes_it(stack: Stack, lab
     assert stack.silent("testwg") == []
     stack.up("--expect-no-changes")
     keys = stack.running_keys("testwg")
-    stack.write({"testwg": {"port": 51825, "deadline": 20, "rotation": 2, "names": True}})
+    stack.write({"testwg": mesh | {"rotation": 2, "names": True}})
     stack.up()
     assert stack.silent("testwg") == []
     assert not set(keys.values()) & set(stack.running_keys("testwg").values())
