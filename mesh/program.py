@@ -63,9 +63,9 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
         f"{known if only_known else ''}p={path}; "
         f'fits() {{ [ "$(sha256sum 2>/dev/null <$p)" = "{whole}  -" ]; }}; '
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
-        f"fits || {{ [ ! -e $p ] || p=$p.new; }}; "
+        f"fits || {{ [ ! -e $p ] || p=$p.new; fits; }} || "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"fits || {{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f"{{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '
         f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"

@@ -41,8 +41,15 @@ boot_id() {
 	echo "$identity"
 }
 
+# first_word FILE [OTHERWISE]: what a file of one line says, without a process.
+first_word() {
+	word=${2:-}
+	[ ! -r "$1" ] || read -r word <"$1" || true
+	echo "$word"
+}
+
 # lock_host SECONDS: waits for what all interfaces of this host share: packages, firewall, units, the program.
 lock_host() {
 	exec 8>"$base/lock"
-	timeout "$1" flock 8 || fail "another run is changing this host; wait for it and run pulumi up again"
+	flock -n 8 || timeout "$1" flock 8 || fail "another run is changing this host; wait for it and run pulumi up again"
 }

@@ -148,8 +148,8 @@ order_ping() {
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"
-	echo "since $(cat "$home/next/since" 2>/dev/null || echo 0)"
-	echo "mtu $(cat "/sys/class/net/$interface/mtu")"
+	echo "since $(first_word "$home/next/since" 0)"
+	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
 	ip -o address show dev "$interface" scope global | awk '{ print "address " $4 }'
 	wg show "$interface" preshared-keys | awk '{ print $2 }' | sort -u | awk -v salt="$1" '{ print salt $0 }' | sha256sum |
 		awk '{ print "preshared " $1 }'
@@ -162,7 +162,7 @@ order_facts() {
 serve() {
 	mkdir -p "$home"
 	exec 9>"$home/lock"
-	if ! timeout 20 flock 9; then
+	if ! flock -n 9 && ! timeout 20 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
 		exit 1
 	fi

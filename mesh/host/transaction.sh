@@ -14,15 +14,15 @@ order_stage() {
 	rm -rf "$home/incoming"
 	mkdir -p "$home/incoming/pair-keys"
 	head -n "$1" >"$home/incoming/payload"
-	[ "$(awk 'END { print NR }' "$home/incoming/payload")" = "$1" ] || fail "the roster arrived incomplete; is the disk full?"
 	: >"$home/incoming/peers"
-	(cd "$home/incoming" && awk '
+	(cd "$home/incoming" && awk -v lines="$1" '
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
 		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
 		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
 		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
 		$1 == "name" { print $2, $3 > "names"; next }
-		{ print > "settings" }' payload && rm payload) || fail "the roster could not be written; is the disk full?"
+		{ print > "settings" }
+		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
 	check_incoming
 	check_foreign
 	if is_armed; then
@@ -30,10 +30,11 @@ order_stage() {
 		if [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
 	fi
 	if ! is_armed; then
-		rm -rf "$home/next"
+		[ ! -e "$home/next" ] || rm -rf "$home/next"
 		mv "$home/incoming" "$home/next"
+	else
+		rm -rf "$home/incoming"
 	fi
-	rm -rf "$home/incoming"
 	if is_running; then echo "running $(wg show "$interface" public-key)"; else echo "running absent"; fi
 	digest=$(setting run digest)
 	echo "confirmed ${digest:-none}"
@@ -90,7 +91,7 @@ check_foreign() {
 # arm SECONDS TOKEN: remembers the way back and starts the guard that takes it unless the rollout is confirmed in time.
 order_arm() {
 	if ! is_armed; then
-		rm -rf "$home/previous"
+		[ ! -e "$home/previous" ] || rm -rf "$home/previous"
 		mkdir "$home/previous"
 		if is_up; then
 			wg showconf "$interface" >"$home/previous/wg.conf"
@@ -142,7 +143,9 @@ order_hold() {
 	lock_host 60
 	link_program
 	service_install
-	lay_configuration next
+	# A host that came up just now has it in its place already.
+	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
+		lay_configuration next
 }
 
 # link_program: the next boot settles with this version of the program.
@@ -169,7 +172,7 @@ order_confirm() {
 	stop_guard
 	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
 		# Another interface may still be served, or guarded, by another version.
-		[ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
+		[ ! -e "$old" ] || [ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
 	done
 	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
 		lock_host 60
