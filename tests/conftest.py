@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 LEVELS = {
     "unit": "values, messages and refusals, one module at a time",
@@ -147,19 +146,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark each test with the level of its folder."""
     if level := level_of(item.path):
         item.add_marker(level)
-
-
-class OneLab(LoadScopeScheduling):  # type: ignore[misc]
-    """Share the tests among several processes, file by file, but for the lab: one process has its hosts for itself."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "tests/lab" if file.startswith("tests/lab/") else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneLab:
-    """Tell xdist how to share the tests."""
-    return OneLab(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,8 +11,8 @@ from tests.lab.lab import Lab, LabUnavailableError, default_hosts, require_lab
 from tests.lab.stack import Stack, plug_in
 
 _INTERFACES = ("testwg", "backwg")
-# Two runs of the tests on one machine need two prefixes.
-PREFIX = os.environ.get("MESH_LAB_PREFIX", "lt")
+# Two runs of the tests on one machine need two prefixes, and each process of one run has a lab of its own.
+PREFIX = os.environ.get("MESH_LAB_PREFIX", "lt") + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
 
 @pytest.fixture(scope="session")

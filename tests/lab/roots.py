@@ -1,5 +1,6 @@
 """Guest roots: Debian file systems made once by mmdebstrap and shared, read-only, by all hosts of a kind."""
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -45,9 +46,18 @@ def ensure_root(name: str, folder: Path) -> Path:
     root = folder / f"{name}-{recipe.digest}"
     if root.is_dir():
         return root
-    print(f"lab: making the root {name}, once", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    building = folder / f"{name}-{recipe.digest}.building"
+    with (folder / "lock").open("w") as lock:
+        # Another process may be making it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.is_dir():
+            print(f"lab: making the root {name}, once", flush=True)
+            _make(recipe, root)
+    return root
+
+
+def _make(recipe: Recipe, root: Path) -> None:
+    building = root.with_name(f"{root.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     hooks = []
     if recipe.fetched:
@@ -65,10 +75,9 @@ def ensure_root(name: str, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(building, ignore_errors=True)
-        raise RuntimeError(f"lab: mmdebstrap failed for {name}:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"lab: mmdebstrap failed for {root.name}:\n{done.stderr[-2000:]}")
     if recipe.fetched:
         for old in (building / "etc/apt").rglob("*.sources"):
             old.unlink()
         (building / "lab.list").replace(building / "etc/apt/sources.list")
     building.replace(root)
-    return root
