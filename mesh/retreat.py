@@ -35,6 +35,7 @@ async def go_back(fan: Fan, switched: Sequence[str], live: Collection[str], chan
         await order("preshared", hosts=sorted(willing))
     for host in switched:
         if host in willing:
+            await order("ready", host, hosts=sorted(willing - {host}))
             await order("own", hosts=[host])
             await order("peer", host, hosts=sorted(willing - {host}))
     with suppress(MeshError):

@@ -110,8 +110,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 say(f"{interface}: going back on all hosts")
                 await go_back(fan, switched, [host for host, key in running.items() if key != "absent"], changing)
                 raise
-        # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
-        # `up` brings it forward again.
+        # There is one way only now. A host that misses the word goes back when its hold ends, until the next `up`.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
     pairs = Pairs(rollout.roster)
@@ -124,7 +123,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _hosts(count: int) -> str:
-    return "1 host" if count == 1 else f"{count} hosts"
+    return f"{count} host{'s' * (count != 1)}"
 
 
 @contextmanager
@@ -177,17 +176,20 @@ async def _switch(
         await fan.everyone("preshared", hosts=live)
     for number, host in enumerate(changed, 1):
         rollout.report(f"{rollout.interface}: switching key {number} of {len(changed)} ({host})")
+        peers = [other for other in live if other != host]
+        await fan.everyone("ready", host, hosts=peers)
         # Its own key first: peers still reach it, and what it sends waits for them. The other way round loses packets.
         switched.append(host)
         await fan.everyone("own", hosts=[host])
-        await fan.everyone("peer", host, hosts=[other for other in live if other != host])
+        await fan.everyone("peer", host, hosts=peers)
         await deadline.renew()
     if live:
-        await fan.everyone("finish", hosts=live)
+        await fan.everyone("ready", hosts=live)
+        moved = [host for host, lines in (await fan.everyone("finish", hosts=live)).items() if "moved" in lines]
         await deadline.renew()
-        if others:
-            # Who lost a peer has lost the session with it, which the peer does not know.
-            await fan.everyone("wake", hosts=live)
+        # Who lost a peer has lost its session; and NAT lets nothing in from a port that nobody behind it has sent to.
+        if unheard := live if others else [host for host in moved if not members[host]["endpoint"]]:
+            await fan.everyone("wake", hosts=unheard)
     new = [host for host in running if host not in live]
     # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):

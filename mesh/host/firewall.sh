@@ -4,7 +4,6 @@
 
 # firewalld's rules have no comments: this priority marks ours. Above 0 they come after the zone's own, so a denial of the user stays.
 firewalld_priority=5182
-firewalld_echo="rule priority=\"$firewalld_priority\" family=\"ipv6\" source address=\"fd00::/16\" icmp-type name=\"echo-request\" accept"
 
 # firewall_ports: prints the recorded ports of this interface, one per line.
 firewall_ports() {
@@ -69,6 +68,30 @@ firewalld_rule() {
 	printf 'rule priority="%s" port port="%s" protocol="udp" accept\n' "$firewalld_priority" "$1"
 }
 
+# firewalld_echo PREFIX: prints our rule for echo requests from inside a mesh, whose addresses lie in the prefix.
+firewalld_echo() {
+	printf 'rule priority="%s" family="ipv6" source address="%s" icmp-type name="echo-request" accept\n' "$firewalld_priority" "$1"
+}
+
+# firewalld_prefixes FOLDER...: prints where the addresses of the peers lie: fd00::/16, and of others their /32, or /16 where
+# those are many. One that nobody is known of has the addresses that follow from names.
+firewalld_prefixes() {
+	for firewalld_folder; do
+		[ ! -r "$firewalld_folder/peers" ] || cat "$firewalld_folder/peers"
+	done | awk '
+		{
+			split($3, group, ":")
+			if (group[1] == "fd00") { usual = 1; next }
+			wide[group[1] "::/16"] = 1
+			narrow[group[1] ":" (group[2] == "" ? "0" : group[2]) "::/32"] = 1
+		}
+		END {
+			for (prefix in narrow) count++
+			if (usual || !count) print "fd00::/16"
+			if (count > 8) { for (prefix in wide) print prefix } else for (prefix in narrow) { sub(/:0::/, "::", prefix); print prefix }
+		}'
+}
+
 # firewalld_zones: prints the zones where packets of the tunnel and from inside it come in, one per line.
 firewalld_zones() {
 	firewalld_devices=$({
@@ -86,12 +109,18 @@ firewalld_zones() {
 # firewalld_open PORT: firewalld lets it in, now and after a reload or reboot.
 firewalld_open() {
 	for firewalld_zone in $(firewalld_zones); do
+		set -- "$1" --zone="$firewalld_zone" --add-rich-rule="$(firewalld_rule "$1")"
+		for firewalld_prefix in $(firewalld_prefixes "$home/$(planned)"); do
+			set -- "$@" --add-rich-rule="$(firewalld_echo "$firewalld_prefix")"
+		done
+		firewalld_port=$1
+		shift
 		# --quiet stands for "now", which needs no option.
 		for firewalld_when in --quiet --permanent; do
-			firewall-cmd "$firewalld_when" --zone="$firewalld_zone" --add-rich-rule="$(firewalld_rule "$1")" \
-				--add-rich-rule="$firewalld_echo" </dev/null >/dev/null 2>&1 ||
-				fail "firewall: firewalld cannot open $1/udp in zone $firewalld_zone; see 'firewall-cmd --zone=$firewalld_zone --list-all' on this host"
+			firewall-cmd "$firewalld_when" "$@" </dev/null >/dev/null 2>&1 ||
+				fail "firewall: firewalld cannot open $firewalld_port/udp in zone $firewalld_zone; see 'firewall-cmd --zone=$firewalld_zone --list-all' on this host"
 		done
+		set -- "$firewalld_port"
 	done
 }
 
@@ -100,7 +129,9 @@ firewalld_is_open() {
 	for firewalld_zone in $(firewalld_zones); do
 		firewalld_found=$(firewall-cmd --zone="$firewalld_zone" --list-rich-rules </dev/null)
 		printf '%s\n' "$firewalld_found" | grep -Fxq "$(firewalld_rule "$1")" || return 1
-		printf '%s\n' "$firewalld_found" | grep -Fxq "$firewalld_echo" || return 1
+		for firewalld_prefix in $(firewalld_prefixes "$home/$(planned)"); do
+			printf '%s\n' "$firewalld_found" | grep -Fxq "$(firewalld_echo "$firewalld_prefix")" || return 1
+		done
 	done
 }
 
@@ -124,11 +155,15 @@ firewalld_remove() {
 	done
 }
 
-# firewalld_close PORT: our rule for the port is gone, and the echo rule when no mesh of this host needs it any more.
+# firewalld_close PORT: our rule for the port is gone, and each echo rule that no mesh of this host needs any more.
 firewalld_close() {
 	has_command firewall-cmd || return 0
 	firewalld_remove "$(firewalld_rule "$1")"
-	if ! cat "$base"/*/firewall 2>/dev/null | grep -qvx "$1"; then
-		firewalld_remove "$firewalld_echo"
-	fi
+	firewalld_needed=$(for firewalld_record in "$base"/*/firewall; do
+		grep -qsvx "$1" "$firewalld_record" || continue
+		firewalld_prefixes "${firewalld_record%/firewall}/run" "${firewalld_record%/firewall}/next"
+	done)
+	for firewalld_prefix in $(firewalld_prefixes "$home/run" "$home/next"); do
+		printf '%s\n' "$firewalld_needed" | grep -Fxq "$firewalld_prefix" || firewalld_remove "$(firewalld_echo "$firewalld_prefix")"
+	done
 }

@@ -145,6 +145,13 @@ set_peers() {
 	[ -z "$arguments" ] || wg set "$interface" $arguments
 }
 
+# set_worked_out NAME [ARGUMENT...]: sets what `ready` worked out, and the arguments, in one go.
+set_worked_out() {
+	worked_out=$(cat "$ready/$1")
+	shift
+	[ -z "$*$worked_out" ] || wg set "$interface" "$@" $worked_out
+}
+
 # list_routes: every prefix that goes through the interface, with its length also where that is one address.
 list_routes() {
 	ip -6 -o route show dev "$interface" | awk '{ print ($1 ~ /:/ && $1 !~ /\// ? $1 "/128" : $1) }'
@@ -168,19 +175,13 @@ set_routes() {
 		}' | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
 }
 
-# set_link DIRECTORY: address, MTU and listen port as in DIRECTORY; `wg syncconf` would know none of the first two.
-# Sets `moved` when the listen port changed.
+# set_link DIRECTORY: address and MTU as in DIRECTORY; `wg` knows neither.
 set_link() {
-	moved=
 	if ! is_running; then
 		wg set "$interface" private-key "$home/$1/private-key"
 		ip link set "$interface" up
 	fi
-	mtu=$(setting "$1" mtu) port=$(setting "$1" port)
-	if [ "$(wg show "$interface" listen-port)" != "$port" ]; then
-		wg set "$interface" listen-port "$port"
-		moved=yes
-	fi
+	mtu=$(setting "$1" mtu)
 	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
 	ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
 	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"

@@ -32,9 +32,20 @@ order_own() {
 	wg set "$interface" private-key "$home/next/private-key" $loud
 }
 
+# ready [NAME]: works out beforehand what `peer NAME`, or `finish`, will set, so that these take one process each. While a
+# key or a port changes, packets wait; what they wait for is that.
+order_ready() {
+	[ -d "$ready" ] || mkdir -p "$ready"
+	if [ -z "${1:-}" ]; then
+		lock_host 60
+		firewall_open "$(setting next port)" 8>&-
+	fi
+	delta "$@" >"$ready/${1:-.all}"
+}
+
 # peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {
-	set_peers "$1"
+	if [ -e "$ready/$1" ]; then set_worked_out "$1"; else set_peers "$1"; fi
 	address=$(awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/next/peers")
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
@@ -56,17 +67,26 @@ order_again() {
 	set_peers
 }
 
-# finish: the interface runs what is staged, whatever it ran before.
+# finish: the interface runs what is staged, whatever it ran before. Replies `moved` when it listens on another port, since
+# peers hold on to the one that they last heard from.
 order_finish() {
-	lock_host 60
-	firewall_open "$(setting next port)" 8>&-
 	if is_up; then
+		[ -s "$ready/.all" ] || order_ready
+		port=$(setting next port)
+		if [ "$(wg show "$interface" listen-port)" = "$port" ]; then
+			set_worked_out .all
+		else
+			# A port that stays is not set again: wireguard-go would open its sockets anew.
+			set_worked_out .all listen-port "$port"
+			echo moved
+		fi
+		: >"$ready/.all"
+		lock_host 60
 		set_link next
-		set_peers
 		set_routes run next
-		# Peers hold on to the port that they last heard from, until they hear from the new one.
-		[ -z "$moved" ] || knock $(awk '$7 != "never" { print $3 }' "$home/next/peers")
 	else
+		lock_host 60
+		firewall_open "$(setting next port)" 8>&-
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
 	fi
@@ -172,7 +192,7 @@ serve() {
 	set +e
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | clock | renew | preshared | own | peer | back | again | finish | wake | prove | ping | facts | audit | hold | confirm | abort | wipe) ;;
+		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | ping | facts | audit | hold | confirm | abort | wipe) ;;
 		*)
 			echo ".error this is not an order; run the same version of mesh everywhere"
 			continue
@@ -195,6 +215,7 @@ version=${program%.new}
 base=/var/lib/mesh
 interface=$2
 home=$base/$interface
+ready=$home/previous/ready
 configuration=/etc/wireguard/$interface.conf
 case $1 in
 serve) serve ;;

@@ -28,8 +28,14 @@ retreat() (
 	order_preshared
 	turns "$moment" | {
 		while read -r when name; do
-			sleep_until "$when" || true
-			if [ "$name" = "$(setting next host)" ]; then order_own; else order_peer "$name" & fi
+			if [ "$name" = "$(setting next host)" ]; then
+				sleep_until "$when" || true
+				order_own
+			else
+				order_ready "$name"
+				sleep_until "$when" || true
+				order_peer "$name" &
+			fi
 		done
 		wait
 	}

@@ -1,5 +1,6 @@
 """A fixed address takes the place of the derived one, and goes again when the rollout fails."""
 
+from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 
@@ -42,3 +43,21 @@ def test_a_running_host_takes_a_fixed_address_and_gives_it_back(stack: Stack, la
     stack.up()
     assert _addresses(lab) == derived
     stack.destroy()
+
+
+def test_a_chosen_prefix_is_let_in_by_firewalld_and_goes_again(stack: Stack, lab: Lab) -> None:
+    """The proof pings through that firewall; afterwards its rules are as before."""
+    lab.add([HostSpec("wall", 10, root="bookworm-firewalld")])
+    wall = lab.hosts["wall"]
+    try:
+        rules = "firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones"
+        before = wall.run(rules)
+        mesh = {"hosts": ["bernard", "edgeworth", "wall"], "port": 51825, "prefix": "fd12:3456:789a::/48"}
+        stack.write({"testwg": mesh})
+        stack.up()
+        assert 'source address="fd12:3456::/32"' in wall.run(rules)
+        assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+        stack.destroy()
+        assert wall.run(rules) == before
+    finally:
+        lab.hosts.pop("wall").remove()

@@ -1,5 +1,6 @@
 """The host's firewall opens for exactly our port, and is afterwards what it was: real nft and iptables."""
 
+import re
 import pytest
 
 from tests.host_program import HostProgram
@@ -266,6 +267,22 @@ def test_firewalld_opens_now_and_for_good(host: HostProgram) -> None:
             'rule priority="5182" family="ipv6" source address="fd00::/16" icmp-type name="echo-request" accept',
         ]
     assert not [call for call in host.calls() if "--reload" in call]
+
+
+def test_firewalld_lets_in_pings_from_where_the_mesh_lies(host: HostProgram) -> None:
+    """Its rules know addresses and no interfaces; a rule goes when no mesh on the host has addresses there any more."""
+    with_firewalld(host)
+    host.run(
+        "mkdir -p $home/run; echo 'carol key fd12:3456:789a:1::1 - off fd12:3456:789a:1::/64 first' >$home/run/peers"
+    )
+    host.run("firewall_open 51825")
+    other = "interface=other home=$base/other; mkdir -p $home"
+    host.run(f"{other}; firewall_open 51830")
+    for rules in zones(host):
+        assert re.findall('source address="([^"]*)"', str(rules)) == ["fd12:3456::/32", "fd00::/16"]
+    host.run("firewall_close 51825")
+    for rules in zones(host):
+        assert re.findall('source address="([^"]*)"', str(rules)) == ["fd00::/16"]
 
 
 def test_firewalld_opens_the_zone_that_the_packets_come_into(host: HostProgram) -> None:
