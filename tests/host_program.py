@@ -54,6 +54,7 @@ fail() { printf '%s\\n' "$*" >&2; exit 1; }
 say() { :; }
 interface=${interface:-testwg}
 home=$base/$interface
+planned() { echo run; }
 mkdir -p "$home"
 """
 _MOUNTS = """
