@@ -150,14 +150,14 @@ async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dic
 
 async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
     """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
-    work, pairs = {}, Pairs(rollout.roster)
+    work, pairs, absent = {}, Pairs(rollout.roster), sorted(fan.absent)
     for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
             mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
             pairs=pairs,
         )  # fmt: skip
-        work[host] = fan.sessions[host].order("stage", text.count("\n"), payload=text)
+        work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
     replies = await gather(work)
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
@@ -204,13 +204,14 @@ async def _switch(
 
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     silent: list[tuple[str, str]] = []
+    unresolved: list[tuple[str, str]] = []
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
         for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
             for line in lines:
                 match line.split():
-                    case ["silent", peer]:
-                        silent.append((host, peer))
+                    case ["silent", peer, *why]:
+                        (unresolved if why else silent).append((host, peer))
                     case ["narrow", peer, size]:
                         narrow[host, peer] = int(size)
                     case _:
@@ -218,7 +219,7 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
-    faults = find_faults(rollout.roster, facts, silent, changed, narrow)
+    faults = find_faults(rollout.roster, facts, silent, changed, narrow, unresolved)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")

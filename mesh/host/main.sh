@@ -63,12 +63,15 @@ order_finish() {
 	if is_up; then
 		set_link next
 		set_peers
+		seek
 		set_routes run next
 		# Peers hold on to the port that they last heard from, until they hear from the new one.
 		[ -z "$moved" ] || knock $(awk '$7 != "never" { print $3 }' "$home/next/peers")
 	else
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
+		# The file has no endpoint for a peer that is sought at a name.
+		[ -z "$(names_sought next)" ] || set_peers
 	fi
 	forwarding_apply next
 	names_apply next
@@ -93,13 +96,19 @@ widest() {
 # relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
 relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
-# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME` where none is at all, and
-# `narrow NAME BYTES` where smaller ones are.
+# unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
+unanswered() {
+	sought=$(awk -v peer="$1" "$by_name"'$1 == peer && is_name($4) { print $4 }' "$home/$(planned)/peers")
+	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
+}
+
+# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME [unresolved]` where none is at
+# all, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
 	if ping_twice "$3" "$2"; then return 0; fi
 	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
 	if ! ping_twice 1280 "$2"; then
-		echo "silent $1" >&3
+		echo "silent $1$(unanswered "$1")" >&3
 		return 0
 	fi
 	fits=$(widest "$2" "$3")
@@ -199,6 +208,8 @@ configuration=/etc/wireguard/$interface.conf
 case $1 in
 serve) serve ;;
 guard) guard "$3" ;;
+resolve) resolve ;;
+resolving) resolving "$3" ;;
 boot)
 	settle boot
 	firewall_apply

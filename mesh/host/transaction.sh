@@ -8,13 +8,15 @@ is_armed() {
 	[ "$boot" = "$(boot_id)" ]
 }
 
-# stage LINES: takes the roster from standard input, checks it against this host, and lays it down in next/.
+# stage LINES [ABSENT...]: takes the roster from standard input, checks it against this host, and lays it down in next/.
 # Replies `running KEY|absent` (absent also where no packet could pass) and `confirmed DIGEST|none`.
 order_stage() {
+	lines=$1
+	shift
 	rm -rf "$home/incoming"
 	mkdir -p "$home/incoming/pair-keys"
-	head -n "$1" >"$home/incoming/payload"
-	[ "$(awk 'END { print NR }' "$home/incoming/payload")" = "$1" ] || fail "the roster arrived incomplete; is the disk full?"
+	head -n "$lines" >"$home/incoming/payload"
+	[ "$(awk 'END { print NR }' "$home/incoming/payload")" = "$lines" ] || fail "the roster arrived incomplete; is the disk full?"
 	: >"$home/incoming/peers"
 	(cd "$home/incoming" && awk '
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
@@ -25,6 +27,7 @@ order_stage() {
 		{ print > "settings" }' payload && rm payload) || fail "the roster could not be written; is the disk full?"
 	check_incoming
 	check_foreign
+	resolve_incoming "$@"
 	if is_armed; then
 		# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old.
 		if [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
@@ -142,6 +145,7 @@ order_hold() {
 	lock_host 60
 	link_program
 	service_install
+	if [ -n "$(names_sought next)" ]; then timer_apply next 4>&- 8>&- 9>&-; fi
 	lay_configuration next
 }
 
@@ -175,4 +179,6 @@ order_confirm() {
 		lock_host 60
 		firewall_close "$former"
 	fi
+	# Only now, so that whoever went back would still have it.
+	(timer_apply run 4>&- 8>&- 9>&-) || say "the timer of mesh-endpoints@$interface could not be taken away"
 }

@@ -152,7 +152,7 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         (
             "bernard.zone",
             "x",
-            "unknown field; allowed here: system, externalIps, site, localIps, linkMtu, tags, formerly, ssh",
+            "unknown field; allowed here: system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, ssh",
         ),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
