@@ -25,7 +25,11 @@ ALL_OF_AN_INTERFACE = (
     "peers, peering, prefix, ipv4, relay, "
     "presharedKeys, names"
 )
-NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
+NO_ENDPOINT = (
+    "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "
+    "[2001:db8::1]:51820 or router.example.org:51820"
+)
+PUBLIC = "name one with externalIps or externalName"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
 ALLOCATE = "run python -m mesh allocate to have them written"
@@ -203,7 +207,7 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.ipv4", "10.20.0.0", NO_PREFIX),
         ("testwg.ipv4", "10.20.0.0/24", f"no address for bernard, edgeworth; {ALLOCATE}"),
         ("testwg.relay", "nobody", "'nobody' is no host of this interface; name one that is, or auto"),
-        ("testwg.relay", "edgeworth", "host 'edgeworth' has no externalIps, so it cannot relay; name one that has"),
+        ("testwg.relay", "edgeworth", f"host 'edgeworth' is roaming, so it cannot relay; {PUBLIC}"),
         ("testwg.presharedKeys", "none", "not usable; give shared or pairwise"),
         ("testwg.names", "yes", "not usable; give true or false"),
         ("testwg.peering", "all", "not usable; give a list of rules, each a group, or a hub and its spokes"),
@@ -260,7 +264,8 @@ def test_a_fault_deep_inside_a_value_is_told_where_it_is(
         ("::ffff:78.11.11.11", "an IPv4 address in IPv6 form; write it as IPv4"),
         ("78.11.11.11/32", "not an IP address; give an IPv4 or IPv6 address"),
         ("[2001:db8::1]", "not an IP address; give an IPv4 or IPv6 address"),
-        ("bernard.example.org", "not an IP address; give an IPv4 or IPv6 address"),
+        ("bernard.example.org", "a name, and this takes addresses; give a name as externalName"),
+        ("bernard", "not an IP address; give an IPv4 or IPv6 address"),
         (78, "not an IP address; write it as text"),
     ],
 )
@@ -439,8 +444,8 @@ def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Sec
     interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
     assert faults_of(hosts, interfaces) == (
         (
-            "mesh:interfaces.testwg.members.edgeworth.externalPort: host 'edgeworth' has no externalIps, so peers do "
-            "not seek it; give the router's address there, or leave the port out"
+            "mesh:interfaces.testwg.members.edgeworth.externalPort: host 'edgeworth' has no externalIps or "
+            "externalName, so peers do not seek it; give the router's address or name there, or leave the port out"
         ),
     )
 
