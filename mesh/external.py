@@ -33,7 +33,9 @@ def _external_address(value: object) -> str:
     except (AddressValueError, ValueError):
         if _is_external_name(value):
             raise fault("a name, and this takes addresses; give a name as externalName") from None
-        raise fault("not an IP address; give an IPv4 or IPv6 address, without brackets, port or prefix length") from None
+        raise fault(
+            "not an IP address; give an IPv4 or IPv6 address, without brackets, port or prefix length"
+        ) from None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         raise fault("an IPv4 address in IPv6 form; write it as IPv4")
     if isinstance(address, IPv6Address) and address.scope_id is not None:

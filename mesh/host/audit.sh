@@ -36,7 +36,7 @@ audit_files() {
 	*) echo "differs readable $configuration" ;;
 	esac
 	timer_record=
-	if [ -n "$(names_sought run)" ]; then timer_record=$base/timer-units; fi
+	if seeks_names run; then timer_record=$base/timer-units; fi
 	cat "$base/units" "$home/units" $timer_record 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
 	# The program is named by the first digits of its digest.
 	boots=$(readlink "$base/program" 2>/dev/null || :)

@@ -12,11 +12,12 @@ by_name='function is_name(endpoint) { return endpoint ~ /[A-Za-z]/ && endpoint !
 	}
 '
 
+# seeks_names DIRECTORY: 0 when a peer in DIRECTORY is sought at a name. Staging makes the file then, so that hosts without
+# names pay nothing for asking.
+seeks_names() { [ -e "$home/$1/addresses" ]; }
+
 # names_sought DIRECTORY: prints each NAME:PORT at which a peer in DIRECTORY is sought.
-names_sought() {
-	[ -r "$home/$1/peers" ] || return 0
-	awk "$by_name"' is_name($4) { print $4 }' "$home/$1/peers" | sort -u
-}
+names_sought() { awk "$by_name"' is_name($4) { print $4 }' "$home/$1/peers" | sort -u; }
 
 # answers NAME: prints the addresses of a name that could be a peer's, in the order of this host's resolver; nothing where
 # it has no answer within five seconds.
@@ -93,7 +94,7 @@ remember() {
 # resolve_incoming [ABSENT...]: what is being staged knows where its names lead; a name that this host could never resolve
 # stops the run, but for those of hosts that are absent.
 resolve_incoming() {
-	[ -n "$(names_sought incoming)" ] || return 0
+	seeks_names incoming || return 0
 	cat "$home/next/addresses" "$home/run/addresses" >"$home/incoming/addresses" 2>/dev/null || :
 	remember incoming "$(look_up_all incoming)"
 	unknown=$(awk -v known="$home/incoming/addresses" -v words="$*" "$by_name"'
@@ -166,7 +167,7 @@ move() {
 
 # seek: each peer whose name leads elsewhere, and that does not answer where it is sought, is sought there from now on.
 seek() {
-	[ -n "$(names_sought "$(planned)")" ] || return 0
+	seeks_names "$(planned)" || return 0
 	remember "$(planned)" "$(look_up_all "$(planned)")"
 	lost=$(elsewhere)
 	[ -z "$lost" ] || printf '%s\n' "$lost" | mute | move
@@ -174,7 +175,7 @@ seek() {
 
 # resolve: the same for the timer. The lock is taken only to change something, and left to a rollout, which seeks itself.
 resolve() {
-	[ -d "$home/run" ] && is_up || return 0
+	seeks_names "$(planned)" && is_up || return 0
 	found=$(look_up_all "$(planned)")
 	exec 9>"$home/lock"
 	flock -n 9 || return 0

@@ -71,7 +71,7 @@ order_finish() {
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
 		# The file has no endpoint for a peer that is sought at a name.
-		[ -z "$(names_sought next)" ] || set_peers
+		if seeks_names next; then set_peers; fi
 	fi
 	forwarding_apply next
 	names_apply next

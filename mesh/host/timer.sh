@@ -56,7 +56,7 @@ SCRIPT
 
 # timer_apply DIRECTORY: names are resolved regularly where DIRECTORY seeks a peer at one, and else nothing of ours does so.
 timer_apply() {
-	if [ -n "$(names_sought "$1")" ]; then
+	if seeks_names "$1"; then
 		timer_start
 	elif [ -L "$timer_wants/mesh-endpoints@$interface.timer" ] || [ -L "$timer_script.$interface" ]; then
 		timer_stop
@@ -121,7 +121,7 @@ timer_runs() {
 
 # timer_is_well DIRECTORY: 0 when names are resolved regularly, now and after the next boot, or DIRECTORY has none.
 timer_is_well() {
-	[ -n "$(names_sought "$1")" ] || return 0
+	seeks_names "$1" || return 0
 	case "$(init_system)" in
 	systemd) [ -e "$timer_wants/mesh-endpoints@$interface.timer" ] && [ ! -L "$systemd_units/mesh-endpoints@$interface.timer" ] && timer_runs ;;
 	openrc) [ -e "/etc/runlevels/default/mesh-endpoints.$interface" ] && timer_runs ;;

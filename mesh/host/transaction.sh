@@ -18,9 +18,10 @@ order_stage() {
 	head -n "$lines" >"$home/incoming/payload"
 	[ "$(awk 'END { print NR }' "$home/incoming/payload")" = "$lines" ] || fail "the roster arrived incomplete; is the disk full?"
 	: >"$home/incoming/peers"
-	(cd "$home/incoming" && awk '
+	(cd "$home/incoming" && awk "$by_name"'
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
 		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
+		$1 == "peer" && is_name($5) { printf "" > "addresses" }
 		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
 		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
 		$1 == "name" { print $2, $3 > "names"; next }
@@ -145,7 +146,8 @@ order_hold() {
 	lock_host 60
 	link_program
 	service_install
-	if [ -n "$(names_sought next)" ]; then timer_apply next 4>&- 8>&- 9>&-; fi
+	# One that is needed no more stays until the end, since whoever goes back would still need it.
+	if seeks_names next; then timer_apply next 4>&- 8>&- 9>&-; fi
 	lay_configuration next
 }
 
@@ -179,6 +181,5 @@ order_confirm() {
 		lock_host 60
 		firewall_close "$former"
 	fi
-	# Only now, so that whoever went back would still have it.
-	(timer_apply run 4>&- 8>&- 9>&-) || say "the timer of mesh-endpoints@$interface could not be taken away"
+	seeks_names run || (timer_apply run 4>&- 8>&- 9>&-) || say "mesh-endpoints could not be taken away"
 }

@@ -125,7 +125,9 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
 
 def test_a_host_boots_without_an_answer(stack: Stack, hosts: dict[str, Host]) -> None:
     """All other tunnels come up at once, and that one with the address that the name led to before."""
-    stack.write({"testwg": {"hosts": list(hosts), "port": 51825, "deadline": 20}}, _describe(stack, hosts, externalName=_NAME))
+    stack.write(
+        {"testwg": {"hosts": list(hosts), "port": 51825, "deadline": 20}}, _describe(stack, hosts, externalName=_NAME)
+    )
     stack.up()
     for name in ("carol", "openrc"):
         _point(hosts[name], None)
@@ -138,11 +140,13 @@ def test_a_host_boots_without_an_answer(stack: Stack, hosts: dict[str, Host]) ->
 
 def test_a_name_that_leads_nowhere_or_astray_is_told(stack: Stack, hosts: dict[str, Host]) -> None:
     """The one before anything switches, the other by the proof."""
-    stack.write({"testwg": {"hosts": list(hosts), "port": 51825, "deadline": 20}}, _describe(stack, hosts, externalName=_NAME))
+    stack.write(
+        {"testwg": {"hosts": list(hosts), "port": 51825, "deadline": 20}}, _describe(stack, hosts, externalName=_NAME)
+    )
     _point(hosts["edgeworth"], None)
     output = stack.fail()
     assert "testwg: nothing was changed" in output
-    assert f"edgeworth: does not resolve here: {_NAME} for bernard; correct the name" in output
+    assert f"host 'edgeworth': does not resolve here: {_NAME} for bernard; correct the name" in output
     assert not [name for name, host in hosts.items() if "testwg" in host.run("ip link")]
     _point(hosts["edgeworth"], _NOBODY)
     output = stack.fail()
@@ -173,6 +177,8 @@ def test_somebody_turns_it_off(stack: Stack, hosts: dict[str, Host], name: str, 
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
     stack.write(mesh, _describe(stack, hosts))
     stack.up()
-    assert "mesh-endpoints" not in hosts[name].run("ls -R /etc/systemd/system /etc/init.d /etc/runlevels; ps -eo args", check=False)
+    assert "mesh-endpoints" not in hosts[name].run(
+        "ls -R /etc/systemd/system /etc/init.d /etc/runlevels; ps -eo args", check=False
+    )
     assert stack.silent("testwg") == []
     stack.destroy()

@@ -439,6 +439,65 @@ def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section
     assert "192.168.1.5 is an address of host 'bernard' too, in the same site" in fault
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("78.11.11.11", "an address, and this takes a name; give it in externalIps instead"),
+        ("2001:db8::1", "an address, and this takes a name; give it in externalIps instead"),
+        ("bernard", "not a DNS name; give the whole name, such as bernard.example.org, without a port"),
+        ("bernard.example.org:51825", "not a DNS name; give"),
+        ("bernard.example.org.", "not a DNS name; give"),
+        ("78.11.11.256", "not a DNS name; give"),
+        ("1.0x7f", "not a DNS name; give"),
+        ("a_b.example.org", "not a DNS name; give"),
+        ("bernard.localhost", "a name of the loopback address; give"),
+        (7, "not a DNS name; give"),
+    ],
+)
+def test_a_name_that_leads_nowhere_by_itself_is_refused(
+    hosts: Section, interfaces: Section, name: object, reason: str
+) -> None:
+    """And what resolvers would read as an address."""
+    hosts["edgeworth"]["externalName"] = name
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault.startswith(f"mesh:hosts.edgeworth.externalName: {reason}")
+
+
+def test_a_host_has_addresses_or_a_name_that_no_other_has(hosts: Section, interfaces: Section) -> None:
+    """Each conflict names both of its sides."""
+    hosts["bernard"]["externalName"] = "Home.example.org"
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.bernard.externalName: host 'bernard' has externalIps too, and peers seek it at one of the two; "
+            "leave the addresses out where they change, else the name"
+        ),
+    )
+    del hosts["bernard"]["externalIps"]
+    hosts["edgeworth"]["externalName"] = "home.example.org"
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.edgeworth.externalName: home.example.org is the name of host 'bernard' too, with one port on "
+            "interface 'testwg'; leave it to the host that gets the packets"
+        ),
+    )
+    interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+
+
+def test_a_name_inside_the_mesh_is_refused(hosts: Section, interfaces: Section) -> None:
+    """It would lead through the tunnel that it is to bring up."""
+    del hosts["bernard"]["externalIps"]
+    hosts["bernard"]["externalName"] = "bernard.testwg"
+    interfaces["testwg"]["peers"] = {"router": {"endpoint": "Edgeworth.testwg:51820"}}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+    interfaces["testwg"]["names"] = True
+    inside = "is inside the mesh, the name of {} on interface 'testwg'; give a name outside, for a tunnel cannot carry itself"
+    assert faults_of(hosts, interfaces) == (
+        f"mesh:hosts.bernard.externalName: bernard.testwg {inside.format(repr('bernard'))}",
+        f"mesh:interfaces.testwg.peers.router.endpoint: edgeworth.testwg {inside.format(repr('edgeworth'))}",
+    )
+
+
 def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Section) -> None:
     """Else the host is roaming all the same, and the port is a mistake."""
     interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
