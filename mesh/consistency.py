@@ -14,6 +14,8 @@ from mesh.settings import AUTO, Bastion, Host, Interface
 
 __all__ = ["find_faults"]
 
+_PUBLIC = "name one that has externalIps or externalName"
+
 Hosts = Mapping[str, Host]
 Interfaces = Mapping[str, Interface]
 
@@ -74,8 +76,8 @@ def _addresses_and_names(hosts: Hosts) -> Iterator[str]:
     for name, host in hosts.items():
         if host.external_ips and host.external_name:
             yield (
-                f"{join_path('mesh:hosts', name, 'externalName')}: host {show_name(name)} has externalIps too, and peers "
-                "seek it at one of the two; leave the addresses out where they change, else the name"
+                f"{join_path('mesh:hosts', name, 'externalName')}: host {show_name(name)} has externalIps too, and "
+                "peers seek it at one of the two; leave the addresses out where they change, else the name"
             )
 
 
@@ -148,11 +150,11 @@ def _relays(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
         path = join_path("mesh:interfaces", name, "relay")
         public = [host for host in interface.hosts if host in hosts and not hosts[host].is_roaming]
         if interface.relay == AUTO and not public:
-            yield f"{path}: no host of this interface has externalIps or externalName, so none can relay; give one, or leave out relay"
+            yield f"{path}: every host here is roaming, so none can relay; give one externalIps, or leave relay out"
         elif interface.relay not in (None, AUTO) and interface.relay not in interface.hosts:
             yield f"{path}: {show_name(interface.relay)} is no host of this interface; name one that is, or auto"
         elif interface.relay not in (None, AUTO) and interface.relay not in public:
-            yield f"{path}: host {show_name(interface.relay)} is roaming, so it cannot relay; name one with externalIps or externalName"
+            yield f"{path}: host {show_name(interface.relay)} is roaming, so it cannot relay; {_PUBLIC}"
 
 
 def _shared_ports(interfaces: Interfaces) -> Iterator[str]:

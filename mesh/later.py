@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from mesh.endpoints import join_endpoint
 from mesh.errors import ConfigurationError
-from mesh.faults import join_path
 from mesh.external import ExternalAddress, ExternalName
+from mesh.faults import join_path
 from mesh.fields import HostKey, SshAddress
 
 __all__ = ["Later"]

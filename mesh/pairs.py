@@ -46,7 +46,7 @@ class Pairs:
         return str(self.participants[name]["address"].partition("/")[0])
 
     def endpoint(self, host: str, peer: str) -> str:
-        """Return where `host` first seeks `peer`, an address or name with a port; empty where it has to wait for a word."""
+        """Return where `host` first seeks `peer`: an address or name, and a port; empty where it has to wait."""
         own, other = self.participants[host], self.participants[peer]
         site = other.get("site")
         if site and site == own.get("site") and other.get("localEndpoint"):

@@ -82,8 +82,8 @@ def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str
     for path, outside in sought.items():
         if outside and (owner := inside.get(outside)):
             yield (
-                f"{path}: {outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a name "
-                "outside, for a tunnel cannot carry itself"
+                f"{path}: {outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "
+                "name outside, for a tunnel cannot carry itself"
             )
 
 

@@ -4,7 +4,7 @@ from tests.engine.conftest import Maker
 
 
 def test_the_name_is_what_the_state_the_peers_and_the_outputs_have(make_stack: Maker) -> None:
-    """So an answer that changes is no change; and a name instead of an address changes the roster and the rollout only."""
+    """So an answer that changes is no change; a name instead of an address changes roster and rollout, and no key."""
     stack = make_stack(3)
     interfaces = {"testwg": {"hosts": ["h1", "h2", "h3"], "port": 51825, "deadline": 10, "peers": {"phone": {}}}}
     stack.write(interfaces)

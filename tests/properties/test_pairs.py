@@ -71,7 +71,7 @@ def test_each_prefix_has_one_owner_on_every_host(mesh: tuple[dict[str, Any], dic
 
 @given(meshes())
 def test_a_host_knows_what_it_seeks_by_name(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Those that have a name, but for hosts of its own site that have a local address; and no address is taken for one."""
+    """Those that have a name, but for hosts of its own site; and no address is taken for a name."""
     hosts, _ = mesh
     pairs = Pairs(roster_of(mesh))
     for host in hosts:

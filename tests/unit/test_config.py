@@ -29,7 +29,7 @@ NO_ENDPOINT = (
     "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "
     "[2001:db8::1]:51820 or router.example.org:51820"
 )
-PUBLIC = "name one with externalIps or externalName"
+PUBLIC = "name one that has externalIps or externalName"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
 ALLOCATE = "run python -m mesh allocate to have them written"
@@ -156,7 +156,8 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         (
             "bernard.zone",
             "x",
-            "unknown field; allowed here: system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, ssh",
+            "unknown field; allowed here: system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, "
+            "ssh",
         ),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
@@ -491,7 +492,10 @@ def test_a_name_inside_the_mesh_is_refused(hosts: Section, interfaces: Section) 
     interfaces["testwg"]["peers"] = {"router": {"endpoint": "Edgeworth.testwg:51820"}}
     assert isinstance(read_configuration(hosts, interfaces), Configuration)
     interfaces["testwg"]["names"] = True
-    inside = "is inside the mesh, the name of {} on interface 'testwg'; give a name outside, for a tunnel cannot carry itself"
+    inside = (
+        "is inside the mesh, the name of {} on interface 'testwg'; "
+        "give a name outside, for a tunnel cannot carry itself"
+    )
     assert faults_of(hosts, interfaces) == (
         f"mesh:hosts.bernard.externalName: bernard.testwg {inside.format(repr('bernard'))}",
         f"mesh:interfaces.testwg.peers.router.endpoint: edgeworth.testwg {inside.format(repr('edgeworth'))}",
