@@ -180,7 +180,7 @@ def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str)
     port = int(roster["port"])
     if name and (seen is None or seen.endpoint == "(none)"):
         cause = f"no handshake; {name} has led nowhere on {host} so far; see what {host} asks for names"
-    elif name:
+    elif name and seen:
         cause = f"sought at {seen.endpoint} by the name {name}; is {peer} there, and UDP port {port} open towards it?"
     elif seen is None or not seen.handshake:
         cause = f"no handshake; is UDP port {port} open towards {peer}, also in a firewall between them?"

@@ -29,6 +29,7 @@ NO_ENDPOINT = (
     "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "
     "[2001:db8::1]:51820 or router.example.org:51820"
 )
+ALL_OF_A_HOST = "system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, ssh"
 PUBLIC = "name one that has externalIps or externalName"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
@@ -156,8 +157,7 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         (
             "bernard.zone",
             "x",
-            "unknown field; allowed here: system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, "
-            "ssh",
+            f"unknown field; allowed here: {ALL_OF_A_HOST}",
         ),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
