@@ -62,6 +62,11 @@ class Pairs:
         endpoint = self.endpoint(host, peer)
         return "" if ip_version(endpoint) else endpoint.rpartition(":")[0]
 
+    @property
+    def has_names(self) -> bool:
+        """Whether anybody is sought at a name."""
+        return bool(self._named)
+
     @cached_property
     def _named(self) -> frozenset[str]:
         """Those that are sought at a name by anybody."""

@@ -32,6 +32,7 @@ _HOLD_SECONDS = 900
 _INSTALL_SECONDS = 600
 # Two turns of four pings of six seconds each: an old session at one end is given up after some 20 seconds.
 _PROOF_SECONDS = 50
+_SEEK_SECONDS = 20  # where names have to be resolved, and peers to be asked whether they still are where they were
 _LEAVE_SECONDS = 45
 
 
@@ -97,7 +98,8 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 changed = await _switch(rollout, fan, running, deadline, switched)
                 say(f"{interface}: proving {_hosts(len(fan.sessions))}")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
-                await deadline.move(seconds + _PROOF_SECONDS)
+                seek = _SEEK_SECONDS if Pairs(rollout.roster).has_names else 0
+                await deadline.move(seconds + _PROOF_SECONDS + seek)
                 checks = (_prove(rollout, fan, changed), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
@@ -110,8 +112,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 say(f"{interface}: going back on all hosts")
                 await go_back(fan, switched, [host for host, key in running.items() if key != "absent"], changing)
                 raise
-        # From here on there is one way only. A host that misses the word goes back when its hold ends, and the next
-        # `up` brings it forward again.
+        # One way only from here on. Who misses the word goes back when its hold ends; the next `up` brings it forward.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
     pairs = Pairs(rollout.roster)

@@ -63,7 +63,6 @@ order_finish() {
 	if is_up; then
 		set_link next
 		set_peers
-		seek
 		set_routes run next
 		# Peers hold on to the port that they last heard from, until they hear from the new one.
 		[ -z "$moved" ] || knock $(awk '$7 != "never" { print $3 }' "$home/next/peers")
@@ -117,8 +116,9 @@ prove_peer() {
 }
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
-# absent. Replies a line for each that is not well.
+# absent. Replies a line for each that is not well. A peer whose tunnel is dead is sought where its name leads before.
 order_prove() {
+	[ "$1" != first ] || seek
 	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
 		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" $(relayed "$(planned)") | {

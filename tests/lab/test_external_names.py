@@ -113,7 +113,7 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
         _move(lab, _NEW, _OLD)
     for host in seekers:
         _point(host, _OLD)
-    # What up finds dead, it seeks anew by itself.
+    # What the proof of a run finds dead, it seeks anew by itself.
     stack.write({"testwg": {**mesh, "mtu": 1400}}, named)
     stack.up()
     assert stack.silent("testwg") == []
