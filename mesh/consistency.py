@@ -14,6 +14,8 @@ from mesh.settings import AUTO, Bastion, Host, Interface
 
 __all__ = ["find_faults"]
 
+_PUBLIC = "name one that has externalIps or externalName"
+
 Hosts = Mapping[str, Host]
 Interfaces = Mapping[str, Interface]
 
@@ -25,6 +27,7 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     """
     yield from _same_machine(hosts)
     yield from _former_names(declared, hosts)
+    yield from _addresses_and_names(hosts)
     yield from _local_addresses(hosts)
     yield from _membership(declared, interfaces)
     yield from _peers(interfaces)
@@ -67,6 +70,15 @@ def _former_names(declared: Sequence[str], hosts: Hosts) -> Iterator[str]:
             yield f"{path}: {show_name(host.formerly)} is a host of its own; remove this line, it has done its work"
         elif (other := first.setdefault(host.formerly, name)) != name:
             yield f"{path}: host {other!r} was {show_name(host.formerly)} too; leave it to the one that is that machine"
+
+
+def _addresses_and_names(hosts: Hosts) -> Iterator[str]:
+    for name, host in hosts.items():
+        if host.external_ips and host.external_name:
+            yield (
+                f"{join_path('mesh:hosts', name, 'externalName')}: host {show_name(name)} has externalIps too, and "
+                "peers seek it at one of the two; leave the addresses out where they change, else the name"
+            )
 
 
 def _local_addresses(hosts: Hosts) -> Iterator[str]:
@@ -136,13 +148,13 @@ def _peers(interfaces: Interfaces) -> Iterator[str]:
 def _relays(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     for name, interface in interfaces.items():
         path = join_path("mesh:interfaces", name, "relay")
-        public = [host for host in interface.hosts if host in hosts and hosts[host].external_ips]
+        public = [host for host in interface.hosts if host in hosts and not hosts[host].is_roaming]
         if interface.relay == AUTO and not public:
-            yield f"{path}: no host of this interface has externalIps, so none can relay; give one, or leave relay out"
+            yield f"{path}: every host here is roaming, so none can relay; give one externalIps, or leave relay out"
         elif interface.relay not in (None, AUTO) and interface.relay not in interface.hosts:
             yield f"{path}: {show_name(interface.relay)} is no host of this interface; name one that is, or auto"
         elif interface.relay not in (None, AUTO) and interface.relay not in public:
-            yield f"{path}: host {show_name(interface.relay)} has no externalIps, so it cannot relay; name one that has"
+            yield f"{path}: host {show_name(interface.relay)} is roaming, so it cannot relay; {_PUBLIC}"
 
 
 def _shared_ports(interfaces: Interfaces) -> Iterator[str]:
@@ -165,23 +177,29 @@ def _shared_endpoints(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     for interface_name, interface in interfaces.items():
         first: dict[tuple[str, int], str] = {}
         for name in dict.fromkeys(interface.hosts):
-            for address in hosts[name].external_ips if name in hosts else ():
+            for address in _places(hosts[name]) if name in hosts else ():
                 other = first.setdefault((address, interface.external_port(name)), name)
                 if other == name or (other, name, address) in told:
                     continue
                 told.add((other, name, address))
+                is_name = address == hosts[name].external_name
                 yield (
-                    f"{join_path('mesh:hosts', name, 'externalIps')}: {address} is an address of host {other!r} too, "
-                    f"with one port on interface {interface_name!r}; leave it to the host that gets the packets"
+                    f"{join_path('mesh:hosts', name, 'externalName' if is_name else 'externalIps')}: {address} is "
+                    f"{'the name' if is_name else 'an address'} of host {other!r} too, with one port on interface "
+                    f"{interface_name!r}; leave it to the host that gets the packets"
                 )
+
+
+def _places(host: Host) -> tuple[str, ...]:
+    return (*host.external_ips, host.external_name) if host.external_name else host.external_ips
 
 
 def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     for name, interface in interfaces.items():
         for host, member in interface.members.items():
-            if member.external_port and host in hosts and not hosts[host].external_ips:
+            if member.external_port and host in hosts and hosts[host].is_roaming:
                 path = join_path("mesh:interfaces", name, "members", host, "externalPort")
                 yield (
-                    f"{path}: host {show_name(host)} has no externalIps, so peers do not seek it; give the router's "
-                    "address there, or leave the port out"
+                    f"{path}: host {show_name(host)} has no externalIps or externalName, so peers do not seek it; give "
+                    "the router's address or name there, or leave the port out"
                 )

@@ -51,6 +51,8 @@ def _say(roster: Roster, difference: str) -> str:
             return f"no longer relays, since forwarding is off or denied; {_REPAIR} allows it again"
         case ["names"]:
             return f"/etc/hosts lacks the names of {interface} or has others; {_REPAIR} writes them again"
+        case ["timer"]:
+            return f"no longer looks where names of peers lead, since mesh-endpoints is off; {_REPAIR} starts it again"
         case ["down"]:
             return f"interface {interface} is set down; {_REPAIR} sets it up again"
         case ["absent"]:

@@ -1,17 +1,16 @@
 """The value types of the stack file: what one field may hold, in the canonical form in which it is compared.
 
-A rule that needs a second field belongs in `consistency`; which field has which type belongs in `settings`. No message
-here repeats a value, because a secret may have been pasted into the wrong field.
+A rule that needs a second field belongs in `consistency`; which field has which type belongs in `settings`; addresses
+outside the mesh are in `external`. No message here repeats a value, because a secret may have been pasted into the
+wrong field.
 """
 
 import re
 from datetime import timedelta
 from ipaddress import (
-    AddressValueError,
     IPv4Address,
     IPv4Interface,
     IPv4Network,
-    IPv6Address,
     IPv6Interface,
     IPv6Network,
     ip_address,
@@ -28,7 +27,6 @@ from mesh.keys import is_key
 
 __all__ = [
     "CUSTOM_ERROR",
-    "ExternalAddress",
     "FormerName",
     "HostKey",
     "Ipv4Address",
@@ -37,7 +35,6 @@ __all__ = [
     "Keepalive",
     "KeyAge",
     "MeshAddress",
-    "PeerEndpoint",
     "Port",
     "PublicKey",
     "Rotation",
@@ -45,6 +42,7 @@ __all__ = [
     "SshAddress",
     "SshUser",
     "Tag",
+    "fault",
     "is_host_name",
     "is_interface_name",
 ]
@@ -60,10 +58,10 @@ _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 # A member owns its subnet, and the whole mesh sends it what goes there.
 _WIDEST_SUBNET = 32
-_BROADCAST = IPv4Address("255.255.255.255")
 
 
-def _fault(message: str) -> PydanticCustomError:
+def fault(message: str) -> PydanticCustomError:
+    """Return the error of a field, whose message says what is wrong and what to give instead."""
     return PydanticCustomError(CUSTOM_ERROR, "{message}", {"message": message})
 
 
@@ -79,32 +77,6 @@ def is_interface_name(text: object) -> bool:
     return text not in _RESERVED_INTERFACE_NAMES and not text.startswith(("-", "program"))
 
 
-def _external_address(value: object) -> str:
-    if not isinstance(value, str):
-        raise _fault("not an IP address; write it as text, such as 78.11.11.11 or 2001:db8::1")
-    try:
-        address = ip_address(value)
-    except (AddressValueError, ValueError):
-        raise _fault(
-            "not an IP address; give an IPv4 or IPv6 address, without brackets, port or prefix length"
-        ) from None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        raise _fault("an IPv4 address in IPv6 form; write it as IPv4")
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise _fault("an address with a zone; give an address that peers elsewhere can reach")
-    unusable = {
-        "the unspecified address": address.is_unspecified,
-        "a loopback address": address.is_loopback,
-        "a multicast address": address.is_multicast,
-        "a link-local address": address.is_link_local,
-        "the broadcast address": address == _BROADCAST,
-    }
-    for name, applies in unusable.items():
-        if applies:
-            raise _fault(f"{name} cannot be an endpoint; give the address that peers send to, or none for roaming")
-    return str(address)
-
-
 def _mesh_address(value: object) -> IPv6Interface:
     try:
         # The library reads numbers as addresses too.
@@ -112,16 +84,16 @@ def _mesh_address(value: object) -> IPv6Interface:
     except ValueError:
         address = None
     if address is None:
-        raise _fault("not an address with its prefix length; give one such as fd00:1:2:3::1/64")
+        raise fault("not an address with its prefix length; give one such as fd00:1:2:3::1/64")
     if isinstance(address, IPv4Interface):
-        raise _fault("an IPv4 address, and a mesh is IPv6 inside; give an IPv6 address, or leave it out to have one")
+        raise fault("an IPv4 address, and a mesh is IPv6 inside; give an IPv6 address, or leave it out to have one")
     ip = address.ip
     if ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local or ip.scope_id or ip.ipv4_mapped:
-        raise _fault("not an address that peers can send to; give one of your own, such as fd00:1:2:3::1/64")
+        raise fault("not an address that peers can send to; give one of your own, such as fd00:1:2:3::1/64")
     if address.network.prefixlen < _WIDEST_SUBNET:
-        raise _fault(f"a subnet that swallows other networks; give a prefix length from {_WIDEST_SUBNET} to 128")
+        raise fault(f"a subnet that swallows other networks; give a prefix length from {_WIDEST_SUBNET} to 128")
     if address.network.prefixlen < 127 and ip == address.network.network_address:
-        raise _fault("the subnet itself; give the host's own address in it, such as ::1")
+        raise fault("the subnet itself; give the host's own address in it, such as ::1")
     return IPv6Interface((ip, address.network.prefixlen))
 
 
@@ -131,7 +103,7 @@ def _ipv4_prefix(value: object) -> IPv4Network:
     except ValueError:
         prefix = None
     if prefix is None or not 8 <= prefix.prefixlen <= 30:
-        raise _fault("not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits")
+        raise fault("not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits")
     return prefix
 
 
@@ -141,7 +113,7 @@ def _ipv6_prefix(value: object) -> IPv6Network:
     except ValueError:
         prefix = None
     if prefix is None or not 16 <= prefix.prefixlen <= 60 or prefix.is_link_local or prefix.is_multicast:
-        raise _fault("not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48")
+        raise fault("not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48")
     return prefix
 
 
@@ -152,30 +124,12 @@ def _ipv4_address(value: object) -> IPv4Address:
             return IPv4Address(value)
     except ValueError:
         pass
-    raise _fault("not an IPv4 address; give one of the interface's ipv4 prefix, or run python -m mesh allocate")
-
-
-def _peer_endpoint(value: object) -> str:
-    address, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    # `wg` cuts at the last colon, so an IPv6 address needs its brackets.
-    bracketed = address.startswith("[") and address.endswith("]")
-    if (
-        not colon
-        or not port.isascii()
-        or not port.isdigit()
-        or not 1 <= int(port) <= 65535
-        or bracketed != (":" in address)
-    ):
-        raise _fault(
-            "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
-        )
-    address = _external_address(address.strip("[]"))
-    return f"[{address}]:{int(port)}" if ":" in address else f"{address}:{int(port)}"
+    raise fault("not an IPv4 address; give one of the interface's ipv4 prefix, or run python -m mesh allocate")
 
 
 def _public_key(value: object) -> str:
     if not isinstance(value, str) or not is_key(value):
-        raise _fault("not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints")
+        raise fault("not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints")
     return value
 
 
@@ -187,33 +141,33 @@ def _ssh_address(value: object) -> str:
             # All-numeric labels are a mistyped IPv4 address, which a resolver would read in surprising ways.
             if is_host_name(value) and not value.replace(".", "").isdigit():
                 return value.lower()
-    raise _fault("not an address; give a host name or an IP address, without user, brackets or port")
+    raise fault("not an address; give a host name or an IP address, without user, brackets or port")
 
 
 def _former_name(value: object) -> str:
     if is_host_name(value):
         return str(value)
-    raise _fault("not a host name; give the name that this host had in mesh:hosts before, or leave it out")
+    raise fault("not a host name; give the name that this host had in mesh:hosts before, or leave it out")
 
 
 def _ssh_user(value: object) -> str:
     if isinstance(value, str) and _SSH_USER.fullmatch(value):
         return value
-    raise _fault("not a user name; give the account that SSH logs in to, such as root")
+    raise fault("not a user name; give the account that SSH logs in to, such as root")
 
 
 def _host_key(value: object) -> str:
     if isinstance(value, str) and "PRIVATE KEY" in value:
-        raise _fault("a private key; replace that key on the host, then give the public one, from python -m mesh scan")
+        raise fault("a private key; replace that key on the host, then give the public one, from python -m mesh scan")
     words = value.split() if isinstance(value, str) else []
     if len(words) < 2:
-        raise _fault("not a public host key; give its type and its base64, as python -m mesh scan prints them")
+        raise fault("not a public host key; give its type and its base64, as python -m mesh scan prints them")
     if words[0] not in _HOST_KEY_TYPES:
-        raise _fault(f"not a supported type of host key; give one of {', '.join(_HOST_KEY_TYPES)}")
+        raise fault(f"not a supported type of host key; give one of {', '.join(_HOST_KEY_TYPES)}")
     try:
         load_ssh_public_key(f"{words[0]} {words[1]}".encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise _fault("a damaged host key; run python -m mesh scan to get it again") from None
+        raise fault("a damaged host key; run python -m mesh scan to get it again") from None
     # What follows is a comment, and a changed comment must not look like a changed key.
     return f"{words[0]} {words[1]}"
 
@@ -224,7 +178,7 @@ def _keepalive(value: object) -> int | Literal["off"]:
         return "off"
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
         return value
-    raise _fault("not a keepalive; give seconds from 1 to 65535, or off")
+    raise fault("not a keepalive; give seconds from 1 to 65535, or off")
 
 
 def _key_age(value: object) -> timedelta:
@@ -232,7 +186,7 @@ def _key_age(value: object) -> timedelta:
         return value
     found = _KEY_AGE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise _fault("not an age; give days from 1d to 9999d, such as 180d")
+        raise fault("not an age; give days from 1d to 9999d, such as 180d")
     return timedelta(days=int(found.group(1)))
 
 
@@ -240,9 +194,7 @@ Port = Annotated[int, Field(strict=True, ge=1, le=65535, description="a whole nu
 Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a whole number from 1 up")]
 Site = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a name of 1 to 64 characters")]
 Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
-ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
 MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
-PeerEndpoint = Annotated[str, BeforeValidator(_peer_endpoint)]
 PublicKey = Annotated[str, BeforeValidator(_public_key)]
 Ipv4Prefix = Annotated[IPv4Network, BeforeValidator(_ipv4_prefix)]
 Ipv6Prefix = Annotated[IPv6Network, BeforeValidator(_ipv6_prefix)]

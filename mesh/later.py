@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pulumi import Output, RunError
 from pydantic import TypeAdapter, ValidationError
 
+from mesh.endpoints import join_endpoint
 from mesh.errors import ConfigurationError
+from mesh.external import ExternalAddress, ExternalName
 from mesh.faults import join_path
-from mesh.fields import ExternalAddress, HostKey, SshAddress
+from mesh.fields import HostKey, SshAddress
 
 __all__ = ["Later"]
 
@@ -36,11 +38,13 @@ def _stand_in_key(number: int) -> str:
 
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(ExternalAddress)
+_NAME: TypeAdapter[str] = TypeAdapter(ExternalName)
 _WAY: TypeAdapter[str] = TypeAdapter(SshAddress)
 _KEY: TypeAdapter[str] = TypeAdapter(HostKey)
 # What may come later, by the last words of its place; a list's items have the list's.
 _KINDS: dict[tuple[str, ...], tuple[Callable[[int], str], TypeAdapter[str]]] = {
     ("externalIps",): (_stand_in_address, _ADDRESS),
+    ("externalName",): (_stand_in_name, _NAME),
     ("localIps",): (_stand_in_address, _ADDRESS),
     ("ssh", "address"): (_stand_in_name, _WAY),
     ("ssh", "hostKey"): (_stand_in_key, _KEY),
@@ -85,7 +89,7 @@ class Later:
         make, adapter = kind
         stand_in = make(len(self._outputs))
         self._outputs[stand_in] = output.apply(partial(_check, adapter, place))
-        if adapter is not _ADDRESS:
+        if adapter not in (_ADDRESS, _NAME):
             self.hosts.add(path[0])
         return stand_in
 
@@ -105,8 +109,8 @@ class Later:
         return value
 
 
-def _endpoint(port: str, address: str) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def _endpoint(port: str, host: str) -> str:
+    return join_endpoint(host, port)
 
 
 def _check(adapter: TypeAdapter[str], place: str, value: object) -> str:

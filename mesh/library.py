@@ -37,8 +37,9 @@ class Mesh(Component):
 
         Args:
             interface: The name of the interface, 1 to 15 characters.
-            hosts: By name, what a stack file says below `mesh:hosts`. `externalIps`, `localIps`, and `address` and
-                `hostKey` of `ssh` and its bastion may be outputs of other resources; which hosts there are may not.
+            hosts: By name, what a stack file says below `mesh:hosts`. `externalIps`, `externalName`, `localIps`, and
+                `address` and `hostKey` of `ssh` and its bastion may be outputs of other resources; which hosts there
+                are may not.
             settings: What a stack file says below `mesh:interfaces.NAME`; without `hosts`, all of them.
             adopted: Keys that exist already, as in `mesh:adopted`; a value may not be an output.
             opts: Of the component.

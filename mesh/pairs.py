@@ -8,6 +8,8 @@ from functools import cached_property
 from ipaddress import IPv6Interface
 from typing import Any
 
+from mesh.endpoints import ip_version
+
 __all__ = ["Pairs", "allowed_ips"]
 
 
@@ -15,10 +17,6 @@ def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the prefixes that a participant owns, in canonical form, as `wg` prints them."""
     subnet = str(participant.get("subnet") or IPv6Interface(participant["address"]).network)
     return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
-
-
-def _version(endpoint: str) -> int:
-    return 6 if endpoint.startswith("[") else 4
 
 
 class Pairs:
@@ -48,16 +46,38 @@ class Pairs:
         return str(self.participants[name]["address"].partition("/")[0])
 
     def endpoint(self, host: str, peer: str) -> str:
-        """Return where `host` first seeks `peer`, an address with a port; empty where it has to wait for a word."""
+        """Return where `host` first seeks `peer`: an address or name, and a port; empty where it has to wait."""
         own, other = self.participants[host], self.participants[peer]
         site = other.get("site")
         if site and site == own.get("site") and other.get("localEndpoint"):
             return str(other["localEndpoint"])
-        if other.get("otherEndpoint") and own["endpoint"] and not own.get("otherEndpoint"):
-            # A host that has addresses of one version only may reach no others. A roaming one tells nothing of itself.
-            fits = _version(other["endpoint"]) == _version(own["endpoint"])
-            return str(other["endpoint"] if fits else other["otherEndpoint"])
+        if other.get("otherEndpoint") and (version := self.own_version(host)):
+            return str(other["endpoint" if ip_version(other["endpoint"]) == version else "otherEndpoint"])
         return str(other["endpoint"])
+
+    def name(self, host: str, peer: str) -> str:
+        """Return the DNS name at which `host` seeks `peer`, and which it resolves itself; empty where it is none."""
+        if peer not in self._named:
+            return ""
+        endpoint = self.endpoint(host, peer)
+        return "" if ip_version(endpoint) else endpoint.rpartition(":")[0]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether anybody is sought at a name."""
+        return bool(self._named)
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        """Those that are sought at a name by anybody."""
+        sought = {name: str(entry["endpoint"]) for name, entry in self.participants.items()}
+        return frozenset(name for name, endpoint in sought.items() if endpoint and not ip_version(endpoint))
+
+    def own_version(self, host: str) -> int | None:
+        """Return the only IP version of which `host` has addresses, since it may reach no others; None if not known."""
+        own = self.participants[host]
+        # A roaming one tells nothing of itself, and neither does a name.
+        return None if own.get("otherEndpoint") else ip_version(own["endpoint"])
 
     def can_meet(self, one: str, other: str) -> bool:
         """Tell whether one of the two knows where to send the first packet."""

@@ -45,6 +45,10 @@ def payload(
         lines.append("adopted yes")
     if pairs.relays(host):
         lines.append("forward yes")
+    version = pairs.own_version(host)
+    if version and any(pairs.name(host, peer) for peer in pairs.links_of(host)):
+        # Of the addresses of a name, this host takes one that fits.
+        lines.append(f"prefers {version}")
     for name in pairs.peers_of(host):
         peer = pairs.participants[name]
         address, turn = pairs.address(name), pairs.turn(host, name)

@@ -18,6 +18,7 @@ Interfaces = Mapping[str, Interface]
 def find_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     """Yield what two owners claim, and each endpoint that a tunnel would have to carry through itself."""
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
+    yield from _names_inside_the_mesh(hosts, interfaces)
     yield from _subnet_collisions(interfaces)
     yield from _subnet_overlaps(interfaces)
     for name in interfaces:
@@ -64,6 +65,26 @@ def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator
                     f"{join_path('mesh:hosts', name, 'externalIps')}: {text} is inside the mesh, in the subnet of host "
                     f"{owner[1]!r} on interface {owner[0]!r}; give an address outside, for a tunnel cannot carry itself"
                 )
+
+
+def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    inside = {
+        f"{owner}.{name}".lower(): (owner, name)
+        for name, interface in interfaces.items()
+        if interface.names
+        for owner in interface.participants
+    }
+    sought = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
+    for interface_name, interface in interfaces.items():
+        for name, peer in interface.peers.items():
+            path = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
+            sought[path] = (peer.endpoint or "").rpartition(":")[0]
+    for path, outside in sought.items():
+        if outside and (owner := inside.get(outside)):
+            yield (
+                f"{path}: {outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "
+                "name outside, for a tunnel cannot carry itself"
+            )
 
 
 def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:

@@ -21,6 +21,8 @@ _PARTS = (
     "names",
     "service",
     "interface",
+    "endpoints",
+    "timer",
     "takeover",
     "transaction",
     "retreat",

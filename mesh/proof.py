@@ -88,18 +88,20 @@ def find_faults(
     silent: Iterable[tuple[str, str]],
     changed: Iterable[str] = (),
     narrow: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    unresolved: Iterable[tuple[str, str]] = (),
 ) -> list[str]:
     """Return what disproves the mesh, a line each with its likely cause; empty when every pair is proven.
 
-    `silent` are the pairs (from, to) whose ping had no answer, `changed` the hosts whose key was just switched, for
-    which a handshake older than the switch proves nothing, and `narrow` the pairs that answer small packets only, with
-    the bytes that pass.
+    `silent` are the pairs (from, to) whose ping had no answer, `unresolved` those of them whose first does not find out
+    where the name of the other leads, `changed` the hosts whose key was just switched, for which a handshake older than
+    the switch proves nothing, and `narrow` the pairs that answer small packets only, with the bytes that pass.
     """
     pairs = Pairs(roster)
     faults: list[str] = []
     for host in sorted(facts):
         faults.extend(kernel_faults(roster, host, facts[host], pairs))
-    mute = set(silent)
+    lost = set(unresolved)
+    mute = {*silent, *lost}
     fresh = set(changed)
     for host in sorted(facts):
         for peer in pairs.peers_of(host):
@@ -111,8 +113,13 @@ def find_faults(
                     f"{host} → {peer}: no answer over {relay}; does a firewall there deny forwarding from "
                     f"{roster['interface']} to {roster['interface']}?"
                 )
+            elif (host, peer) in lost:
+                name = pairs.name(host, peer)
+                faults.append(
+                    f"{host} → {peer}: no answer: {name} does not resolve on {host} now; see what {host} asks for names"
+                )
             elif (host, peer) in mute:
-                faults.append(_silence(roster, host, peer, seen))
+                faults.append(_silence(roster, host, peer, seen, pairs.name(host, peer)))
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
                 faults.append(
@@ -169,9 +176,13 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
     return faults
 
 
-def _silence(roster: Roster, host: str, peer: str, seen: Peer | None) -> str:
+def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str) -> str:
     port = int(roster["port"])
-    if seen is None or not seen.handshake:
+    if name and (seen is None or seen.endpoint == "(none)"):
+        cause = f"no handshake; {name} has led nowhere on {host} so far; see what {host} asks for names"
+    elif name and seen:
+        cause = f"sought at {seen.endpoint} by the name {name}; is {peer} there, and UDP port {port} open towards it?"
+    elif seen is None or not seen.handshake:
         cause = f"no handshake; is UDP port {port} open towards {peer}, also in a firewall between them?"
     elif not seen.received:
         cause = f"handshake but nothing received; does something between them drop UDP port {port}?"

@@ -175,7 +175,7 @@ class RosterProvider(ResourceProvider):
         """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
         from mesh.announce import announce  # noqa: PLC0415
         from mesh.concurrency import run  # noqa: PLC0415
-        from mesh.rollout import wipe  # noqa: PLC0415
+        from mesh.leaving import wipe  # noqa: PLC0415
 
         interface = _props["roster"]["interface"]
         members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}

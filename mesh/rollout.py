@@ -14,7 +14,7 @@ from typing import Any
 
 from mesh.concurrency import Connection, gather, settle
 from mesh.deadline import Deadline
-from mesh.errors import HostError, HostsFailedError, MeshError, UnreachableHostError
+from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.fanout import Fan, open_fan
 from mesh.pairkeys import keys_of
 from mesh.pairs import Pairs
@@ -23,7 +23,7 @@ from mesh.proof import Facts, find_faults, parse_facts, salted_digest
 from mesh.retreat import go_back
 from mesh.roster import Roster
 
-__all__ = ["Rollout", "collect_facts", "roll_out", "wipe"]
+__all__ = ["Rollout", "collect_facts", "roll_out"]
 
 Report = Callable[[str], None]
 
@@ -32,7 +32,7 @@ _HOLD_SECONDS = 900
 _INSTALL_SECONDS = 600
 # Two turns of four pings of six seconds each: an old session at one end is given up after some 20 seconds.
 _PROOF_SECONDS = 50
-_LEAVE_SECONDS = 45
+_SEEK_SECONDS = 20  # where names have to be resolved, and peers to be asked whether they still are where they were
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 changed = await _switch(rollout, fan, running, deadline, switched)
                 say(f"{interface}: proving {_hosts(len(fan.sessions))}")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
-                await deadline.move(seconds + _PROOF_SECONDS)
+                seek = _SEEK_SECONDS if Pairs(rollout.roster).has_names else 0
+                await deadline.move(seconds + _PROOF_SECONDS + seek)
                 checks = (_prove(rollout, fan, changed), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
@@ -110,7 +111,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 say(f"{interface}: going back on all hosts")
                 await go_back(fan, switched, [host for host, key in running.items() if key != "absent"], changing)
                 raise
-        # There is one way only now. A host that misses the word goes back when its hold ends, until the next `up`.
+        # One way only from here on. Who misses the word goes back when its hold ends; the next `up` brings it forward.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
     pairs = Pairs(rollout.roster)
@@ -149,14 +150,14 @@ async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dic
 
 async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
     """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
-    work, pairs = {}, Pairs(rollout.roster)
+    work, pairs, absent = {}, Pairs(rollout.roster), sorted(fan.absent)
     for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
             mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
             pairs=pairs,
         )  # fmt: skip
-        work[host] = fan.sessions[host].order("stage", text.count("\n"), payload=text)
+        work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
     replies = await gather(work)
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
@@ -206,13 +207,14 @@ async def _switch(
 
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     silent: list[tuple[str, str]] = []
+    unresolved: list[tuple[str, str]] = []
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
         for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
             for line in lines:
                 match line.split():
-                    case ["silent", peer]:
-                        silent.append((host, peer))
+                    case ["silent", peer, *why]:
+                        (unresolved if why else silent).append((host, peer))
                     case ["narrow", peer, size]:
                         narrow[host, peer] = int(size)
                     case _:
@@ -220,7 +222,7 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
-    faults = find_faults(rollout.roster, facts, silent, changed, narrow)
+    faults = find_faults(rollout.roster, facts, silent, changed, narrow, unresolved)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
@@ -241,19 +243,3 @@ async def collect_facts(
         for host, lines in replies.items()
     }
     return facts, {host: error.message for host, error in failures.items()}
-
-
-async def wipe(
-    interface: str, mesh: str, roster_id: str, connections: Mapping[str, Connection], report: Report
-) -> dict[str, str]:
-    """Leave nothing of `interface` on each host, and return the reason by host for those that were not wiped."""
-    async with open_fan(interface, connections, skip=HostError) as fan:
-        orders = {
-            host: session.order("wipe", mesh, roster_id, host, seconds=_LEAVE_SECONDS)
-            for host, session in fan.sessions.items()
-        }
-        _, failures = await settle(orders)
-    left = {**fan.absent, **{host: error.message for host, error in failures.items()}}
-    for host, reason in sorted(left.items()):
-        report(f"{interface}: {host} is not wiped: {reason}")
-    return left

@@ -6,6 +6,8 @@ A roster is plain data, since it is stored in the state:
      "members": {"bernard": {"publicKey": …, "address": "fd00:…::1/64", "endpoint": "78.11.11.11:51825" or "",
                              "keepalive": 0, "system": "" or "x86_64-linux", "ssh": {…}}}}
 
+An endpoint may be a name with a port, which each host resolves for itself: a changed answer is no change of the roster.
+
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
 peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
 "localEndpoint" at which those of the same site seek it; its "otherEndpoint" of the other IP version; its "peers" where

@@ -215,7 +215,7 @@ class Scan:
             elif entry.get("system", system) != system:
                 self.problems[machine.name] = f"is {system}, the file says {entry['system']}; correct its system"
             found = external_addresses(addresses)
-            if found and "externalIps" not in entry:
+            if found and "externalIps" not in entry and "externalName" not in entry:
                 # A bare colon may make a mapping of an IPv6 address, depending on who reads it.
                 sequence = CommentedSeq(DoubleQuotedScalarString(text) if ":" in text else text for text in found)
                 sequence.fa.set_flow_style()

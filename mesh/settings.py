@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from mesh.external import ExternalAddress, ExternalName, PeerEndpoint
 from mesh.fields import (
-    ExternalAddress,
     FormerName,
     HostKey,
     Ipv4Address,
@@ -20,7 +20,6 @@ from mesh.fields import (
     Keepalive,
     KeyAge,
     MeshAddress,
-    PeerEndpoint,
     Port,
     PublicKey,
     Rotation,
@@ -65,7 +64,7 @@ class SshSettings(Bastion):
 
 
 class Host(_Settings):
-    """A Linux machine; without external addresses it is roaming, that is, behind NAT."""
+    """A Linux machine; without external addresses or an external name it is roaming, that is, behind NAT."""
 
     system: str | None = Field(
         default=None,
@@ -74,6 +73,7 @@ class Host(_Settings):
         description="a processor and linux, such as x86_64-linux or aarch64-linux",
     )
     external_ips: tuple[ExternalAddress, ...] = Field(default=(), description="a list of IP addresses, endpoint first")
+    external_name: ExternalName | None = Field(default=None, description="a DNS name such as bernard.example.org")
     site: Site | None = None
     local_ips: tuple[ExternalAddress, ...] = Field(
         default=(), description="a list of IP addresses, for hosts of the same site"
@@ -83,6 +83,11 @@ class Host(_Settings):
     tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
     formerly: FormerName | None = Field(default=None, description="the name of this host before it was renamed")
     ssh: SshSettings = Field(description="a mapping with at least address and hostKey")
+
+    @property
+    def is_roaming(self) -> bool:
+        """Whether peers elsewhere do not know where to seek it."""
+        return not self.external_ips and self.external_name is None
 
 
 class MemberOverrides(_Settings):

@@ -7,10 +7,11 @@ rendered elsewhere.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Interface, IPv6Network, ip_address
 from typing import Literal
 
 from mesh.addressing import host_address, owned_subnets
+from mesh.endpoints import join_endpoint
 from mesh.peering import resolve
 from mesh.settings import AUTO, Configuration, Host, Interface, MemberOverrides, Peer
 
@@ -26,12 +27,12 @@ _COMMON_LINK_MTU, _OVERHEAD = 1500, 80
 class Participant:
     """One host on one interface, or a peer that is not managed here; peers send it what goes to its `subnet`.
 
-    `endpoint` is where peers first seek it, such as `78.11.11.11:51825` or `[2001:db8::1]:51825`, or None if it is
-    roaming; hosts of the same `site` seek it at its `local_endpoint`, if it has one. `persistent_keepalive` is in
-    seconds, 0 for off, and is what the host itself sends. A new `rotation`, the interface's and the host's own joined
-    by a dot, asks for a new key. `formerly` is the name of a renamed host before. `peers` are by name, None for all.
-    `other_endpoint` is of the other IP version than `endpoint`, for peers that have that one only.
-    A `public_key` is known where the private one is not ours.
+    `endpoint` is where peers first seek it, such as `78.11.11.11:51825`, `[2001:db8::1]:51825` or
+    `bernard.example.org:51825`, or None if it is roaming; hosts of the same `site` seek it at its `local_endpoint`, if
+    it has one. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`,
+    the interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host
+    before. `peers` are by name, None for all. `other_endpoint` is of the other IP version than `endpoint`, for peers
+    that have that one only. A `public_key` is known where the private one is not ours.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Participant:
 
     @property
     def is_roaming(self) -> bool:
-        """Whether peers elsewhere cannot start talking to this host, because it has no external address."""
+        """Whether peers elsewhere cannot start talking to this host, because it has no external address or name."""
         return self.endpoint is None
 
 
@@ -100,11 +101,7 @@ class MeshPlan:
 
 
 def _endpoint(addresses: Sequence[str], port: int) -> str | None:
-    if not addresses:
-        return None
-    address = ip_address(addresses[0])
-    # `wg` cuts at the last colon, so an IPv6 address without brackets would lose its last group.
-    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+    return join_endpoint(addresses[0], port) if addresses else None
 
 
 def _of_other_version(addresses: Sequence[str]) -> list[str]:
@@ -121,8 +118,9 @@ def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None
 def _choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
     if interface.relay != AUTO:
         return interface.relay
-    # By name, so that hosts that come and go seldom change it.
-    return next((host for host in sorted(interface.hosts) if hosts[host].external_ips), None)
+    # By name, so that hosts that come and go seldom change it; one whose address is fixed serves better.
+    public = sorted((not hosts[host].external_ips, host) for host in interface.hosts if not hosts[host].is_roaming)
+    return public[0][1] if public else None
 
 
 def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
@@ -153,7 +151,8 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
         )
 
     def plan_member(host: str) -> Participant:
-        endpoint = _endpoint(hosts[host].external_ips, interface.external_port(host))
+        name = hosts[host].external_name
+        endpoint = _endpoint((name,) if name else hosts[host].external_ips, interface.external_port(host))
         return replace(
             plan(host, endpoint, interface.members.get(host, MemberOverrides())),
             formerly=hosts[host].formerly,

@@ -14,7 +14,18 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
-PROGRAM_PARTS = ("packages", "netfilter", "firewall", "forwarding", "names", "service", "takeover", "audit")
+PROGRAM_PARTS = (
+    "packages",
+    "netfilter",
+    "firewall",
+    "forwarding",
+    "names",
+    "service",
+    "endpoints",
+    "timer",
+    "takeover",
+    "audit",
+)
 TOOLS = [
     "awk",
     "cat",

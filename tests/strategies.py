@@ -59,8 +59,9 @@ def stack_files(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     hosts: dict[str, Any] = {}
     for number, (name, address) in enumerate(zip(names, addresses, strict=True)):
         hosts[name] = {"ssh": {"address": f"10.0.0.{number + 1}", "hostKey": HOST_KEY}}
-        if draw(st.booleans()):
-            hosts[name]["externalIps"] = [address]
+        hosts[name] |= draw(
+            st.sampled_from([{}, {"externalIps": [address]}, {"externalName": f"h{number}.example.org"}])
+        )
     return hosts, {
         interface: {
             "hosts": draw(st.lists(st.sampled_from(names), min_size=1, unique=True)),

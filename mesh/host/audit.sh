@@ -35,7 +35,9 @@ audit_files() {
 	"" | -???------*) ;;
 	*) echo "differs readable $configuration" ;;
 	esac
-	cat "$base/units" "$home/units" 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
+	timer_record=
+	if seeks_names run; then timer_record=$base/timer-units; fi
+	cat "$base/units" "$home/units" $timer_record 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
 	# The program is named by the first digits of its digest.
 	boots=$(readlink "$base/program" 2>/dev/null || :)
 	found=$(digest_of "$base/program")
@@ -64,6 +66,7 @@ order_audit() {
 		firewall_is_open "$(setting run port)" || echo "differs firewall $(setting run port)"
 		[ "$(setting run forward)" != yes ] || forwarding_is_on || echo "differs forwarding"
 		names_are_there run || echo "differs names"
+		timer_is_well run || echo "differs timer"
 	fi
 	if is_running; then
 		[ ! -d "$home/run" ] || audit_routes

@@ -3,6 +3,7 @@
 #   program serve IF        take orders for interface IF on standard input until it closes
 #   program boot IF         settle what a reboot interrupted, open the firewall; called before wg-quick@IF
 #   program guard IF TOKEN  go back by itself when the deadline passes; started by `serve`
+#   program resolve IF      seek peers where their names lead now; called every 30 seconds where there are names
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
 #   enrolled/  the private key that enrolment has laid down for the next rollout

@@ -2,7 +2,7 @@
 # The running WireGuard interface: read it, render its configuration, bring it to what is staged by small steps.
 #
 # next/settings has lines "word value": mesh, roster, digest, host, address, port, mtu, public-key.
-# next/peers has a line for each peer: name public-key address endpoint|- keepalive|off allowed-ips first|second|never
+# next/peers has a line for each peer: name public-key address endpoint|name:port|- keepalive|off allowed-ips first|second|never
 # where the last word says who of the pair speaks first, or that nobody does: the two can never meet, or the peer is not
 # managed here. The allowed IPs are joined by commas.
 # Preshared keys: next/preshared-key for all peers, or next/pair-keys/NAME for each.
@@ -48,12 +48,13 @@ render() {
 	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
 	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
 		"$home/$1/settings"
-	awk -v folder="$home/$1" "$secrets"'
+	# What a name leads to is set once the interface is up, since wg-quick would bring nothing up where it does not resolve.
+	awk -v folder="$home/$1" "$secrets$by_name"'
 		{
 			getline preshared < secret($1)
 			close(secret($1))
 			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
-			if ($4 != "-") print "Endpoint = " $4
+			if ($4 != "-" && !is_name($4)) print "Endpoint = " $4
 			print "PersistentKeepalive = " $5
 		}' "$home/$1/peers"
 }
@@ -82,7 +83,8 @@ write_configuration() {
 delta() {
 	place=$(planned)
 	wg show "$interface" dump | awk -v only="${1:-}" -v folder="$home/$place" \
-		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" "$secrets"'
+		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" "$secrets$by_name"'
+		BEGIN { load(folder "/addresses") }
 		# agree ONE OTHER: the same prefixes, which the kernel lists as they came and wireguard-go by their bits.
 		function agree(one, other,   size, parts, i, seen) {
 			size = split(one, parts, ",")
@@ -115,8 +117,10 @@ delta() {
 				if (only != "" && name != only) continue
 				out = ""
 				target = field[4]
+				# Of a name, whoever runs it sees where it leads; it is planned anew only if it is another name.
+				if (is_name(target)) target = target in leads ? leads[target] : "-"
 				if (key in known) {
-					if (target != "-" && target != endpoint[key] && (target != was[name] || endpoint[key] == "(none)"))
+					if (target != "-" && target != endpoint[key] && (field[4] != was[name] || endpoint[key] == "(none)"))
 						out = out " endpoint " target
 					getline wanted < secret(name)
 					close(secret(name))
@@ -124,7 +128,7 @@ delta() {
 					if (keepalive[key] != field[5]) out = out " persistent-keepalive " field[5]
 					if (!agree(allowed[key], field[6])) out = out " allowed-ips " field[6]
 				} else {
-					if (target == "-" || target == was[name]) {
+					if (target == "-" || field[4] == was[name]) {
 						# Who took the address without ever being a peer of ours tells nothing about where the peer is.
 						if (old in former && endpoint[old] != "(none)") target = endpoint[old]
 					}

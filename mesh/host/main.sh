@@ -89,6 +89,8 @@ order_finish() {
 		firewall_open "$(setting next port)" 8>&-
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
+		# The file has no endpoint for a peer that is sought at a name.
+		if seeks_names next; then set_peers; fi
 	fi
 	forwarding_apply next
 	names_apply next
@@ -113,13 +115,19 @@ widest() {
 # relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
 relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
-# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME` where none is at all, and
-# `narrow NAME BYTES` where smaller ones are.
+# unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
+unanswered() {
+	sought=$(awk -v peer="$1" "$by_name"'$1 == peer && is_name($4) { print $4 }' "$home/$(planned)/peers")
+	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
+}
+
+# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME [unresolved]` where none is at
+# all, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
 	if ping_twice "$3" "$2"; then return 0; fi
 	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
 	if ! ping_twice 1280 "$2"; then
-		echo "silent $1" >&3
+		echo "silent $1$(unanswered "$1")" >&3
 		return 0
 	fi
 	fits=$(widest "$2" "$3")
@@ -128,8 +136,9 @@ prove_peer() {
 }
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
-# absent. Replies a line for each that is not well.
+# absent. Replies a line for each that is not well. A peer whose tunnel is dead is sought where its name leads before.
 order_prove() {
+	[ "$1" != first ] || seek
 	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
 		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" $(relayed "$(planned)") | {
@@ -220,6 +229,8 @@ configuration=/etc/wireguard/$interface.conf
 case $1 in
 serve) serve ;;
 guard) guard "$3" ;;
+resolve) resolve ;;
+resolving) resolving "$3" ;;
 boot)
 	settle boot
 	firewall_apply

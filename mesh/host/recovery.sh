@@ -67,6 +67,7 @@ go_back() (
 	close_staged_port
 	(forwarding_apply run)
 	(names_apply run)
+	(timer_apply run 4>&- 8>&- 9>&-)
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
 	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
 	return 0
@@ -99,6 +100,7 @@ close_staged_port() {
 # give_up: the interface is no longer ours; nothing of it boots, is open or lies in /etc.
 give_up() {
 	rm -f "$configuration" "$configuration.new"
+	timer_apply none 4>&- 8>&- 9>&-
 	service_remove "$(others_left)"
 	firewall_close_all
 	forwarding_apply none
@@ -132,6 +134,7 @@ settle() {
 	close_staged_port
 	# What forwards is set anew at boot.
 	(names_apply run)
+	[ "$1" = boot ] || (timer_apply run 4>&- 8>&- 9>&-)
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/guard" "$configuration.new"
 }
 

@@ -8,16 +8,19 @@ is_armed() {
 	[ "$boot" = "$(boot_id)" ]
 }
 
-# stage LINES: takes the roster from standard input, checks it against this host, and lays it down in next/.
+# stage LINES [ABSENT...]: takes the roster from standard input, checks it against this host, and lays it down in next/.
 # Replies `running KEY|absent` (absent also where no packet could pass) and `confirmed DIGEST|none`.
 order_stage() {
+	lines=$1
+	shift
 	rm -rf "$home/incoming"
 	mkdir -p "$home/incoming/pair-keys"
-	head -n "$1" >"$home/incoming/payload"
+	head -n "$lines" >"$home/incoming/payload"
 	: >"$home/incoming/peers"
-	(cd "$home/incoming" && awk -v lines="$1" '
+	(cd "$home/incoming" && awk -v lines="$lines" "$by_name"'
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
 		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
+		$1 == "peer" && is_name($5) { printf "" > "addresses" }
 		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
 		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
 		$1 == "name" { print $2, $3 > "names"; next }
@@ -25,6 +28,7 @@ order_stage() {
 		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
 	check_incoming
 	check_foreign
+	resolve_incoming "$@"
 	if is_armed; then
 		# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old.
 		if [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
@@ -143,6 +147,8 @@ order_hold() {
 	lock_host 60
 	link_program
 	service_install
+	# One that is needed no more stays until the end, since whoever goes back would still need it.
+	if seeks_names next; then timer_apply next 4>&- 8>&- 9>&-; fi
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
 		lay_configuration next
@@ -178,4 +184,5 @@ order_confirm() {
 		lock_host 60
 		firewall_close "$former"
 	fi
+	seeks_names run || (timer_apply run 4>&- 8>&- 9>&-) || say "mesh-endpoints could not be taken away"
 }

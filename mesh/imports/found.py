@@ -6,7 +6,7 @@ touches a file or a host.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Interface, ip_address
+from ipaddress import IPv6Interface
 
 from mesh.addressing import owned_subnets
 from mesh.errors import ConfigurationError
@@ -18,11 +18,14 @@ __all__ = ["FoundMember", "FoundMesh", "join_configurations"]
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """One host; None and empty stand for what is not known, `external_ip` None also for roaming."""
+    """One host; None and empty stand for what is not known, `external` None also for roaming.
+
+    `external` is the address or the name at which its peers seek it.
+    """
 
     host: str
     address: IPv6Interface | None = None
-    external_ip: str | None = None
+    external: str | None = None
     keepalive: int | None = None
     private_key: str | None = field(default=None, repr=False)
     ssh_address: str | None = None
@@ -153,10 +156,6 @@ class _Joined:
             self._fault(
                 host, "its peers seek it at several endpoints; mesh has one for all, so make them the same first"
             )
-        try:
-            ip_address(given[0][0])
-        except ValueError:
-            self._fault(host, "its endpoint is a name; mesh keeps addresses, so put its address there first")
         if without := sorted(other for other, endpoint in known.items() if endpoint is None):
             self.notes.append(f"{', '.join(without)}: gets the endpoint of {host}, which it does not have yet")
         return given[0]

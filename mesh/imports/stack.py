@@ -12,6 +12,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from mesh.addressing import derive_subnet, host_address
 from mesh.config import read_configuration
 from mesh.errors import ConfigurationError
+from mesh.external import is_address
 from mesh.faults import PLACEHOLDER_ADDRESS, join_path, read_entry
 from mesh.imports.found import FoundMember, FoundMesh
 from mesh.settings import Bastion
@@ -37,8 +38,10 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     for mesh in meshes:
         for member in mesh.members:
             entry = file.hosts.setdefault(member.host, CommentedMap())
-            if member.external_ip and "externalIps" not in entry:
-                entry.insert(0, "externalIps", _flow([_text(member.external_ip)]))
+            if member.external and not {"externalIps", "externalName"} & set(entry):
+                by_address = is_address(member.external)
+                value = _flow([_text(member.external)]) if by_address else member.external
+                entry.insert(0, "externalIps" if by_address else "externalName", value)
             entry.setdefault("ssh", _ssh(member))
         interfaces[mesh.interface] = _interface(mesh)
     # What has still to be filled in must not hide what is wrong.
@@ -58,11 +61,17 @@ def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[str]:
     if mesh.interface in file.content["config"][INTERFACES]:
         yield f"{join_path(INTERFACES, mesh.interface)}: is there already; take it out, or import into another stack"
     for member in mesh.members:
-        given = (file.hosts.get(member.host) or {}).get("externalIps")
-        if member.external_ip and given and str(given[0]) != member.external_ip:
+        entry = file.hosts.get(member.host) or {}
+        given, name = entry.get("externalIps"), entry.get("externalName")
+        if member.external and given and str(given[0]) != member.external:
             yield (
                 f"{join_path(HOSTS, member.host, 'externalIps')}: begins with another address than its peers send to, "
-                f"{member.external_ip}; put that one first"
+                f"{member.external}; put that one first, or give a name as externalName"
+            )
+        elif member.external and name and str(name).lower() != member.external.lower():
+            yield (
+                f"{join_path(HOSTS, member.host, 'externalName')}: another place than its peers send to, "
+                f"{member.external}; give that one"
             )
 
 
@@ -105,6 +114,6 @@ def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
     if member.address and member.address != host_address(derive_subnet(member.host, interface)):
         overrides["address"] = _text(str(member.address))
     # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
-    if member.keepalive and (member.external_ip or member.keepalive != _ROAMING_KEEPALIVE):
+    if member.keepalive and (member.external or member.keepalive != _ROAMING_KEEPALIVE):
         overrides["persistentKeepalive"] = member.keepalive
     return CommentedMap(overrides)

@@ -148,6 +148,21 @@ def test_machines_that_are_made_in_the_same_run_become_a_mesh(make_stack: Maker,
     assert "Traceback" not in refused
 
 
+_NAMED = (
+    '"externalIps": [machine(name)["publicIp"]]',
+    '"externalName": machine(name)["publicIp"].apply(lambda ip: f"ip-{ip.replace(chr(46), chr(45))}.example.org")',
+)
+
+
+def test_machines_may_be_sought_at_names_that_are_not_known_yet(make_stack: Maker, environment: Path) -> None:
+    """As a cloud gives them to its machines."""
+    programs = Programs(make_stack(2), environment, _NAMED)
+    programs.run(programs.network, "preview")
+    programs.up()
+    assert programs.outputs()["backend"]["hosts"]["h1"]["endpoint"] == "ip-198-51-100-1.example.org:51825"
+    programs.up("--expect-no-changes")
+
+
 _FAULTY = ('"port": 51825', '"port": 0, "mtu": 1')
 
 

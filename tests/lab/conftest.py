@@ -30,11 +30,12 @@ def clean(host: Host) -> None:
     """Take from a host whatever a failed test left, without the program under test."""
     for interface in _INTERFACES:
         host.run(
-            f"systemctl disable -q --now wg-quick@{interface} mesh-boot@{interface}; ip link del {interface}; "
-            f"rm -f /etc/wireguard/{interface}.conf* /etc/systemd/system/multi-user.target.wants/*@{interface}.service",
+            f"systemctl disable -q --now wg-quick@{interface} mesh-boot@{interface} mesh-endpoints@{interface}.timer; "
+            f"ip link del {interface}; "
+            f"rm -f /etc/wireguard/{interface}.conf* /etc/systemd/system/*.target.wants/*@{interface}.*",
             check=False,
         )
-    host.run("rm -rf /var/lib/mesh /etc/systemd/system/mesh-boot@.service; systemctl daemon-reload", check=False)
+    host.run("rm -rf /var/lib/mesh /etc/systemd/system/mesh-*@.*; systemctl daemon-reload", check=False)
 
 
 @pytest.fixture

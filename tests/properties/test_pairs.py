@@ -29,7 +29,9 @@ def meshes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     for number, name in enumerate(names, 1):
         hosts[name] = {"ssh": {"address": f"10.0.0.{number}", "hostKey": HOST_KEY}}
         versions = draw(st.sampled_from([(), ("5.0.0.{}",), ("2001:db8::{}",), ("5.0.0.{}", "2001:db8::{}")]))
-        if versions:
+        if draw(st.integers(0, 3)) == 0:
+            hosts[name]["externalName"] = f"{name}.example.org"
+        elif versions:
             hosts[name]["externalIps"] = [version.format(number) for version in versions]
         if draw(st.booleans()):
             site = draw(st.sampled_from(["cellar", "attic"]))
@@ -40,7 +42,7 @@ def meshes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     if draw(st.booleans()):
         ipv4 = {"ipv4": "10.20.0.99"} if "ipv4" in interface else {}
         interface["peers"] = {"laptop": ipv4}
-    public = [name for name in names if "externalIps" in hosts[name]]
+    public = [name for name in names if "externalIps" in hosts[name] or "externalName" in hosts[name]]
     if draw(st.booleans()) and public:
         interface["relay"] = draw(st.sampled_from([*public, "auto"]))
     if draw(st.booleans()):
@@ -65,6 +67,18 @@ def test_each_prefix_has_one_owner_on_every_host(mesh: tuple[dict[str, Any], dic
         owned = [ip_network(text) for peer in pairs.links_of(host) for text in pairs.allowed_ips(host, peer)]
         for one, other in combinations(owned, 2):
             assert one.version != other.version or not one.overlaps(other)
+
+
+@given(meshes())
+def test_a_host_knows_what_it_seeks_by_name(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Those that have a name, but for hosts of its own site; and no address is taken for a name."""
+    hosts, _ = mesh
+    pairs = Pairs(roster_of(mesh))
+    for host in hosts:
+        for peer in pairs.peers_of(host):
+            name = hosts.get(peer, {}).get("externalName", "")
+            near = peer in hosts and hosts[host].get("site") and hosts[host].get("site") == hosts[peer].get("site")
+            assert pairs.name(host, peer) == ("" if near else name)
 
 
 @given(meshes())

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.config import read_configuration
+from mesh.endpoints import ip_version
 from mesh.pairs import Pairs
 from mesh.peering import resolve
 from mesh.planned import build_roster
@@ -81,17 +82,23 @@ def test_a_new_host_changes_nothing_about_the_others(stack_file: StackFile, is_r
 
 @given(stack_files())
 def test_an_endpoint_reads_back_as_the_address_and_the_port(stack_file: StackFile) -> None:
-    """What wg makes of the text, cutting at the last colon, is what the file says."""
+    """What wg makes of the text, cutting at the last colon, is what the file says; names are told from addresses."""
     hosts, _ = stack_file
     for plan in plans(stack_file).values():
         for member in plan.members:
-            external = hosts[member.name].get("externalIps", [])
-            assert member.is_roaming == (not external)
-            if member.endpoint is not None:
-                address, _, port = member.endpoint.rpartition(":")
-                assert int(port) == plan.port
-                assert ip_address(address.strip("[]")) == ip_address(external[0])
-                assert address.startswith("[") == (":" in external[0])
+            name, addresses = hosts[member.name].get("externalName"), hosts[member.name].get("externalIps", [])
+            assert member.is_roaming == (not name and not addresses)
+            if member.endpoint is None:
+                continue
+            host, _, port = member.endpoint.rpartition(":")
+            assert int(port) == plan.port
+            assert (ip_version(member.endpoint) is None) == bool(name)
+            if name:
+                assert host == name
+            else:
+                assert ip_address(host.strip("[]")) == ip_address(addresses[0])
+                assert ip_version(member.endpoint) == ip_address(addresses[0]).version
+                assert host.startswith("[") == (":" in addresses[0])
 
 
 @given(stack_files())

@@ -25,7 +25,12 @@ ALL_OF_AN_INTERFACE = (
     "peers, peering, prefix, ipv4, relay, "
     "presharedKeys, names"
 )
-NO_ENDPOINT = "not an endpoint; give an IP address and a UDP port, such as 78.11.11.11:51820 or [2001:db8::1]:51820"
+NO_ENDPOINT = (
+    "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "
+    "[2001:db8::1]:51820 or router.example.org:51820"
+)
+ALL_OF_A_HOST = "system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, ssh"
+PUBLIC = "name one that has externalIps or externalName"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
 ALLOCATE = "run python -m mesh allocate to have them written"
@@ -152,7 +157,7 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         (
             "bernard.zone",
             "x",
-            "unknown field; allowed here: system, externalIps, site, localIps, linkMtu, tags, formerly, ssh",
+            f"unknown field; allowed here: {ALL_OF_A_HOST}",
         ),
         ("bernard.system", "x86_64-darwin", NO_SYSTEM),
         ("bernard.system", "x86_64-linux\n", NO_SYSTEM),
@@ -203,7 +208,7 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.ipv4", "10.20.0.0", NO_PREFIX),
         ("testwg.ipv4", "10.20.0.0/24", f"no address for bernard, edgeworth; {ALLOCATE}"),
         ("testwg.relay", "nobody", "'nobody' is no host of this interface; name one that is, or auto"),
-        ("testwg.relay", "edgeworth", "host 'edgeworth' has no externalIps, so it cannot relay; name one that has"),
+        ("testwg.relay", "edgeworth", f"host 'edgeworth' is roaming, so it cannot relay; {PUBLIC}"),
         ("testwg.presharedKeys", "none", "not usable; give shared or pairwise"),
         ("testwg.names", "yes", "not usable; give true or false"),
         ("testwg.peering", "all", "not usable; give a list of rules, each a group, or a hub and its spokes"),
@@ -260,7 +265,8 @@ def test_a_fault_deep_inside_a_value_is_told_where_it_is(
         ("::ffff:78.11.11.11", "an IPv4 address in IPv6 form; write it as IPv4"),
         ("78.11.11.11/32", "not an IP address; give an IPv4 or IPv6 address"),
         ("[2001:db8::1]", "not an IP address; give an IPv4 or IPv6 address"),
-        ("bernard.example.org", "not an IP address; give an IPv4 or IPv6 address"),
+        ("bernard.example.org", "a name, and this takes addresses; give a name as externalName"),
+        ("bernard", "not an IP address; give an IPv4 or IPv6 address"),
         (78, "not an IP address; write it as text"),
     ],
 )
@@ -434,13 +440,75 @@ def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section
     assert "192.168.1.5 is an address of host 'bernard' too, in the same site" in fault
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("78.11.11.11", "an address, and this takes a name; give it in externalIps instead"),
+        ("2001:db8::1", "an address, and this takes a name; give it in externalIps instead"),
+        ("bernard", "not a DNS name; give the whole name, such as bernard.example.org, without a port"),
+        ("bernard.example.org:51825", "not a DNS name; give"),
+        ("bernard.example.org.", "not a DNS name; give"),
+        ("78.11.11.256", "not a DNS name; give"),
+        ("1.0x7f", "not a DNS name; give"),
+        ("a_b.example.org", "not a DNS name; give"),
+        ("bernard.localhost", "a name of the loopback address; give"),
+        (7, "not a DNS name; give"),
+    ],
+)
+def test_a_name_that_leads_nowhere_by_itself_is_refused(
+    hosts: Section, interfaces: Section, name: object, reason: str
+) -> None:
+    """And what resolvers would read as an address."""
+    hosts["edgeworth"]["externalName"] = name
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault.startswith(f"mesh:hosts.edgeworth.externalName: {reason}")
+
+
+def test_a_host_has_addresses_or_a_name_that_no_other_has(hosts: Section, interfaces: Section) -> None:
+    """Each conflict names both of its sides."""
+    hosts["bernard"]["externalName"] = "Home.example.org"
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.bernard.externalName: host 'bernard' has externalIps too, and peers seek it at one of the two; "
+            "leave the addresses out where they change, else the name"
+        ),
+    )
+    del hosts["bernard"]["externalIps"]
+    hosts["edgeworth"]["externalName"] = "home.example.org"
+    assert faults_of(hosts, interfaces) == (
+        (
+            "mesh:hosts.edgeworth.externalName: home.example.org is the name of host 'bernard' too, with one port on "
+            "interface 'testwg'; leave it to the host that gets the packets"
+        ),
+    )
+    interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+
+
+def test_a_name_inside_the_mesh_is_refused(hosts: Section, interfaces: Section) -> None:
+    """It would lead through the tunnel that it is to bring up."""
+    del hosts["bernard"]["externalIps"]
+    hosts["bernard"]["externalName"] = "bernard.testwg"
+    interfaces["testwg"]["peers"] = {"router": {"endpoint": "Edgeworth.testwg:51820"}}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+    interfaces["testwg"]["names"] = True
+    inside = (
+        "is inside the mesh, the name of {} on interface 'testwg'; "
+        "give a name outside, for a tunnel cannot carry itself"
+    )
+    assert faults_of(hosts, interfaces) == (
+        f"mesh:hosts.bernard.externalName: bernard.testwg {inside.format(repr('bernard'))}",
+        f"mesh:interfaces.testwg.peers.router.endpoint: edgeworth.testwg {inside.format(repr('edgeworth'))}",
+    )
+
+
 def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Section) -> None:
     """Else the host is roaming all the same, and the port is a mistake."""
     interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
     assert faults_of(hosts, interfaces) == (
         (
-            "mesh:interfaces.testwg.members.edgeworth.externalPort: host 'edgeworth' has no externalIps, so peers do "
-            "not seek it; give the router's address there, or leave the port out"
+            "mesh:interfaces.testwg.members.edgeworth.externalPort: host 'edgeworth' has no externalIps or "
+            "externalName, so peers do not seek it; give the router's address or name there, or leave the port out"
         ),
     )
 

@@ -150,10 +150,22 @@ def test_what_mesh_could_not_keep_stops_the_import(old: str, new: str, fault: st
     assert fault in refused(files(bernard=(old, new)))
 
 
-def test_a_name_as_endpoint_is_refused() -> None:
-    """An address of today would be one of tomorrow no more."""
-    given = {path: text.replace("78.11.11.11", "vpn.example.org") for path, text in files().items()}
-    assert "wg0 on bernard: its endpoint is a name; mesh keeps addresses" in refused(given)
+def test_a_name_as_endpoint_is_kept(tmp_path: Path) -> None:
+    """It becomes the external name; one that the stack file has otherwise stops the import."""
+    given = {path: text.replace("78.11.11.11", "VPN.example.org") for path, text in files().items()}
+    (mesh,) = read_wg_quick_files(given, None)
+    assert [each.external for each in mesh.members] == ["VPN.example.org", "2001:db8::3", None]
+    path = tmp_path / "Pulumi.office.yaml"
+    path.write_text("config: {}\n")
+    file = StackFile(path, complete=True)
+    add_meshes(file, [mesh])
+    assert file.hosts["bernard"]["externalName"] == "VPN.example.org"
+    assert "externalIps" not in file.hosts["bernard"]
+    del file.content["config"]["mesh:interfaces"]["wg0"]
+    file.hosts["bernard"]["externalName"] = "other.example.org"
+    with pytest.raises(ConfigurationError) as caught:
+        add_meshes(file, [mesh])
+    assert "mesh:hosts.bernard.externalName: another place than its peers send to, VPN.example.org" in str(caught.value)
 
 
 def test_a_peer_whose_file_is_missing_is_refused() -> None:
@@ -197,7 +209,7 @@ def test_a_database_of_wg_meshconf_becomes_the_mesh_that_it_generates() -> None:
     mesh = read_wg_meshconf(database(), "wg0")
     assert mesh.keys == {f"wg0/{name}": key.private_key for name, key in KEYS.items()}
     assert (mesh.port, mesh.mtu) == (51820, 1400)
-    assert [(each.host, str(each.address), each.external_ip) for each in mesh.members] == [
+    assert [(each.host, str(each.address), each.external) for each in mesh.members] == [
         ("bernard", "fd12:1::1/64", "78.11.11.11"),
         ("carol", "fd12:2::1/64", "2001:db8::3"),
         ("edgeworth", "fd12:3::1/64", None),

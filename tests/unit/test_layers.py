@@ -19,6 +19,8 @@ SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 PURE = (
     *("errors", "keys", "addressing", "fields", "settings", "faults", "consistency", "config", "topology", "prefixes"),
     *(
+        "endpoints",
+        "external",
         "pairs",
         "peering",
         "pairkeys",

@@ -179,6 +179,31 @@ def test_a_silent_pair_is_named_with_its_likely_cause(
     assert find_faults(ROSTER, changed, [("edgeworth", "bernard")]) == [f"edgeworth → bernard: no answer: {cause}"]
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "unresolved", "cause"),
+    [
+        (
+            "203.0.113.9:1",
+            False,
+            "sought at 203.0.113.9:1 by the name b.example.org; is bernard there, and UDP port 51825",
+        ),
+        ("(none)", False, "no handshake; b.example.org has led nowhere on edgeworth so far; see what edgeworth asks"),
+        ("203.0.113.9:1", True, "b.example.org does not resolve on edgeworth now; see what edgeworth asks for names"),
+    ],
+    ids=["led astray", "led nowhere", "leads nowhere now"],
+)
+def test_a_silent_peer_that_is_sought_at_a_name_is_named_with_what_that_led_to(
+    facts: dict[str, Facts], endpoint: str, unresolved: bool, cause: str
+) -> None:
+    """The name may be right, and the answer old."""
+    members = {**ROSTER["members"], "bernard": {**ROSTER["members"]["bernard"], "endpoint": "b.example.org:1"}}
+    changed = change(facts, "edgeworth", "bernard", endpoint=endpoint)
+    pair = [("edgeworth", "bernard")]
+    silent, lost = ([], pair) if unresolved else (pair, [])
+    [fault] = find_faults({**ROSTER, "members": members}, changed, silent, unresolved=lost)
+    assert fault.startswith(f"edgeworth → bernard: no answer: {cause}")
+
+
 def test_a_changed_key_needs_a_handshake_of_its_own(facts: dict[str, Facts]) -> None:
     """An answer through the session from before the switch proves nothing; between others it is enough."""
     changed = change(facts, "edgeworth", "bernard", handshake=100)

@@ -290,6 +290,25 @@ def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: dict[str
     assert Pairs(members).endpoint("edgeworth", "bernard") == "78.11.11.11:51825"
 
 
+def test_a_host_that_seeks_a_peer_at_a_name_is_told_the_ip_version_that_it_has(members: dict[str, Any]) -> None:
+    """And no other host is told anything more; a name tells of no version itself."""
+    text = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", plan="d1") for name in KEYS}
+    members["members"]["phoenix"]["endpoint"] = "phoenix.example.org:51825"
+    named = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", plan="d1") for name in KEYS}
+    assert "prefers 4" in named["bernard"].splitlines()
+    assert not [
+        name for name, lines in {**text, "p": named["phoenix"], "e": named["edgeworth"]}.items() if "prefers" in lines
+    ]
+    assert (
+        f"peer phoenix {KEYS['phoenix']} fd00:a1b::1 phoenix.example.org:51825 off fd00:a1b::/64 first"
+        in named["bernard"]
+    )
+    members["members"]["bernard"] |= {"otherEndpoint": "[2001:db8::1]:51825"}
+    assert "prefers" not in payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    # Nobody knows which version phoenix has, so it gets the first.
+    assert Pairs(members).endpoint("phoenix", "bernard") == "78.11.11.11:51825"
+
+
 def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(members: dict[str, Any]) -> None:
     """Both ends are told the same, and nobody is told the mesh's own, from which all of them follow."""
     members["presharedKeys"] = "pairwise"

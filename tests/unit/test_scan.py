@@ -159,6 +159,14 @@ def test_what_the_file_says_already_is_kept(tmp_path: Path, host: FakeHost) -> N
     assert file.text() == before
 
 
+def test_a_host_that_is_sought_at_a_name_gets_no_address(tmp_path: Path, host: FakeHost) -> None:
+    """The one of today would be another one tomorrow."""
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}", "      externalName: bernard.example.org\n")
+    assert scan(file).problems == {}
+    assert "externalIps" not in file.text()
+    assert "externalName: bernard.example.org" in file.text()
+
+
 def test_a_pinned_key_of_another_type_is_the_same_host(tmp_path: Path, host: FakeHost) -> None:
     """A host has several keys, and the one in the file is asked for."""
     file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}, hostKey: {host.public_key(1)}")

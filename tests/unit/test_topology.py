@@ -64,6 +64,33 @@ def test_a_host_is_sought_at_the_port_that_is_forwarded_to_it(hosts: Section, in
     assert found.port == 51825
 
 
+def test_a_host_is_sought_at_its_name(hosts: Section, interfaces: Section) -> None:
+    """So it is not roaming; a router may forward a port to it, and its own site has a shorter way."""
+    hosts["edgeworth"] |= {"externalName": "Edgeworth.example.org", "site": "home", "localIps": ["192.168.1.5"]}
+    interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
+    found = plan(hosts, interfaces)
+    assert found.member("edgeworth").endpoint == "edgeworth.example.org:40000"
+    assert found.member("edgeworth").persistent_keepalive == 0
+    assert pairs(found).endpoint("bernard", "edgeworth") == "edgeworth.example.org:40000"
+    assert pairs(found).name("bernard", "edgeworth") == "edgeworth.example.org"
+    assert pairs(found).name("edgeworth", "bernard") == ""
+    hosts["bernard"]["site"] = "home"
+    assert pairs(plan(hosts, interfaces)).endpoint("bernard", "edgeworth") == "192.168.1.5:51825"
+    assert pairs(plan(hosts, interfaces)).name("bernard", "edgeworth") == ""
+
+
+def test_a_relay_that_is_chosen_has_a_fixed_address_if_any_has(hosts: Section, interfaces: Section) -> None:
+    """A name serves where there is nothing else."""
+    hosts["athena"] = {
+        "externalName": "athena.example.org",
+        "ssh": {**hosts["edgeworth"]["ssh"], "address": "10.0.0.7"},
+    }
+    interfaces["testwg"] |= {"hosts": ["athena", "bernard", "edgeworth"], "relay": "auto"}
+    assert plan(hosts, interfaces).relay == "bernard"
+    del hosts["bernard"]["externalIps"]
+    assert plan(hosts, interfaces).relay == "athena"
+
+
 def test_hosts_of_one_site_meet_though_both_are_roaming(hosts: Section, interfaces: Section) -> None:
     """One local endpoint is enough; elsewhere nobody seeks them."""
     hosts["bernard"] |= {"externalIps": [], "site": "home", "localIps": ["192.168.1.5"]}
