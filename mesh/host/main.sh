@@ -60,6 +60,7 @@ order_again() {
 order_finish() {
 	lock_host 60
 	firewall_open "$(setting next port)" 8>&-
+	exit_ports
 	if is_up; then
 		set_link next
 		set_peers
@@ -70,6 +71,7 @@ order_finish() {
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
 	fi
+	exit_apply next
 	forwarding_apply next
 	names_apply next
 }
@@ -144,7 +146,8 @@ order_ping() {
 	}
 }
 
-# facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer.
+# facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
+# `differs KIND` where what is handed on, or the way to everywhere, is not as planned.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"
@@ -156,6 +159,8 @@ order_facts() {
 	wg show "$interface" dump | awk '
 		NR == 1 { print "interface", $2, $3; next }
 		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }'
+	forwarding_differs "$(planned)"
+	exit_is_on "$(planned)" || echo "differs exit"
 }
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
@@ -203,5 +208,8 @@ boot)
 	settle boot
 	firewall_apply
 	forwarding_apply run
+	# What a run that was cut off had begun.
+	[ -n "$(exit_plan run)" ] || exit_apply run
 	;;
+exit) exit_start ;;
 esac

@@ -65,6 +65,8 @@ go_back() (
 		fi
 	fi
 	close_staged_port
+	(exit_apply run)
+	(exit_ports)
 	(forwarding_apply run)
 	(names_apply run)
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
@@ -101,6 +103,8 @@ give_up() {
 	rm -f "$configuration" "$configuration.new"
 	service_remove "$(others_left)"
 	firewall_close_all
+	exit_apply none
+	exit_ports
 	forwarding_apply none
 	names_apply none
 	forget_made
