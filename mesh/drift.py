@@ -9,6 +9,7 @@ from mesh.roster import Roster
 
 __all__ = ["describe_drift"]
 
+
 def describe_drift(roster: Roster, host: str, report: Facts, plan: str) -> list[str]:
     """Return what `host` has or runs otherwise than the state says, a line each; empty where all is as confirmed.
 

@@ -86,13 +86,18 @@ class Pairs:
         """Tell whether `host` has anything to relay."""
         return host == self._relay and any(self.relay(*pair) for pair in self)
 
+    def tools(self, host: str) -> tuple[str, ...]:
+        """Return the commands that `host` needs beside those of every host: nft where it forwards anything."""
+        forwards = self.participants[host].get("routes") or self.exit_users(host) or self.relays(host)
+        return ("nft",) if forwards else ()
+
     def links_of(self, host: str) -> list[str]:
         """Return the peers that WireGuard itself knows on `host`: all but those that are reached over the relay."""
         relayed = set(self._relayed(host))
         return [peer for peer in self.peers_of(host) if peer not in relayed]
 
     def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
-        """Return the prefixes that `host` sends to `peer`: its own, those behind it, and of a relay also the others'."""
+        """Return the prefixes that `host` sends to `peer`: its own, those behind it, of a relay also others'."""
         behind = self._relayed(host) if peer == self._relay else ()
         owners = (peer, *behind)
         prefixes = tuple(prefix for name in owners for prefix in (*self._prefixes[name], *self.routes(host, name)))

@@ -117,26 +117,29 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
     for name, peer in interface.peers.items():
         if peer.endpoint and ip_address(peer.endpoint.rpartition(":")[0].strip("[]")) in route:
             yield (
-                f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so route "
-                "to narrower prefixes without that address"
+                f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so "
+                "route to narrower prefixes without that address"
             )
 
 
 def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
     relay, router = hosts.get(interface.relay or ""), hosts.get(owner)
-    if relay and router and owner != interface.relay and not router.external_ips and router.site:
-        if router.site == relay.site:
-            yield (
-                f"{show_name(interface.relay)}, the relay, is in the same site and takes no route from {owner!r}; give "
-                "these routes to the relay"
-            )
+    if relay is None or router is None or owner == interface.relay or router.external_ips:
+        return
+    if router.site is not None and router.site == relay.site:
+        yield (
+            f"{show_name(interface.relay)}, the relay, is in the same site and takes no route from {owner!r}; give "
+            "these routes to the relay"
+        )
 
 
 def _masquerade(name: str, interface: Interface) -> Iterator[str]:
     for host, member in interface.members.items():
         if member.masquerade is not None and not member.routes and host not in interface.exit_nodes.values():
             path = f"{_place(name, interface, host)}.masquerade"
-            yield f"{path}: nothing is behind {show_name(host)}; give it routes, name it as exitNode, or remove this line"
+            yield (
+                f"{path}: nothing is behind {show_name(host)}; give it routes, name it as exitNode, or remove this line"
+            )
 
 
 def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
@@ -160,8 +163,8 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
             )
         elif interface.ipv4 is None:
             yield (
-                f"{path}: the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody would "
-                "notice; give it one such as 10.20.0.0/24"
+                f"{path}: the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
+                "would notice; give it one such as 10.20.0.0/24"
             )
         elif interface.peering and node not in joined.get(user, ()):
             yield f"{path}: no rule of peering makes {show_name(user)} a peer of {show_name(node)}; add one, or {off}"

@@ -14,7 +14,19 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
-PROGRAM_PARTS = ("packages", "netfilter", "firewall", "forwarding", "passes", "masquerade", "names", "service", "exit", "takeover", "audit")
+PROGRAM_PARTS = (
+    "packages",
+    "netfilter",
+    "firewall",
+    "forwarding",
+    "passes",
+    "masquerade",
+    "names",
+    "service",
+    "exit",
+    "takeover",
+    "audit",
+)
 TOOLS = [
     "awk",
     "cat",

@@ -1,9 +1,12 @@
 # --------------------------------------------------------------------------------------------------------------- main
 
-# prepare: WireGuard is installed. Replies what kind of system this is.
+# prepare [COMMAND...]: WireGuard is installed, and each command. Replies what kind of system this is.
 order_prepare() {
 	lock_host 300
 	install_wireguard 8>&-
+	for command; do
+		has_command "$command" || install_for "$command" 8>&-
+	done
 	describe_system
 }
 
@@ -70,6 +73,8 @@ order_finish() {
 	else
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
+		# What the configuration leaves to PostUp, where this program is not the one that boots yet.
+		[ -z "$(exit_plan next)" ] || set_peers
 	fi
 	exit_apply next
 	forwarding_apply next

@@ -43,7 +43,7 @@ masquerade_apply() {
 		return 0
 	fi
 	has_command nft ||
-		fail "masquerade: this host has no nftables, which it needs; install nftables, or give the machines behind it a route back and take masquerade out"
+		fail "masquerade: this host has no nft any more; install nftables again"
 	mv "$home/masquerade.new" "$home/masquerade"
 	[ -s "$home/masquerade" ] || rm -f "$home/masquerade"
 	for masquerade_family in ip ip6; do
@@ -62,6 +62,6 @@ masquerade_is_there() {
 	masquerade_count=$(masquerade_rules "$1" | awk 'END { print NR }')
 	[ "$masquerade_count" != 0 ] || return 0
 	has_command nft || return 1
-	[ "$({ nft list table ip "$masquerade_table"; nft list table ip6 "$masquerade_table"; } 2>/dev/null |
+	[ "$(for masquerade_family in ip ip6; do nft list table "$masquerade_family" "$masquerade_table" 2>/dev/null || :; done |
 		grep -Fc "masquerade comment \"mesh $interface\"")" = "$masquerade_count" ]
 }

@@ -164,7 +164,7 @@ class Network:
         _run("ip", "netns", "del", self.space(f"l-{host}"), check=False)
 
     def connect_operator(self) -> None:
-        """Let the control namespace reach public hosts over the internet too, as 192.0.2.254, until `remove_operator`."""
+        """Let the control namespace reach public hosts over the internet, as 192.0.2.254, until `remove_operator`."""
         self._wire("ctl", "op0", "02:00:00:05:00:01", "inet", "p-op")
         self.ip("inet", "link set p-op up", "addr add 169.254.0.1/32 dev p-op", "route add 192.0.2.254/32 dev p-op")
         self.ip(
@@ -191,7 +191,7 @@ class Network:
         """Remove a host's namespace, wires first: a namespace's own end is asynchronous. Nothing if there is none."""
         if not self.exists(host):
             return
-        for device in ("mgmt0", "eth0"):
+        for device in ("mgmt0", "eth0", "lan0"):
             _run("ip", "-n", self.space(host), "link", "del", device, check=False)
         _run("ip", "netns", "del", self.space(host), check=False)
 
