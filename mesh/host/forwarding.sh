@@ -150,6 +150,8 @@ fence_write() {
 				for (i = 1; i <= NR; i++) for (j = 1; j <= NR; j++)
 					if (i != j) print "iifname \"" name[i] "\" oifname \"" name[j] "\" drop"
 			}'
+		# Also the word of a router on the way that a packet is too large; a relay alone needs no connection tracking.
+		if grep -qv ' relay$' "$base"/*/passes; then echo "ct state established,related accept"; fi
 		cat "$base"/*/passes | while read -r versions in out from to state mark; do
 			case "$versions" in *"$forwarding_version"*) echo "$(pass_match "$(fence_family)") accept" ;; esac
 		done

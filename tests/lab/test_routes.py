@@ -123,11 +123,26 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
             assert asks(carol, _SITE) == "203.0.113.2"
             stack.write({"testwg": _mesh(hosts) | {"exitNode": "bernard"}, "backwg": other}, described)
             assert "+ carol uses bernard as exit node" in stack.run("preview").output
-            stack.up()
+            # The operator's machine dies in the middle, and all is as before.
+            run = stack.start("up")
+            run.wait_for("proving")
+            run.kill_all()
+            assert "lookup 5182" in carol.run("ip -4 rule")
+            wait_until(lambda: asks(carol, _SITE) == "203.0.113.2", 60)
+            wait_until(lambda: not stack.is_served(), 60)
+            assert "lookup 5182" not in carol.run("ip -4 rule; ip -6 rule")
+            # An answer has to have the way that the kernel would choose for it.
+            carol.run("for f in all eth0; do echo 1 >/proc/sys/net/ipv4/conf/$f/rp_filter; done")
+            stack.heal()
             for host in (carol, edgeworth):
                 assert asks(host, _SITE) == "203.0.113.1"
                 assert asks(host, _SITE6) == "2001:db8:1::1"
             assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+            # Answers through the tunnel would be the end of it.
+            assert reaches(lab.network, "ctl", "203.0.113.2")
+            carol.run("ip rule add pref 5181 not ipproto udp lookup 5182")
+            assert not reaches(lab.network, "ctl", "203.0.113.2")
+            carol.run("ip rule del pref 5181")
             # Another tunnel of the host goes its own way.
             assert "203.0.113.2:51826" in lab.hosts["dora"].run("wg show backwg endpoints")
             carol.reboot()
@@ -162,10 +177,11 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
 _FORWARD_DROP = "table inet strict {\n chain f { type filter hook forward priority 0; policy drop; }\n}\n"
 
 
-@pytest.mark.parametrize("firewall", ["nftables", "ufw"])
+@pytest.mark.parametrize("firewall", ["nftables", "ufw", "firewalld"])
 def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: Stack, lab: Lab, firewall: str) -> None:
     """Also after a reboot, and each is afterwards as it was."""
-    lab.add([HostSpec("grace", 11, root="trixie-ufw-only" if firewall == "ufw" else "trixie", firewall=firewall)])
+    roots = {"nftables": "trixie", "ufw": "trixie-ufw-only", "firewalld": "bookworm-firewalld-nft"}
+    lab.add([HostSpec("grace", 11, root=roots[firewall], firewall="" if firewall == "firewalld" else firewall)])
     grace, carol = lab.hosts["grace"], lab.hosts["carol"]
     lab.network.add_lan("grace")
     try:
@@ -174,7 +190,7 @@ def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: S
         hosts = ["carol", "edgeworth", "grace"]
         mesh = _mesh(hosts, grace={"routes": _LAN}) | {"exitNode": "grace"}
         stack.write({"testwg": mesh})
-        if firewall == "ufw":
+        if not grace.run("command -v nft", check=False):
             # This brings nft, which stays.
             stack.up()
             stack.destroy()

@@ -40,11 +40,13 @@ def test_a_router_hands_on_what_goes_to_its_networks_and_back_and_nothing_else(h
     host.real("nft")
     listing = host.run(f"{SETUP}{ROUTES} forwarding_apply run; {SHOW}; cat $base/switch-4 $base/switch-6").stdout
     assert rules_of(listing, "ip mesh_forward") == [
+        "ct state established,related accept",
         'iifname "testwg" ip daddr 192.168.10.0/24 accept',
         'oifname "testwg" ip saddr 192.168.10.0/24 accept',
         "drop",
     ]
     assert rules_of(listing, "ip6 mesh_forward") == [
+        "ct state established,related accept",
         'iifname "testwg" ip6 daddr 2001:db8:5::/64 accept',
         'oifname "testwg" ip6 saddr 2001:db8:5::/64 ct state established,related accept',
         "drop",
@@ -67,6 +69,7 @@ def test_an_exit_node_hands_on_to_everywhere_but_into_another_mesh(host: HostPro
     assert rules_of(listing, "ip6 mesh_forward") == [
         'iifname "backwg" oifname "testwg" drop',
         'iifname "testwg" oifname "backwg" drop',
+        "ct state established,related accept",
         'iifname "testwg" oifname != "testwg" accept',
         'iifname != "testwg" oifname "testwg" ct state established,related accept',
         "drop",
