@@ -1,6 +1,7 @@
 # ------------------------------------------------------------------------------------------------------------- passes
 # What may pass through this host, in whatever firewall drops what is forwarded. Each rule of ours carries the mark
-# "mesh INTERFACE MARK"; the lines are those of forwarding.sh. Within a zone, firewalld lets everything pass.
+# "mesh INTERFACE MARK"; the lines are those of forwarding.sh. firewalld is not opened: what
+# passes from one of its zones into another is for a policy of the user.
 
 # pass_interface: prints the tunnel of the line that was read: what is neither any nor all but it.
 pass_interface() { case "$in" in - | !) echo "$out" ;; *) echo "$in" ;; esac; }

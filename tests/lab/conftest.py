@@ -35,7 +35,8 @@ def clean(host: Host) -> None:
             check=False,
         )
     host.run(
-        "for v in -4 -6; do for n in 5182 5183 5184 5185 5186; do while ip $v rule del pref $n; do :; done; done; done; "
+        "for v in -4 -6; do for n in 5182 5183 5184 5185 5186; do "
+        "while ip $v rule del pref $n; do :; done; done; done; "
         "for t in mesh_forward mesh_nat; do nft delete table ip $t; nft delete table ip6 $t; done; "
         "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
         check=False,
