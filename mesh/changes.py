@@ -56,9 +56,25 @@ def _changes_of(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> It
     for field, label in _FIELDS:
         if was.get(field) != now.get(field):
             yield f"~ {name} {label}: {was.get(field) or 'none'} becomes {now.get(field) or 'none'}"
+    yield from _routing_changes(name, was, now)
     same = was["address"] == now["address"] and was.get("ipv4") == now.get("ipv4")
     if same and (former := allowed_ips(was)) != (prefixes := allowed_ips(now)):
         yield f"~ {name} allowed IPs: {', '.join(former)} becomes {', '.join(prefixes)}"
+
+
+def _routing_changes(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what comes to be reached over this participant, or is so no more, and over whom it reaches all else."""
+    before, after = was.get("routes") or [], now.get("routes") or []
+    yield from (f"+ {name} routes {route}" for route in after if route not in before)
+    yield from (f"- {name} routes {route} no more" for route in before if route not in after)
+    if was.get("masquerade") != now.get("masquerade"):
+        said = {None: "by default", True: "always", False: "never"}
+        yield f"~ {name} masquerades: {said[was.get('masquerade')]} becomes {said[now.get('masquerade')]}"
+    if (former := was.get("exitNode")) != (node := now.get("exitNode")):
+        if node:
+            yield f"+ {name} uses {node} as exit node" + (f" instead of {former}" if former else "")
+        else:
+            yield f"- {name} uses {former} as exit node no more"
 
 
 def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[str]:
@@ -80,6 +96,7 @@ def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
     for name in sorted(after.keys() - before.keys()):
         where = after[name]["endpoint"] or "roaming"
         yield f"+ {name} joins, not managed here: {after[name]['address']}, {where}"
+        yield from _routing_changes(name, {}, after[name])
     for name in sorted(before.keys() - after.keys() - new["members"].keys()):
         yield f"- {name} leaves, and was not managed here: its peers drop it; the preshared key is made anew"
     for name in sorted(before.keys() & after.keys()):
@@ -97,6 +114,7 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
     for host in joining:
         where = after[host]["endpoint"] or "roaming"
         lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
+        lines.extend(_routing_changes(host, {}, after[host]))
     lines.extend(_departures(leaving, old, new))
     lines.extend(f"~ {host} was {former}, and keeps its key" for host, former in sorted(renamed.items()))
     for host in sorted(set(before) & set(after) | set(renamed)):

@@ -7,7 +7,7 @@ shown. Places carry no index, since faulty items were taken out of the lists bef
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mesh import peering, prefixes
+from mesh import peering, prefixes, routes
 from mesh.faults import PLACEHOLDER_ADDRESS, join_path, show_name
 from mesh.fields import is_host_name
 from mesh.settings import AUTO, Bastion, Host, Interface
@@ -32,11 +32,12 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     yield from _membership(declared, interfaces)
     yield from _peers(interfaces)
     for name, interface in interfaces.items():
-        yield from peering.find_faults(name, interface.peering, _tags(interface, hosts))
+        yield from peering.find_faults(name, interface.peering, peering.tags_of(interface, hosts))
     yield from _relays(hosts, interfaces)
     yield from _shared_ports(interfaces)
     yield from _shared_endpoints(hosts, interfaces)
     yield from prefixes.find_faults(hosts, interfaces)
+    yield from routes.find_faults(hosts, interfaces)
 
 
 def _names(names: Iterable[str]) -> str:
@@ -120,11 +121,6 @@ def _membership(declared: Sequence[str], interfaces: Interfaces) -> Iterator[str
             if host in seen:
                 forgotten = join_path("mesh:interfaces", name, "forgotten")
                 yield f"{forgotten}: {show_name(host)} is a host of this interface again; remove it there"
-
-
-def _tags(interface: Interface, hosts: Hosts) -> dict[str, Sequence[str]]:
-    of_hosts = {host: hosts[host].tags if host in hosts else () for host in interface.hosts}
-    return {**of_hosts, **{name: peer.tags for name, peer in interface.peers.items()}}
 
 
 def _peers(interfaces: Interfaces) -> Iterator[str]:

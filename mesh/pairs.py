@@ -10,11 +10,14 @@ from typing import Any
 
 from mesh.endpoints import ip_version
 
-__all__ = ["Pairs", "allowed_ips"]
+__all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
+
+# What is sent to an exit node, but for what another peer owns.
+EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the prefixes that a participant owns, in canonical form, as `wg` prints them."""
+    """Return the prefixes that are a participant's own, in canonical form, as `wg` prints them."""
     subnet = str(participant.get("subnet") or IPv6Interface(participant["address"]).network)
     return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
 
@@ -103,15 +106,33 @@ class Pairs:
         """Tell whether `host` has anything to relay."""
         return host == self._relay and any(self.relay(*pair) for pair in self)
 
+    def tools(self, host: str) -> tuple[str, ...]:
+        """Return the commands that `host` needs beside those of every host: nft where it forwards anything."""
+        forwards = self.participants[host].get("routes") or self.exit_users(host) or self.relays(host)
+        return ("nft",) if forwards else ()
+
     def links_of(self, host: str) -> list[str]:
         """Return the peers that WireGuard itself knows on `host`: all but those that are reached over the relay."""
         relayed = set(self._relayed(host))
         return [peer for peer in self.peers_of(host) if peer not in relayed]
 
     def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
-        """Return the prefixes that `host` sends to `peer`: its own, and of a relay also those behind it."""
+        """Return the prefixes that `host` sends to `peer`: its own, those behind it, of a relay also others'."""
         behind = self._relayed(host) if peer == self._relay else ()
-        return tuple(prefix for name in (peer, *behind) for prefix in self._prefixes[name])
+        owners = (peer, *behind)
+        prefixes = tuple(prefix for name in owners for prefix in (*self._prefixes[name], *self.routes(host, name)))
+        return prefixes + EVERYWHERE if self.participants[host].get("exitNode") == peer else prefixes
+
+    def routes(self, host: str, peer: str) -> tuple[str, ...]:
+        """Return the networks behind `peer` that `host` reaches over it: none if it is in the same site."""
+        own, other = self.participants[host], self.participants[peer]
+        if not other.get("routes") or (other.get("site") and other.get("site") == own.get("site")):
+            return ()
+        return tuple(other["routes"])
+
+    def exit_users(self, host: str) -> list[str]:
+        """Return who reaches everything else over `host`, sorted."""
+        return [peer for peer in self.peers_of(host) if self.participants[peer].get("exitNode") == host]
 
     @cached_property
     def _prefixes(self) -> dict[str, tuple[str, ...]]:

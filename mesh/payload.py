@@ -1,5 +1,7 @@
 """What one host is told of a roster: the lines of the order `stage`, which the host program reads word by word."""
 
+from collections.abc import Iterator
+
 from mesh.pairkeys import pair_key
 from mesh.pairs import Pairs
 from mesh.roster import Roster
@@ -43,8 +45,7 @@ def payload(
         lines.append(f"preshared-key {preshared_key}")
     if adopted:
         lines.append("adopted yes")
-    if pairs.relays(host):
-        lines.append("forward yes")
+    lines.extend(_forwarding(pairs, host))
     version = pairs.own_version(host)
     if version and any(pairs.name(host, peer) for peer in pairs.links_of(host)):
         # Of the addresses of a name, this host takes one that fits.
@@ -64,3 +65,17 @@ def payload(
             addresses = (pairs.address(name), pairs.participants[name].get("ipv4"))
             lines.extend(f"name {address} {name}.{roster['interface']}" for address in addresses if address)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _forwarding(pairs: Pairs, host: str) -> Iterator[str]:
+    """Yield what the host hands on: between peers, to the networks behind it, and to everywhere."""
+    own = pairs.participants[host]
+    if pairs.relays(host):
+        yield "forward yes"
+        if own.get("ipv4"):
+            yield "forward-ipv4 yes"
+    for route in own.get("routes") or ():
+        yield f"behind {route} {'masquerade' if own.get('masquerade') else 'plain'}"
+    if pairs.exit_users(host):
+        # Addresses inside a mesh are nobody's elsewhere, so here it has to be said where there is a way back.
+        yield f"exit {'plain' if own.get('masquerade') is False else 'masquerade'}"

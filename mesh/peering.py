@@ -7,15 +7,21 @@ means is said by names, by `tag:NAME`, or by `all`. The rules add up, and each j
 from collections.abc import Iterator, Mapping, Sequence
 
 from mesh.faults import join_path, show_name
-from mesh.settings import Peering
+from mesh.settings import Host, Interface, Peering
 
-__all__ = ["find_faults", "resolve"]
+__all__ = ["find_faults", "resolve", "tags_of"]
 
 _EVERYONE = "all"
 _TAG = "tag:"
 
 # The tags of each participant, by name.
 Tags = Mapping[str, Sequence[str]]
+
+
+def tags_of(interface: Interface, hosts: Mapping[str, Host]) -> dict[str, Sequence[str]]:
+    """Return the tags of all participants of an interface; none of a host that is not described."""
+    of_hosts = {host: hosts[host].tags if host in hosts else () for host in interface.hosts}
+    return {**of_hosts, **{name: peer.tags for name, peer in interface.peers.items()}}
 
 
 def _meant(words: Sequence[str], tags: Tags) -> set[str]:

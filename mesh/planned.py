@@ -16,6 +16,9 @@ def _describe(participant: Participant, public_key: Any) -> dict[str, Any]:
         "localEndpoint": participant.local_endpoint,
         "otherEndpoint": participant.other_endpoint,
         "peers": list(participant.peers) if participant.peers is not None else None,
+        "routes": [str(route) for route in participant.routes] or None,
+        "masquerade": participant.masquerade,
+        "exitNode": participant.exit_node,
     }
     return {
         "publicKey": public_key,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from mesh.differences import describe_difference
 from mesh.pairs import Pairs
 from mesh.roster import Roster
 
@@ -30,7 +31,8 @@ class Peer:
 class Facts:
     """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last.
 
-    `differences` are what the host itself found to be otherwise than it was confirmed, if it was asked to audit.
+    `differences` are what the host itself found to be otherwise than it is wanted: what it forwards, its way to
+    everywhere, and, if it was asked to audit, all that was confirmed.
     """
 
     public_key: str = ""
@@ -100,6 +102,7 @@ def find_faults(
     faults: list[str] = []
     for host in sorted(facts):
         faults.extend(kernel_faults(roster, host, facts[host], pairs))
+        faults.extend(f"{host}: {describe_difference(roster, host, found)}" for found in facts[host].differences)
     lost = set(unresolved)
     mute = {*silent, *lost}
     fresh = set(changed)

@@ -136,7 +136,9 @@ def _outcome(text: str) -> Iterator[None]:
 
 
 async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Any]:
-    replies = await fan.everyone("prepare", hosts=changing, seconds=_INSTALL_SECONDS)
+    tools = Pairs(rollout.roster).tools
+    work = {h: fan.sessions[h].order("prepare", *tools(h), seconds=_INSTALL_SECONDS) for h in changing}
+    replies = await gather(work)
     systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
     wrong = {
         host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"

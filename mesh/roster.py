@@ -12,7 +12,9 @@ What few meshes have is left out elsewhere, so that a newer version of mesh chan
 peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
 "localEndpoint" at which those of the same site seek it; its "otherEndpoint" of the other IP version; its "peers" where
 those are not all others. The roster's "peers" are the participants that are not managed here: no "system" and no "ssh".
-Its "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
+A participant's "routes" are the networks behind it, "masquerade" says whether a host that has any, or is an exit node,
+hands packets on with its own address as source, and "exitNode" is the host by which it reaches everything else.
+The roster's "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
 NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own.
 It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
 """

@@ -28,6 +28,7 @@ from mesh.fields import (
     SshUser,
     Tag,
 )
+from mesh.routefields import OFF, ExitNode, Network, Route
 
 __all__ = ["AUTO", "Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
 
@@ -98,6 +99,9 @@ class MemberOverrides(_Settings):
     address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
     external_port: Port | None = Field(default=None, description="a whole number from 1 to 65535")
     ipv4: Ipv4Address | None = None
+    routes: tuple[Route, ...] = Field(default=(), description="a list of prefixes of networks behind this host")
+    masquerade: bool | None = Field(default=None, strict=True, description="true or false")
+    exit_node: ExitNode | None = None
 
 
 class Peer(_Settings):
@@ -109,6 +113,8 @@ class Peer(_Settings):
     persistent_keepalive: Keepalive | None = None
     rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
     ipv4: Ipv4Address | None = None
+    routes: tuple[Route, ...] = Field(default=(), description="a list of prefixes of networks behind this peer")
+    exit_node: ExitNode | None = None
     tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
 
 
@@ -149,6 +155,7 @@ class Interface(_Settings):
     relay: str | None = Field(default=None, strict=True, description="a host of this interface, or auto")
     preshared_keys: Literal["shared", "pairwise"] = Field(default="shared", description="shared or pairwise")
     names: bool = Field(default=False, strict=True, description="true or false")
+    exit_node: ExitNode | None = None
 
     @property
     def participants(self) -> tuple[str, ...]:
@@ -160,6 +167,25 @@ class Interface(_Settings):
         """The IPv4 addresses of the participants that have one, by name."""
         entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
         return {name: entry.ipv4 for name, entry in entries.items() if entry.ipv4 is not None}
+
+    @property
+    def routes(self) -> dict[str, tuple[Network, ...]]:
+        """The networks behind the participants that have any, sorted, by name."""
+        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        return {
+            name: tuple(sorted(entry.routes, key=lambda route: (route.version, route)))
+            for name, entry in entries.items()
+            if entry.routes
+        }
+
+    @property
+    def exit_nodes(self) -> dict[str, str]:
+        """The exit node of each participant that uses one, by name."""
+        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        chosen = {name: entry.exit_node for name, entry in entries.items() if entry.exit_node is not None}
+        # Who is the exit node for all others needs no line that says so of itself.
+        default = {name: self.exit_node for name in self.participants if self.exit_node not in (None, name)}
+        return {name: node for name, node in {**default, **chosen}.items() if node not in (None, OFF)}
 
     def external_port(self, host: str) -> int:
         """Return the UDP port to which peers send what is for `host`, which a router may forward."""

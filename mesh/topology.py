@@ -12,7 +12,8 @@ from typing import Literal
 
 from mesh.addressing import host_address, owned_subnets
 from mesh.endpoints import join_endpoint
-from mesh.peering import resolve
+from mesh.peering import resolve, tags_of
+from mesh.routefields import Network
 from mesh.settings import AUTO, Configuration, Host, Interface, MemberOverrides, Peer
 
 __all__ = ["MeshPlan", "Participant", "plan_meshes"]
@@ -32,7 +33,9 @@ class Participant:
     it has one. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`,
     the interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host
     before. `peers` are by name, None for all. `other_endpoint` is of the other IP version than `endpoint`, for peers
-    that have that one only. A `public_key` is known where the private one is not ours.
+    that have that one only. A `public_key` is known where the private one is not ours. `routes`
+    are the networks behind it; `masquerade`, where the file says so, whether what it hands on has its own address as
+    source. `exit_node` is the host over which it reaches everything else.
     """
 
     name: str
@@ -48,6 +51,9 @@ class Participant:
     public_key: str | None = None
     ipv4: IPv4Address | None = None
     other_endpoint: str | None = None
+    routes: tuple[Network, ...] = ()
+    masquerade: bool | None = None
+    exit_node: str | None = None
 
     @property
     def is_roaming(self) -> bool:
@@ -132,11 +138,8 @@ def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> MeshPlan:
     subnets = owned_subnets(name, interface.participants, interface.fixed_addresses, interface.prefix)
-    tags = {
-        **{host: hosts[host].tags for host in interface.hosts},
-        **{n: peer.tags for n, peer in interface.peers.items()},
-    }
-    joined = resolve(interface.peering, tags) if interface.peering else {}
+    joined = resolve(interface.peering, tags_of(interface, hosts)) if interface.peering else {}
+    routes, exit_nodes = interface.routes, interface.exit_nodes
 
     def plan(participant: str, endpoint: str | None, own: MemberOverrides | Peer) -> Participant:
         return Participant(
@@ -148,13 +151,17 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host]) -> Me
             subnet=subnets[participant],
             peers=joined.get(participant),
             ipv4=own.ipv4,
+            routes=routes.get(participant, ()),
+            exit_node=exit_nodes.get(participant),
         )
 
     def plan_member(host: str) -> Participant:
         name = hosts[host].external_name
         endpoint = _endpoint((name,) if name else hosts[host].external_ips, interface.external_port(host))
+        own = interface.members.get(host, MemberOverrides())
         return replace(
-            plan(host, endpoint, interface.members.get(host, MemberOverrides())),
+            plan(host, endpoint, own),
+            masquerade=own.masquerade,
             formerly=hosts[host].formerly,
             site=hosts[host].site,
             local_endpoint=_endpoint(hosts[host].local_ips, interface.port),

@@ -1,6 +1,6 @@
 # -------------------------------------------------------------------------------------------------------------- audit
 # What lies and runs here against what was confirmed here: files, service, firewall, link, routes. It changes nothing.
-# What the kernel's peers should be is not judged here: `facts` tells what they are.
+# What the kernel's peers should be is not judged here: `facts` tells what they are, and what is forwarded otherwise.
 
 # digest_of FILE: prints its sha256; nothing for a file that is not there.
 digest_of() {
@@ -53,7 +53,7 @@ audit_routes() {
 	{
 		list_routes | awk '{ print "has", $1 }'
 		awk '{ gsub(",", "\nwants ", $6); print "wants", $6 }' "$home/run/peers"
-	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && !($2 in has) { print "differs route " $2 }'
+	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && $2 !~ /\/0$/ && !($2 in has) { print "differs route " $2 }'
 }
 
 # audit SALT: `differs KIND [VALUE]` for each thing that is not as it was confirmed, then what `facts SALT` replies.
@@ -64,7 +64,6 @@ order_audit() {
 		audit_files
 		service_is_enabled || echo "differs disabled"
 		firewall_is_open "$(setting run port)" || echo "differs firewall $(setting run port)"
-		[ "$(setting run forward)" != yes ] || forwarding_is_on || echo "differs forwarding"
 		names_are_there run || echo "differs names"
 		timer_is_well run || echo "differs timer"
 	fi

@@ -1,128 +1,160 @@
 # --------------------------------------------------------------------------------------------------------- forwarding
-# A relay: IPv6 packets that come out of the tunnel may go back into it, to another peer. A host that forwarded nothing
-# before forwards nothing else now. Rules of ours carry the mark "mesh INTERFACE relay".
-# $base/forwarding remembers the host's own setting from before the first relay; $home/relay says that this is one.
+# What this host hands on: between peers (a relay), to the networks behind it and back, and to everywhere (an exit node).
+# A host that forwarded nothing before forwards nothing else now: a fence drops the rest. The kernel forwards for a whole
+# host, and each IP version by itself.
+# $home/passes has what may pass now, as `passes` prints it; $base/forwarding-4 and -6 remember the host's own setting
+# from before the first such interface, and the boot in which that was.
 
-forwarding_all=/proc/sys/net/ipv6/conf/all/forwarding
-relay_fence=mesh_relay
+forwarding_fence=mesh_forward
 
-# forwarding_apply DIRECTORY: this host is a relay where the settings in DIRECTORY say so, and else is none of ours.
-forwarding_apply() {
-	if [ "$(setting "$1" forward)" = yes ]; then
-		forwarding_start
-	elif [ -e "$home/relay" ]; then
-		forwarding_stop
-	fi
+# passes DIRECTORY: prints what may pass through this host by the settings in DIRECTORY, a line each:
+# VERSIONS IN OUT FROM TO STATE MARK, where - is any, ! any interface but the tunnel, and answers is no first packet.
+passes() {
+	[ -r "$home/$1/settings" ] || return 0
+	awk -v tunnel="$interface" '
+		function version(prefix) { return prefix ~ /:/ ? 6 : 4 }
+		$1 == "forward" { relays = 1 }
+		$1 == "forward-ipv4" { ipv4 = 4 }
+		$1 == "behind" {
+			print version($2), tunnel, "-", "-", $2, "new", "to " $2
+			# Behind a masquerade nobody knows where the mesh is.
+			if ($3 == "masquerade") print version($2), "-", tunnel, $2, "-", "answers", "answers of " $2
+			else print version($2), "-", tunnel, $2, "-", "new", "from " $2
+		}
+		$1 == "exit" {
+			print "46", tunnel, "!", "-", "-", "new", "exit"
+			print "46", "!", tunnel, "-", "-", "answers", "answers"
+		}
+		END { if (relays) print ipv4 "6", tunnel, tunnel, "-", "-", "new", "relay" }' "$home/$1/settings"
 }
 
-# forwarding_start: packets pass from the tunnel into the tunnel, now; at boot this is done again.
+# forwarding_apply DIRECTORY: this host hands on what the settings in DIRECTORY say, and nothing else of ours.
+forwarding_apply() {
+	passes "$1" >"$home/passes.new"
+	if [ ! -s "$home/passes.new" ] && [ ! -e "$home/passes" ]; then
+		rm -f "$home/passes.new"
+		return 0
+	fi
+	if [ -e "$home/passes" ]; then
+		awk -v wanted="$home/passes.new" 'BEGIN { while ((getline line < wanted) > 0) stays[line] = 1 } !($0 in stays)' \
+			"$home/passes" | passes_close
+	fi
+	# First the record, so that whatever comes between, closing finds what to close.
+	if [ -s "$home/passes.new" ]; then mv "$home/passes.new" "$home/passes"; else rm -f "$home/passes" "$home/passes.new"; fi
+	for forwarding_version in 4 6; do
+		if forwarding_needs "$home/passes"; then forwarding_start; else forwarding_stop; fi
+	done
+	masquerade_apply "$1"
+	passes_open
+}
+
+# forwarding_needs PASSES...: 0 when any of these has to do with $forwarding_version.
+forwarding_needs() { grep -qs "^[46]*$forwarding_version" "$@"; }
+
+# forwarding_switch: prints the kernel's file that turns forwarding on.
+forwarding_switch() {
+	case "$forwarding_version" in
+	4) echo /proc/sys/net/ipv4/ip_forward ;;
+	6) echo /proc/sys/net/ipv6/conf/all/forwarding ;;
+	esac
+}
+
+forwarding_redirects=/proc/sys/net/ipv4/conf/all/accept_redirects
+
+# forwarding_was: prints whether the host forwarded before the first interface of ours did, and its accept_redirects.
+forwarding_was() { cut -d ' ' -f 2- "$base/forwarding-$forwarding_version" 2>/dev/null || :; }
+
+# forwarding_start: packets of $forwarding_version that may pass do so, now; at boot this is done again.
 forwarding_start() {
 	# Not by the shell's read, which asks for one byte after another, and gets none after the first here.
-	forwarding_now=$(cat "$forwarding_all")
-	[ -e "$base/forwarding" ] || echo "$forwarding_now" >"$base/forwarding"
-	: >"$home/relay"
-	if [ "$forwarding_now" = 0 ] || fence_is_there; then
-		fence_write
+	forwarding_now=$(cat "$(forwarding_switch)")
+	forwarding_boot=$(cut -d ' ' -f 1 "$base/forwarding-$forwarding_version" 2>/dev/null || :)
+	# In another boot it is not we who turned it on: the host has become a router, or was one all the time.
+	if [ -z "$forwarding_boot" ] || { [ "$forwarding_now" != 0 ] && [ "$forwarding_boot" != "$(boot_id)" ]; }; then
+		echo "$(boot_id) $forwarding_now $(cat "$forwarding_redirects")" >"$base/forwarding-$forwarding_version"
 	fi
-	if [ "$forwarding_now" = 0 ]; then
+	case "$(forwarding_was)" in 0*) fence_write ;; esac
+	[ "$forwarding_now" = 0 ] || return 0
+	if [ "$forwarding_version" = 6 ]; then
 		# A router takes no default route from router advertisements, and forgets the one that it has, unless told so.
 		for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
 			[ "$(cat "$forwarding_file")" != 1 ] || echo 2 >"$forwarding_file"
 		done
-		echo 1 >"$forwarding_all"
 	fi
-	relay_open
+	echo "$(boot_id) $(forwarding_was)" >"$base/forwarding-$forwarding_version.new"
+	mv "$base/forwarding-$forwarding_version.new" "$base/forwarding-$forwarding_version"
+	echo 1 >"$(forwarding_switch)"
 }
 
-# forwarding_stop: this interface relays no more; after the last one, the host forwards as it did before the first.
+# forwarding_stop: this interface hands on nothing of $forwarding_version; after the last one, the host forwards as it did
+# before the first.
 forwarding_stop() {
-	relay_close
-	rm -f "$home/relay"
-	if ls "$base"/*/relay >/dev/null 2>&1; then
+	[ -e "$base/forwarding-$forwarding_version" ] || return 0
+	if forwarding_needs "$base"/*/passes; then
 		if fence_is_there; then fence_write; fi
 		return 0
 	fi
-	if [ "$(cat "$base/forwarding" 2>/dev/null)" = 0 ]; then
-		echo 0 >"$forwarding_all"
-		for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
-			[ "$(cat "$forwarding_file")" != 2 ] || echo 1 >"$forwarding_file"
-		done
-	fi
-	if fence_is_there; then nft delete table ip6 "$relay_fence"; fi
-	rm -f "$base/forwarding"
+	case "$(forwarding_was)" in
+	0*)
+		echo 0 >"$(forwarding_switch)"
+		if [ "$forwarding_version" = 6 ]; then
+			for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
+				[ "$(cat "$forwarding_file")" != 2 ] || echo 1 >"$forwarding_file"
+			done
+		else
+			# The kernel sets this with the switch, whatever it was.
+			forwarding_was | cut -d ' ' -f 2 >"$forwarding_redirects"
+		fi
+		;;
+	esac
+	if fence_is_there; then nft delete table "$(fence_family)" "$forwarding_fence"; fi
+	rm -f "$base/forwarding-$forwarding_version"
 }
 
-# forwarding_is_on: 0 when packets pass as forwarding_start leaves it.
-forwarding_is_on() {
-	[ "$(cat "$forwarding_all")" != 0 ] && [ -z "$(relay_lacks)" ] &&
-		{ [ "$(cat "$base/forwarding" 2>/dev/null)" != 0 ] || fence_is_there; }
+# forwarding_differs DIRECTORY: replies what of forwarding_apply is not so; nothing where this host hands on nothing.
+forwarding_differs() {
+	passes_wanted=$(passes "$1")
+	[ -n "$passes_wanted" ] || return 0
+	forwarding_is_on || echo "differs forwarding"
+	masquerade_is_there "$1" || echo "differs masquerade"
 }
+
+# forwarding_is_on: 0 when what is wanted may pass, and no more.
+forwarding_is_on() {
+	[ "$passes_wanted" = "$(cat "$home/passes" 2>/dev/null)" ] || return 1
+	for forwarding_version in 4 6; do
+		forwarding_needs "$home/passes" || continue
+		[ "$(cat "$(forwarding_switch)")" != 0 ] || return 1
+		case "$(forwarding_was)" in 0*) fence_is_there || return 1 ;; esac
+	done
+	[ -z "$(passes_lack)" ]
+}
+
+# fence_family: prints nft's name of $forwarding_version.
+fence_family() { case "$forwarding_version" in 4) echo ip ;; 6) echo ip6 ;; esac; }
 
 # fence_is_there: 0 when our table keeps this host from forwarding anything else.
-fence_is_there() { has_command nft && nft list table ip6 "$relay_fence" >/dev/null 2>&1; }
+fence_is_there() { has_command nft && nft list table "$(fence_family)" "$forwarding_fence" >/dev/null 2>&1; }
 
-# fence_write: only the tunnels that relay may forward.
+# fence_write: only what may pass through the interfaces of ours is forwarded, and nothing from one mesh into another.
 fence_write() {
 	has_command nft ||
-		fail "forwarding: this host has been no router, and needs nftables to relay for the mesh and nothing else; install nftables, or choose another relay"
+		fail "forwarding: this host has been no router, and needs nft to forward for the mesh and nothing else; install nftables again"
 	{
-		echo "table ip6 $relay_fence"
-		echo "delete table ip6 $relay_fence"
-		echo "table ip6 $relay_fence { chain forward { type filter hook forward priority 0;"
-		for fence_relay in "$base"/*/relay; do
-			fence_interface=${fence_relay%/relay}
-			fence_interface=${fence_interface##*/}
-			echo "iifname \"$fence_interface\" oifname \"$fence_interface\" accept;"
+		fence_table="$(fence_family) $forwarding_fence"
+		printf 'table %s\ndelete table %s\ntable %s {\nchain forward {\ntype filter hook forward priority 0;\n' \
+			"$fence_table" "$fence_table" "$fence_table"
+		ls -d "$base"/*/ | sed 's/\/$//; s/.*\///' | awk '
+			{ name[NR] = $0 }
+			END {
+				for (i = 1; i <= NR; i++) for (j = 1; j <= NR; j++)
+					if (i != j) print "iifname \"" name[i] "\" oifname \"" name[j] "\" drop"
+			}'
+		# Also the word of a router on the way that a packet is too large; a relay alone needs no connection tracking.
+		if grep -qv ' relay$' "$base"/*/passes; then echo "ct state established,related accept"; fi
+		cat "$base"/*/passes | while read -r versions in out from to state mark; do
+			case "$versions" in *"$forwarding_version"*) echo "$(pass_match "$(fence_family)") accept" ;; esac
 		done
 		printf 'drop\n}\n}\n'
-	} | nft -f - >&2 || fail "forwarding: nft cannot write table ip6 $relay_fence; see 'nft list ruleset' on this host"
-}
-
-# relay_lacks: prints, one per line, each firewall that drops what is forwarded and has no rule of ours.
-relay_lacks() {
-	if ufw_is_active; then
-		ufw_rules | grep -Fq "comment 'mesh $interface relay'" || echo ufw
-	fi
-	for relay_tool in $(netfilter_tools); do
-		case "$relay_tool" in ip6*) ;; *) continue ;; esac
-		"$relay_tool" -w 10 -S FORWARD | grep -Eq '^-P FORWARD DROP|^-A ' || continue
-		relay_rule "$relay_tool" -C 2>/dev/null || echo "$relay_tool"
-	done
-	nft_scan "$(nft_others | sed 's/INPUT/FORWARD/g')" forward | while read -r relay_kind relay_family relay_table relay_chain _; do
-		[ "$relay_kind" = chain ] && [ "$relay_family" != ip ] && [ "$relay_table" != "$relay_fence" ] || continue
-		nft list chain "$relay_family" "$relay_table" "$relay_chain" | grep -Fq "comment \"mesh $interface relay\"" ||
-			echo "nft $relay_family $relay_table $relay_chain"
-	done
-}
-
-# relay_rule TOOL ACTION: does the action (-I, -D, -C) to our rule of ip6tables.
-relay_rule() {
-	"$1" -w 10 "$2" FORWARD -i "$interface" -o "$interface" -m comment --comment "mesh $interface relay" -j ACCEPT
-}
-
-# relay_open: no firewall here drops what goes from the tunnel into the tunnel.
-relay_open() {
-	relay_lacks | while read -r relay_firewall relay_where; do
-		case "$relay_firewall" in
-		ufw) ufw route allow in on "$interface" out on "$interface" comment "mesh $interface relay" </dev/null >&2 9>&- ;;
-		nft) nft insert rule $relay_where iifname "$interface" oifname "$interface" accept comment "\"mesh $interface relay\"" >&2 ;;
-		*) relay_rule "$relay_firewall" -I >&2 ;;
-		esac || fail "forwarding: $relay_firewall cannot let packets pass from $interface to $interface; see its rules on this host"
-	done
-}
-
-# relay_close: no rule of ours is left.
-relay_close() {
-	if has_command ufw && ufw_rules | grep -Fq "comment 'mesh $interface relay'"; then
-		ufw route delete allow in on "$interface" out on "$interface" </dev/null >&2 9>&- || :
-	fi
-	for relay_tool in $(iptables_tools); do
-		case "$relay_tool" in ip6*) ;; *) continue ;; esac
-		if relay_rule "$relay_tool" -C 2>/dev/null; then relay_rule "$relay_tool" -D >&2; fi
-	done
-	has_command nft || return 0
-	nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface relay\"" '
-		$1 == "table" { table = $2 " " $3 }
-		$1 == "chain" { chain = table " " $2 }
-		index($0, mark) { print "delete rule " chain " handle " $NF }' | nft -f - >&2 || :
+	} | nft -f - >&2 || fail "forwarding: nft cannot write table $(fence_family) $forwarding_fence; see 'nft list ruleset' on this host"
 }

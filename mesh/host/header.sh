@@ -2,6 +2,7 @@
 #
 #   program serve IF        take orders for interface IF on standard input until it closes
 #   program boot IF         settle what a reboot interrupted, open the firewall; called before wg-quick@IF
+#   program exit IF         set up the way to everywhere over an exit node; called by wg-quick@IF
 #   program guard IF TOKEN  go back by itself when the deadline passes; started by `serve`
 #   program resolve IF      seek peers where their names lead now; called every 30 seconds where there are names
 #

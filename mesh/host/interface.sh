@@ -48,11 +48,14 @@ render() {
 	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
 	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
 		"$home/$1/settings"
+	[ -z "$(exit_plan "$1")" ] || echo "PostUp = sh $base/program exit %i || true"
 	# What a name leads to is set once the interface is up, since wg-quick would bring nothing up where it does not resolve.
 	awk -v folder="$home/$1" "$secrets$by_name"'
 		{
 			getline preshared < secret($1)
 			close(secret($1))
+			# The way to everywhere is set up by PostUp.
+			gsub(/,(0\.0\.0\.0|::)\/0/, "", $6)
 			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
 			if ($4 != "-" && !is_name($4)) print "Endpoint = " $4
 			print "PersistentKeepalive = " $5
@@ -162,7 +165,7 @@ list_routes() {
 	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
 }
 
-# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had.
+# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The way to everywhere is no such route.
 set_routes() {
 	{
 		list_routes | awk '{ print "has", $1 }'
@@ -172,6 +175,7 @@ set_routes() {
 		{ count = split($2, prefixes, ","); for (i = 1; i <= count; i++) { seen[$1, prefixes[i]] = 1; all[prefixes[i]] = 1 } }
 		END {
 			for (prefix in all) {
+				if (prefix ~ /\/0$/) continue
 				if ((("wants", prefix) in seen) && !(("has", prefix) in seen)) print "route add " prefix " dev " device
 				if ((("was", prefix) in seen) && (("has", prefix) in seen) && !(("wants", prefix) in seen))
 					print "route del " prefix " dev " device

@@ -1,9 +1,12 @@
 # --------------------------------------------------------------------------------------------------------------- main
 
-# prepare: WireGuard is installed. Replies what kind of system this is.
+# prepare [COMMAND...]: WireGuard is installed, and each command. Replies what kind of system this is.
 order_prepare() {
 	lock_host 300
 	install_wireguard 8>&-
+	for command; do
+		has_command "$command" || install_for "$command" 8>&-
+	done
 	describe_system
 }
 
@@ -39,6 +42,7 @@ order_ready() {
 	if [ -z "${1:-}" ]; then
 		lock_host 60
 		firewall_open "$(setting next port)" 8>&-
+		exit_ports
 	fi
 	delta "$@" >"$ready/${1:-.all}"
 }
@@ -87,11 +91,13 @@ order_finish() {
 	else
 		lock_host 60
 		firewall_open "$(setting next port)" 8>&-
+		exit_ports
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
-		# The file has no endpoint for a peer that is sought at a name.
-		if seeks_names next; then set_peers; fi
+		# What the configuration leaves out: where a name leads, and what PostUp does, if this program is not the one that boots.
+		if seeks_names next || [ -n "$(exit_plan next)" ]; then set_peers; fi
 	fi
+	exit_apply next
 	forwarding_apply next
 	names_apply next
 }
@@ -173,7 +179,8 @@ order_ping() {
 	}
 }
 
-# facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer.
+# facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
+# `differs KIND` where what is handed on, or the way to everywhere, is not as planned.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"
@@ -185,6 +192,8 @@ order_facts() {
 	wg show "$interface" dump | awk '
 		NR == 1 { print "interface", $2, $3; next }
 		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }'
+	forwarding_differs "$(planned)"
+	exit_is_on "$(planned)" || echo "differs exit"
 }
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
@@ -235,5 +244,8 @@ boot)
 	settle boot
 	firewall_apply
 	forwarding_apply run
+	# What a run that was cut off had begun.
+	[ -n "$(exit_plan run)" ] || exit_apply run
 	;;
+exit) exit_start ;;
 esac

@@ -33,6 +33,7 @@ package_manager() {
 package_of() {
 	case "$2" in
 	wg | wg-quick) echo wireguard-tools ;;
+	nft) echo nftables ;;
 	ip) if [ "$1" = dnf ]; then echo iproute; else echo iproute2; fi ;;
 	ping) if [ "$1" = apt-get ]; then echo iputils-ping; else echo iputils; fi ;;
 	flock | timeout) if [ "$2" = timeout ]; then echo coreutils; else echo util-linux; fi ;;

@@ -65,6 +65,8 @@ go_back() (
 		fi
 	fi
 	close_staged_port
+	(exit_apply run)
+	(exit_ports)
 	(forwarding_apply run)
 	(names_apply run)
 	(timer_apply run 4>&- 8>&- 9>&-)
@@ -103,6 +105,8 @@ give_up() {
 	timer_apply none 4>&- 8>&- 9>&-
 	service_remove "$(others_left)"
 	firewall_close_all
+	exit_apply none
+	exit_ports
 	forwarding_apply none
 	names_apply none
 	forget_made

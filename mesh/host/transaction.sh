@@ -86,10 +86,12 @@ check_foreign() {
 			fail "UDP port $port is taken by another program; choose another port"
 	fi
 	clash=$({ ip -6 -o route show; ip -4 -o route show; } | awk -v own="$interface" -v peers="$home/incoming/peers" '
-		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = 1 } }
+		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
 		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
-		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 " goes through " $(i + 1); exit } }')
-	[ -z "$clash" ] || fail "a route of the mesh is taken: $clash; remove that route"
+		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
+	[ -z "$clash" ] ||
+		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
+	check_exit
 }
 
 # arm SECONDS TOKEN: remembers the way back and starts the guard that takes it unless the rollout is confirmed in time.
@@ -183,6 +185,7 @@ order_confirm() {
 	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
 		lock_host 60
 		firewall_close "$former"
+		exit_ports
 	fi
 	seeks_names run || (timer_apply run 4>&- 8>&- 9>&-) || say "mesh-endpoints could not be taken away"
 }

@@ -268,7 +268,7 @@ class Hosts:
                     state.kernel = {**state.kernel, "public-key": state.previous["public-key"]}
             case "arm" | "renew" | "hold":
                 self._arm(state, float(words[0]), fresh=order == "arm")
-            case "preshared" | "own" | "peer" | "again" | "finish" | "wake":
+            case "preshared" | "ready" | "own" | "peer" | "again" | "finish" | "wake":
                 self._switch(state, order)
             case "prove":
                 return [f"silent {peer}" for peer in self._silent(name, state, *words)]

@@ -35,6 +35,13 @@ def clean(host: Host) -> None:
             f"rm -f /etc/wireguard/{interface}.conf* /etc/systemd/system/*.target.wants/*@{interface}.*",
             check=False,
         )
+    host.run(
+        "for v in -4 -6; do for n in 5182 5183 5184 5185 5186; do "
+        "while ip $v rule del pref $n; do :; done; done; done; "
+        "for t in mesh_forward mesh_nat; do nft delete table ip $t; nft delete table ip6 $t; done; "
+        "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
+        check=False,
+    )
     host.run("rm -rf /var/lib/mesh /etc/systemd/system/mesh-*@.*; systemctl daemon-reload", check=False)
 
 

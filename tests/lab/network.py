@@ -4,6 +4,7 @@ PREFIX-ctl   where pulumi and the tests run; bridge br-mg 10.99.255.254/16 to ev
 PREFIX-inet  the internet: each public host hangs on a routed point-to-point wire: 203.0.113.N, 198.51.100.N and
              2001:db8:1::N
 PREFIX-r-X   the router of a host behind NAT; symmetric: another public port for each destination
+PREFIX-l-X   a machine on the network behind a host: 192.168.10.2 and 2001:db8:5::2
 PREFIX-X     one host
 """
 
@@ -113,9 +114,11 @@ class Network:
         )
 
     def connect(self, host: str, number: int, *, nat: bool) -> None:
-        """Make a host's namespace and wires; a router that is there already is kept."""
+        """Make a host's namespace and wires; a router or machine behind it that is there already is kept."""
         mac = f"02:00:00:{{}}:{number // 256:02x}:{number % 256:02x}"
         self._make(host)
+        if self.exists(f"l-{host}"):
+            self._wire_lan(host)
         self._wire(host, "mgmt0", mac.format("01"), "ctl", f"m-{host}")
         self.ip("ctl", f"link set m-{host} master br-mg up")
         self.ip(host, f"addr add {self.management_address(number)}/16 dev mgmt0", "link set mgmt0 up")
@@ -133,6 +136,49 @@ class Network:
         self.ip(router, "addr add 192.168.77.1/24 dev lan0", "link set lan0 up")
         self.ip(host, "addr add 192.168.77.2/24 dev eth0", "link set eth0 up", "route add default via 192.168.77.1")
 
+    def add_lan(self, host: str) -> None:
+        """Put a machine on a network behind a host that is connected; only that host knows the way to it."""
+        self._make(f"l-{host}")
+        self._wire_lan(host)
+
+    def _wire_lan(self, host: str) -> None:
+        self._wire(host, "lan0", "02:00:00:04:00:01", f"l-{host}", "eth0")
+        self.ip(
+            host,
+            "addr add 192.168.10.1/24 dev lan0",
+            "addr add 2001:db8:5::1/64 dev lan0 nodad",
+            "link set lan0 up",
+        )
+        self.ip(
+            f"l-{host}",
+            "addr add 192.168.10.2/24 dev eth0",
+            "addr add 2001:db8:5::2/64 dev eth0 nodad",
+            "link set eth0 up",
+            "route add default via 192.168.10.1",
+            "route add default via 2001:db8:5::1",
+        )
+
+    def remove_lan(self, host: str) -> None:
+        """Take the machine behind a host away."""
+        _run("ip", "-n", self.space(host), "link", "del", "lan0", check=False)
+        _run("ip", "netns", "del", self.space(f"l-{host}"), check=False)
+
+    def connect_operator(self) -> None:
+        """Let the control namespace reach public hosts over the internet, as 192.0.2.254, until `remove_operator`."""
+        self._wire("ctl", "op0", "02:00:00:05:00:01", "inet", "p-op")
+        self.ip("inet", "link set p-op up", "addr add 169.254.0.1/32 dev p-op", "route add 192.0.2.254/32 dev p-op")
+        self.ip(
+            "ctl",
+            "addr add 192.0.2.254/32 dev op0",
+            "link set op0 up",
+            "route add 169.254.0.1 dev op0 scope link",
+            "route add 203.0.113.0/24 via 169.254.0.1 src 192.0.2.254",
+        )
+
+    def remove_operator(self) -> None:
+        """Take the operator's way over the internet away."""
+        _run("ip", "-n", self.space("ctl"), "link", "del", "op0", check=False)
+
     def management_address(self, number: int) -> str:
         """Return where SSH finds a host."""
         return f"10.99.{number // 250}.{number % 250}"
@@ -145,7 +191,7 @@ class Network:
         """Remove a host's namespace, wires first: a namespace's own end is asynchronous. Nothing if there is none."""
         if not self.exists(host):
             return
-        for device in ("mgmt0", "eth0"):
+        for device in ("mgmt0", "eth0", "lan0"):
             _run("ip", "-n", self.space(host), "link", "del", device, check=False)
         _run("ip", "netns", "del", self.space(host), check=False)
 

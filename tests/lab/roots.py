@@ -35,6 +35,12 @@ RECIPES = {
     "bookworm": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} nftables"),
     "trixie-bare": Recipe("trixie", f"{_SYSTEMD} nftables", fetched=_WIREGUARD),
     "trixie-ufw": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} ufw iptables"),
+    # A router needs nft too, which our program installs.
+    "trixie-ufw-only": Recipe(
+        "trixie",
+        f"{_SYSTEMD} {_WIREGUARD} ufw iptables",
+        fetched="nftables libnftables1 libjansson4 libedit2 libbsd0 libmd0 libnftnl11 libmnl0 libxtables12 libgmp10",
+    ),
     "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld"),
     "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
 }

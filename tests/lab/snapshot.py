@@ -26,6 +26,9 @@ prune -type f -exec sha256sum {{}} + | sort -k 2
 echo "== links"
 ip -o link show | sed 's/^[0-9]*: //; s/@.*//; s/: .*//' | sort
 ip -6 route show | grep -v 'proto kernel' | sort
+ip -4 route show | sort
+ip -4 rule show; ip -6 rule show
+cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/accept_redirects /proc/sys/net/ipv6/conf/all/forwarding
 echo "== processes"
 ps -eo args | grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v grep | sort
 echo "== firewall"

@@ -9,7 +9,7 @@ from tests.lab.lab import Lab
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, wait_until
 
-_RULES = "nft list table ip6 mesh_relay 2>/dev/null"
+_RULES = "nft list table ip6 mesh_forward 2>/dev/null"
 
 
 def _reaches(host: Host, name: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_network
 from itertools import combinations
+from random import Random
 from typing import Any
 
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mesh.config import read_configuration
 from mesh.keys import generate_preshared_key
 from mesh.pairkeys import keys_of, pair_key
-from mesh.pairs import Pairs
+from mesh.pairs import EVERYWHERE, Pairs
 from mesh.payload import payload
 from mesh.planned import build_roster
 from mesh.topology import plan_meshes
@@ -49,7 +50,28 @@ def meshes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         hub = draw(st.sampled_from(names))
         interface["peering"] = [{"hub": [hub], "spokes": ["all"]}]
     interface["presharedKeys"] = draw(st.sampled_from(["shared", "pairwise"]))
+    _add_routes(draw, interface, hosts)
+    if draw(st.booleans()) and public and "ipv4" in interface:
+        interface["exitNode"] = draw(st.sampled_from(public))
+        if "peering" in interface:
+            interface["peering"][0]["hub"] = [interface["exitNode"]]
     return hosts, {"testwg": interface}
+
+
+def _add_routes(draw: st.DrawFn, interface: dict[str, Any], hosts: dict[str, Any]) -> None:
+    """Give some participants networks behind them, but a roaming one in the relay's own site, which is refused."""
+    sections = dict.fromkeys(interface["hosts"], "members") | dict.fromkeys(interface.get("peers", {}), "peers")
+    relay = hosts.get(interface.get("relay", ""), {})
+    for number, (name, section) in enumerate(sections.items(), 1):
+        own = hosts.get(name, {})
+        if not draw(st.booleans()) or (
+            "externalIps" not in own and own.get("site") and own["site"] == relay.get("site")
+        ):
+            continue
+        routes = [f"2001:db8:{number:x}a::/48", f"2001:db8:{number:x}b:1::/64"]
+        if "ipv4" in interface:
+            routes += [f"172.16.{number}.0/24"]
+        interface.setdefault(section, {}).setdefault(name, {})["routes"] = draw(st.permutations(routes))
 
 
 def roster_of(mesh: tuple[dict[str, Any], dict[str, Any]]) -> Mapping[str, Any]:
@@ -65,8 +87,54 @@ def test_each_prefix_has_one_owner_on_every_host(mesh: tuple[dict[str, Any], dic
     pairs = Pairs(roster_of(mesh))
     for host in pairs.participants:
         owned = [ip_network(text) for peer in pairs.links_of(host) for text in pairs.allowed_ips(host, peer)]
-        for one, other in combinations(owned, 2):
+        # Everywhere is what nobody else owns.
+        everywhere = [network for network in owned if not network.prefixlen]
+        assert len(everywhere) in (0, 2)
+        for one, other in combinations([network for network in owned if network.prefixlen], 2):
             assert one.version != other.version or not one.overlaps(other)
+
+
+@given(meshes(), st.randoms(use_true_random=False))
+def test_the_order_of_the_stack_file_decides_nothing(
+    mesh: tuple[dict[str, Any], dict[str, Any]], random: Random
+) -> None:
+    """Neither that of hosts nor that of routes."""
+    before = roster_of(mesh)
+    interface = mesh[1]["testwg"]
+    random.shuffle(interface["hosts"])
+    for section in ("members", "peers"):
+        entries = list(interface.get(section, {}).items())
+        random.shuffle(entries)
+        interface[section] = dict(entries)
+        for _, own in entries:
+            random.shuffle(own.get("routes", []))
+    assert roster_of(mesh) == before
+
+
+@given(meshes())
+def test_a_network_behind_a_host_is_reached_by_all_its_peers_elsewhere(
+    mesh: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """By one way each, over the relay where that is the way to the host; who is in its site is there already."""
+    pairs = Pairs(roster_of(mesh))
+    for router, own in pairs.participants.items():
+        for host in pairs.peers_of(router):
+            site = own.get("site")
+            is_near = site is not None and site == pairs.participants[host].get("site")
+            for route in own.get("routes", []):
+                ways = [peer for peer in pairs.links_of(host) if route in pairs.allowed_ips(host, peer)]
+                assert ways == ([] if is_near else [pairs.relay(host, router) or router])
+
+
+@given(meshes())
+def test_all_but_the_exit_node_send_everything_else_there(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """To it alone, and it knows of each that it forwards for."""
+    node = mesh[1]["testwg"].get("exitNode")
+    pairs = Pairs(roster_of(mesh))
+    for host in pairs.participants:
+        ways = [peer for peer in pairs.links_of(host) if set(EVERYWHERE) & set(pairs.allowed_ips(host, peer))]
+        assert ways == ([node] if node and host != node else [])
+        assert bool(pairs.exit_users(host)) == (host == node)
 
 
 @given(meshes())
@@ -132,7 +200,7 @@ def test_a_newcomer_changes_nothing_between_the_others(mesh: tuple[dict[str, Any
     # Behind all others by name, so that `auto` still chooses the same relay.
     hosts["z-newcomer"] = {"ssh": {"address": "10.0.0.9", "hostKey": HOST_KEY}, "externalIps": ["5.0.0.9"]}
     interfaces["testwg"]["hosts"].append("z-newcomer")
-    if "members" in interfaces["testwg"]:
+    if "ipv4" in interfaces["testwg"]:
         interfaces["testwg"]["members"]["z-newcomer"] = {"ipv4": "10.20.0.50"}
     after = Pairs(roster_of(mesh))
     assert set(before) <= set(after)
