@@ -7,9 +7,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
 
-from mesh.fields import CUSTOM_ERROR, is_host_name
+from mesh.fields import fault, is_host_name
 
 __all__ = ["OFF", "ExitNode", "Network", "Route"]
 
@@ -21,10 +20,6 @@ OFF: Literal["off"] = "off"
 _WIDEST = {4: 8, 6: 16}
 
 
-def _fault(message: str) -> PydanticCustomError:
-    return PydanticCustomError(CUSTOM_ERROR, "{message}", {"message": message})
-
-
 def _route(value: object) -> Network:
     try:
         # The library reads numbers as addresses too.
@@ -32,13 +27,13 @@ def _route(value: object) -> Network:
     except ValueError:
         network = None
     if network is None:
-        raise _fault("not a prefix; give one such as 192.168.10.0/24 or 2001:db8:5::/64, without host bits")
+        raise fault("not a prefix; give one such as 192.168.10.0/24 or 2001:db8:5::/64, without host bits")
     if network.prefixlen < _WIDEST[network.version]:
-        raise _fault(
+        raise fault(
             "wider than 8 bits (IPv4) or 16 bits (IPv6) say; for the way to everywhere, name this host as exitNode"
         )
     if network.is_multicast or network.is_loopback or network.is_link_local:
-        raise _fault("not a network that can be routed to; give the prefix that machines behind the host have")
+        raise fault("not a network that can be routed to; give the prefix that machines behind the host have")
     return network
 
 
@@ -48,7 +43,7 @@ def _exit_node(value: object) -> str:
         return OFF
     if is_host_name(value):
         return str(value)
-    raise _fault("not an exit node; give the name of a host of this interface, or off")
+    raise fault("not an exit node; give the name of a host of this interface, or off")
 
 
 Route = Annotated[Network, BeforeValidator(_route)]

@@ -5,10 +5,11 @@ told by `pairs`.
 """
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from mesh import peering
 from mesh.addressing import owned_subnets
+from mesh.endpoints import ip_version
 from mesh.faults import join_path, show_name
 from mesh.fields import is_host_name
 from mesh.routefields import Network
@@ -115,16 +116,20 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                     "give one of the two networks another prefix"
                 )
     for name, peer in interface.peers.items():
-        if peer.endpoint and ip_address(peer.endpoint.rpartition(":")[0].strip("[]")) in route:
+        if peer.endpoint and ip_version(peer.endpoint) and _address_of(peer.endpoint) in route:
             yield (
                 f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so "
                 "route to narrower prefixes without that address"
             )
 
 
+def _address_of(endpoint: str) -> IPv4Address | IPv6Address:
+    return ip_address(endpoint.rpartition(":")[0].strip("[]"))
+
+
 def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
     relay, router = hosts.get(interface.relay or ""), hosts.get(owner)
-    if relay is None or router is None or owner == interface.relay or router.external_ips:
+    if relay is None or router is None or owner == interface.relay or not router.is_roaming:
         return
     if router.site is not None and router.site == relay.site:
         yield (
@@ -178,12 +183,12 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
 def _can_meet(user: str, node: str, interface: Interface, hosts: Hosts) -> bool:
     there = hosts.get(node)
     here = hosts.get(user) if user not in interface.peers else None
-    if there is None or there.external_ips:
+    if there is None or not there.is_roaming:
         return True
     if here is None:
         return user in interface.peers and interface.peers[user].endpoint is not None
     is_one_site = here.site is not None and here.site == there.site
-    return bool(here.external_ips or (is_one_site and (here.local_ips or there.local_ips)))
+    return bool(not here.is_roaming or (is_one_site and (here.local_ips or there.local_ips)))
 
 
 def _two_exit_nodes(interfaces: Interfaces) -> Iterator[str]:

@@ -37,7 +37,10 @@ answers() {
 
 # leads_outside ADDRESS: 0 when packets go there by another way than the tunnel, which cannot carry itself.
 leads_outside() {
-	ip -o route get "$1" 2>/dev/null | awk -v own="$interface" '
+	# Where the tunnel is the way to everywhere, what WireGuard itself sends is told from the rest by its port.
+	as_wireguard=
+	[ ! -e "$home/exit" ] || as_wireguard="ipproto udp sport $(setting "$(planned)" port)"
+	ip -o route get "$1" $as_wireguard 2>/dev/null | awk -v own="$interface" '
 		/^(local|unreachable|prohibit|blackhole|broadcast) / { wrong = 1 }
 		{ for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) == own) wrong = 1 }
 		END { exit wrong || !NR }'
