@@ -93,6 +93,14 @@ def test_an_address_inside_the_tunnel_is_none(host: HostProgram) -> None:
     assert host.run(f"{PLAN} look_up run {NAME}").stdout == "198.51.100.7:51825\n"
 
 
+def test_where_the_tunnel_is_the_way_to_everywhere_a_name_leads_outside_all_the_same(host: HostProgram) -> None:
+    """WireGuard's own packets take the host's own routes there, and are told from the others by their port."""
+    answer(host, "198.51.100.7")
+    host.stub("ip", 'case "$*" in *"ipproto udp sport 51825") echo "$4 dev eth0" ;; *) echo "$4 dev testwg" ;; esac')
+    plan = f"{PLAN} echo port 51825 >>$home/run/settings; : >$home/exit;"
+    assert host.run(f"{plan} look_up run {NAME}").stdout == "198.51.100.7:51825\n"
+
+
 @pytest.mark.parametrize(
     "printed",
     [
