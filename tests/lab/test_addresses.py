@@ -2,7 +2,7 @@
 
 from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
-from tests.lab.stack import Stack
+from tests.lab.stack import Stack, wait_until
 
 _PORT = 51825
 
@@ -50,6 +50,8 @@ def test_a_chosen_prefix_is_let_in_by_firewalld_and_goes_again(stack: Stack, lab
     lab.add([HostSpec("wall", 10, root="bookworm-firewalld")])
     wall = lab.hosts["wall"]
     try:
+        # A host that has just booted may answer SSH before its firewall runs.
+        wait_until(lambda: wall.run("firewall-cmd --state 2>/dev/null", check=False) == "running\n")
         rules = "firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones"
         before = wall.run(rules)
         mesh = {"hosts": ["bernard", "edgeworth", "wall"], "port": 51825, "prefix": "fd12:3456:789a::/48"}

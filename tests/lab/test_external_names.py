@@ -111,6 +111,7 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
             assert _reaches(carol, "bernard")
     finally:
         _move(lab, _NEW, _OLD)
+        lab.network.ip("bernard", "route replace default via 169.254.0.1 dev eth0")
     for host in seekers:
         _point(host, _OLD)
     # What the proof of a run finds dead, it seeks anew by itself.
