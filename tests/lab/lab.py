@@ -25,6 +25,7 @@ _TOOLS = {
     "systemd-nspawn": "systemd-container",
     "nft": "nftables",
     "ip": "iproute2",
+    "ping": "iputils-ping",
     "ssh-keygen": "openssh-client",
     "nsenter": "util-linux",
 }
