@@ -44,7 +44,7 @@ demo-down: ## take the demo away
 	@$(RUN) -m tests.demo down
 
 test: setup ## run every test that this machine can run; MESH_REQUIRE=engine,lab makes them musts
-	@$(ENGINE) $(RUN) -m pytest tests -v -n 3 --dist loadfile --no-loadscope-reorder --require="$$MESH_REQUIRE"
+	@$(ENGINE) $(RUN) -m pytest tests -v -n 2 --dist loadfile --no-loadscope-reorder --require="$$MESH_REQUIRE"
 
 check: setup ## formatting, lint and types
 	@.venv/bin/ruff format --check .
