@@ -89,8 +89,8 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
     stack.up("--expect-no-changes")
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
     assert f"{_NAME}:51825" in stack.companion("status").output
-    # WireGuard owes a word for ten seconds after each that it heard, and begins anew fifteen after one of its own that had
-    # no answer; peers would learn of the move by either.
+    # WireGuard owes a word for ten seconds after each that it heard, and begins anew fifteen after one of its own
+    # that had no answer; peers would learn of the move by either.
     time.sleep(20)
     _move(lab, _OLD, _NEW)
     try:
