@@ -102,7 +102,7 @@ class Network:
             f"addr add 2001:db8:1::{number:x}/128 dev {device} nodad",
             f"addr add fe80::2/64 dev {device} nodad",
             f"route add 169.254.0.1 dev {device} scope link",
-            f"route add default via 169.254.0.1 dev {device}",
+            f"route add default via 169.254.0.1 dev {device} src 203.0.113.{number}",
             f"route add 198.51.100.0/24 via 169.254.0.1 dev {device} src {self.local_address(number)}",
             f"route add default via fe80::1 dev {device}",
         )

@@ -74,8 +74,6 @@ def _describe(stack: Stack, hosts: dict[str, Host], **bernard: Any) -> dict[str,
 def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, hosts: dict[str, Host]) -> None:
     """By the timer alone, also under OpenRC and behind NAT; no tunnel that lives is touched, and nothing is left."""
     carol, seekers = hosts["carol"], [host for name, host in hosts.items() if name != "bernard"]
-    # An address that comes back is the last of its device, so what leaves by it has to be told from the start.
-    lab.network.ip("bernard", f"route replace default via 169.254.0.1 dev eth0 src {_OLD}")
     before = {name: snapshot(host) for name, host in hosts.items()}
     mesh = {"hosts": list(hosts), "port": 51825, "deadline": 20}
     stack.write({"testwg": mesh}, _describe(stack, hosts))
@@ -102,8 +100,7 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
             _point(host, _NEW)
         wait_until(lambda: all(_reaches(host, "bernard") for host in seekers), _SECONDS, every=1)
         assert {_endpoint(host, stack, "bernard") for host in seekers} == {f"{_NEW}:51825"}
-        logs = "journalctl -q -t mesh-testwg"
-        wait_until(lambda: any("bernard is sought at" in hosts[name].run(logs) for name in ("carol", "edgeworth")), 10)
+        wait_until(lambda: "bernard is sought at" in carol.run("journalctl -q -t mesh-testwg"), 10)
         # A changed answer is no change of the mesh.
         stack.up("--expect-no-changes")
         assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
