@@ -12,11 +12,12 @@ __all__ = ["DIRECTORY", "digest", "invocation", "text"]
 
 DIRECTORY = "/var/lib/mesh"
 
-_PARTS = (
+PARTS = (
     "header",
     "packages",
     "netfilter",
     "firewall",
+    "firewalld",
     "forwarding",
     "passes",
     "masquerade",
@@ -42,7 +43,7 @@ _SESSION_SECONDS = 1800
 def text() -> str:
     """Return the program that serves orders on a host."""
     folder = resources.files("mesh") / "host"
-    return "".join((folder / f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS)
+    return "".join((folder / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS)
 
 
 @cache

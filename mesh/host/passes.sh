@@ -1,7 +1,6 @@
 # ------------------------------------------------------------------------------------------------------------- passes
 # What may pass through this host, in whatever firewall drops what is forwarded. Each rule of ours carries the mark
-# "mesh INTERFACE MARK"; the lines are those of forwarding.sh. firewalld is not opened: what
-# passes from one of its zones into another is for a policy of the user.
+# "mesh INTERFACE MARK"; the lines are those of forwarding.sh. firewalld is asked, and not told anything.
 
 # pass_interface: prints the tunnel of the line that was read: what is neither any nor all but it.
 pass_interface() { case "$in" in - | !) echo "$out" ;; *) echo "$in" ;; esac; }
@@ -58,6 +57,7 @@ passes_lack() {
 				echo "ufw - - - $versions $in $out $from $to $state $mark"
 		done <"$home/passes"
 	fi
+	firewalld_stops <"$home/passes" | sed 's/^/firewalld - - - - - - - - - /'
 	for lack_tool in $(netfilter_tools); do
 		"$lack_tool" -w 10 -S FORWARD | grep -Eq '^-P FORWARD DROP|^-A ' || continue
 		case "$lack_tool" in ip6*) lack_version=6 ;; *) lack_version=4 ;; esac
@@ -77,11 +77,20 @@ passes_lack() {
 	done
 }
 
+# check_passes DIRECTORY: where firewalld filters, it lets pass what the settings in DIRECTORY say.
+check_passes() {
+	check_stopped=$(passes "$1" | firewalld_stops | sort -u | tr '\n' ',' | sed 's/,$//; s/,/, /g')
+	[ -z "$check_stopped" ] ||
+		fail "forwarding: firewalld on this host lets nothing of $interface pass ($check_stopped); make a policy for it, as docs/routes.md shows"
+}
+
 # passes_open: no firewall here drops what may pass.
 passes_open() {
 	passes_lack | while read -r open_firewall open_family open_table open_chain versions in out from to state mark; do
 		case "$open_firewall" in
 		ufw) pass_ufw ;;
+		# check_passes has said it before the change; a host that goes back, or boots, goes on as it can.
+		firewalld) ;;
 		nft)
 			echo "insert rule $open_family $open_table $open_chain $(pass_match "$open_family") accept comment \"mesh $interface $mark\"" |
 				nft -f - >&2

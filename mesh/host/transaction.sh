@@ -92,6 +92,7 @@ check_foreign() {
 	[ -z "$clash" ] ||
 		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
 	check_exit
+	check_passes incoming
 }
 
 # arm SECONDS TOKEN: remembers the way back and starts the guard that takes it unless the rollout is confirmed in time.

@@ -41,7 +41,7 @@ RECIPES = {
         f"{_SYSTEMD} {_WIREGUARD} ufw iptables",
         fetched="nftables libnftables1 libjansson4 libedit2 libbsd0 libmd0 libnftnl11 libmnl0 libxtables12 libgmp10",
     ),
-    "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld"),
+    "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld nftables"),
     "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
 }
 

@@ -177,10 +177,27 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
 _FORWARD_DROP = "table inet strict {\n chain f { type filter hook forward priority 0; policy drop; }\n}\n"
 
 
-@pytest.mark.parametrize("firewall", ["nftables", "ufw"])
+# As docs/routes.md has it.
+_POLICIES = """
+firewall-cmd --permanent --new-zone mesh
+firewall-cmd --permanent --zone mesh --add-interface testwg
+firewall-cmd --permanent --zone internal --add-interface lan0
+for policy in "from-mesh mesh ANY" "to-mesh internal mesh"; do
+    set -- $policy
+    firewall-cmd --permanent --new-policy $1
+    firewall-cmd --permanent --policy $1 --add-ingress-zone $2
+    firewall-cmd --permanent --policy $1 --add-egress-zone $3
+    firewall-cmd --permanent --policy $1 --set-target ACCEPT
+done
+firewall-cmd --reload
+"""
+
+
+@pytest.mark.parametrize("firewall", ["nftables", "ufw", "firewalld"])
 def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: Stack, lab: Lab, firewall: str) -> None:
     """Also after a reboot, and each is afterwards as it was."""
-    lab.add([HostSpec("grace", 11, root="trixie-ufw-only" if firewall == "ufw" else "trixie", firewall=firewall)])
+    root = {"nftables": "trixie", "ufw": "trixie-ufw-only", "firewalld": "bookworm-firewalld"}[firewall]
+    lab.add([HostSpec("grace", 11, root=root, firewall="" if firewall == "firewalld" else firewall)])
     grace, carol = lab.hosts["grace"], lab.hosts["carol"]
     lab.network.add_lan("grace")
     try:
@@ -189,6 +206,17 @@ def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: S
         hosts = ["carol", "edgeworth", "grace"]
         mesh = _mesh(hosts, grace={"routes": _LAN}) | {"exitNode": "grace"}
         stack.write({"testwg": mesh})
+        if firewall == "firewalld":
+            wait_until(lambda: "running" in grace.run("firewall-cmd --state 2>&1", check=False).split(), 30)
+            stopped = stack.run("up", succeeds=False)
+            assert (
+                "host 'grace': forwarding: firewalld on this host lets nothing of testwg pass (exit, from 192"
+                in stopped.output
+            )
+            assert "docs/routes.md" in stopped.output
+            assert not grace.run("ls /sys/class/net/testwg", check=False)
+            stack.destroy()
+            grace.run(_POLICIES)
         if not grace.run("command -v nft", check=False):
             # This brings nft, which stays.
             stack.up()
@@ -208,6 +236,10 @@ def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: S
             wait_until(lambda: _seen(carol) == _inside("carol"), 60)
             # Only edgeworth knows where grace is, and notices within 20 seconds of having something to send.
             wait_until(lambda: asks(lab.hosts["edgeworth"], _SITE6) == "2001:db8:1::b", 60)
+            if firewall == "firewalld":
+                grace.run("firewall-cmd --policy to-mesh --remove-ingress-zone internal")
+                assert "no longer routes 192.168.10.0/24" in stack.run("preview", "--refresh").output
+                grace.run("firewall-cmd --policy to-mesh --add-ingress-zone internal")
             stack.destroy()
         assert difference(before, snapshot(grace)) == ""
     finally:
