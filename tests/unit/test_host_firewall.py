@@ -1,6 +1,5 @@
 """The host's firewall opens for exactly our port, and is afterwards what it was: real nft and iptables."""
 
-
 import pytest
 
 from tests.host_program import HostProgram
