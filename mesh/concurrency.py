@@ -18,9 +18,20 @@ Connection = Mapping[str, Any]
 T = TypeVar("T")
 
 
-async def settle(work: Mapping[str, Awaitable[T]]) -> tuple[dict[str, T], dict[str, HostError]]:
-    """Await all of `work`, by host, and return the results and the failures; no failure cuts another host off."""
-    results = await asyncio.gather(*work.values(), return_exceptions=True)
+async def settle(
+    work: Mapping[str, Awaitable[T]], at_once: int | None = None
+) -> tuple[dict[str, T], dict[str, HostError]]:
+    """Await all of `work`, by host, and return the results and the failures; no failure cuts another host off.
+
+    `at_once` bounds how many are under way, so that the time limit of each begins when its turn has come.
+    """
+    limit = asyncio.Semaphore(at_once or max(1, len(work)))
+
+    async def in_turn(one: Awaitable[T]) -> T:
+        async with limit:
+            return await one
+
+    results = await asyncio.gather(*map(in_turn, work.values()), return_exceptions=True)
     done: dict[str, T] = {}
     failures: dict[str, HostError] = {}
     for host, result in zip(work, results, strict=True):
@@ -33,13 +44,13 @@ async def settle(work: Mapping[str, Awaitable[T]]) -> tuple[dict[str, T], dict[s
     return done, failures
 
 
-async def gather(work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
-    """Await all of `work`, by host, and return the results; one failure does not cut the others off.
+async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -> dict[str, T]:
+    """Do as `settle` does, and return the results.
 
     Raises:
         HostsFailedError: Naming each host that failed.
     """
-    done, failures = await settle(work)
+    done, failures = await settle(work, at_once)
     if failures:
         raise HostsFailedError({host: error.message for host, error in failures.items()})
     return done

@@ -17,12 +17,13 @@ from mesh.concurrency import Connection, gather, settle
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.ssh import COMMAND_SECONDS, CONNECT_SECONDS, dial, explain, meet
 
-__all__ = ["Fan", "Session", "open_fan", "run_everywhere"]
+__all__ = ["AT_ONCE", "Fan", "Session", "open_fan", "run_everywhere"]
 
 _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
-# the operator's own machine.
-_AT_ONCE = 64
+# the operator's own machine, also where much is sent to each host, or comes from it.
+AT_ONCE = 64
+_PIECE = 1 << 18
 
 T = TypeVar("T")
 Opened = TypeVar("Opened")
@@ -60,17 +61,20 @@ class Session:
         Raises:
             HostError: If the host ends with `.error`, or hangs up.
         """
-        lines: list[str] = []
-        async for line in self._process.stdout:
-            text = line.rstrip("\n")
-            if text == ".ok":
-                return lines
-            if text == ".program":
+        text = ""
+        # In pieces, not by lines: the hosts of a large mesh reply with a million of these.
+        while piece := await self._process.stdout.read(_PIECE):
+            text += piece
+            before, _, last = text.rpartition("\n")[0].rpartition("\n")
+            if not text.endswith("\n") or not last.startswith("."):
+                continue
+            if last == ".ok":
+                return before.splitlines()
+            if last.startswith(".error "):
+                raise HostError(self.host, last.removeprefix(".error ").strip())
+            if last == ".program":
                 self._process.stdin.write(program.text())
-            elif text.startswith(".error "):
-                raise HostError(self.host, text.removeprefix(".error ").strip())
-            else:
-                lines.append(text)
+                text = ""
         noise = (await self._process.stderr.read(2000)).strip().splitlines()
         if any("sudo" in line for line in noise):
             raise HostError(self.host, "sudo asks for a password; let ssh.user run sudo without one, or use root")
@@ -116,7 +120,7 @@ async def _connect_all(
     connections: Mapping[str, Connection],
     connect: Callable[[Connection, asyncssh.SSHClientConnection | None], Awaitable[T]],
 ) -> tuple[dict[str, T], dict[str, HostError]]:
-    limit = asyncio.Semaphore(_AT_ONCE)
+    limit = asyncio.Semaphore(AT_ONCE)
     bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
     async def explained(host: str, opening: Awaitable[Opened]) -> Opened:
@@ -188,7 +192,7 @@ async def open_fan(
                 raise UnreachableHostError(host, explain(error)) from None
             return session
 
-        sessions, failures = await settle({host: start(host) for host in opened})
+        sessions, failures = await settle({host: start(host) for host in opened}, AT_ONCE)
         yield Fan(connections, sessions, absent | _stop_unless(skip, failures))
 
 
@@ -208,5 +212,5 @@ async def run_everywhere(
             except (OSError, TimeoutError, asyncssh.Error) as error:
                 raise UnreachableHostError(host, explain(error)) from None
 
-        said, failures = await settle({host: ask(host) for host in opened})
+        said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
         return said, absent | failures

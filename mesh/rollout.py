@@ -15,7 +15,7 @@ from typing import Any
 from mesh.concurrency import Connection, gather, settle
 from mesh.deadline import Deadline
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
-from mesh.fanout import Fan, open_fan
+from mesh.fanout import AT_ONCE, Fan, open_fan
 from mesh.pairkeys import keys_of
 from mesh.pairs import Pairs
 from mesh.payload import payload
@@ -160,7 +160,7 @@ async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[
             pairs=pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
-    replies = await gather(work)
+    replies = await gather(work, AT_ONCE)
     return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
 
 
@@ -238,7 +238,8 @@ async def collect_facts(
     The order `audit` asks for what else may have drifted, too.
     """
     salt = secrets.token_hex(16)
-    replies, failures = await settle({host: session.order(order, salt) for host, session in fan.sessions.items()})
+    orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
+    replies, failures = await settle(orders, AT_ONCE)
     pairs = Pairs(roster)
     facts = {
         host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))

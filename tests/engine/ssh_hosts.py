@@ -246,9 +246,8 @@ class Hosts:
             try:
                 if host.fail_at == order:
                     raise OrderError(f"told to fail at {order}; tell it otherwise")
-                for reply in self._obey(host, interface, state, order, words, payload):
-                    process.stdout.write(f"{reply}\n".encode())
-                process.stdout.write(b".ok\n")
+                replies = [*self._obey(host, interface, state, order, words, payload), ".ok", ""]
+                process.stdout.write("\n".join(replies).encode())
             except OrderError as error:
                 process.stdout.write(f".error {error}\n".encode())
         process.exit(0)
