@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mesh.concurrency import Connection, gather, settle
@@ -55,6 +56,11 @@ class Rollout:
     changing: Collection[str]
     adopted: frozenset[str] = frozenset()
 
+    @cached_property
+    def pairs(self) -> Pairs:
+        """How each member and its peers meet."""
+        return Pairs(self.roster)
+
     @property
     def interface(self) -> str:
         """The name of the interface."""
@@ -97,7 +103,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 changed = await _switch(rollout, fan, running, deadline, switched)
                 say(f"{interface}: proving {_hosts(len(fan.sessions))}")
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
-                seek = _SEEK_SECONDS if Pairs(rollout.roster).has_names else 0
+                seek = _SEEK_SECONDS if rollout.pairs.has_names else 0
                 await deadline.move(seconds + _PROOF_SECONDS + seek)
                 checks = (_prove(rollout, fan, changed), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
@@ -114,7 +120,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         # One way only from here on. Who misses the word goes back when its hold ends; the next `up` brings it forward.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
-    pairs = Pairs(rollout.roster)
+    pairs = rollout.pairs
     if relayed := pairs.relayed():
         say(f"{interface}: {len(relayed)} pairs of roaming hosts talk over {rollout.roster['relay']}")
     for one, other in pairs.cannot_meet():
@@ -136,7 +142,7 @@ def _outcome(text: str) -> Iterator[None]:
 
 
 async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Any]:
-    tools = Pairs(rollout.roster).tools
+    tools = rollout.pairs.tools
     work = {h: fan.sessions[h].order("prepare", *tools(h), seconds=_INSTALL_SECONDS) for h in changing}
     replies = await gather(work)
     systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
@@ -152,12 +158,12 @@ async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dic
 
 async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
     """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
-    work, pairs, absent = {}, Pairs(rollout.roster), sorted(fan.absent)
+    work, absent = {}, sorted(fan.absent)
     for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
             mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
-            pairs=pairs,
+            pairs=rollout.pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
     replies = await gather(work, AT_ONCE)

@@ -35,15 +35,18 @@ order_own() {
 	wg set "$interface" private-key "$home/next/private-key" $loud
 }
 
+# open_port: what is staged can be reached, whatever filters here and wherever everything else goes.
+open_port() {
+	lock_host 60
+	firewall_open "$(setting next port)" 8>&-
+	exit_ports
+}
+
 # ready [NAME]: works out beforehand what `peer NAME`, or `finish`, will set, so that these take one process each. While a
 # key or a port changes, packets wait; what they wait for is that.
 order_ready() {
 	[ -d "$ready" ] || mkdir -p "$ready"
-	if [ -z "${1:-}" ]; then
-		lock_host 60
-		firewall_open "$(setting next port)" 8>&-
-		exit_ports
-	fi
+	[ -n "${1:-}" ] || open_port
 	delta "$@" >"$ready/${1:-.all}"
 }
 
@@ -89,9 +92,7 @@ order_finish() {
 		set_link next
 		set_routes run next
 	else
-		lock_host 60
-		firewall_open "$(setting next port)" 8>&-
-		exit_ports
+		open_port
 		write_configuration next
 		service_start 4>&- 8>&- 9>&-
 		# What the configuration leaves out: where a name leads, and what PostUp does, if this program is not the one that boots.
