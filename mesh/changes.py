@@ -27,7 +27,7 @@ def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iter
             fate = f"its machine is {now} now (which would keep its key with formerly: {host} in mesh:hosts.{now})"
         yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is made anew"
     if leaving:
-        yield "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more"
+        yield "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it"
     for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
         yield f"- {host} is forgotten: no run tries to wipe it any more"
 

@@ -36,12 +36,12 @@ class Deadline:
             await self.move(self._seconds)
 
     async def move(self, seconds: int, order: str = "renew") -> None:
-        """Set the deadline to `seconds` from now, by `renew` or by `hold`.
+        """Set the deadline to `seconds` from now, by the order `renew` or `hold`; what renews it later gives as many.
 
         Raises:
             HostsFailedError: Naming each host that failed.
         """
-        self._set = time.monotonic()
+        self._set, self._seconds = time.monotonic(), seconds
         await gather(
             {
                 host: self._fan.sessions[host].order(order, seconds, f"{self._set + ahead:.2f}")

@@ -39,18 +39,23 @@ class Session:
         """Use a process that has already said `.ok`."""
         self.host = host
         self._process = process
+        self._busy = ""
 
     async def order(self, *words: object, payload: str = "", seconds: float = _ORDER_SECONDS) -> list[str]:
         """Return the lines that the host replies to one order.
 
         Raises:
-            HostError: If the host says that it failed, or does not answer within `seconds`.
+            HostError: If the host says that it failed, or does not answer within `seconds`; what it says later would
+                be taken for the answer to another order, so it is given none any more.
         """
+        if self._busy:
+            raise UnreachableHostError(self.host, f"is still busy with {self._busy!r}; run pulumi up again")
         line = " ".join(str(word) for word in words)
         try:
             self._process.stdin.write(f"{line}\n{payload}")
             return await asyncio.wait_for(self.replies(), seconds)
         except TimeoutError:
+            self._busy = str(words[0])
             raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
         except (OSError, asyncssh.Error) as error:
             raise UnreachableHostError(self.host, explain(error)) from None
@@ -65,11 +70,11 @@ class Session:
         # In pieces, not by lines: the hosts of a large mesh reply with a million of these.
         while piece := await self._process.stdout.read(_PIECE):
             text += piece
-            before, _, last = text.rpartition("\n")[0].rpartition("\n")
+            last = text[text.rfind("\n", 0, -1) + 1 : -1]
             if not text.endswith("\n") or not last.startswith("."):
                 continue
             if last == ".ok":
-                return before.splitlines()
+                return text.splitlines()[:-1]
             if last.startswith(".error "):
                 raise HostError(self.host, last.removeprefix(".error ").strip())
             if last == ".program":

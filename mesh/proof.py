@@ -166,6 +166,8 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
         # The kernel lists them as they came, wireguard-go by their bits.
         if set(running.allowed_ips.split(",")) != set(pairs.allowed_ips(host, peer)):
             faults.append(f"{host}: allowed IPs of {peer} are {running.allowed_ips}; run pulumi up --refresh")
+        if running.endpoint == "(none)" and (endpoint := pairs.endpoint(host, peer)) and not pairs.name(host, peer):
+            faults.append(f"{host}: knows no endpoint of {peer}, {endpoint}; run pulumi up --refresh")
         if (seen := running.keepalive) != (sends := pairs.keepalive(host, peer)):
             faults.append(f"{host}: persistent keepalive to {peer} is {seen}, not {sends}; run pulumi up --refresh")
     faults.extend(
@@ -173,9 +175,10 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
         for address in report.addresses
         if address not in addresses
     )
-    extra = len(set(report.peers) - set(wanted))
-    if extra:
-        faults.append(f"{host}: has {extra} peer(s) that the roster lacks; run pulumi up --refresh")
+    faults.extend(
+        f"{host}: has a peer that the roster lacks, {key} ({report.peers[key].allowed_ips}); run pulumi up --refresh"
+        for key in sorted(set(report.peers) - set(wanted))
+    )
     return faults
 
 

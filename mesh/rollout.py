@@ -105,7 +105,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
                 seek = _SEEK_SECONDS if rollout.pairs.has_names else 0
                 await deadline.move(seconds + _PROOF_SECONDS + seek)
-                checks = (_prove(rollout, fan, changed), fan.check_new_connections(changing))
+                checks = (_prove(rollout, fan, changed, deadline), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
@@ -213,7 +213,7 @@ async def _switch(
     return [*changed, *new]
 
 
-async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
+async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:
     silent: list[tuple[str, str]] = []
     unresolved: list[tuple[str, str]] = []
     narrow: dict[tuple[str, str], int] = {}
@@ -227,10 +227,12 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str]) -> None:
                         narrow[host, peer] = int(size)
                     case _:
                         pass
+        await deadline.renew()
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
-    faults = find_faults(rollout.roster, facts, silent, changed, narrow, unresolved)
+    # Aside, since a million pairs take seconds, in which new connections would have no answer.
+    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
@@ -246,9 +248,13 @@ async def collect_facts(
     salt = secrets.token_hex(16)
     orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
     replies, failures = await settle(orders, AT_ONCE)
-    pairs = Pairs(roster)
-    facts = {
-        host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))
-        for host, lines in replies.items()
-    }
+
+    def read() -> dict[str, Facts]:
+        pairs = Pairs(roster)
+        return {
+            host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))
+            for host, lines in replies.items()
+        }
+
+    facts = await asyncio.to_thread(read)
     return facts, {host: error.message for host, error in failures.items()}

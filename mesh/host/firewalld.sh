@@ -120,49 +120,57 @@ firewalld_close() {
 	done
 }
 
-# route_device PREFIX: prints the device of this host's route there; for - that to everywhere.
+# route_device VERSION PREFIX: prints the device of this host's route there, by the IP version; for - that to everywhere.
 route_device() {
-	if [ "$1" = - ]; then set -- default; fi
-	for route_version in -4 -6; do
-		case "$1 $route_version" in *:*" -4" | *.*" -6") continue ;; esac
-		if [ "$1" = default ]; then ip $route_version route show default; else ip $route_version route show to match "$1"; fi
-	done | awk '
-		{ length_of = $1 == "default" ? 0 : 128; if (split($1, part, "/") == 2) length_of = part[2] }
-		device == "" || length_of > longest { for (i = 2; i < NF; i++) if ($i == "dev") { device = $(i + 1); longest = length_of } }
-		END { print device == "" ? "-" : device }'
+	if [ "$2" = - ]; then ip "-$1" route show default; else ip "-$1" route show to match "$2"; fi | awk '
+		$1 ~ /^(unreachable|blackhole|prohibit|throw)$/ { next }
+		# The ways of a route that has several follow it.
+		$1 != "nexthop" { size = 0; if ($1 != "default") size = split($1, part, "/") == 2 ? part[2] : 128 }
+		device == "" || size > longest { for (i = 2; i < NF; i++) if ($i == "dev") { device = $(i + 1); longest = size } }
+		END { print device }'
 }
 
 # firewalld_stops: prints the marks of the lines of `passes` on standard input that firewalld lets not pass, as far as its
-# zones and policies tell; a rule inside a policy could still forbid it.
+# zones and policies tell: a policy that accepts at least something between the two zones is taken to be made for it.
 firewalld_stops() {
 	firewalld_is_active || return 0
 	{
 		echo "usual $(firewall-cmd --get-default-zone </dev/null)"
 		firewall-cmd --list-all-zones </dev/null | sed 's/^/zone /'
 		# A firewalld before 0.9 has no policies.
-		firewall-cmd --get-active-policies </dev/null 2>/dev/null | sed 's/^/policy /' || :
+		firewall-cmd --list-all-policies </dev/null 2>/dev/null | sed 's/^/policy /' || :
 		while read -r versions in out from to state mark; do
 			# What is an answer passes by firewalld's own rules.
 			[ "$state" = new ] || continue
-			case "$in" in - | !) in=$(route_device "$from") ;; esac
-			case "$out" in - | !) out=$(route_device "$to") ;; esac
-			echo "pass $in $out $mark"
+			for version in 4 6; do
+				case "$versions" in *"$version"*) ;; *) continue ;; esac
+				comes=$in goes=$out
+				case "$in" in - | !) comes=$(route_device "$version" "$from") ;; esac
+				case "$out" in - | !) goes=$(route_device "$version" "$to") ;; esac
+				# Where an IP version has no way to everywhere, nothing has to pass.
+				if [ -n "$comes" ] && [ -n "$goes" ]; then echo "pass $comes $goes $from $to $mark"; fi
+			done
 		done
 	} | awk '
-		function has(list, zone) { return index(list, " " zone " ") || index(list, " ANY ") }
+		function has(list, name) { return index(list, " " name " ") || index(list, " ANY ") }
+		function zone_of(device, prefix) { return prefix in zone ? zone[prefix] : device in zone ? zone[device] : usual }
 		$1 == "usual" { usual = $2 }
-		/^(zone|policy) [^ \t]/ { name = $2 }
+		/^(zone|policy) [^ \t]/ { name = $2; active = /\(active\)/ }
 		$1 == "zone" && $2 == "target:" { target[name] = $3 }
 		$1 == "zone" && $2 == "forward:" { forward[name] = $3 }
-		$1 == "zone" && $2 == "interfaces:" { for (i = 3; i <= NF; i++) zone[$i] = name }
-		$1 == "policy" && $2 ~ /gress-zones:$/ { way = $2; $1 = $2 = ""; zones[way, name] = $0 " "; policies[name] = 1 }
+		# Where an address belongs goes before where it comes in.
+		$1 == "zone" && $2 ~ /^(interfaces|sources):$/ { for (i = 3; i <= NF; i++) zone[$i] = name }
+		$1 == "policy" && $2 ~ /gress-zones:$/ { way = $2; $1 = $2 = ""; zones[way, name] = $0 " " }
+		$1 == "policy" && active && ($2 == "target:" && $3 == "ACCEPT" || $2 ~ /^(services|ports|protocols):$/ && NF > 2 || $2 == "rule" && / accept/) {
+			accepts[name] = 1
+		}
 		$1 == "pass" {
-			from = $2 in zone ? zone[$2] : usual
-			to = $3 in zone ? zone[$3] : usual
+			from = zone_of($2, $4)
+			to = zone_of($3, $5)
 			passes = target[from] == "ACCEPT" || (from == to && $3 in zone && forward[from] == "yes")
-			for (name in policies)
+			for (name in accepts)
 				if (has(zones["ingress-zones:", name], from) && has(zones["egress-zones:", name], to)) passes = 1
-			$1 = $2 = $3 = ""
+			$1 = $2 = $3 = $4 = $5 = ""
 			sub(/^ +/, "")
 			if (!passes) print
 		}'

@@ -1,6 +1,7 @@
 """`python -m tests.bench`: measure against booted hosts and, at engine level, against hosts on loopback."""
 
 import statistics
+import sys
 from typing import Annotated
 
 import typer
@@ -11,7 +12,8 @@ from tests.lab.lab import LabUnavailableError
 
 app = typer.Typer(help="Measure. Alone, it runs everything that this machine can run.", pretty_exceptions_enable=False)
 
-_CONSOLE = Console()
+# As wide as the tables: in a file or a pipe a narrower one would cut their words.
+_CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
 
 
 @app.command()

@@ -37,12 +37,12 @@ _KINDS: dict[str, tuple[str, str, str]] = {
     "added peer": (
         "carol",
         f"wg set testwg {_STRANGER} allowed-ips fd00:dead::/64",
-        "has 1 peer(s) that the roster lacks",
+        "has a peer that the roster lacks",
     ),
     "peer replaced by a stranger": (
         "carol",
         f"ips={_PREFIX}; wg set testwg peer {_FIRST} remove {_STRANGER} allowed-ips $ips",
-        "has 1 peer(s) that the roster lacks",
+        "has a peer that the roster lacks",
     ),
     "changed allowed IPs": ("carol", f"wg set testwg peer {_FIRST} allowed-ips fd00:dead::/64", "allowed IPs of"),
     "changed keepalive": ("edgeworth", f"wg set testwg peer {_FIRST} persistent-keepalive off", "is off, not 25"),

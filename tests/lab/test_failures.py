@@ -275,3 +275,23 @@ def test_a_host_that_loses_power_before_the_confirmation_boots_the_old_state(mes
     wait_until(lambda: not mesh.silent("testwg"), 60)
     mesh.up()
     _check_consistent(mesh)
+
+
+def test_a_host_that_loses_power_when_all_is_proven_is_with_the_others_after_the_next_run(
+    mesh: Stack, lab: Lab
+) -> None:
+    """The others may have been confirmed or not; no key is made again either way."""
+    mesh.write(_rotated(mesh))
+    run = mesh.start("up")
+    _wait_for_hold(mesh, run)
+    lab.hosts["carol"].power_cut()
+    outcome = run.end()
+    assert outcome.code != 0
+    assert "carol" in outcome.output
+    new = mesh.public_keys()
+    plug_in(lab.hosts["carol"])
+    mesh.heal()
+    assert mesh.public_keys() == new
+    assert mesh.silent("testwg") == []
+    _check_consistent(mesh)
+    _wait_until_settled(mesh)

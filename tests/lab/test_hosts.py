@@ -27,12 +27,26 @@ _FILTERED = {
 }
 
 
+# Another tunnel of the host, which somebody made with wg-quick.
+_OTHERS = """
+umask 077
+cat >/etc/wireguard/wg9.conf <<END
+[Interface]
+PrivateKey = $(wg genkey)
+ListenPort = 51999
+Address = fd77::1/64
+END
+systemctl enable --now wg-quick@wg9 2>&1
+"""
+
+
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack whose mesh runs on seven hosts that are as different as the lab has them."""
     with Lab(_SPECS, prefix=f"{PREFIX}z") as lab:
         stack = Stack(lab, tmp_path_factory.mktemp("zoo"))
         wait_until(lambda: all(lab.hosts[name].run(command, check=False) for name, command in _FILTERED.items()))
+        lab.hosts["plain"].run(_OTHERS)
         stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
         stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825}})
         stack.up()
@@ -65,7 +79,8 @@ def test_a_filtering_host_can_be_reached_first_after_a_reboot(zoo: Stack) -> Non
 
 
 def test_destroying_leaves_hosts_of_every_kind_as_they_were(zoo: Stack) -> None:
-    """Files byte for byte, firewall rules, interfaces and processes; installed packages may stay."""
+    """Files byte for byte, firewall rules, interfaces, also those of others, and processes; packages may stay."""
+    assert zoo.lab.hosts["plain"].run("wg show wg9 listen-port") == "51999\n"
     zoo.destroy()
     after = {name: snapshot(host) for name, host in zoo.lab.hosts.items()}
     changed = {name: difference(zoo.before[name], after[name]) for name in after if name != "bare"}

@@ -20,7 +20,7 @@ for argument; do case $argument in
 --remove-rich-rule=*) grep -Fvx "${{argument#*=}}" $rules >$rules.new; mv $rules.new $rules ;;
 --list-rich-rules) cat $rules ;;
 --list-all-zones) echo "$zone (active)"; sed 's/^/\\t/' $rules; cat {directory}/zones 2>/dev/null ;;
---get-active-policies) cat {directory}/policies 2>/dev/null ;;
+--list-all-policies) cat {directory}/policies 2>/dev/null ;;
 esac; done
 exit 0
 """
@@ -114,31 +114,43 @@ def test_a_firewalld_that_was_stopped_forgets_us_too(host: HostProgram) -> None:
 _ROUTES = (
     "printf 'behind 192.168.10.0/24 plain\\nbehind 2001:db8:5::/64 masquerade\\nexit masquerade\\n' >$home/run/settings"
 )
-# The default route leaves by eth0, and the networks lie at lan0.
+# The default routes leave by eth0 and six0, and the networks lie at lan0.
 _IP = """
 case "$*" in
-*default) echo default via 192.0.2.1 dev eth0 ;;
-*) echo default via 192.0.2.1 dev eth0; echo 192.168.0.0/16 dev lan0 proto kernel; echo 192.168.10.128/25 dev other ;;
+-4*default) echo default proto static; echo "nexthop via 192.0.2.1 dev eth0 weight 1" ;;
+-6*default) echo default via fe80::1 dev six0 ;;
+-4*) echo default; echo "nexthop via 192.0.2.1 dev eth0"; echo 192.168.0.0/16 dev lan0; echo "nexthop via 192.0.2.9" ;;
+-6*) echo unreachable 2001:db8:5::/56 dev lo; echo default via fe80::1 dev six0; echo 2001:db8:5::/64 dev lan0 ;;
 esac
 """
 _TO, _FROM, _TO6 = "to 192.168.10.0/24", "from 192.168.10.0/24", "to 2001:db8:5::/64"
+_NONE = ["exit", _FROM, _TO, _TO6]
 _INTERNAL = "internal (active)\n  target: default\n  interfaces: lan0 other\n  forward: yes\n"
+_LISTED = _INTERNAL.replace("lan0", "lan0 testwg")
+
+
+def _policy(into: str, out: str, accepts: str = "  target: ACCEPT", state: str = " (active)") -> str:
+    return f"p{state}\n  priority: -1\n{accepts}\n  ingress-zones: {into}\n  egress-zones: {out}\n"
 
 
 @pytest.mark.parametrize(
     ("zones", "policies", "stopped"),
     [
-        ("", "", ["exit", _FROM, _TO, _TO6]),
-        ("", "p\n  ingress-zones: ANY\n  egress-zones: ANY\n", []),
-        ("", "allow-host-ipv6\n  ingress-zones: ANY\n  egress-zones: HOST\n", ["exit", _FROM, _TO, _TO6]),
-        (_INTERNAL, "p\n  ingress-zones: public\n  egress-zones: internal\n", ["exit", _FROM]),
-        (_INTERNAL, "p\n  ingress-zones: internal dmz\n  egress-zones: ANY\n", ["exit", _TO, _TO6]),
-        (_INTERNAL.replace("lan0", "lan0 testwg"), "", ["exit"]),
-        (
-            _INTERNAL.replace("lan0", "lan0 testwg").replace("forward: yes", "forward: no"),
-            "",
-            ["exit", _FROM, _TO, _TO6],
-        ),
+        ("", "", _NONE),
+        ("", _policy("ANY", "ANY"), []),
+        ("", _policy("ANY", "ANY", "  target: CONTINUE\n  services: "), _NONE),
+        ("", _policy("ANY", "ANY", "  target: CONTINUE\n  services: ssh"), []),
+        ("", _policy("ANY", "ANY", '  target: DROP\n  rich rules: \n\trule family="ipv4" accept'), []),
+        ("", _policy("ANY", "ANY", '  target: DROP\n  rich rules: \n\trule family="ipv4" reject'), _NONE),
+        ("", _policy("ANY", "ANY", state=""), _NONE),
+        ("", _policy("ANY", "HOST"), _NONE),
+        (_INTERNAL, _policy("public", "internal"), ["exit", _FROM]),
+        (_INTERNAL, _policy("internal dmz", "ANY"), ["exit", _TO, _TO6]),
+        (_INTERNAL, _policy("public", "internal") + _policy("ANY", "public").replace("p ", "q "), []),
+        (_INTERNAL.replace("other", "six0"), _policy("ANY", "public"), ["exit", _TO, _TO6]),
+        ("office (active)\n  sources: 192.168.10.0/24\n", _policy("public", "office"), ["exit", _FROM, _TO6]),
+        (_LISTED, "", ["exit"]),
+        (_LISTED.replace("forward: yes", "forward: no"), "", _NONE),
         ("trusted\n  target: ACCEPT\n  interfaces: testwg\n", "", [_FROM]),
     ],
 )
@@ -159,3 +171,10 @@ def test_what_firewalld_lets_not_pass_is_known_beforehand(
     host.run(f"mkdir -p $home/run; {_ROUTES}; passes run >$home/passes; passes_open")
     (host.directory / "running").unlink()
     host.run("check_passes run")
+
+
+def test_firewalld_is_not_asked_on_a_host_that_hands_on_nothing(host: HostProgram) -> None:
+    """Each question takes it a quarter of a second."""
+    with_firewalld(host)
+    host.run("mkdir -p $home/run; touch $home/run/settings; check_passes run")
+    assert host.calls() == []

@@ -105,13 +105,13 @@ def test_another_port_is_a_fault(facts: dict[str, Facts]) -> None:
 
 
 def test_a_missing_and_a_surplus_peer_are_faults(facts: dict[str, Facts]) -> None:
-    """The surplus one is counted and its key not repeated."""
+    """The surplus one is shown with what it would get."""
     stranger = {**facts["bernard"].peers, "S" * 43 + "=": peer("phoenix")}
     del stranger[KEYS["phoenix"]]
     facts["bernard"] = replace(facts["bernard"], peers=stranger)
     assert find_faults(ROSTER, facts, []) == [
         "bernard: has no peer phoenix; run pulumi up --refresh",
-        "bernard: has 1 peer(s) that the roster lacks; run pulumi up --refresh",
+        f"bernard: has a peer that the roster lacks, {'S' * 43}= (fd00:a1b::/64); run pulumi up --refresh",
     ]
 
 
@@ -119,6 +119,15 @@ def test_other_allowed_ips_are_a_fault(facts: dict[str, Facts]) -> None:
     """A peer without its prefix gets no packet."""
     changed = change(facts, "bernard", "edgeworth", allowed_ips="(none)")
     assert find_faults(ROSTER, changed, []) == ["bernard: allowed IPs of edgeworth are (none); run pulumi up --refresh"]
+
+
+def test_a_lost_endpoint_is_a_fault(facts: dict[str, Facts]) -> None:
+    """One that was planned; where the peer has to begin, and where the kernel learned another, there is none."""
+    changed = change(facts, "edgeworth", "bernard", endpoint="(none)")
+    assert find_faults(ROSTER, changed, []) == [
+        f"edgeworth: knows no endpoint of bernard, {ROSTER['members']['bernard']['endpoint']}; run pulumi up --refresh"
+    ]
+    assert find_faults(ROSTER, change(facts, "bernard", "edgeworth", endpoint="(none)"), []) == []
 
 
 def test_preshared_keys_that_differ_are_a_fault(facts: dict[str, Facts]) -> None:

@@ -172,7 +172,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
     assert describe_changes(members, new) == [
         "+ apollo joins: fd00:1c86:78d4:dcef::1/64, 5.6.7.8:51825",
         "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is made anew",
-        "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more",
+        "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
         "~ bernard endpoint: 78.11.11.11:51825 becomes none",
         f"~ edgeworth key: {KEYS['edgeworth'][:8]}… becomes a new key",
         "~ every host, listen port: 51825 becomes 51900",
@@ -244,7 +244,7 @@ def test_forgetting_reads_as_what_it_is(members: dict[str, Any]) -> None:
     new["forgotten"] = ["apollo", "phoenix"]
     assert describe_changes(members, new)[:3] == [
         "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is made anew",
-        "  a host that is not wiped keeps its key and the old preshared key; no member accepts either any more",
+        "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
         "- apollo is forgotten: no run tries to wipe it any more",
     ]
     assert describe_changes(new, copy.deepcopy(new)) == []

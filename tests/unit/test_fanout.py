@@ -1,0 +1,107 @@
+"""How a session takes the replies of the host program, and how many hosts are asked at once."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mesh import program
+from mesh.concurrency import settle
+from mesh.errors import HostError, UnreachableHostError
+from mesh.fanout import Session
+
+
+class Pieces:
+    """What a host says, in the pieces in which it arrives; afterwards silence, or the end."""
+
+    def __init__(self, *pieces: str, ends: bool = True) -> None:
+        """Keep the pieces."""
+        self.pieces, self.ends = list(pieces), ends
+
+    async def read(self, _most: int) -> str:
+        """Return the next piece."""
+        if not self.pieces and not self.ends:
+            await asyncio.Event().wait()
+        return self.pieces.pop(0) if self.pieces else ""
+
+
+def session(*pieces: str, ends: bool = True, noise: str = "") -> tuple[Session, list[str]]:
+    """Return a session with a host that says these, and what it is sent."""
+    sent: list[str] = []
+    process: Any = SimpleNamespace(
+        stdout=Pieces(*pieces, ends=ends), stderr=Pieces(noise), stdin=SimpleNamespace(write=sent.append)
+    )
+    return Session("bernard", process), sent
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([".ok\n"], []),
+        (["one\ntw", "o\n", ".o", "k\n"], ["one", "two"]),
+        (["one\n", ".ok", "\n"], ["one"]),
+        ([".hidden\n.ok\n"], [".hidden"]),
+    ],
+)
+def test_a_reply_ends_with_ok_however_it_is_cut(pieces: list[str], lines: list[str]) -> None:
+    """SSH cuts where it likes."""
+    talk, sent = session(*pieces)
+    assert asyncio.run(talk.order("facts", "salt")) == lines
+    assert sent == ["facts salt\n"]
+
+
+def test_a_host_that_lacks_the_program_is_sent_it() -> None:
+    """What it says before is no part of the reply."""
+    talk, sent = session("noise\n.program\n", ".ok\n")
+    assert asyncio.run(talk.replies()) == []
+    assert sent == [program.text()]
+
+
+def test_a_failure_is_the_hosts_own_words() -> None:
+    """Also when they arrive in two pieces."""
+    talk, _ = session("a line\n.error the disk", " is full; make room\n")
+    with pytest.raises(HostError, match="host 'bernard': the disk is full; make room"):
+        asyncio.run(talk.order("stage"))
+
+
+def test_a_host_that_hangs_up_is_told_with_its_last_word() -> None:
+    """The last line that it printed as an error."""
+    talk, _ = session("a line\n", noise="first\nno space left\n")
+    with pytest.raises(UnreachableHostError, match="ended the session: no space left; run pulumi up again"):
+        asyncio.run(talk.order("stage"))
+
+
+def test_a_host_that_answers_too_late_is_given_no_other_order() -> None:
+    """Its answer would be taken for that of the next."""
+    talk, sent = session("half a li", ends=False)
+
+    async def orders() -> None:
+        with pytest.raises(HostError, match="did not finish 'prove' within 0 seconds"):
+            await talk.order("prove", seconds=0.01)
+        with pytest.raises(UnreachableHostError, match="is still busy with 'prove'"):
+            await talk.order("back")
+
+    asyncio.run(orders())
+    assert sent == ["prove\n"]
+
+
+def test_no_more_hosts_are_asked_at_once_than_wanted() -> None:
+    """And one that fails cuts no other off."""
+    under_way: list[int] = [0]
+    most = 0
+
+    async def ask(number: int) -> int:
+        nonlocal most
+        under_way[0] += 1
+        most = max(most, under_way[0])
+        await asyncio.sleep(0)
+        under_way[0] -= 1
+        if number == 3:
+            raise HostError("h3", "is out of order; mend it")
+        return number
+
+    done, failures = asyncio.run(settle({f"h{number}": ask(number) for number in range(10)}, 4))
+    assert most == 4
+    assert done == {f"h{number}": number for number in range(10) if number != 3}
+    assert set(failures) == {"h3"}
