@@ -53,3 +53,33 @@ def test_hosts_of_one_site_use_their_local_addresses_and_others_the_external_one
     stack.up()
     assert stack.silent("testwg") == []
     stack.destroy()
+
+
+def test_hosts_seek_each_other_by_the_ip_version_that_both_have(stack: Stack, lab: Lab) -> None:
+    """One with both is in a pair with one that has IPv6 only, and in another with one that has IPv4 only."""
+    mesh: dict[str, Any] = {
+        "hosts": ["bernard", "carol", "dora"],
+        "port": 51825,
+        "deadline": 20,
+        "peering": [{"group": ["bernard", "carol"]}, {"group": ["bernard", "dora"]}],
+    }
+    hosts: dict[str, Any] = {name: stack.describe(lab.hosts[name]) for name in mesh["hosts"]}
+    hosts["bernard"]["externalIps"] = ["203.0.113.1", "2001:db8:1::1"]
+    hosts["carol"]["externalIps"] = ["2001:db8:1::2"]
+    lab.network.ip("carol", "addr del 203.0.113.2/32 dev eth0", "route del 198.51.100.0/24")
+    lab.network.ip("dora", "addr del 2001:db8:1::3/128 dev eth0", "route del default via fe80::1")
+    try:
+        stack.write({"testwg": mesh}, hosts)
+        stack.up()
+        seen = {name: lab.hosts[name].run("wg show testwg endpoints | cut -f 2 | sort").split() for name in hosts}
+        assert seen == {
+            "bernard": ["203.0.113.3:51825", "[2001:db8:1::2]:51825"],
+            "carol": ["[2001:db8:1::1]:51825"],
+            "dora": ["203.0.113.1:51825"],
+        }
+        assert set(stack.silent("testwg", 1)) == {("carol", "dora"), ("dora", "carol")}
+        assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+        stack.destroy()
+    finally:
+        for name in ("carol", "dora"):
+            lab.hosts[name].reboot()

@@ -1,7 +1,7 @@
 """What holds between the hosts of every mesh, with relays, rules, sites and peers that are not managed here."""
 
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import combinations
 from random import Random
 from typing import Any
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.config import read_configuration
+from mesh.endpoints import ip_version
 from mesh.keys import generate_preshared_key
 from mesh.pairkeys import keys_of, pair_key
 from mesh.pairs import EVERYWHERE, Pairs
@@ -124,6 +125,20 @@ def test_a_network_behind_a_host_is_reached_by_all_its_peers_elsewhere(
             for route in own.get("routes", []):
                 ways = [peer for peer in pairs.links_of(host) if route in pairs.allowed_ips(host, peer)]
                 assert ways == ([] if is_near else [pairs.relay(host, router) or router])
+
+
+@given(meshes())
+def test_hosts_are_sought_by_an_ip_version_that_both_have(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Where there is one, and else by one that the sought one has; within a site they have other addresses."""
+    hosts, pairs = mesh[0], Pairs(roster_of(mesh))
+    addresses = {name: entry.get("externalIps", []) for name, entry in hosts.items()}
+    versions = {name: {ip_address(text).version for text in texts} for name, texts in addresses.items()}
+    for host in hosts:
+        for peer in set(pairs.peers_of(host)) & set(hosts):
+            near = hosts[host].get("site") and hosts[host].get("site") == hosts[peer].get("site")
+            if near or not versions[peer]:
+                continue
+            assert ip_version(pairs.endpoint(host, peer)) in (versions[host] & versions[peer] or versions[peer])
 
 
 @given(meshes())

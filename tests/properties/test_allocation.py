@@ -1,0 +1,37 @@
+"""What holds for IPv4 addresses in a stack file, however the mesh grows and shrinks afterwards."""
+
+import json
+import tempfile
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.allocation import allocate
+from mesh.stackfile import StackFile
+
+_PREFIX = IPv4Network("10.20.0.0/28")
+_NAMES = [f"host-{number}" for number in range(6)]
+
+
+@given(st.lists(st.sets(st.sampled_from(_NAMES), min_size=1), min_size=2, max_size=6))
+def test_an_address_stays_while_hosts_come_and_go(fleets: list[set[str]]) -> None:
+    """Each host has one of its own, inside the prefix, and who was there in the step before has the same."""
+    members: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "Pulumi.test.yaml"
+        for fleet in fleets:
+            before = {name: entry for name, entry in members.items() if name in fleet}
+            interface = {"hosts": sorted(fleet), "ipv4": str(_PREFIX), "members": before}
+            path.write_text(json.dumps({"config": {"mesh:hosts": {}, "mesh:interfaces": {"testwg": interface}}}))
+            new = allocate(StackFile(path, complete=True))
+            assert set(new) == {f"testwg/{name}" for name in fleet - set(before)}
+            # Read again from the file, which is what the next step and the plan see.
+            members = StackFile(path, complete=True).content["config"]["mesh:interfaces"]["testwg"]["members"]
+            addresses = [IPv4Address(members[name]["ipv4"]) for name in fleet]
+            assert len(set(addresses)) == len(fleet)
+            assert all(address in _PREFIX.hosts() for address in addresses)
+            assert all(members[name] == entry for name, entry in before.items())
+            members = {name: {"ipv4": str(members[name]["ipv4"])} for name in fleet}
