@@ -13,12 +13,13 @@ from mesh.announce import announce
 from mesh.concurrency import run
 from mesh.drift import describe_drift
 from mesh.errors import HostError, MeshError
+from mesh.facts import collect_facts
 from mesh.fanout import open_fan
 from mesh.leaving import wipe
 from mesh.outstanding import Properties, changing_hosts, plan_digest, to_wipe
 from mesh.pairs import Pairs
 from mesh.peerfile import peer_file
-from mesh.rollout import Rollout, collect_facts, roll_out
+from mesh.rollout import Rollout, roll_out
 from mesh.unreachable import may_skip
 
 __all__ = ["deploy", "find_drift"]

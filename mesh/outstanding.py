@@ -56,10 +56,24 @@ def _with_another_key(news: Properties, olds: Properties) -> set[str]:
     return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
 
 
+def _is_known(value: object) -> bool:
+    """Tell whether a property is wholly known; `destroy --target` asks what would be if some were not.
+
+    What is not known then is an object of the engine's own.
+    """
+    if isinstance(value, Mapping):
+        return all(map(_is_known, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_known, value))
+    return value is None or isinstance(value, str | int | float)
+
+
 def differs(olds: Properties, news: Properties) -> bool:
     """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
     if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping)):
         # A value that is not known before the change stands as a text.
+        return True
+    if not _is_known(news):
         return True
     return (
         olds["digest"] != plan_digest(news)

@@ -5,7 +5,7 @@ in a process of its own, with secrets in clear; what they decide is written in `
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -155,6 +155,9 @@ class RosterProvider(ResourceProvider):
         from mesh.changes import describe_changes  # noqa: PLC0415
         from mesh.roster import check_complete  # noqa: PLC0415
 
+        if not isinstance(_news["roster"], Mapping):
+            # Asked by `destroy --target`, of what it takes away.
+            return DiffResult(changes=True)
         with _plain_errors():
             check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mesh.concurrency import Connection, gather, settle
+from mesh.concurrency import Connection, gather
 from mesh.deadline import Deadline
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
+from mesh.facts import collect_facts
 from mesh.fanout import AT_ONCE, Fan, open_fan
-from mesh.pairkeys import keys_of
 from mesh.pairs import Pairs
 from mesh.payload import payload
-from mesh.proof import Facts, find_faults, parse_facts, salted_digest
+from mesh.proof import find_faults
 from mesh.retreat import go_back
 from mesh.roster import Roster
 
-__all__ = ["Rollout", "collect_facts", "roll_out"]
+__all__ = ["Rollout", "roll_out"]
 
 Report = Callable[[str], None]
 
@@ -236,25 +236,3 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
-
-
-async def collect_facts(
-    fan: Fan, roster: Roster, preshared_key: str, order: str = "facts"
-) -> tuple[dict[str, Facts], dict[str, str]]:
-    """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot say.
-
-    The order `audit` asks for what else may have drifted, too.
-    """
-    salt = secrets.token_hex(16)
-    orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
-    replies, failures = await settle(orders, AT_ONCE)
-
-    def read() -> dict[str, Facts]:
-        pairs = Pairs(roster)
-        return {
-            host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))
-            for host, lines in replies.items()
-        }
-
-    facts = await asyncio.to_thread(read)
-    return facts, {host: error.message for host, error in failures.items()}

@@ -310,3 +310,32 @@ def test_a_new_mesh_is_targeted_by_its_own_name_too(make_stack: Maker) -> None:
     stack.up("--target", "**::other", "--target", "**::other/**")
     assert stack.hosts["h3"].public_key("other") == stack.public_keys("other")["h3"]
     stack.must("preview", "--expect-no-changes")
+
+
+def test_several_hosts_with_their_dependents_are_their_changes(part: Part) -> None:
+    """A third one's waits."""
+    part.plan(rotating=("h1", "h2", "h3"))
+    assert part.up(*HOST, "--target", "**/h2/**").code == 0
+    assert part.changed_keys() == {"h1", "h2"}
+    part.finish()
+    assert part.changed_keys() == {"h1", "h2", "h3"}
+
+
+def test_a_leaver_that_is_excluded_leaves_none_the_less(part: Part) -> None:
+    """What drops it is the roster, which every member is told; so a full `up` finds nothing left to do."""
+    part.plan("h1", "h2", "h3")
+    assert part.up("--exclude", "**/h4/**").code == 0
+    part.finish()
+    assert ("testwg", "h4") not in part.kernels()
+
+
+def test_destroying_a_part_is_a_whole_mesh_or_nothing(part: Part) -> None:
+    """A mesh rests on the key of each host, so the engine takes none away alone, and names what would go along."""
+    outcome = part.stack.run("destroy", "--yes", "--target", "**/h4/**")
+    assert outcome.code != 0
+    assert "will be destroyed but was not specified in --target list" in outcome.text
+    assert "Traceback" not in outcome.text
+    assert part.kernels() == part.before
+    assert part.stack.run("destroy", "--yes", "--target", "**::testwg/**").code == 0
+    assert {name for name, _ in part.kernels()} == {"other"}
+    part.finish()
