@@ -4,7 +4,6 @@ Keys travel from the hosts over SSH into the stack's encrypted configuration, an
 hands its interface over is for the host program to say.
 """
 
-import asyncio
 import base64
 import hashlib
 import shlex
@@ -102,13 +101,7 @@ class Adoption:
 
     def _ask(self, interface: str, hosts: Collection[str]) -> dict[str, WgQuick]:
         async def work() -> tuple[dict[str, str], dict[str, HostError]]:
-            limit = asyncio.Semaphore(_AT_ONCE)
-
-            async def one(host: str) -> str:
-                async with limit:
-                    return await run_command(host, *self._command(host, interface))
-
-            return await settle({host: one(host) for host in hosts})
+            return await settle({host: run_command(host, *self._command(host, interface)) for host in hosts}, _AT_ONCE)
 
         printed, failures = run(work)
         problems = {host: error.message for host, error in failures.items()}

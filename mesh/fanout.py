@@ -125,7 +125,6 @@ async def _connect_all(
     connections: Mapping[str, Connection],
     connect: Callable[[Connection, asyncssh.SSHClientConnection | None], Awaitable[T]],
 ) -> tuple[dict[str, T], dict[str, HostError]]:
-    limit = asyncio.Semaphore(AT_ONCE)
     bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
     async def explained(host: str, opening: Awaitable[Opened]) -> Opened:
@@ -143,17 +142,16 @@ async def _connect_all(
         return opened
 
     async def reach(host: str, connection: Connection) -> T:
-        async with limit:
-            tunnel = None
-            if bastion := connection.get("bastion"):
-                # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
-                name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
-                if name not in bastions:
-                    bastions[name] = asyncio.create_task(enter(host, bastion))
-                tunnel = await bastions[name]
-            return await explained(host, connect(connection, tunnel))
+        tunnel = None
+        if bastion := connection.get("bastion"):
+            # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
+            name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
+            if name not in bastions:
+                bastions[name] = asyncio.create_task(enter(host, bastion))
+            tunnel = await bastions[name]
+        return await explained(host, connect(connection, tunnel))
 
-    return await settle({host: reach(host, connection) for host, connection in connections.items()})
+    return await settle({host: reach(host, connection) for host, connection in connections.items()}, AT_ONCE)
 
 
 def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:

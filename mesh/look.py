@@ -42,30 +42,25 @@ async def _look_behind(connections: Mapping[str, Connection], seconds: float) ->
 
 
 async def _look_from(connections: Mapping[str, Connection], dial: _Dial, seconds: float) -> dict[str, str]:
-    limit = asyncio.Semaphore(_AT_ONCE)
-
     async def greeting(host: str, connection: Connection) -> None:
-        async with limit:
-            try:
-                async with asyncio.timeout(seconds):
-                    reader, writer = await dial(connection["address"], int(connection["port"]))
-                    try:
-                        line = await reader.readline()
-                    finally:
-                        writer.close()
-            except TimeoutError:
-                raise UnreachableHostError(
-                    host, f"does not greet as SSH within {seconds:.0f} seconds; start it"
-                ) from None
-            except OSError as error:
-                raise UnreachableHostError(
-                    host, f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
-                ) from None
-            if not line.startswith(b"SSH-"):
-                raise UnreachableHostError(host, "is no SSH server; check ssh.address and ssh.port") from None
+        try:
+            async with asyncio.timeout(seconds):
+                reader, writer = await dial(connection["address"], int(connection["port"]))
+                try:
+                    line = await reader.readline()
+                finally:
+                    writer.close()
+        except TimeoutError:
+            raise UnreachableHostError(host, f"does not greet as SSH within {seconds:.0f} seconds; start it") from None
+        except OSError as error:
+            raise UnreachableHostError(
+                host, f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
+            ) from None
+        if not line.startswith(b"SSH-"):
+            raise UnreachableHostError(host, "is no SSH server; check ssh.address and ssh.port") from None
 
     try:
-        await gather({host: greeting(host, connection) for host, connection in connections.items()})
+        await gather({host: greeting(host, connection) for host, connection in connections.items()}, _AT_ONCE)
     except HostsFailedError as error:
         return dict(error.failures)
     return {}

@@ -70,10 +70,8 @@ def _is_known(value: object) -> bool:
 
 def differs(olds: Properties, news: Properties) -> bool:
     """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
-    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping)):
-        # A value that is not known before the change stands as a text.
-        return True
-    if not _is_known(news):
+    # A value that is not known before the change stands as a text, or has something in it that is not known.
+    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and _is_known(news)):
         return True
     return (
         olds["digest"] != plan_digest(news)

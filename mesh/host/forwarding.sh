@@ -127,7 +127,7 @@ forwarding_is_on() {
 		[ "$(cat "$(forwarding_switch)")" != 0 ] || return 1
 		case "$(forwarding_was)" in 0*) fence_is_there || return 1 ;; esac
 	done
-	[ -z "$(passes_lack)" ]
+	[ -z "$(passes_lack)" ] && [ -z "$(firewalld_stops <"$home/passes")" ]
 }
 
 # fence_family: prints nft's name of $forwarding_version.

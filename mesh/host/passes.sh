@@ -57,7 +57,6 @@ passes_lack() {
 				echo "ufw - - - $versions $in $out $from $to $state $mark"
 		done <"$home/passes"
 	fi
-	firewalld_stops <"$home/passes" | sed 's/^/firewalld - - - - - - - - - /'
 	for lack_tool in $(netfilter_tools); do
 		"$lack_tool" -w 10 -S FORWARD | grep -Eq '^-P FORWARD DROP|^-A ' || continue
 		case "$lack_tool" in ip6*) lack_version=6 ;; *) lack_version=4 ;; esac
@@ -79,8 +78,9 @@ passes_lack() {
 
 # check_passes DIRECTORY: where firewalld filters, it lets pass what the settings in DIRECTORY say.
 check_passes() {
-	[ -n "$(passes "$1")" ] || return 0
-	check_stopped=$(passes "$1" | firewalld_stops | sort -u | tr '\n' ',' | sed 's/,$//; s/,/, /g')
+	check_wanted=$(passes "$1")
+	[ -n "$check_wanted" ] || return 0
+	check_stopped=$(printf '%s\n' "$check_wanted" | firewalld_stops | sort -u | tr '\n' ',' | sed 's/,$//; s/,/, /g')
 	[ -z "$check_stopped" ] ||
 		fail "forwarding: firewalld on this host lets nothing of $interface pass ($check_stopped); make a policy for it, as docs/routes.md shows"
 }
@@ -90,8 +90,6 @@ passes_open() {
 	passes_lack | while read -r open_firewall open_family open_table open_chain versions in out from to state mark; do
 		case "$open_firewall" in
 		ufw) pass_ufw ;;
-		# check_passes has said it before the change; a host that goes back, or boots, goes on as it can.
-		firewalld) ;;
 		nft)
 			echo "insert rule $open_family $open_table $open_chain $(pass_match "$open_family") accept comment \"mesh $interface $mark\"" |
 				nft -f - >&2
