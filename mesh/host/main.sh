@@ -25,14 +25,17 @@ order_preshared() {
 
 # own: this host takes its staged private key; peers still reach it, and what it sends waits until they have the new key.
 # It must not start a handshake at the moment a peer does: the two would cross, and the pair would be cut for 5 seconds.
-# Turning the keepalive on makes it start one with every peer at once, before any peer can answer, and then be silent for
-# those 5 seconds, in which the peers take the new key and start theirs.
+# Turning the keepalive on makes it start one with every peer at once, and then be silent for those 5 seconds, in which the
+# peers take the new key and start theirs. Its own leads nowhere: a busy peer would read it after it has taken the key.
 order_own() {
-	peers=$(wg show "$interface" peers)
-	quiet=$(for key in $peers; do echo "peer $key persistent-keepalive off"; done)
-	loud=$(for key in $peers; do echo "peer $key persistent-keepalive 25"; done)
-	[ -z "$peers" ] || wg set "$interface" $quiet
-	wg set "$interface" private-key "$home/next/private-key" $loud
+	wg show "$interface" endpoints >"$home/endpoints"
+	quiet=$(awk '{ print "peer", $1, "persistent-keepalive off" }' "$home/endpoints")
+	loud=$(awk '{ print "peer", $1, ($2 ~ /:/ ? "endpoint 127.0.0.1:9" : ""), "persistent-keepalive 25" }' "$home/endpoints")
+	# In the same go, since what peers still send is answered by where they are.
+	back=$(awk '$2 ~ /:/ { print "peer", $1, "endpoint", $2 }' "$home/endpoints")
+	rm -f "$home/endpoints"
+	[ -z "$quiet" ] || wg set "$interface" $quiet
+	wg set "$interface" private-key "$home/next/private-key" $loud $back
 }
 
 # open_port: what is staged can be reached, whatever filters here and wherever everything else goes.

@@ -1,11 +1,15 @@
 """A change of a running mesh loses nothing among the hosts that stay."""
 
-from collections.abc import Callable, Iterator
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.lab.gaps import total
-from tests.lab.hosts import HostSpec
+from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
 from tests.lab.stack import Stack, wait_until
@@ -103,3 +107,54 @@ def test_all_keys_go_back_without_loss_when_the_operators_machine_dies(
         run.kill_all()
         files = [host.files / "var/lib/mesh/testwg/deadline" for host in lab.hosts.values()]
         wait_until(lambda: not any(file.exists() for file in files), 90)
+
+
+def _name_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text()
+    except FileNotFoundError:
+        # It has ended meanwhile.
+        return ""
+
+
+@contextmanager
+def _busy(hosts: Sequence[Host]) -> Iterator[None]:
+    """WireGuard on these hosts comes to its work only some 25 times a second."""
+    workers = [process for host in hosts for process in host.processes() if _name_of(process).startswith("wireguard")]
+    assert len(workers) == len(hosts)
+    idle = threading.Event()
+
+    def stutter() -> None:
+        while not idle.is_set():
+            for sent, seconds in ((signal.SIGSTOP, 0.03), (signal.SIGCONT, 0.01)):
+                for worker in workers:
+                    os.kill(worker, sent)
+                idle.wait(seconds)
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+
+    thread = threading.Thread(target=stutter)
+    thread.start()
+    try:
+        yield
+    finally:
+        idle.set()
+        thread.join()
+
+
+def test_handshakes_of_a_new_key_do_not_cross_on_busy_hosts(
+    stack: Stack, lab: Lab, record_property: Callable[[str, object], None]
+) -> None:
+    """A peer that reads late has the first handshake of a new key before it only when it knows that key already."""
+    mesh: dict[str, Any] = {"hosts": list(lab.hosts), "port": 51825}
+    stack.write({"testwg": mesh})
+    stack.up()
+    with Traffic(list(lab.hosts.values()), "testwg", 20) as traffic, traffic.watch() as watch:
+        for rotation in range(2, 6):
+            stack.write({"testwg": {**mesh, "rotation": rotation}})
+            with _busy(list(lab.hosts.values())):
+                stack.up()
+    gaps = total(list(watch.gaps.values()))
+    record_property("loss", f"busy hosts: {gaps.lost} of {gaps.sent}, longest stall {gaps.stall * 1000:.0f} ms")
+    assert gaps.stall < 2
+    stack.destroy()
