@@ -28,15 +28,21 @@ order_preshared() {
 # Turning the keepalive on makes it start one with every peer at once, and then be silent for those 5 seconds, in which the
 # peers take the new key and start theirs. Its own leads nowhere: a busy peer would read it after it has taken the key.
 order_own() {
-	wg show "$interface" endpoints >"$home/endpoints"
-	quiet=$(awk '{ print "peer", $1, "persistent-keepalive off" }' "$home/endpoints")
-	loud=$(awk '{ print "peer", $1, ($2 ~ /:/ ? "endpoint 127.0.0.1:9" : ""), "persistent-keepalive 25" }' "$home/endpoints")
-	# In the same go, since what peers still send is answered by where they are.
-	back=$(awk '$2 ~ /:/ { print "peer", $1, "endpoint", $2 }' "$home/endpoints")
-	rm -f "$home/endpoints"
-	[ -z "$quiet" ] || wg set "$interface" $quiet
-	wg set "$interface" private-key "$home/next/private-key" $loud $back
+	ready_own
+	take_own
 }
+
+# ready_own: works out what `take_own` sets, and lets this host start no handshake until then.
+ready_own() {
+	endpoints=$(wg show "$interface" endpoints)
+	quiet=$(echo "$endpoints" | awk 'NF { print "peer", $1, "persistent-keepalive off" }')
+	loud=$(echo "$endpoints" | awk 'NF { print "peer", $1, ($2 ~ /:/ ? "endpoint 127.0.0.1:9" : ""), "persistent-keepalive 25" }')
+	# In the same go, since what peers still send is answered by where they are.
+	back=$(echo "$endpoints" | awk '$2 ~ /:/ { print "peer", $1, "endpoint", $2 }')
+	[ -z "$quiet" ] || wg set "$interface" $quiet
+}
+
+take_own() { wg set "$interface" private-key "$home/next/private-key" $loud $back; }
 
 # open_port: what is staged can be reached, whatever filters here and wherever everything else goes.
 open_port() {
@@ -204,7 +210,7 @@ order_facts() {
 serve() {
 	mkdir -p "$home"
 	exec 9>"$home/lock"
-	if ! flock -n 9 && ! timeout 20 flock 9; then
+	if ! flock -n 9 && ! timeout 40 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
 		exit 1
 	fi

@@ -29,8 +29,9 @@ retreat() (
 	turns "$moment" | {
 		while read -r when name; do
 			if [ "$name" = "$(setting next host)" ]; then
+				ready_own
 				sleep_until "$when" || true
-				order_own
+				take_own
 			else
 				order_ready "$name"
 				sleep_until "$when" || true
@@ -53,8 +54,8 @@ turns() {
 		{ name[NR] = $1 }
 		END {
 			# The lock that a next run waits for is held meanwhile.
-			pause = NR > 30 ? 12 / NR : 0.4
-			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == own ? 0 : 0.05), name[i]
+			pause = NR > 25 ? 30 / NR : 1.2
+			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == own ? 0 : 0.06), name[i]
 		}'
 }
 

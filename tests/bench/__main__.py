@@ -1,5 +1,6 @@
 """`python -m tests.bench`: measure against booted hosts and, at engine level, against hosts on loopback."""
 
+import signal
 import statistics
 import sys
 from typing import Annotated
@@ -85,6 +86,8 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context) -> None:
     """Run all of it."""
+    # Whoever ends it wants the lab to be gone too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if context.invoked_subcommand is None:
         lab()
         loss()

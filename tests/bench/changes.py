@@ -117,6 +117,8 @@ class Scenario:
         everybody = [*self.stay, self.newcomer]
         key = generate_preshared_key()
         yield Change("nothing", None, self._rest)
+        # What the engine alone costs the hosts that share its processors.
+        yield Change("nothing, while pulumi preview runs", None, lambda: self.stack.run("preview").seconds)
         yield Change("add a host", self.newcomer, lambda: self.up(hosts=everybody))
         yield Change("keepalive of one host", SUBJECT, lambda: self._member(SUBJECT, persistentKeepalive=15))
         yield Change("MTU, and a rule that a firewall lost", FILTERED, self._reopen_firewall)

@@ -26,7 +26,7 @@ def test_a_host_takes_its_own_key_before_its_peers_take_part_and_keys_go_back_in
 ) -> None:
     """The order of the switch."""
     lay_plans(host, "carol", {"dora": "a", "carol": "b", "bernard": "c"}, {"dora": "x", "carol": "y", "bernard": "z"})
-    assert turns(host) == [(1000.95, "bernard"), (1001.3, "carol"), (1001.75, "dora")]
+    assert turns(host) == [(1001.76, "bernard"), (1002.9, "carol"), (1004.16, "dora")]
 
 
 def test_a_key_that_did_not_change_has_no_turn(host: HostProgram) -> None:
@@ -36,12 +36,12 @@ def test_a_key_that_did_not_change_has_no_turn(host: HostProgram) -> None:
 
 
 def test_all_turns_of_a_large_mesh_end_before_the_next_run_gives_up_waiting(host: HostProgram) -> None:
-    """It waits for the lock for 20 seconds."""
+    """It waits for the lock for 40 seconds."""
     names = [f"h{number}" for number in range(500)]
     lay_plans(host, "h7", {name: f"{name}a" for name in names}, {name: f"{name}b" for name in names})
     moments = [when for when, _ in turns(host)]
     assert len(moments) == 500
-    assert max(moments) < 1000.5 + 13
+    assert max(moments) < 1000.5 + 31
 
 
 def test_a_moment_that_has_passed_is_not_waited_for(host: HostProgram) -> None:
