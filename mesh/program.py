@@ -29,6 +29,8 @@ PARTS = (
     "timer",
     "takeover",
     "transaction",
+    "switch",
+    "proof",
     "retreat",
     "recovery",
     "audit",

@@ -3,6 +3,7 @@
 Nothing here touches a file or a host, and no fault repeats a value, since any may be a key.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, ip_network
@@ -23,13 +24,17 @@ Endpoint = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One [Peer]; `preshared_key` and `endpoint` are None where there is none, `keepalive` is in seconds, 0 for off."""
+    """One [Peer]; `preshared_key` and `endpoint` are None where there is none, `keepalive` is in seconds, 0 for off.
+
+    `name` is what a comment beside it calls it, as many hands and tools do; empty where none does.
+    """
 
     public_key: str
     preshared_key: str | None = field(default=None, repr=False)
     allowed_ips: tuple[Network, ...] = ()
     endpoint: Endpoint | None = None
     keepalive: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,9 @@ _OTHERS = {
 # In these a setting that is repeated adds to the one before.
 _LISTS = {"address", "allowedips"}
 
+# A comment that names a peer, as in `phone`, `Name = phone` or `Client: phone (8f0c)`.
+_NAME = re.compile(r"(?:(?:friendly_)?name\s*[:=]|client\s*:)?\s*([a-z0-9][a-z0-9.-]*)(?:\s*\(.*\))?", re.IGNORECASE)
+
 Section = dict[str, Any]
 # Where it stands, its name and its value.
 Setting = tuple[str, str, str]
@@ -135,14 +143,23 @@ def read_wg_quick(text: str, where: str) -> WgQuick:
 
 
 def _settings(text: str, where: str) -> Iterator[Setting]:
+    # A line that is a comment belongs to what comes after it, be that a setting or the head of a section.
+    above = ""
     for number, line in enumerate(text.splitlines(), 1):
-        name, equals, value = line.partition("#")[0].partition("=")
-        if name.strip():
-            yield f"{where}:{number}", name.strip(), value.strip() if equals else ""
+        setting, _, comment = line.partition("#")
+        called = _NAME.fullmatch(comment.strip("# \t"))
+        above = above or (called[1] if called else "")
+        name, equals, value = setting.partition("=")
+        if not name.strip():
+            continue
+        place = f"{where}:{number}"
+        settings = [(place, name.strip(), value.strip() if equals else ""), (place, "#", above)]
+        yield from settings if name.strip().startswith("[") else reversed(settings)
+        above = ""
 
 
 def read_settings(settings: Iterable[Setting], where: str) -> WgQuick:
-    """Return the configuration that `settings` make, with `[Interface]` and `[Peer]` among their names.
+    """Return the configuration that `settings` make, with `[Interface]`, `[Peer]` and `#` among their names.
 
     Raises:
         ConfigurationError: With every fault and its place.
@@ -159,6 +176,9 @@ def read_settings(settings: Iterable[Setting], where: str) -> WgQuick:
         elif known == "[peer]":
             peers.append({})
             section = _PEER, peers[-1]
+        elif known == "#":
+            if section and value:
+                section[1].setdefault(known, value)
         elif section is None:
             faults.append(f"{place}: stands before [Interface]; begin the file with [Interface]")
         elif known in section[0]:
@@ -192,6 +212,7 @@ def read_settings(settings: Iterable[Setting], where: str) -> WgQuick:
                 peer.get("allowedips", ()),
                 peer.get("endpoint"),
                 peer.get("persistentkeepalive", 0),
+                peer.get("#", ""),
             )
             for peer in peers
         ),

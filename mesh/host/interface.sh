@@ -183,7 +183,8 @@ set_routes() {
 		}' | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
 }
 
-# set_link DIRECTORY: address and MTU as in DIRECTORY; `wg` knows neither.
+# set_link DIRECTORY: addresses, routes and MTU as in DIRECTORY; `wg` knows none of them. What goes, goes last: with an address
+# that somebody gave a whole network's prefix length, the route to that network goes too.
 set_link() {
 	if ! is_running; then
 		wg set "$interface" private-key "$home/$1/private-key"
@@ -196,6 +197,7 @@ set_link() {
 	while read -r address; do
 		grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
 	done <"$home/wanted"
+	set_routes run "$1"
 	while read -r other; do
 		grep -qxF "$other" "$home/wanted" || ip address del "$other" dev "$interface"
 	done <"$home/addresses"

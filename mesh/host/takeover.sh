@@ -35,15 +35,27 @@ check_their_interface() {
 		fail "interface $interface runs another key than the adopted one; run python -m mesh adopt again"
 	mark=$(wg show "$interface" fwmark)
 	[ "$mark" = off ] || fail "interface $interface has the firewall mark $mark, which mesh would not keep; take it away first"
+	wanted=$(sed -n 's/^address //p' "$home/incoming/settings")
 	for other in $(ip -o address show dev "$interface" scope global | awk '{ print $4 }'); do
-		[ "$other" = "$(setting incoming address)" ] ||
-			fail "interface $interface has the address $other, and mesh would give it $(setting incoming address) only; give that as members.$(setting incoming host).address, or remove it"
+		field=address kept=$other
+		# Of an IPv4 address the length was for the route only, and each peer gets its own.
+		case $other in *.*) field=ipv4 kept=${other%/*}/32 ;; esac
+		echo "$wanted" | grep -qxF "$kept" ||
+			fail "interface $interface has the address $other, and mesh would give it $(echo $wanted) only; give that as members.$(setting incoming host).$field, or remove it"
 	done
 	dropped=$(wg show "$interface" allowed-ips | awk -v staged="$home/incoming/peers" '
-		BEGIN { while ((getline line < staged) > 0) { split(line, field, " "); known[field[2]] = field[6]; host[field[2]] = field[1] } }
+		BEGIN {
+			while ((getline line < staged) > 0) {
+				split(line, field, " ")
+				host[field[2]] = field[1]
+				known[field[2]] = field[6]
+				count = split(field[6], prefix, ",")
+				for (i = 1; i <= count; i++) sent[field[2], prefix[i]] = 1
+			}
+		}
 		!($1 in known) { print "has the peer " $1 ", which no host of the mesh is; describe that host, or remove the peer"; exit }
 		{
-			for (i = 2; i <= NF; i++) if ($i != known[$1] && $i != "(none)") {
+			for (i = 2; i <= NF; i++) if (!(($1, $i) in sent) && $i != "(none)") {
 				print "sends " $i " to " host[$1] ", and mesh would send it " known[$1] " only; change the allowed IPs first"
 				exit
 			}

@@ -14,7 +14,7 @@ from mesh.config import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.external import is_address
 from mesh.faults import PLACEHOLDER_ADDRESS, join_path, read_entry
-from mesh.imports.found import FoundMember, FoundMesh
+from mesh.imports.found import FoundMember, FoundMesh, FoundPeer
 from mesh.settings import Bastion
 from mesh.stackfile import HOSTS, INTERFACES, StackFile
 
@@ -103,17 +103,36 @@ def _interface(mesh: FoundMesh) -> CommentedMap:
         entry["port"] = mesh.port
     if mesh.mtu:
         entry["mtu"] = mesh.mtu
+    if mesh.ipv4:
+        entry["ipv4"] = str(mesh.ipv4)
     members = {member.host: overrides for member in mesh.members if (overrides := _overrides(mesh.interface, member))}
     if members:
         entry["members"] = CommentedMap(members)
+    if mesh.peers:
+        entry["peers"] = CommentedMap({peer.name: _peer(mesh.interface, peer) for peer in mesh.peers})
     return entry
 
 
 def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
-    overrides: dict[str, Any] = {}
-    if member.address and member.address != host_address(derive_subnet(member.host, interface)):
-        overrides["address"] = _text(str(member.address))
+    overrides = _inside(interface, member.host, member)
     # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
     if member.keepalive and (member.external or member.keepalive != _ROAMING_KEEPALIVE):
         overrides["persistentKeepalive"] = member.keepalive
-    return CommentedMap(overrides)
+    return overrides
+
+
+def _peer(interface: str, peer: FoundPeer) -> dict[str, Any]:
+    known = {"publicKey": peer.public_key, **({"endpoint": peer.endpoint} if peer.endpoint else {})}
+    return CommentedMap({**known, **_inside(interface, peer.name, peer)})
+
+
+def _inside(interface: str, name: str, found: FoundMember | FoundPeer) -> dict[str, Any]:
+    """Return the addresses that differ from the derived ones, and the networks behind."""
+    entry = CommentedMap()
+    if found.address and found.address != host_address(derive_subnet(name, interface)):
+        entry["address"] = _text(str(found.address))
+    if found.ipv4:
+        entry["ipv4"] = str(found.ipv4)
+    if found.routes:
+        entry["routes"] = _flow([_text(str(route)) for route in found.routes])
+    return entry

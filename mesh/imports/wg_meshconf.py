@@ -8,7 +8,8 @@ import io
 from collections.abc import Iterator, Mapping
 
 from mesh.errors import ConfigurationError, InvalidKeyError
-from mesh.imports.found import FoundMesh, join_configurations
+from mesh.imports.found import FoundMesh
+from mesh.imports.join import join_configurations
 from mesh.keys import public_key_of
 from mesh.wgquick import Setting, WgQuick, read_settings
 

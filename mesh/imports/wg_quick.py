@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 
 from mesh.errors import ConfigurationError
 from mesh.faults import show_name
-from mesh.imports.found import FoundMesh, join_configurations
+from mesh.imports.found import FoundMesh
+from mesh.imports.join import join_configurations
 from mesh.wgquick import WgQuick, read_wg_quick
 
 __all__ = ["read_wg_quick_files"]

@@ -2,10 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 from tests.lab.hosts import Host
 from tests.lab.stack import Stack, wait_until
@@ -25,13 +26,23 @@ class Loss:
 
 
 @contextmanager
-def pinging(stack: Stack, interface: str, hosts: Sequence[str], each: dict[tuple[str, str], Loss]) -> Iterator[None]:
-    """Ping 20 times a second in every direction among `hosts`, and put what was lost into `each` at the end."""
+def pinging(
+    stack: Stack,
+    interface: str,
+    hosts: Sequence[str],
+    each: dict[tuple[str, str], Loss],
+    addresses: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[None]:
+    """Ping 20 times a second in every direction among `hosts`, and put what was lost into `each` at the end.
+
+    `addresses` are those of hosts to be asked by another than their IPv6 address.
+    """
     pairs = [pair for pair in stack.pairs(interface) if set(pair) <= set(hosts)]
     for one in hosts:
         # To files, since a pipe that nobody reads would stop ping.
         script = "rm -rf /run/pings; mkdir /run/pings; " + "".join(
-            f"setsid ping -6 -n -D -i 0.05 {stack.address(other, interface)} >/run/pings/{other} 2>&1 & "
+            f"setsid ping -n -D -i 0.05 {addresses.get(other) or stack.address(other, interface)} "
+            f">/run/pings/{other} 2>&1 & "
             f"echo $! >>/run/pings/pids; "
             for name, other in pairs
             if name == one

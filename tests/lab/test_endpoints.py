@@ -55,6 +55,32 @@ def test_hosts_of_one_site_use_their_local_addresses_and_others_the_external_one
     stack.destroy()
 
 
+def test_a_host_that_moved_is_sought_where_it_is_though_late_packets_led_back(stack: Stack, lab: Lab) -> None:
+    """Behind NAT nobody hears what comes from a place that was not asked, so neither end would find the other again.
+
+    WireGuard in userspace answers from the first address of its host, so the pair stays at the old one until that goes.
+    """
+    network, mesh = lab.network, {"hosts": ["carol", "edgeworth"], "port": 51825}
+    hosts: dict[str, Any] = {name: stack.describe(lab.hosts[name]) for name in ("carol", "edgeworth")}
+    network.ip("carol", "addr add 203.0.113.200/32 dev eth0")
+    network.ip("inet", "route add 203.0.113.200/32 dev p-carol")
+    stack.write({"testwg": mesh}, hosts)
+    stack.up()
+    hosts["carol"]["externalIps"] = ["203.0.113.200"]
+    stack.write({"testwg": mesh}, hosts)
+    stack.up()
+    wait_until(lambda: "203.0.113.2:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints"))
+    network.ip("carol", "route replace default via 169.254.0.1 dev eth0 src 203.0.113.200")
+    wait_until(lambda: stack.silent("testwg", 1) != [])
+    stack.write({"testwg": {**mesh, "mtu": 1400}}, hosts)
+    stack.up()
+    assert "203.0.113.200:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints")
+    stack.destroy()
+    network.ip("carol", "route replace default via 169.254.0.1 dev eth0 src 203.0.113.2")
+    network.ip("inet", "route del 203.0.113.200/32 dev p-carol")
+    network.ip("carol", "addr del 203.0.113.200/32 dev eth0")
+
+
 def test_hosts_seek_each_other_by_the_ip_version_that_both_have(stack: Stack, lab: Lab) -> None:
     """One with both is in a pair with one that has IPv6 only, and in another with one that has IPv4 only."""
     mesh: dict[str, Any] = {

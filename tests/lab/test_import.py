@@ -32,7 +32,10 @@ class ByHand:
         own = {name: f"fd12:3456:789a:{number}::1/64" for number, name in enumerate(names, 1)}
         seed = {name: f"{mesh_address(name, 'testwg')}/64" for name in names}
         shared = {name: f"fd12:3456:789a::{number}/64" for number, name in enumerate(names, 1)}
-        self.addresses = {"seed": seed, "fleet": seed, "none": own, "wg-meshconf": own, "pairs": shared}[kind]
+        ipv4 = {name: f"10.66.0.{number}/24" for number, name in enumerate(names, 1)}
+        self.addresses = {
+            "seed": seed, "fleet": seed, "none": own, "wg-meshconf": own, "pairs": shared, "ipv4": ipv4,
+        }[kind]  # fmt: skip
         keys = {name: generate_key_pair() for name in names}
         for name, host in lab.hosts.items():
             lines = ["[Interface]", f"PrivateKey = {keys[name].private_key}", f"Address = {self.addresses[name]}"]
@@ -42,14 +45,17 @@ class ByHand:
                 if other != name:
                     network = self.addresses[other].replace("::1/", "::/")
                     lines += ["", "[Peer]", f"PublicKey = {keys[other].public_key}"]
-                    lines += [
-                        f"AllowedIPs = {self.addresses[other].replace('/64', '/128') if kind == 'pairs' else network}"
-                    ]
+                    single = self.addresses[other].partition("/")[0] + ("/32" if kind == "ipv4" else "/128")
+                    lines += [f"AllowedIPs = {single if kind in ('pairs', 'ipv4') else network}"]
                     key = pairs.get(kind == "pairs" and frozenset((name, other)))
                     lines += [f"PresharedKey = {key}"] if key and kind not in ("none", "wg-meshconf") else []
                     lines += [f"Endpoint = {peer.external_address}:{_PORT}"] if peer.external_address else []
                     keeps_alive = not host.external_address or kind == "wg-meshconf"
                     lines += ["PersistentKeepalive = 25"] if keeps_alive else []
+            if kind == "ipv4" and name == "bernard":
+                # It is no host of the lab, and has its peer at one host only.
+                lines += ["", "# phone", "[Peer]", f"PublicKey = {generate_key_pair().public_key}"]
+                lines += [f"PresharedKey = {pairs[False]}", "AllowedIPs = 10.66.0.9/32"]
             text = "# made by hand\n" + "\n".join(lines) + "\n"
             (folder / name).mkdir(parents=True)
             (folder / name / "testwg.conf").write_text(text)
@@ -171,6 +177,54 @@ def test_a_mesh_made_by_hand_is_taken_over_without_loss(
     stack.destroy()
     assert stack.running_keys("testwg") == {}
     assert {host.run("ls -A /etc/wireguard") for host in stack.lab.hosts.values()} == {""}
+
+
+@pytest.mark.parametrize("by_hand", ["ipv4"], indirect=True)
+def test_a_mesh_of_ipv4_addresses_with_a_phone_is_taken_over_without_loss(
+    stack: Stack, by_hand: ByHand, record_property: Callable[[str, object], None]
+) -> None:
+    """The IPv4 addresses go on, IPv6 addresses come beside them, and the phone stays the peer that it was."""
+    by_hand.start()
+    bernard = stack.lab.hosts["bernard"]
+    output = _import(stack, by_hand)
+    assert "phone: no file has its key, so it becomes a peer that is not managed here" in output
+    phone = bernard.run("wg show testwg allowed-ips | grep 10.66.0.9").split()[0]
+    secret = bernard.run(f"wg show testwg preshared-keys | grep {phone}")
+    addresses = {name: address.partition("/")[0] for name, address in by_hand.addresses.items()}
+    lost: dict[tuple[str, str], Loss] = {}
+    with pinging(stack, "testwg", list(stack.lab.hosts), lost, addresses):
+        stack.up()
+        stack.up("--expect-no-changes")
+    record_property(
+        "loss",
+        f"taking over (ipv4): {sum(loss.lost for loss in lost.values())} of {sum(loss.sent for loss in lost.values())}",
+    )
+    assert {pair: loss.lost for pair, loss in lost.items() if loss.lost} == {}
+    assert bernard.run(f"wg show testwg preshared-keys | grep {phone}") == secret
+    assert "10.66.0.9/32" in bernard.run(f"wg show testwg allowed-ips | grep {phone}")
+    stack.lab.hosts["carol"].reboot()
+    wait_until(lambda: not stack.silent("testwg"))
+    assert bernard.run("ping -q -c 1 -W 2 10.66.0.2")
+    stack.destroy()
+
+
+@pytest.mark.parametrize("by_hand", ["ipv4"], indirect=True)
+def test_a_takeover_of_ipv4_addresses_that_fails_gives_them_back(stack: Stack, by_hand: ByHand) -> None:
+    """With the length of their network and the route to it."""
+    by_hand.start()
+    _import(stack, by_hand)
+    scripts = (
+        "ip -o address show dev testwg; ip route show dev testwg; ip -6 route show dev testwg; wg show testwg peers"
+    )
+    before = {name: sorted(host.run(scripts).splitlines()) for name, host in stack.lab.hosts.items()}
+    stack.lab.network.block_udp(1, 2, _PORT)
+    try:
+        stack.fail()
+    finally:
+        stack.lab.network.unblock()
+    after = {name: sorted(host.run(scripts).splitlines()) for name, host in stack.lab.hosts.items()}
+    assert after == before
+    stack.destroy()
 
 
 @pytest.mark.parametrize("by_hand", ["none"], indirect=True)

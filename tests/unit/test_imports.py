@@ -16,6 +16,7 @@ from mesh.imports.wg_meshconf import read_wg_meshconf
 from mesh.imports.wg_quick import read_wg_quick_files
 from mesh.keys import generate_key_pair, generate_preshared_key
 from mesh.stackfile import StackFile
+from mesh.wgquick import read_wg_quick
 
 KEYS = {name: generate_key_pair() for name in ("bernard", "carol", "edgeworth")}
 PRESHARED = generate_preshared_key()
@@ -136,10 +137,13 @@ def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("fd12:1::1/64", "10.0.0.1/24", "wg0 on bernard: the IPv4 address 10.0.0.1/24; a mesh is IPv6 inside"),
-        ("fd12:1::1/64", "fd12:1::1/64, fd12:9::1/64", "wg0 on bernard: 2 addresses; a host of a mesh has exactly one"),
+        ("fd12:1::1/64", "fd12:1::1/64, 10.0.0.1/24", "wg0 on carol: no IPv4 address, and bernard has one"),
+        ("fd12:1::1/64", "fd12:1::1/64, fd12:9::1/64", "wg0 on bernard: 2 IPv6 addresses; a host of a mesh has one at"),
+        ("Address = fd12:1::1/64", "MTU = 1400", "wg0 on bernard: no address; give the file that holds it"),
         ("ListenPort", "PostUp = x\nDNS = y\nListenPort", "wg0 on bernard: PostUp, DNS: mesh has no place for it"),
-        ("fd12:2::/64", "fd12:2::/64, 10.0.0.0/8", "sends fd12:2::/64, 10.0.0.0/8 to carol, and mesh would send"),
+        ("fd12:2::/64", "fd12:2::1/128", "sends fd12:2::1/128 to carol, and mesh would send fd12:2::/64; make that"),
+        ("fd12:2::/64", "fd12:2::/64, ::/0", "wg0 on carol: is sent everything; take that out of AllowedIPs, and name"),
+        ("fd12:2::/64", "fd12:2::/64, fd12:3::/80", "wg0 on carol: is sent fd12:3::/80, where edgeworth is too"),
         ("2001:db8::3", "2001:db8::4", "wg0 on carol: its peers seek it at several endpoints"),
         ("ListenPort = 51820", "ListenPort = 1", "wg0 on bernard: listens on 1 and is sought at 51820"),
         ("PrivateKey", "Address", "bernard/wg0.conf:2: Address: not usable; give addresses"),
@@ -168,9 +172,111 @@ def test_a_name_as_endpoint_is_kept(tmp_path: Path) -> None:
     assert "mesh:hosts.bernard.externalName: another place than its peers send to, VPN.example.org" in str(caught.value)
 
 
-def test_a_peer_whose_file_is_missing_is_refused() -> None:
-    """It would be dropped from the others."""
-    assert "has a peer that none of the hosts is" in refused({k: v for k, v in files().items() if "carol" not in k})
+def test_a_mesh_of_ipv4_addresses_keeps_them_and_gets_ipv6_beside(tmp_path: Path) -> None:
+    """As most meshes made by hand are: one network, and an address of it for each host."""
+    given = files()
+    for path in given:
+        for number in (1, 2, 3):
+            given[path] = given[path].replace(f"fd12:{number}::1/64", f"10.0.0.{number}/24")
+            given[path] = given[path].replace(f"fd12:{number}::/64", f"10.0.0.{number}/32")
+    mesh = read(given)
+    assert mesh.notes == (
+        "bernard, carol, edgeworth: gets an IPv6 address beside its IPv4 address; a mesh proves itself by it",
+    )
+    interface = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]
+    assert interface["ipv4"] == "10.0.0.0/24"
+    assert interface["members"] == {name: {"ipv4": f"10.0.0.{number}"} for number, name in enumerate(KEYS, 1)}
+
+
+def test_both_ip_versions_are_kept(tmp_path: Path) -> None:
+    """Addresses without a network's length get the smallest prefix that holds all."""
+    given = files()
+    for path in given:
+        for number, last in ((1, 7), (2, 8), (3, 9)):
+            given[path] = given[path].replace(f"fd12:{number}::1/64", f"fd12:{number}::1/64, 10.0.0.{last}/32")
+            given[path] = given[path].replace(f"fd12:{number}::/64", f"fd12:{number}::/64, 10.0.0.{last}/32")
+    interface = written(tmp_path, read(given))["mesh:interfaces"]["wg0"]
+    assert interface["ipv4"] == "10.0.0.0/28"
+    assert interface["members"]["carol"] == {"address": "fd12:2::1/64", "ipv4": "10.0.0.8"}
+
+
+def test_more_than_a_host_owns_becomes_its_routes(tmp_path: Path) -> None:
+    """Who does not send it yet is told."""
+    more = ("AllowedIPs = fd12:2::/64", "AllowedIPs = fd12:2::/64, 2001:db8:5::/64")
+    mesh = read(files(bernard=more))
+    assert mesh.notes == ("edgeworth: sends 2001:db8:5::/64 to carol too, with the first up",)
+    members = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]["members"]
+    assert members["carol"] == {"address": "fd12:2::1/64", "routes": ["2001:db8:5::/64"]}
+
+
+PHONE = f"""
+# phone
+[Peer]
+PublicKey = {generate_key_pair().public_key}
+PresharedKey = {PRESHARED}
+AllowedIPs = fd12:9::7/128
+"""
+
+
+def test_a_peer_without_a_file_becomes_one_that_is_not_managed(tmp_path: Path) -> None:
+    """Under the name that a comment gives it; the others get it too."""
+    given = files()
+    given["bernard/wg0.conf"] += PHONE
+    mesh = read(given)
+    assert "\n".join(mesh.notes) == (
+        "phone: no file has its key, so it becomes a peer that is not managed here; if it is a host, give its file; "
+        "carol, edgeworth: gets it too"
+    )
+    peers = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]["peers"]
+    assert peers == {"phone": {"publicKey": PHONE.split()[5], "address": "fd12:9::7/128"}}
+
+
+def test_a_router_without_a_file_keeps_its_endpoint_and_the_network_behind_it(tmp_path: Path) -> None:
+    """Without a comment it has a number for a name."""
+    given = {
+        path: text + PHONE.replace("# phone", "").replace("/128", "/128, 2001:db8:7::/64") + "Endpoint = 192.0.2.9:51\n"
+        for path, text in files().items()
+    }
+    peers = written(tmp_path, read(given))["mesh:interfaces"]["wg0"]["peers"]
+    assert peers["peer-1"]["endpoint"] == "192.0.2.9:51"
+    assert peers["peer-1"]["routes"] == ["2001:db8:7::/64"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (
+            f"PresharedKey = {PRESHARED}\n",
+            "",
+            "the preshared key of the mesh would cut it off; give all hosts and peers",
+        ),
+        ("fd12:9::7/128", "fd12:9::8/128", "the hosts send different prefixes to it; make its AllowedIPs the same"),
+        ("AllowedIPs", "Endpoint = [fd00::1]:5\nAllowedIPs", "the hosts seek it at several endpoints"),
+    ],
+)
+def test_a_peer_without_a_file_that_mesh_could_not_keep_is_refused(old: str, new: str, fault: str) -> None:
+    """It is not reached, so nothing can be changed on it."""
+    given = files()
+    given["bernard/wg0.conf"] += PHONE + "Endpoint = 192.0.2.9:51\n"
+    given["carol/wg0.conf"] += PHONE.replace(old, new)
+    assert f"wg0: peer phone, whose file is not here: {fault}" in refused(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[Peer]\n# phone\nPublicKey = K", "phone"),
+        ("# Name = phone\n\n[Peer]\nPublicKey = K", "phone"),
+        ("[Peer] # Client: phone (8f0c)\nPublicKey = K", "phone"),
+        ("[Peer]\n# do not touch\nPublicKey = K # phone", "phone"),
+        ("[Peer]\nPublicKey = K\n#Endpoint = 1.2.3.4:5\n", ""),
+    ],
+)
+def test_a_peer_is_called_what_a_comment_says(text: str, name: str) -> None:
+    """In the ways in which people and tools write it."""
+    key = KEYS["carol"].public_key
+    [peer] = read_wg_quick(text.replace("= K", f"= {key}"), "wg0.conf").peers
+    assert peer.name == name
 
 
 def test_preshared_keys_that_differ_are_told_and_left() -> None:
@@ -220,7 +326,10 @@ def test_a_database_of_wg_meshconf_becomes_the_mesh_that_it_generates() -> None:
     ("text", "fault"),
     [
         (database(PostUp="reboot"), "wg0 on bernard: PostUp: mesh has no place for it"),
-        (database(Address="10.1.0.1/16"), "wg0 on carol: the IPv4 address 10.1.0.1/16; a mesh is IPv6 inside"),
+        (
+            database(Address="10.1.0.1/16"),
+            "wg0 on carol: sends 10.1.0.0/16 to bernard, and mesh would send 10.1.0.1/32",
+        ),
         (database(PrivateKey="x"), "line 2: PrivateKey: not a WireGuard key"),
         (database(Name="bernard"), "Name: the name of several lines; give each host its own"),
         ("a,b\n1,2\n", "database: no column Address, Endpoint, Name, PrivateKey; give the database.csv of wg-meshconf"),
