@@ -29,6 +29,9 @@ is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
 # is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
 is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
 
+# running_settings: what WireGuard runs but for where its peers are, keys included, in an order of its own.
+running_settings() { wg show "$interface" dump | awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
+
 # In awk: the file with the preshared key of a peer, in a folder such as next/.
 secrets='
 	function secret(name,   shared, line) {

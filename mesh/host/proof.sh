@@ -1,9 +1,8 @@
 # -------------------------------------------------------------------------------------------------------------- proof
 # What shows that the mesh runs: pings of the tunnel's full size, and what the kernel says of it.
 
-# answers_ping BYTES ADDRESS: 0 when a ping of so many bytes inside the tunnel is answered. A handshake that crossed another one is
-# tried again after five seconds.
-answers_ping() { ping -6 -q -c 1 -W 6 -s $(($1 - 48)) "$2"; }
+# answers_ping BYTES ADDRESS SECONDS: 0 when a ping of so many bytes inside the tunnel is answered in time.
+answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
 
 # aim PEER: seeks the peer where the plan says. A packet that came late from where it was has led this host back there, and where
 # what comes from the new place meets a NAT that does not know it, neither end would hear of the other again.
@@ -34,11 +33,11 @@ unanswered() {
 # prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME [unresolved]` where none is at
 # all, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
-	if answers_ping "$3" "$2"; then return 0; fi
+	if answers_ping "$3" "$2" 2; then return 0; fi
 	aim "$1"
-	# 1280 bytes is what every IPv6 path takes.
-	if answers_ping "$3" "$2"; then return 0; fi
-	if ! answers_ping 1280 "$2" && ! answers_ping 1280 "$2"; then
+	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
+	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then return 0; fi
+	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 6; then
 		echo "silent $1$(unanswered "$1")" >&3
 		return 0
 	fi

@@ -54,9 +54,7 @@ go_back() (
 	fi
 	if [ -d "$home/previous" ] && [ ! -e "$home/previous/absent" ]; then
 		if is_up; then
-			wg syncconf "$interface" "$home/previous/wg.conf"
-			bare=$(bare_peers)
-			[ -z "$bare" ] || wg set "$interface" $bare
+			restore_wireguard
 			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
 			while read -r address; do ip address replace "$address" dev "$interface"; done <"$home/previous/addresses"
 			ip -o address show dev "$interface" scope global | awk '{ print $4 }' | grep -vxFf "$home/previous/addresses" |
@@ -76,6 +74,16 @@ go_back() (
 	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
 	return 0
 )
+
+# restore_wireguard: keys, port and peers are those of before. The steps of the switch lead there where they can, since
+# `wg syncconf` sets the port too, also one that stays, and wireguard-go drops what waits at it.
+restore_wireguard() {
+	if is_switched; then (home=$home/previous && set_peers); fi
+	[ "$(running_settings)" != "$(cat "$home/previous/running")" ] || return 0
+	wg syncconf "$interface" "$home/previous/wg.conf"
+	bare=$(bare_peers)
+	[ -z "$bare" ] || wg set "$interface" $bare
+}
 
 # bare_peers: the arguments that take from each peer the preshared key and the keepalive that it did not have before, since
 # `wg syncconf` leaves what its file does not name.

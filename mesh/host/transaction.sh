@@ -79,8 +79,10 @@ check_foreign() {
 	port=$(setting incoming port)
 	if ! { is_up && [ "$(wg show "$interface" listen-port)" = "$port" ]; }; then
 		for other in $(wg show interfaces); do
-			[ "$other" = "$interface" ] || [ "$(wg show "$other" listen-port)" != "$port" ] ||
-				fail "UDP port $port is taken by interface $other; choose another port"
+			[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$port" ] || continue
+			[ "$(home=$base/$other && setting run mesh)" != "$(setting incoming mesh)" ] ||
+				fail "UDP port $port is taken by interface $other of this stack; an interface that gets another name is a new mesh: bring it up with another port, and take $other out after that"
+			fail "UDP port $port is taken by interface $other; choose another port"
 		done
 		ss -Hlun 2>/dev/null | awk -v port=":$port" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }' ||
 			fail "UDP port $port is taken by another program; choose another port"
@@ -102,6 +104,7 @@ order_arm() {
 		mkdir "$home/previous"
 		if is_up; then
 			wg showconf "$interface" >"$home/previous/wg.conf"
+			running_settings >"$home/previous/running"
 			cat "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
 			ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/previous/addresses"
 		else

@@ -65,3 +65,24 @@ def test_a_taken_port_is_refused_and_nothing_changes_anywhere(stack: Stack, lab:
     stack.up()
     assert mesh_address("bernard", "testwg") in bernard.run("ip -6 address show dev testwg")
     stack.destroy()
+
+
+def test_an_interface_with_another_name_is_a_new_mesh_and_the_old_one_runs_until_it_is_taken_out(stack: Stack) -> None:
+    """At the same port it is refused, with what to do; by the way that is told, the new one takes over."""
+    mesh = {"hosts": ["bernard", "carol"], "port": _PORT}
+    stack.write({"testwg": mesh})
+    stack.up()
+    before = stack.running_keys("testwg")
+    stack.write({"officewg": mesh})
+    assert (
+        f"UDP port {_PORT} is taken by interface testwg of this stack; an interface that gets another name"
+        in stack.fail()
+    )
+    assert stack.running_keys("testwg") == before
+    stack.write({"testwg": mesh, "officewg": {**mesh, "port": _PORT + 1}})
+    stack.up()
+    stack.write({"officewg": {**mesh, "port": _PORT + 1}})
+    stack.up()
+    assert stack.running_keys("testwg") == {}
+    assert stack.silent("officewg") == []
+    stack.destroy()
