@@ -80,8 +80,8 @@ check_foreign() {
 	if ! { is_up && [ "$(wg show "$interface" listen-port)" = "$port" ]; }; then
 		for other in $(wg show interfaces); do
 			[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$port" ] || continue
-			[ "$(home=$base/$other && setting run mesh)" != "$(setting incoming mesh)" ] ||
-				fail "UDP port $port is taken by interface $other of this stack; an interface that gets another name is a new mesh: bring it up with another port, and take $other out after that"
+			[ -z "$(home=$base/$other && setting run mesh)" ] ||
+				fail "UDP port $port is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
 			fail "UDP port $port is taken by interface $other; choose another port"
 		done
 		ss -Hlun 2>/dev/null | awk -v port=":$port" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }' ||
