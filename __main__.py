@@ -17,7 +17,7 @@ def main() -> None:
     config = pulumi.Config("mesh")
     try:
         hosts = read_hosts(config.get_object("hosts"), config.get("hostsFile"), Path.cwd())
-        configuration = read_configuration(hosts, config.get_object("interfaces"))
+        configuration = read_configuration(hosts, config.get_object("interfaces"), config.get("rotation"))
         adopted = read_adopted(config.get_object("adopted"), configuration)
         absent = recall_pending() if pulumi.runtime.is_dry_run() else find_absent(configuration)
     except MeshError as error:

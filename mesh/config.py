@@ -4,6 +4,7 @@ The shape of the file belongs in `settings`, rules across entries in `consistenc
 `topology`. The mappings come from whoever reads the stack; nothing here knows Pulumi.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -32,7 +33,9 @@ __all__ = [
 
 _HOSTS = "mesh:hosts"
 _INTERFACES = "mesh:interfaces"
+_ROTATION = "mesh:rotation"
 _ADOPTED = "mesh:adopted"
+_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _NO_PRESHARED_KEY = "A" * 43 + "="
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -77,11 +80,11 @@ def _read_section(model: type[Model], raw: object, section: str, empty: str) -> 
     return entries, faults
 
 
-def read_configuration(hosts: object, interfaces: object) -> Configuration:
-    """Return the configuration that the values of `mesh:hosts` and `mesh:interfaces` describe.
+def read_configuration(hosts: object, interfaces: object, rotation: str | None = None) -> Configuration:
+    """Return the configuration that the values of `mesh:hosts`, `mesh:interfaces` and `mesh:rotation` describe.
 
     Raises:
-        ConfigurationError: With every fault of both, each with its place in the file; no fault repeats a value that
+        ConfigurationError: With every fault of all, each with its place in the file; no fault repeats a value that
             could be a secret.
     """
     read_hosts, faults = _read_section(Host, hosts, _HOSTS, "name each host and give its ssh.address and ssh.hostKey")
@@ -89,6 +92,8 @@ def read_configuration(hosts: object, interfaces: object) -> Configuration:
         Interface, interfaces, _INTERFACES, "name each interface and list its hosts, or give {} for none"
     )
     faults.extend(found)
+    if not (number := _WHOLE_NUMBER.fullmatch(rotation or "1")):
+        faults.append(f"{_ROTATION}: not usable; give a whole number from 1 up, or remove it")
     for name, interface in read_interfaces.items():
         path = join_path(_INTERFACES, name, "hosts")
         if not interface.hosts and not any(fault.startswith(path) for fault in faults):
@@ -97,9 +102,9 @@ def read_configuration(hosts: object, interfaces: object) -> Configuration:
     # Names that cannot be used are told above; deriving from them would only repeat it.
     usable = {name: entry for name, entry in read_interfaces.items() if is_interface_name(name)}
     faults.extend(find_faults(declared, {n: h for n, h in read_hosts.items() if is_host_name(n)}, usable))
-    if faults:
+    if faults or number is None:
         raise ConfigurationError(faults)
-    return Configuration(hosts=read_hosts, interfaces=read_interfaces)
+    return Configuration(hosts=read_hosts, interfaces=read_interfaces, rotation=int(number[0]))
 
 
 def read_adopted(adopted: object, configuration: Configuration) -> Adopted:

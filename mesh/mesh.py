@@ -94,7 +94,7 @@ class Mesh(ComponentResource):
             interface=name,
             owners=[owner.name for owner in plan.participants],
             pairwise=plan.preshared_keys == "pairwise",
-            rotation=str(plan.rotation),
+            rotation=plan.rotation,
             adopted=adopted.preshared_keys.get(name, ""),
             max_key_age=plan.max_key_days,
             renamed={member.formerly: member.name for member in plan.members if member.formerly},

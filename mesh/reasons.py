@@ -53,7 +53,13 @@ def _explain(name: str, old: State, inputs: State, key: str, field: str) -> list
 
 
 def _rotation(old: State, inputs: State) -> str:
-    # The rotation of the interface, and for a host's key its own after a dot.
-    owners = [inputs["interface"], inputs.get("host", "")]
-    parts = zip(owners, old["rotation"].split("."), inputs["rotation"].split("."), strict=False)
+    owners = [inputs["interface"], inputs.get("host", ""), "all interfaces"]
+    parts = zip(owners, _numbers(old["rotation"]), _numbers(inputs["rotation"]), strict=True)
     return " and ".join(f"rotation of {owner} {was} becomes {now}" for owner, was, now in parts if was != now)
+
+
+def _numbers(rotation: str) -> list[str]:
+    # That of the interface, for a host's key its own after a dot, and that of all interfaces if it was ever raised.
+    own, _, of_all = rotation.partition("@")
+    interface, _, host = own.partition(".")
+    return [interface, host, of_all or "1"]

@@ -204,3 +204,4 @@ class Configuration(_Settings):
 
     hosts: dict[str, Host]
     interfaces: dict[str, Interface]
+    rotation: int = 1

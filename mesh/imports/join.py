@@ -48,7 +48,7 @@ def _own_faults(interface: str, hosts: Mapping[str, WgQuick]) -> Iterator[str]:
             yield f"{where}: no PrivateKey; give the file that holds it"
         elif (other := owners.setdefault(own.public_key, host)) != host:
             yield f"{where}: the private key of host {other!r} too; give each host its own"
-    for host, fault in find_address_faults(hosts):
+    for host, fault in find_address_faults({host: own for host, own in hosts.items() if is_host_name(host)}):
         yield f"{interface} on {host}: {fault}"
 
 

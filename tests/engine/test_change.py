@@ -122,6 +122,26 @@ def test_two_interfaces_are_two_meshes_and_a_target_is_one(make_stack: Maker) ->
     assert all(stack.hosts[host].public_key("other") == key for host, key in stack.public_keys("other").items())
 
 
+def test_one_number_makes_all_keys_of_all_interfaces_anew(make_stack: Maker) -> None:
+    """And the number before brings them back."""
+    stack = make_stack(2)
+    both: dict[str, dict[str, Any]] = {"testwg": {"hosts": members(2)}, "other": {"hosts": members(2), "port": 51900}}
+    stack.write(both)
+    stack.up()
+    first = {name: stack.public_keys(name) for name in both}
+    stack.must("config", "set", "mesh:rotation", "2")
+    assert "h1 key is made anew: rotation of all interfaces 1 becomes 2" in stack.must("preview").output
+    stack.up()
+    second = {name: stack.public_keys(name) for name in both}
+    assert not {*first["testwg"].values(), *first["other"].values()} & {
+        *second["testwg"].values(),
+        *second["other"].values(),
+    }
+    stack.must("config", "set", "mesh:rotation", "1")
+    stack.up()
+    assert {name: stack.public_keys(name) for name in both} == first
+
+
 def test_a_configuration_has_no_place_for_credentials() -> None:
     """How the operator authenticates is no input, so it cannot be a difference."""
-    assert set(Configuration.model_fields) == {"hosts", "interfaces"}
+    assert set(Configuration.model_fields) == {"hosts", "interfaces", "rotation"}

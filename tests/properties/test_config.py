@@ -54,7 +54,7 @@ def test_a_file_with_one_entry_spoilt_is_refused_in_words(
     place = data.draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
     holder[place] = spoilt
     try:
-        assert isinstance(read_configuration(*file), Configuration)
+        assert isinstance(read_configuration(file[0], file[1]), Configuration)
     except ConfigurationError as error:
         check_refusal(error)
 

@@ -253,6 +253,7 @@ def test_a_router_without_a_file_keeps_its_endpoint_and_the_network_behind_it(tm
         ("fd12:9::7/128", "fd12:9::8/128", "the hosts send different prefixes to it; make its AllowedIPs the same"),
         ("AllowedIPs", "Endpoint = [fd00::1]:5\nAllowedIPs", "the hosts seek it at several endpoints"),
     ],
+    ids=["preshared key", "prefixes", "endpoints"],
 )
 def test_a_peer_without_a_file_that_mesh_could_not_keep_is_refused(old: str, new: str, fault: str) -> None:
     """It is not reached, so nothing can be changed on it."""

@@ -30,6 +30,12 @@ def test_a_rotation_names_whose_number_changed() -> None:
     assert explain_key_pair(state, pair_inputs("2.3")) == [
         "~ bernard key is made anew: rotation of testwg 1 becomes 2 and rotation of bernard 1 becomes 3"
     ]
+    assert explain_key_pair(state, pair_inputs("1.1@2")) == [
+        "~ bernard key is made anew: rotation of all interfaces 1 becomes 2"
+    ]
+    assert explain_preshared_key(shared("a"), shared_inputs("a", rotation="1@2")) == [
+        "~ preshared key is made anew: rotation of all interfaces 1 becomes 2"
+    ]
     assert explain_preshared_key(shared("a"), shared_inputs("a", rotation="2")) == [
         "~ preshared key is made anew: rotation of testwg 1 becomes 2"
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mesh.config import read_configuration
+from mesh.errors import ConfigurationError
 from mesh.pairs import Pairs
 from mesh.planned import build_roster
 from mesh.topology import MeshPlan, Participant, plan_meshes
@@ -27,7 +28,7 @@ def test_the_seed_gives_the_plan_of_the_seed(hosts: Section, interfaces: Section
         mtu=1420,
         deadline=60,
         unreachable="stop",
-        rotation=1,
+        rotation="1",
         max_key_age=None,
         members=(
             Participant(
@@ -138,7 +139,27 @@ def test_either_rotation_renews_a_key(hosts: Section, interfaces: Section) -> No
     interfaces["testwg"] |= {"rotation": 4, "members": {"edgeworth": {"rotation": 2}}}
     planned = plan(hosts, interfaces)
     assert {m.name: m.rotation for m in planned.members} == {"bernard": "4.1", "edgeworth": "4.2"}
-    assert planned.rotation == 4
+    assert planned.rotation == "4"
+
+
+def test_the_rotation_of_all_interfaces_renews_every_key(hosts: Section, interfaces: Section) -> None:
+    """Where it was never raised, nothing tells of it, so that states of before stay as they are."""
+    interfaces["other"] = {"hosts": ["bernard"], "port": 51900}
+    plans = plan_meshes(read_configuration(hosts, interfaces, "3"))
+    assert {(name, each.rotation, each.member("bernard").rotation) for name, each in plans.items()} == {
+        ("testwg", "1@3", "1.1@3"),
+        ("other", "1@3", "1.1@3"),
+    }
+    assert plan_meshes(read_configuration(hosts, interfaces, "1")) == plan_meshes(read_configuration(hosts, interfaces))
+
+
+@pytest.mark.parametrize("rotation", ["0", "-1", "two", "1.5", '{"a": 1}'])
+def test_a_rotation_of_all_interfaces_that_is_no_number_is_a_fault(
+    hosts: Section, interfaces: Section, rotation: str
+) -> None:
+    """Told with the other faults."""
+    with pytest.raises(ConfigurationError, match="mesh:rotation: not usable; give a whole number from 1 up"):
+        read_configuration(hosts, interfaces, rotation)
 
 
 def test_the_smallest_link_decides_how_large_packets_are(hosts: Section, interfaces: Section) -> None:
