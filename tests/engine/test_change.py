@@ -105,12 +105,17 @@ def test_destroy_wipes_every_host(running: Stack) -> None:
     assert running.resources() == {}
 
 
-def test_two_interfaces_are_two_meshes_and_a_target_is_one(make_stack: Maker) -> None:
-    """Own keys, own preshared key; `--target` of one leaves the other for the next full `up`."""
+def _two_meshes(make_stack: Maker) -> tuple[Stack, dict[str, dict[str, Any]]]:
     stack = make_stack(2)
     both: dict[str, dict[str, Any]] = {"testwg": {"hosts": members(2)}, "other": {"hosts": members(2), "port": 51900}}
     stack.write(both)
     stack.up()
+    return stack, both
+
+
+def test_two_interfaces_are_two_meshes_and_a_target_is_one(make_stack: Maker) -> None:
+    """Own keys, own preshared key; `--target` of one leaves the other for the next full `up`."""
+    stack, both = _two_meshes(make_stack)
     first = {name: stack.public_keys(name) for name in both}
     assert len({*first["testwg"].values(), *first["other"].values()}) == 4
     stack.write({name: {**interface, "rotation": 2} for name, interface in both.items()})
@@ -124,10 +129,7 @@ def test_two_interfaces_are_two_meshes_and_a_target_is_one(make_stack: Maker) ->
 
 def test_one_number_makes_all_keys_of_all_interfaces_anew(make_stack: Maker) -> None:
     """And the number before brings them back."""
-    stack = make_stack(2)
-    both: dict[str, dict[str, Any]] = {"testwg": {"hosts": members(2)}, "other": {"hosts": members(2), "port": 51900}}
-    stack.write(both)
-    stack.up()
+    stack, both = _two_meshes(make_stack)
     first = {name: stack.public_keys(name) for name in both}
     stack.must("config", "set", "mesh:rotation", "2")
     assert "h1 key is made anew: rotation of all interfaces 1 becomes 2" in stack.must("preview").output
