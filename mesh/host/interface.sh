@@ -155,10 +155,9 @@ set_peers() {
 	[ -z "$arguments" ] || wg set "$interface" $arguments
 }
 
-# set_worked_out NAME [ARGUMENT...]: sets what `ready` worked out, and the arguments, in one go.
+# set_worked_out [ARGUMENT...]: sets what `ready` worked out for all peers, and the arguments, in one go.
 set_worked_out() {
-	worked_out=$(cat "$ready/$1")
-	shift
+	worked_out=$(cat "$ready/.all")
 	[ -z "$*$worked_out" ] || wg set "$interface" "$@" $worked_out
 }
 

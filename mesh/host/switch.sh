@@ -49,12 +49,19 @@ order_ready() {
 	[ -d "$ready" ] || mkdir -p "$ready"
 	[ -n "${1:-}" ] || open_port
 	delta "$@" >"$ready/${1:-.all}"
+	[ -z "${1:-}" ] || address_of "$1" >"$ready/.address.$1"
 }
+
+# address_of NAME: where a peer that this host can meet is inside the mesh.
+address_of() { awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/next/peers"; }
 
 # peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {
-	if [ -e "$ready/$1" ]; then set_worked_out "$1"; else set_peers "$1"; fi
-	address=$(awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/next/peers")
+	[ -e "$ready/.address.$1" ] || order_ready "$1"
+	# What is read in the shell takes no process, and all peers of a host do this at the same moment.
+	read -r arguments <"$ready/$1" || true
+	[ -z "$arguments" ] || wg set "$interface" $arguments
+	read -r address <"$ready/.address.$1" || true
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
 
@@ -82,10 +89,10 @@ order_finish() {
 		[ -s "$ready/.all" ] || order_ready
 		port=$(setting next port)
 		if [ "$(wg show "$interface" listen-port)" = "$port" ]; then
-			set_worked_out .all
+			set_worked_out
 		else
 			# A port that stays is not set again: wireguard-go would open its sockets anew.
-			set_worked_out .all listen-port "$port"
+			set_worked_out listen-port "$port"
 			echo moved
 		fi
 		: >"$ready/.all"
