@@ -35,7 +35,7 @@ _HOSTS = "mesh:hosts"
 _INTERFACES = "mesh:interfaces"
 _ROTATION = "mesh:rotation"
 _ADOPTED = "mesh:adopted"
-_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _NO_PRESHARED_KEY = "A" * 43 + "="
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -92,7 +92,8 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
         Interface, interfaces, _INTERFACES, "name each interface and list its hosts, or give {} for none"
     )
     faults.extend(found)
-    if not (number := _WHOLE_NUMBER.fullmatch(rotation or "1")):
+    number = _WHOLE_NUMBER.fullmatch(rotation or "1")
+    if number is None or int(number[0]) >= 2**31:
         faults.append(f"{_ROTATION}: not usable; give a whole number from 1 up, or remove it")
     for name, interface in read_interfaces.items():
         path = join_path(_INTERFACES, name, "hosts")

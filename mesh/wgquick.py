@@ -125,8 +125,10 @@ _OTHERS = {
 # In these a setting that is repeated adds to the one before.
 _LISTS = {"address", "allowedips"}
 
-# A comment that names a peer, as in `phone`, `Name = phone` or `Client: phone (8f0c)`.
-_NAME = re.compile(r"(?:(?:friendly_)?name\s*[:=]|client\s*:)?\s*([a-z0-9][a-z0-9.-]*)(?:\s*\(.*\))?", re.IGNORECASE)
+# A comment with the name of a peer: `phone`, `Name = phone`, `Client: phone (8f0c)`, `begin phone`. An address is none.
+_NAME = re.compile(
+    r"(?:(?:friendly_)?name\s*[:=]|client\b\s*:?|begin\b)?\s*([a-z0-9.-]*[a-z][a-z0-9.-]*)(?:\s*\(.*\))?", re.IGNORECASE
+)
 
 Section = dict[str, Any]
 # Where it stands, its name and its value.
@@ -143,12 +145,13 @@ def read_wg_quick(text: str, where: str) -> WgQuick:
 
 
 def _settings(text: str, where: str) -> Iterator[Setting]:
-    # A line that is a comment belongs to what comes after it, be that a setting or the head of a section.
+    # A comment belongs to what it stands right above, or beside.
     above = ""
     for number, line in enumerate(text.splitlines(), 1):
         setting, _, comment = line.partition("#")
         called = _NAME.fullmatch(comment.strip("# \t"))
-        above = above or (called[1] if called else "")
+        # What is no name, such as a peer that was taken out by #, hides the one above it, which was its own.
+        above = (called[1] if called else "") or (above if setting.strip() else "")
         name, equals, value = setting.partition("=")
         if not name.strip():
             continue

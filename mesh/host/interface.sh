@@ -200,9 +200,15 @@ set_link() {
 		grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
 	done <"$home/wanted"
 	set_routes run "$1"
+	gone=
 	while read -r other; do
-		grep -qxF "$other" "$home/wanted" || ip address del "$other" dev "$interface"
+		grep -qxF "$other" "$home/wanted" || {
+			ip address del "$other" dev "$interface"
+			gone=yes
+		}
 	done <"$home/addresses"
+	# The kernel's own route of an address that went may have been one that a peer needs now.
+	[ -z "$gone" ] || set_routes run "$1"
 	rm -f "$home/addresses" "$home/wanted"
 }
 

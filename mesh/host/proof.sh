@@ -34,10 +34,10 @@ unanswered() {
 # all, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
 	if answers_ping "$3" "$2" 2; then return 0; fi
-	aim "$1"
+	answers_ping 1280 "$2" 2 || aim "$1"
 	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
 	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then return 0; fi
-	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 6; then
+	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 4; then
 		echo "silent $1$(unanswered "$1")" >&3
 		return 0
 	fi

@@ -27,13 +27,19 @@ guard() {
 		read -r until token boot 2>/dev/null <"$home/deadline" || exit 0
 		[ "$token" = "$1" ] && [ "${until%.*}" -le "$(clock)" ] || continue
 		rm -f "$home/guard"
-		# Who comes late to its turn on a busy host leaves a pair silent for 5 seconds.
-		renice -n -15 -p $$ >/dev/null 2>&1 || true
-		(set +e && retreat)
+		(set +e && hurry && retreat)
 		go_back
 		say "not confirmed in time: went back to the last confirmed state"
 		exit 0
 	done
+}
+
+# hurry: this (sub)shell and what it starts go before others. Who comes late to its turn on a busy host leaves a pair silent for
+# five seconds.
+hurry() {
+	# The number of a subshell is in no variable, and it is the shell itself that opens this.
+	read -r own _ </proc/self/stat
+	renice -n -15 -p "$own" >/dev/null 2>&1 || true
 }
 
 # go_back: this host runs and boots what it did before the rollout. Each step is tried, whatever became of the one before:
@@ -79,10 +85,27 @@ go_back() (
 # `wg syncconf` sets the port too, also one that stays, and wireguard-go drops what waits at it.
 restore_wireguard() {
 	if is_switched; then (home=$home/previous && set_peers); fi
-	[ "$(running_settings)" != "$(cat "$home/previous/running")" ] || return 0
-	wg syncconf "$interface" "$home/previous/wg.conf"
-	bare=$(bare_peers)
-	[ -z "$bare" ] || wg set "$interface" $bare
+	if [ "$(running_settings)" != "$(cat "$home/previous/running")" ]; then
+		wg syncconf "$interface" "$home/previous/wg.conf"
+		bare=$(bare_peers)
+		[ -z "$bare" ] || wg set "$interface" $bare
+	fi
+	elsewhere=$(moved_peers)
+	[ -z "$elsewhere" ] || wg set "$interface" $elsewhere
+}
+
+# moved_peers: the arguments that let each peer be sought where it was before: a roaming one that had been removed is at no place
+# now, and has no reason to speak.
+moved_peers() {
+	wg show "$interface" endpoints | awk -v before="$home/previous/wg.conf" '
+		BEGIN {
+			while ((getline line < before) > 0) {
+				split(line, field, " ")
+				if (field[1] == "PublicKey") key = field[3]
+				if (field[1] == "Endpoint") where[key] = field[3]
+			}
+		}
+		$1 in where && $2 != where[$1] { print "peer", $1, "endpoint", where[$1] }'
 }
 
 # bare_peers: the arguments that take from each peer the preshared key and the keepalive that it did not have before, since

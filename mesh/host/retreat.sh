@@ -35,7 +35,9 @@ retreat() (
 			else
 				order_ready "$name"
 				sleep_until "$when" || true
-				order_peer "$name" &
+				# What this host does at its own turn begins with the peers that it has then.
+				take_peer "$name"
+				greet "$name" &
 			fi
 		done
 		wait

@@ -34,7 +34,15 @@ ready_own() {
 	[ -z "$quiet" ] || wg set "$interface" $quiet
 }
 
-take_own() { wg set "$interface" private-key "$home/next/private-key" $loud $back; }
+take_own() {
+	if [ -S "/var/run/wireguard/$interface.sock" ]; then
+		wg set "$interface" private-key "$home/next/private-key" $loud $back
+	else
+		# The kernel sends a little later than it is told, to where the peer is by then.
+		wg set "$interface" private-key "$home/next/private-key" $loud
+		[ -z "$back" ] || wg set "$interface" $back
+	fi
+}
 
 # open_port: what is staged can be reached, whatever filters here and wherever everything else goes.
 open_port() {
@@ -57,10 +65,18 @@ address_of() { awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$hom
 
 # peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {
+	take_peer "$1"
+	greet "$1"
+}
+
+take_peer() {
 	[ -e "$ready/.address.$1" ] || order_ready "$1"
 	# What is read in the shell takes no process, and all peers of a host do this at the same moment.
 	read -r arguments <"$ready/$1" || true
 	[ -z "$arguments" ] || wg set "$interface" $arguments
+}
+
+greet() {
 	read -r address <"$ready/.address.$1" || true
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }

@@ -1,9 +1,9 @@
 """What hosts own inside a mesh that was found: one address of each IP version at most, and what is sent to it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TypeVar
 
 from mesh.addressing import owned_subnets
@@ -38,26 +38,34 @@ def _addresses(own: WgQuick, kind: type[_Kind]) -> list[_Kind]:
     return [address for address in own.addresses if isinstance(address, kind)]
 
 
-def find_ipv4_prefix(addresses: Iterable[IPv4Interface]) -> IPv4Network | None:
-    """Return the network that all the addresses can be hosts of: as written, or as small as can be; None for none."""
-    owned = list(addresses)
-    if not owned:
-        return None
-    written = [address.network for address in owned if address.network.prefixlen <= _LONGEST_PREFIX]
-    prefix = min(written or [IPv4Network((owned[0].ip, _LONGEST_PREFIX), strict=False)], key=lambda net: net.prefixlen)
-    while prefix.prefixlen > _SHORTEST_PREFIX and not all(
-        each.ip in prefix and each.ip not in (prefix.network_address, prefix.broadcast_address) for each in owned
-    ):
-        prefix = prefix.supernet()
-    return prefix
+def find_ipv4_prefix(written: Iterable[IPv4Interface], addresses: Iterable[IPv4Address]) -> IPv4Network | None:
+    """Return the smallest network that all the addresses can be hosts of, if one is written one of these.
+
+    None where even the widest that mesh takes could not hold them all.
+    """
+    owned = sorted(addresses)
+    networks = {each.network for each in written if _SHORTEST_PREFIX <= each.network.prefixlen <= _LONGEST_PREFIX}
+    grown = IPv4Network((owned[0], _LONGEST_PREFIX), strict=False)
+    wider = [grown.supernet(new_prefix=length) for length in range(_LONGEST_PREFIX, _SHORTEST_PREFIX - 1, -1)]
+    return next((net for net in (*sorted(networks, key=_by_size), *wider) if _holds(net, owned)), None)
+
+
+def _by_size(network: IPv4Network) -> int:
+    return -network.prefixlen
+
+
+def _holds(network: IPv4Network, addresses: Iterable[IPv4Address]) -> bool:
+    ends = (network.network_address, network.broadcast_address)
+    return all(address in network and address not in ends for address in addresses)
 
 
 @dataclass(frozen=True)
 class Inside:
-    """The addresses of the hosts of one interface."""
+    """The addresses of the hosts of one interface, and of the `others` that are no hosts."""
 
     interface: str
     hosts: Mapping[str, WgQuick]
+    others: Mapping[str, IPv6Interface] = field(default_factory=dict)
 
     @cached_property
     def ipv6(self) -> dict[str, IPv6Interface]:
@@ -74,7 +82,7 @@ class Inside:
 
     @cached_property
     def _subnets(self) -> dict[str, IPv6Network]:
-        return owned_subnets(self.interface, self.hosts, self.ipv6)
+        return owned_subnets(self.interface, [*self.hosts, *self.others], {**self.others, **self.ipv6})
 
     def owned(self, host: str) -> set[Network]:
         """Return what peers must send to `host` already, for mesh sends it too."""

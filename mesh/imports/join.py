@@ -5,6 +5,7 @@ touches a file or a host. What becomes of peers that are no hosts belongs in `st
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Network
 
 from mesh.errors import ConfigurationError
 from mesh.fields import is_host_name, is_interface_name
@@ -65,10 +66,12 @@ class _Joined:
         self.faults: list[str] = []
         self.notes: list[str] = []
         self._names = {own.public_key: host for host, own in hosts.items()}
-        self._inside = Inside(interface, hosts)
+        self._strangers = find_strangers(hosts)
+        others = {stranger.name: stranger.ipv6 for stranger in self._strangers if stranger.ipv6}
+        self._inside = Inside(interface, hosts, others)
 
     def mesh(self) -> FoundMesh:
-        inside, strangers = self._inside, find_strangers(self.hosts)
+        inside = self._inside
         endpoints = {host: self._endpoint(host) for host in self.hosts}
         routes = {host: self._routes(host) for host in self.hosts}
         port = self._port(endpoints)
@@ -87,16 +90,27 @@ class _Joined:
         )
         self._note_what_is_new(endpoints)
         preshared_key = self._preshared_key()
-        for stranger in strangers:
+        for stranger in self._strangers:
             self._check_stranger(stranger, preshared_key)
-        addresses = [*inside.ipv4.values(), *(each.ipv4 for each in strangers if each.ipv4)] if inside.ipv4 else []
         found = FoundMesh(
             self.interface, members, port, self._mtu(), preshared_key, tuple(self.notes),
-            find_ipv4_prefix(addresses), tuple(stranger.found() for stranger in strangers),
+            self._ipv4_prefix(), tuple(stranger.found() for stranger in self._strangers),
         )  # fmt: skip
         if self.faults:
             raise ConfigurationError(self.faults, "import")
         return found
+
+    def _ipv4_prefix(self) -> IPv4Network | None:
+        if not (ipv4 := self._inside.ipv4):
+            return None
+        addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._strangers if each.ipv4)]
+        prefix = find_ipv4_prefix(ipv4.values(), addresses)
+        if prefix is None:
+            self.faults.append(
+                f"{self.interface}: {min(addresses)} and {max(addresses)} are in no network of 8 bits or more; a mesh "
+                "has one for all its IPv4 addresses, so give it such first"
+            )
+        return prefix
 
     def _routes(self, host: str) -> tuple[Network, ...]:
         """Return what the others send to `host` besides what it owns: the networks behind it."""

@@ -32,10 +32,10 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         ConfigurationError: If the file says otherwise, or could not hold them; the content is then of no use.
     """
     interfaces = file.content["config"].setdefault(INTERFACES, CommentedMap())
-    faults = [fault for mesh in meshes for fault in _conflicts(file, mesh)]
-    if faults:
-        raise ConfigurationError(faults, "import")
+    faults: list[str] = []
     for mesh in meshes:
+        # Also with the mesh before it, which may seek a host elsewhere.
+        faults.extend(_conflicts(file, mesh))
         for member in mesh.members:
             entry = file.hosts.setdefault(member.host, CommentedMap())
             if member.external and not {"externalIps", "externalName"} & set(entry):
@@ -44,6 +44,8 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
                 entry.insert(0, "externalIps" if by_address else "externalName", value)
             entry.setdefault("ssh", _ssh(member))
         interfaces[mesh.interface] = _interface(mesh)
+    if faults:
+        raise ConfigurationError(faults, "import")
     # What has still to be filled in must not hide what is wrong.
     hosts = {
         name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _NO_KEY}}

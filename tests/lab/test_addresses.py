@@ -31,6 +31,12 @@ def test_a_running_host_takes_a_fixed_address_and_gives_it_back(stack: Stack, la
     stack.up()
     assert "fd12:1::1/64" in _addresses(lab)["carol"]
     assert stack.silent("testwg") == []
+    moved = {"carol": {"address": "fd12:2::1/64"}, "dora": {"address": "fd12:1::1/64"}}
+    for members in (moved, {"carol": moved["dora"], "dora": moved["carol"]}):
+        # What one host had the other takes, with the route to it.
+        stack.write({"testwg": {**mesh, "members": members}})
+        stack.up()
+        assert stack.silent("testwg") == []
     shared = {name: {"address": f"fd12:1::{number}/64"} for number, name in enumerate(("carol", "dora"), 1)}
     stack.write({"testwg": {**mesh, "members": shared}})
     assert "~ carol allowed IPs: fd12:1::/64 becomes fd12:1::1/128" in stack.run("preview").output

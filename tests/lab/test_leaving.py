@@ -46,6 +46,23 @@ def test_a_removed_host_is_wiped_and_its_peers_forget_it(stack: Stack, lab: Lab)
     stack.destroy()
 
 
+def test_a_roaming_host_that_does_not_leave_after_all_is_where_it_was(stack: Stack, lab: Lab) -> None:
+    """Its peers had removed it when the proof failed among the others, and it has no reason to speak."""
+    mesh = {"hosts": ["bernard", "carol", "edgeworth"], "port": 51825}
+    stack.write({"testwg": mesh})
+    stack.up()
+    before = lab.hosts["bernard"].run("wg show testwg endpoints | sort")
+    stack.write({"testwg": {**mesh, "hosts": ["bernard", "carol"], "mtu": 1400}})
+    lab.network.block_udp(1, 2, 51825)
+    try:
+        stack.fail()
+    finally:
+        lab.network.unblock()
+    assert lab.hosts["bernard"].run("wg show testwg endpoints | sort") == before
+    assert lab.hosts["bernard"].run(f"ping -q -c 1 -W 3 {mesh_address('edgeworth', 'testwg')}")
+    stack.destroy()
+
+
 def test_a_dead_host_that_is_removed_is_wiped_when_it_is_back(stack: Stack, lab: Lab) -> None:
     """Until then the stack says that it is not wiped, and the others do without it."""
     dora = lab.hosts["dora"]

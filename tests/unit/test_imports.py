@@ -252,8 +252,10 @@ def test_a_router_without_a_file_keeps_its_endpoint_and_the_network_behind_it(tm
         ),
         ("fd12:9::7/128", "fd12:9::8/128", "the hosts send different prefixes to it; make its AllowedIPs the same"),
         ("AllowedIPs", "Endpoint = [fd00::1]:5\nAllowedIPs", "the hosts seek it at several endpoints"),
+        ("fd12:9::7/128", "fd12:9::7/128, ::/0", "it is sent everything; take that out of AllowedIPs first"),
+        ("fd12:9::7/128", "fd12:9::7/128, 10.0.0.9/32", "it is sent IPv4, and the hosts have no IPv4 address"),
     ],
-    ids=["preshared key", "prefixes", "endpoints"],
+    ids=["preshared key", "prefixes", "endpoints", "everything", "ipv4"],
 )
 def test_a_peer_without_a_file_that_mesh_could_not_keep_is_refused(old: str, new: str, fault: str) -> None:
     """It is not reached, so nothing can be changed on it."""
@@ -263,11 +265,85 @@ def test_a_peer_without_a_file_that_mesh_could_not_keep_is_refused(old: str, new
     assert f"wg0: peer phone, whose file is not here: {fault}" in refused(given)
 
 
+def test_names_of_peers_are_free_ones() -> None:
+    """A number for a name is no host's, and no comment's."""
+    given = files()
+    for name, last in (("# peer-1", 7), ("# carol", 8), ("", 9)):
+        other = PHONE.replace("# phone", name).replace("fd12:9::7", f"fd12:9::{last}")
+        given["bernard/wg0.conf"] += other.replace(PHONE.split()[5], generate_key_pair().public_key)
+    assert [peer.name for peer in read(given).peers] == ["peer-1", "peer-2", "peer-3"]
+
+
+def test_a_server_with_phones_in_its_own_subnet_is_a_mesh(tmp_path: Path) -> None:
+    """Then each owns its address only, whatever length the server's has."""
+    server = KEYS["bernard"].private_key
+    text = f"[Interface]\nPrivateKey = {server}\nAddress = 10.0.0.1/24, fd00:77::1/64\nListenPort = 51820\n"
+    text += PHONE.replace("fd12:9::7/128", "10.0.0.2/32, fd00:77::2/128")
+    interface = written(tmp_path, read({"bernard/wg0.conf": text}))["mesh:interfaces"]["wg0"]
+    assert interface["members"] == {"bernard": {"address": "fd00:77::1/64", "ipv4": "10.0.0.1"}}
+    phone = {"publicKey": PHONE.split()[5], "address": "fd00:77::2/64", "ipv4": "10.0.0.2"}
+    assert interface["peers"] == {"phone": phone}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "phone", "prefix"),
+    [
+        (["10.8.0.1/8", "10.8.0.2/24"], "10.8.0.9/32", "10.8.0.0/24"),
+        (["10.8.0.1/32", "10.8.0.2/32"], "10.8.0.9/32", "10.8.0.0/28"),
+        (["10.8.0.1/24", "10.8.0.2/24"], "10.0.0.53/32, 10.8.0.9/32", "10.8.0.0/24"),
+    ],
+)
+def test_the_prefix_of_ipv4_addresses_is_one_that_holds_them(
+    tmp_path: Path, hosts: list[str], phone: str, prefix: str
+) -> None:
+    """As narrow as was written, or can be; a peer's address is the one in it."""
+    given = {path: text for path, text in files().items() if "edgeworth" not in path}
+    for path, text in given.items():
+        ours = text.partition(f"[Peer]\nPublicKey = {KEYS['edgeworth'].public_key}")[0]
+        for number, address in enumerate(hosts, 1):
+            single = address.partition("/")[0]
+            ours = ours.replace(f"fd12:{number}::1/64", address).replace(f"fd12:{number}::/64", single)
+        given[path] = ours
+    given["bernard/wg0.conf"] += PHONE.replace("fd12:9::7/128", phone)
+    interface = written(tmp_path, read(given))["mesh:interfaces"]["wg0"]
+    assert interface["ipv4"] == prefix
+    assert interface["peers"]["phone"]["ipv4"] == "10.8.0.9"
+
+
+def test_ipv4_addresses_that_no_network_holds_are_refused() -> None:
+    """A mesh has one network for all."""
+    given = files()
+    for path in given:
+        for number, address in ((1, "10.0.0.1"), (2, "192.168.1.1"), (3, "172.16.0.1")):
+            given[path] = (
+                given[path]
+                .replace(f"fd12:{number}::1/64", f"{address}/32")
+                .replace(f"fd12:{number}::/64", f"{address}/32")
+            )
+    assert "wg0: 10.0.0.1 and 192.168.1.1 are in no network of 8 bits or more" in refused(given)
+
+
+def test_a_host_that_two_meshes_seek_at_different_places_is_refused(tmp_path: Path) -> None:
+    """It has one external address for all its meshes."""
+    other = {
+        path.replace("wg0", "wg1"): text.replace("78.11.11.11", "78.11.11.12").replace("fd12:", "fd13:")
+        for path, text in files().items()
+    }
+    meshes = read_wg_quick_files({**files(), **other}, None)
+    with pytest.raises(ConfigurationError, match=r"bernard.externalIps: begins with another address than"):
+        written(tmp_path, *meshes)
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
         ("[Peer]\n# phone\nPublicKey = K", "phone"),
-        ("# Name = phone\n\n[Peer]\nPublicKey = K", "phone"),
+        ("# Name = phone\n[Peer]\nPublicKey = K", "phone"),
+        ("### begin phone ###\n[Peer]\nPublicKey = K", "phone"),
+        ("# mine\n\n# phone\n[Peer]\nPublicKey = K", "phone"),
+        ("# mine\n\n[Peer]\nPublicKey = K", ""),
+        ("# laptop\n#[Peer]\n#PublicKey = K\n[Peer]\nPublicKey = K", ""),
+        ("# 10.0.0.9\n[Peer]\nPublicKey = K", ""),
         ("[Peer] # Client: phone (8f0c)\nPublicKey = K", "phone"),
         ("[Peer]\n# do not touch\nPublicKey = K # phone", "phone"),
         ("[Peer]\nPublicKey = K\n#Endpoint = 1.2.3.4:5\n", ""),
