@@ -37,7 +37,9 @@ class Stranger:
 
     @property
     def _own_ipv6(self) -> IPv6Network | None:
-        found = (net for net in self.allowed_ips if isinstance(net, IPv6Network) and net.prefixlen)
+        # Where no host has an IPv6 address inside the mesh, a subnet is what lies behind.
+        lengths = {128, 64} if any(net.version == 6 for net in self.networks) else {128}
+        found = (net for net in self.allowed_ips if isinstance(net, IPv6Network) and net.prefixlen in lengths)
         return min(found, key=lambda net: (net.prefixlen != 128, self._network_of(net) is None, net), default=None)
 
     def _network_of(self, own: Network) -> Network | None:
