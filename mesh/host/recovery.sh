@@ -62,9 +62,12 @@ go_back() (
 		if is_up; then
 			restore_wireguard
 			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
-			while read -r address; do ip address replace "$address" dev "$interface"; done <"$home/previous/addresses"
-			ip -o address show dev "$interface" scope global | awk '{ print $4 }' | grep -vxFf "$home/previous/addresses" |
+			ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
+			grep -vxFf "$home/addresses" "$home/previous/addresses" |
+				while read -r address; do ip address add "$address" dev "$interface"; done
+			grep -vxFf "$home/previous/addresses" "$home/addresses" |
 				while read -r address; do ip address del "$address" dev "$interface"; done
+			rm -f "$home/addresses"
 			[ ! -d "$home/next" ] || (set_routes next $before)
 		else
 			(service_start 8>&- 4>&- 9>&-)

@@ -59,6 +59,15 @@ def test_hosts_join_leave_and_take_new_keys_without_loss(
         lab.hosts.pop("frank").remove()
 
 
+def _sockets(lab: Lab) -> dict[str, list[str]]:
+    """Return the sockets at which each host listens for its peers."""
+    script = "ss -Hulne 'sport = :51825'"
+    return {
+        name: sorted(word for word in host.run(script).split() if word.startswith("ino:"))
+        for name, host in lab.hosts.items()
+    }
+
+
 @contextmanager
 def _going_back(stack: Stack, lab: Lab, record_property: Callable[[str, object], None], name: str) -> Iterator[None]:
     """Bring up a mesh, and check that what happens to it loses nothing and leaves it as it was.
@@ -69,11 +78,15 @@ def _going_back(stack: Stack, lab: Lab, record_property: Callable[[str, object],
     stack.write({"testwg": mesh})
     stack.up()
     before = stack.running_keys("testwg")
+    sockets = _sockets(lab)
+    assert all(sockets.values())
     streams = [("bernard", "dora"), ("edgeworth", "carol")]
     with Traffic(list(lab.hosts.values()), "testwg", 20, streams) as traffic, traffic.watch() as watch:
         stack.write({"testwg": {**mesh, "rotation": 2}})
         yield
     assert stack.running_keys("testwg") == before
+    # What waits at a socket that is opened anew is lost.
+    assert _sockets(lab) == sockets
     gaps = total(list(watch.gaps.values()))
     record_property("loss", f"{name}: {gaps.lost} of {gaps.sent}, longest stall {gaps.stall * 1000:.0f} ms")
     assert gaps.lost <= 2
