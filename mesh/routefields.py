@@ -3,6 +3,7 @@
 How routes of several hosts may go together belongs in `routes`. Other value types are in `fields`.
 """
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator
 
 from mesh.fields import fault, is_host_name
 
-__all__ = ["OFF", "ExitNode", "Network", "Route"]
+__all__ = ["OFF", "ExitNode", "Network", "Route", "in_order"]
 
 Network = IPv4Network | IPv6Network
 
@@ -18,6 +19,11 @@ OFF: Literal["off"] = "off"
 
 # What is wider would take the way to hosts and their endpoints along, and is what an exit node is for.
 _WIDEST = {4: 8, 6: 16}
+
+
+def in_order(networks: Iterable[Network]) -> tuple[Network, ...]:
+    """Return the networks sorted, IPv4 first; those of two IP versions cannot be compared."""
+    return tuple(sorted(networks, key=lambda network: (network.version, network)))
 
 
 def _route(value: object) -> Network:

@@ -28,7 +28,7 @@ from mesh.fields import (
     SshUser,
     Tag,
 )
-from mesh.routefields import OFF, ExitNode, Network, Route
+from mesh.routefields import OFF, ExitNode, Network, Route, in_order
 
 __all__ = ["AUTO", "Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
 
@@ -172,11 +172,7 @@ class Interface(_Settings):
     def routes(self) -> dict[str, tuple[Network, ...]]:
         """The networks behind the participants that have any, sorted, by name."""
         entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
-        return {
-            name: tuple(sorted(entry.routes, key=lambda route: (route.version, route)))
-            for name, entry in entries.items()
-            if entry.routes
-        }
+        return {name: in_order(entry.routes) for name, entry in entries.items() if entry.routes}
 
     @property
     def exit_nodes(self) -> dict[str, str]:

@@ -161,6 +161,9 @@ set_worked_out() {
 	[ -z "$*$worked_out" ] || wg set "$interface" "$@" $worked_out
 }
 
+# list_addresses: every address of the interface, with its prefix length.
+list_addresses() { ip -o address show dev "$interface" scope global | awk '{ print $4 }'; }
+
 # list_routes: every prefix that goes through the interface, with its length also where that is one address.
 list_routes() {
 	ip -6 -o route show dev "$interface" | awk '{ print ($1 ~ /:/ && $1 !~ /\// ? $1 "/128" : $1) }'
@@ -194,7 +197,7 @@ set_link() {
 	fi
 	mtu=$(setting "$1" mtu)
 	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
-	ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
+	list_addresses >"$home/addresses"
 	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
 	while read -r address; do
 		grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"

@@ -91,7 +91,7 @@ order_facts() {
 	echo "confirmed $(setting run digest)"
 	echo "since $(first_word "$home/next/since" 0)"
 	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
-	ip -o address show dev "$interface" scope global | awk '{ print "address " $4 }'
+	list_addresses | sed 's/^/address /'
 	wg show "$interface" preshared-keys | awk '{ print $2 }' | sort -u | awk -v salt="$1" '{ print salt $0 }' | sha256sum |
 		awk '{ print "preshared " $1 }'
 	wg show "$interface" dump | awk '

@@ -62,7 +62,7 @@ go_back() (
 		if is_up; then
 			restore_wireguard
 			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
-			ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/addresses"
+			list_addresses >"$home/addresses"
 			grep -vxFf "$home/addresses" "$home/previous/addresses" |
 				while read -r address; do ip address add "$address" dev "$interface"; done
 			grep -vxFf "$home/previous/addresses" "$home/addresses" |

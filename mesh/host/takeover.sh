@@ -36,7 +36,7 @@ check_their_interface() {
 	mark=$(wg show "$interface" fwmark)
 	[ "$mark" = off ] || fail "interface $interface has the firewall mark $mark, which mesh would not keep; take it away first"
 	wanted=$(sed -n 's/^address //p' "$home/incoming/settings")
-	for other in $(ip -o address show dev "$interface" scope global | awk '{ print $4 }'); do
+	for other in $(list_addresses); do
 		field=address kept=$other
 		# Of an IPv4 address the length was for the route only, and each peer gets its own.
 		case $other in *.*) field=ipv4 kept=${other%/*}/32 ;; esac

@@ -106,7 +106,7 @@ order_arm() {
 			wg showconf "$interface" >"$home/previous/wg.conf"
 			running_settings >"$home/previous/running"
 			cat "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
-			ip -o address show dev "$interface" scope global | awk '{ print $4 }' >"$home/previous/addresses"
+			list_addresses >"$home/previous/addresses"
 		else
 			: >"$home/previous/absent"
 		fi

@@ -12,7 +12,7 @@ from mesh.fields import is_host_name, is_interface_name
 from mesh.imports.found import FoundMember, FoundMesh
 from mesh.imports.inside import Inside, find_address_faults, find_ipv4_prefix
 from mesh.imports.strangers import Stranger, find_strangers
-from mesh.routefields import Network
+from mesh.routefields import Network, in_order
 from mesh.wgquick import Endpoint, Peer, WgQuick
 
 __all__ = ["join_configurations"]
@@ -138,7 +138,7 @@ class _Joined:
                     f"is sent {route}, where {', '.join(others)} {'is' if len(others) == 1 else 'are'} too; mesh sends "
                     "each host what is its own, so take that out of AllowedIPs first",
                 )
-        return tuple(sorted(routes, key=lambda net: (net.version, net)))
+        return in_order(routes)
 
     def _overlaps(self, host: str, route: Network) -> bool:
         return any(route.version == net.version and route.overlaps(net) for net in self._inside.owned(host))

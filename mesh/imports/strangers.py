@@ -8,7 +8,7 @@ from itertools import count
 from mesh.endpoints import join_endpoint
 from mesh.fields import is_host_name
 from mesh.imports.found import FoundPeer
-from mesh.routefields import Network
+from mesh.routefields import Network, in_order
 from mesh.wgquick import Peer, WgQuick
 
 __all__ = ["Stranger", "find_strangers"]
@@ -92,7 +92,7 @@ class Stranger:
             self.ipv6,
             self.ipv4,
             join_endpoint(endpoint[0], str(endpoint[1])) if endpoint else None,
-            tuple(sorted(routes, key=lambda net: (net.version, net))),
+            in_order(routes),
         )
 
 
