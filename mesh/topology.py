@@ -124,9 +124,8 @@ def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None
 def _choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
     if interface.relay != AUTO:
         return interface.relay
-    # By name, so that hosts that come and go seldom change it; one whose address is fixed serves better.
-    public = sorted((not hosts[host].external_ips, host) for host in interface.hosts if not hosts[host].is_roaming)
-    return public[0][1] if public else None
+    # By their order in the file: a host that is added behind the others never takes over.
+    return next((host for host in interface.hosts if not hosts[host].is_roaming), None)
 
 
 def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
