@@ -1,4 +1,4 @@
-"""Find what SSH authenticates with: the operator's agent, else the key file that the environment names.
+"""Find what SSH authenticates with: the key file that the environment names, else the operator's agent.
 
 Credentials are never inputs of resources, so the state does not depend on who runs `pulumi up`. Connecting belongs
 to `fanout` and, for commands, to the engine's command plugin.
@@ -44,9 +44,12 @@ def agent_for_commands() -> None:
     """
     link = Path(AGENT_LINK)
     link.parent.mkdir(mode=0o700, exist_ok=True)
-    if not agent_path():
+    key = key_file()
+    if key:
         _wait_for_turn(link.with_name("agent.lock"))
-    socket = agent_path() or _start_agent(key_file())
+        socket = _start_agent(key)
+    else:
+        socket = _operators_agent()
     fresh = link.with_name(f"agent.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(socket)
@@ -64,12 +67,17 @@ def _wait_for_turn(lock: Path) -> None:
     _HELD.append(held)
 
 
-def _start_agent(key: str | None) -> str:
-    if key is None:
+def _operators_agent() -> str:
+    path = agent_path()
+    if path is None:
         raise MeshError(
             "SSH: no ssh-agent and no key file; start one with `eval $(ssh-agent) && ssh-add`, "
             f"or set {KEY_FILE_VARIABLE} to a private key file"
         )
+    return path
+
+
+def _start_agent(key: str) -> str:
     socket = str(Path(tempfile.mkdtemp(prefix="mesh-agent-")) / "socket")
     # ssh-agent ends with the command it was given, and that command ends when our end of its input closes: no agent
     # is left behind, however this process ends.

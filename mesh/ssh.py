@@ -4,7 +4,7 @@ Many hosts at once, and sessions with the host program on them, belong to `fanou
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,15 +56,40 @@ async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
     """
-    key = credentials.key_file()
-    agent = credentials.agent_path()
+    async with AsyncExitStack() as agent:
+        return await _connect(connection, tunnel, await _identities(agent))
+
+
+async def _identities(stack: AsyncExitStack) -> Sequence[Any]:
+    """Return what to log in with: the named key file, else the keys of the agent, which `stack` keeps open.
+
+    asyncssh is given the keys themselves: it takes no keys at all (None) for "no public-key authentication", the
+    agent included, and an empty list for the files of ~/.ssh.
+    """
+    if key := credentials.key_file():
+        return [key]
+    path = credentials.agent_path()
+    if path is None:
+        raise asyncssh.PermissionDenied("no agent and no key file")
+    agent = asyncssh.SSHAgentClient(path)
+    stack.push_async_callback(agent.wait_closed)
+    stack.callback(agent.close)
+    keys = await agent.get_keys()
+    if not keys:
+        raise asyncssh.PermissionDenied("the agent has no keys")
+    return keys
+
+
+async def _connect(
+    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, identities: Sequence[Any]
+) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         connection["address"],
         int(connection["port"]),
         username=connection["user"],
         known_hosts=asyncssh.import_known_hosts(f"* {connection['hostKey']}\n"),
-        client_keys=[key] if key and not agent else None,
-        agent_path=agent,
+        client_keys=identities,
+        agent_path=None,
         tunnel=tunnel or (),
         config=None,
         preferred_auth="publickey",

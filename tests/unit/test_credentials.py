@@ -128,9 +128,9 @@ def test_a_key_file_with_a_passphrase_is_refused_with_the_way_out(
         credentials.agent_for_commands()
 
 
-def test_the_operators_agent_counts_more_than_a_key_file(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a forgotten variable starts no second agent."""
+def test_a_named_key_file_counts_more_than_the_agent(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user named it; an agent is often there by habit, empty or gone."""
     monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(make_key(own_folder / "key")))
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/stale")
     credentials.agent_for_commands()
-    assert str(Path(credentials.AGENT_LINK).readlink()) == "/run/agent"
+    assert str(Path(credentials.AGENT_LINK).readlink()) != "/run/stale"
