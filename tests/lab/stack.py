@@ -16,7 +16,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from mesh.addressing import derive_subnet, host_address
+from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 

@@ -9,14 +9,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.config import read_configuration
-from mesh.endpoints import ip_version
-from mesh.keys import generate_preshared_key
-from mesh.pairkeys import keys_of, pair_key
-from mesh.pairs import EVERYWHERE, Pairs
-from mesh.payload import payload
-from mesh.planned import build_roster
-from mesh.topology import plan_meshes
+from mesh.config.reader import read_configuration
+from mesh.plan.host_payload import payload
+from mesh.plan.pair_keys import keys_of, pair_key
+from mesh.plan.pairs import EVERYWHERE, Pairs
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.topology import plan_meshes
+from mesh.wireguard.endpoint import ip_version
+from mesh.wireguard.keys import generate_preshared_key
 from tests.strategies import HOST_KEY
 
 _MESH_KEY = generate_preshared_key()

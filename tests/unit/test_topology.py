@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mesh.config import read_configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
-from mesh.pairs import Pairs
-from mesh.planned import build_roster
-from mesh.topology import MeshPlan, Participant, plan_meshes
+from mesh.plan.pairs import Pairs
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.topology import MeshPlan, Participant, plan_meshes
 
 Section = dict[str, Any]
 
