@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
@@ -18,6 +18,7 @@ from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.concurrency import Connection, gather
+from mesh.remote.replies import read_all, read_proof, read_running, read_system
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.facts import collect_facts
@@ -144,8 +145,7 @@ def _outcome(text: str) -> Iterator[None]:
 async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Any]:
     tools = rollout.pairs.tools
     work = {h: fan.sessions[h].order("prepare", *tools(h), seconds=_INSTALL_SECONDS) for h in changing}
-    replies = await gather(work)
-    systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
+    systems: dict[str, Any] = read_all(await gather(work), read_system)
     wrong = {
         host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"
         for host, member in rollout.roster["members"].items()
@@ -166,8 +166,7 @@ async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[
             pairs=rollout.pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
-    replies = await gather(work, AT_ONCE)
-    return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
+    return read_all(await gather(work, AT_ONCE), read_running)
 
 
 async def _switch(
@@ -213,20 +212,22 @@ async def _switch(
     return [*changed, *new]
 
 
+def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lines: list[str]) -> dict[str, str | int]:
+    return read_proof(host, lines, pairs.asked(host, turn, absent))
+
+
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:
     silent: list[tuple[str, str]] = []
     unresolved: list[tuple[str, str]] = []
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
-        for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
-            for line in lines:
-                match line.split():
-                    case ["silent", peer, *why]:
-                        (unresolved if why else silent).append((host, peer))
-                    case ["narrow", peer, size]:
-                        narrow[host, peer] = int(size)
-                    case _:
-                        pass
+        read = partial(_read_proof, rollout.pairs, turn, fan.absent)
+        for host, said in read_all(await fan.everyone("prove", turn, *sorted(fan.absent)), read).items():
+            for peer, result in said.items():
+                if isinstance(result, int):
+                    narrow[host, peer] = result
+                elif result != "well":
+                    (unresolved if result == "unresolved" else silent).append((host, peer))
         await deadline.renew()
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
