@@ -21,7 +21,8 @@ from mesh.config.validation import read_entry
 from mesh.errors import ConfigurationError, HostError
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
-from mesh.remote.replies import Found, lines_of, read_found
+from mesh.remote.replies import lines_of
+from mesh.remote.reports import Found, read_found
 from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint
 
 __all__ = ["Machine", "Scan", "read_machines"]

@@ -12,7 +12,8 @@ from typing import Any
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
 from mesh.remote.concurrency import settle
-from mesh.remote.replies import Facts, read_each, read_facts, read_pings
+from mesh.remote.replies import read_each, read_pings
+from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.verification import find_faults
 

@@ -12,7 +12,7 @@ import re
 import secrets
 import shlex
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncssh
@@ -49,14 +49,11 @@ class Stream:
         self._total = 0
 
     def write(self, text: str, *, ends: bool = False) -> None:
-        """Send `text`, the last one if it `ends`.
-
-        Raises:
-            OSError, asyncssh.Error: As they come; `ssh.explain` words them.
-        """
-        self._process.stdin.write(text.encode())
-        if ends:
-            self._process.stdin.write_eof()
+        """Send `text`, the last one if it `ends`; to a host that has hung up it is lost, and reading tells why."""
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(text.encode())
+            if ends:
+                self._process.stdin.write_eof()
 
     def forget(self) -> None:
         """Drop what was said when nobody had asked."""
@@ -74,24 +71,25 @@ class Stream:
             searched = self._unread.rfind(b"\n") + 1
             piece = await self._process.stdout.read(_PIECE)
             if not piece:
-                return self._take(len(self._unread)), None
+                return self._take(len(self._unread))[0], None
             self._unread += piece
             self._total += len(piece)
             lines += piece.count(b"\n")
-            if len(self._unread) > REPLY_BYTES or lines > REPLY_LINES or self._total > SESSION_BYTES:
+            unfinished = len(self._unread) - self._unread.rfind(b"\n") - 1
+            if len(self._unread) > REPLY_BYTES or lines > REPLY_LINES or unfinished > LINE_BYTES:
                 raise self.cut_off(what)
-            if len(self._unread) - self._unread.rfind(b"\n") - 1 > LINE_BYTES:
+            if self._total > SESSION_BYTES:
                 raise self.cut_off(what)
-        text = self._take(found.start())
-        del self._unread[: found.end() - found.start()]
-        if any(len(line) > LINE_BYTES for line in text.split("\n")):
+        size = found.start()
+        said, last = self._take(size, found.end() - size)
+        if any(len(line) > LINE_BYTES for line in said.split("\n")):
             raise self.cut_off(what)
-        return text, found
+        return said, end.search(last)
 
-    def _take(self, size: int) -> str:
-        said = bytes(self._unread[:size])
-        del self._unread[:size]
-        return said.decode("utf-8", "replace").replace("\r\n", "\n")
+    def _take(self, size: int, more: int = 0) -> tuple[str, bytes]:
+        said, last = bytes(self._unread[:size]), bytes(self._unread[size : size + more])
+        del self._unread[: size + more]
+        return said.decode("utf-8", "replace").replace("\r\n", "\n"), last
 
     def cut_off(self, what: str) -> HostError:
         """Listen to the host no more, and return the failure that this is."""

@@ -4,7 +4,7 @@ Collecting the reports belongs to `rollout`. Nothing here talks to a host, and n
 """
 
 from mesh.plan.roster import Roster
-from mesh.remote.replies import Facts
+from mesh.remote.reports import Facts
 from mesh.rollout.host_differences import REPAIR, describe_difference
 from mesh.rollout.verification import kernel_faults
 

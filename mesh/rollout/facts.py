@@ -11,7 +11,8 @@ from mesh.plan.pair_keys import keys_of
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.concurrency import settle
-from mesh.remote.replies import Facts, read_each, read_facts
+from mesh.remote.replies import read_each
+from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan
 from mesh.rollout.verification import salted_digest
 

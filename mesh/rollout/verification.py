@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.replies import Facts, Peer
+from mesh.remote.reports import Facts, Peer
 from mesh.rollout.host_differences import describe_difference
 
 __all__ = ["find_faults", "kernel_faults", "salted_digest"]
