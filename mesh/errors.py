@@ -12,7 +12,6 @@ belongs to the module that knows the value, not here.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 
 __all__ = [
@@ -27,9 +26,6 @@ __all__ = [
     "visible",
 ]
 
-# What does something to a terminal instead of being shown: control characters, those that turn or break a line, and
-# what stands for nothing.
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _LONGEST_MESSAGE = 2000
 
 _SHOWABLE_NAME = re.compile(r"[ -~]{0,40}")
@@ -40,18 +36,21 @@ def visible(text: str) -> str:
 
     Whatever a host says is a text of its own choosing, so that it passes here before anybody sees it.
     """
-    # The engine takes this for the beginning of one of its colours.
+    # The engine takes this for the beginning of one of its colours, and dies of one that it does not know.
     text = text.replace("<{%", "<{\\x25")
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     return "".join(
-        character.encode("unicode_escape").decode() if unicodedata.category(character) in _HIDDEN else character
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 class MeshError(Exception):
-    """A failure that is explained to the user without a stack trace."""
+    """A failure that is explained to the user without a stack trace, in lines that a terminal only shows."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, which may hold what a host says."""
+        super().__init__("\n".join(map(visible, message.split("\n"))))
 
 
 class ConfigurationError(MeshError):
