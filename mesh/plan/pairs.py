@@ -3,11 +3,11 @@
 All of it follows from the roster, so nothing of it is stored; `roster` says what a roster holds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from ipaddress import IPv6Interface
-from typing import Any
 
+from mesh.plan.roster import Participant, Roster
 from mesh.wireguard.endpoint import ip_version
 
 __all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
@@ -16,7 +16,7 @@ __all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
-def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
+def allowed_ips(participant: Participant) -> tuple[str, ...]:
     """Return the prefixes that are a participant's own, in canonical form, as `wg` prints them."""
     subnet = str(participant.get("subnet") or IPv6Interface(participant["address"]).network)
     return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
@@ -25,10 +25,10 @@ def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
 class Pairs:
     """The pairs of one roster: of all participants with all others, or of those that its peering joins."""
 
-    def __init__(self, roster: Mapping[str, Any]) -> None:
+    def __init__(self, roster: Roster) -> None:
         """Look at the roster once, since a large one is asked for each of its pairs."""
-        self._managed: Mapping[str, Mapping[str, Any]] = roster["members"]
-        self.participants: dict[str, Mapping[str, Any]] = {**self._managed, **(roster.get("peers") or {})}
+        self._managed = roster["members"]
+        self.participants: dict[str, Participant] = {**self._managed, **(roster.get("peers") or {})}
         self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
         self._sorted = sorted(self.participants)
 

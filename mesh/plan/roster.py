@@ -22,17 +22,62 @@ It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster b
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict, TypeGuard
 
+from mesh.config.models import Connection
 from mesh.errors import MeshError
-from mesh.plan.pairs import Pairs
 
-__all__ = ["Roster", "check_complete", "digest", "find_leavers", "machine_of"]
+__all__ = ["Member", "Participant", "Roster", "check_complete", "digest", "find_leavers", "is_roster", "machine_of"]
 
-Roster = Mapping[str, Any]
+
+class Participant(TypedDict):
+    """What others are told of a participant; `keepalive` is in seconds, 0 for off."""
+
+    publicKey: str
+    address: str
+    endpoint: str
+    keepalive: int
+    subnet: NotRequired[str]
+    ipv4: NotRequired[str]
+    site: NotRequired[str]
+    localEndpoint: NotRequired[str]
+    otherEndpoint: NotRequired[str]
+    peers: NotRequired[list[str]]
+    routes: NotRequired[list[str]]
+    masquerade: NotRequired[bool]
+    exitNode: NotRequired[str]
+
+
+class Member(Participant):
+    """A participant that is a host of ours."""
+
+    system: str
+    ssh: Connection
+
+
+class Roster(TypedDict):
+    """The public data of all members of one mesh; `deadline` is in seconds, `mtu` in bytes."""
+
+    interface: str
+    port: int
+    mtu: int
+    deadline: int
+    unreachable: str
+    forgotten: list[str]
+    members: dict[str, Member]
+    peers: NotRequired[dict[str, Participant]]
+    relay: NotRequired[str]
+    names: NotRequired[bool]
+    presharedKeys: NotRequired[str]
+
 
 # What may change without a host having to hear of it.
 _NOT_ON_HOSTS = ("ssh", "system")
+
+
+def is_roster(value: object) -> TypeGuard[Roster]:
+    """Tell whether a property is a roster, and not a value that the run leaves out or that is not known yet."""
+    return isinstance(value, Mapping)
 
 
 def _for_digest(participants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -86,7 +131,8 @@ def check_complete(roster: Roster) -> None:
     Raises:
         MeshError: Naming the hosts that the run leaves out, though they are new.
     """
-    missing = sorted(name for name, entry in Pairs(roster).participants.items() if entry["publicKey"] == "")
+    everyone: dict[str, Participant] = {**roster["members"], **(roster.get("peers") or {})}
+    missing = sorted(name for name, entry in everyone.items() if entry["publicKey"] == "")
     if missing:
         raise MeshError(
             f"{roster['interface']}: {', '.join(missing)} would be new, but this run leaves out the key (--target, "
