@@ -10,7 +10,7 @@ An endpoint may be a name with a port, which each host resolves for itself: a ch
 
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
 peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
-"localEndpoint" at which those of the same site seek it; its "otherEndpoint" of the other IP version; its "peers" where
+"localEndpoint", which hosts of its site use; its "otherEndpoint" of the other IP version; its "peers" where
 those are not all others. The roster's "peers" are the participants that are not managed here: no "system" and no "ssh".
 A participant's "routes" are the networks behind it, "masquerade" says whether a host that has any, or is an exit node,
 hands packets on with its own address as source, and "exitNode" is the host by which it reaches everything else.
@@ -110,7 +110,7 @@ def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
 def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
     """Return how SSH reaches each host that is a member no more: those of `earlier`, and those that only `old` has.
 
-    A machine that is a member under another name has not left, and one that is forgotten is not sought any more.
+    A machine that is a member under another name has not left, and one that is forgotten is not contacted any more.
     """
     members = new["members"]
     settled = {*members, *new.get("forgotten", ())}

@@ -25,7 +25,7 @@ def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iter
         now = machines.get(machine_of(old["members"][host]["ssh"])) if old else None
         if now:
             fate = f"its machine is {now} now (which would keep its key with formerly: {host} in mesh:hosts.{now})"
-        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is made anew"
+        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is regenerated"
     if leaving:
         yield "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it"
     for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
@@ -98,7 +98,7 @@ def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
         yield f"+ {name} joins, not managed here: {after[name]['address']}, {where}"
         yield from _routing_changes(name, {}, after[name])
     for name in sorted(before.keys() - after.keys() - new["members"].keys()):
-        yield f"- {name} leaves, and was not managed here: its peers drop it; the preshared key is made anew"
+        yield f"- {name} leaves, and was not managed here: its peers drop it; the preshared key is regenerated"
     for name in sorted(before.keys() & after.keys()):
         yield from _changes_of(name, before[name], after[name])
 

@@ -171,7 +171,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: Any) -> None:
     new["port"] = 51900.0
     assert describe_changes(members, new) == [
         "+ apollo joins: fd00:1c86:78d4:dcef::1/64, 5.6.7.8:51825",
-        "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is made anew",
+        "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is regenerated",
         "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
         "~ bernard endpoint: 78.11.11.11:51825 becomes none",
         f"~ edgeworth key: {KEYS['edgeworth'][:8]}… becomes a new key",
@@ -225,7 +225,7 @@ def test_a_machine_with_a_new_name_and_a_new_key_is_not_said_to_be_wiped(members
     new["members"]["apollo"] = {**new["members"].pop("phoenix"), "publicKey": object()}
     assert (
         "- phoenix leaves: its peers drop it, its machine is apollo now (which would keep its key with "
-        "formerly: phoenix in mesh:hosts.apollo); the preshared key is made anew"
+        "formerly: phoenix in mesh:hosts.apollo); the preshared key is regenerated"
     ) in describe_changes(members, new)
 
 
@@ -243,7 +243,7 @@ def test_forgetting_reads_as_what_it_is(members: Any) -> None:
     del new["members"]["phoenix"]
     new["forgotten"] = ["apollo", "phoenix"]
     assert describe_changes(members, new)[:3] == [
-        "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is made anew",
+        "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is regenerated",
         "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
         "- apollo is forgotten: no run tries to wipe it any more",
     ]
