@@ -17,8 +17,8 @@ from typing import Any
 
 import asyncssh
 
+from mesh.config.models import Connection
 from mesh.errors import HostError, UnreachableHostError
-from mesh.remote.concurrency import Connection
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, connected
 
 __all__ = ["Stream", "ask", "run_command", "start"]

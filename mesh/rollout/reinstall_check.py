@@ -37,7 +37,7 @@ def count_installations(interface: str, counts: Mapping[str, int], hosts: object
     if interface not in configuration.interfaces:
         return known
     members = {host: configuration.hosts[host].ssh for host in configuration.interfaces[interface].hosts}
-    connections = {host: {**ssh.model_dump(by_alias=True), "sudo": ssh.uses_sudo} for host, ssh in members.items()}
+    connections = {host: ssh.connection() for host, ssh in members.items()}
     answers, _ = run(lambda: run_everywhere(connections, _question(interface), "whether it has a private key"))
     has_key, unreadable = read_each({host: lines_of(said) for host, said in answers.items()}, read_survey)
     bare = sorted(host for host, has in has_key.items() if not has)

@@ -49,7 +49,7 @@ class Login:
 
     home: Path
     shell: tuple[str, ...] = ("dash",)
-    connection: dict[str, Any] = field(default_factory=dict)
+    connection: Any = field(default_factory=dict)
 
     @property
     def path(self) -> Path:

@@ -8,7 +8,7 @@ from mesh.remote.reports import Facts, Peer, read_facts
 from mesh.rollout.drift import describe_drift
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "="}
-ROSTER: dict[str, Any] = {
+ROSTER: Any = {
     "interface": "testwg",
     "port": 51825.0,
     "mtu": 1420.0,
