@@ -26,7 +26,7 @@ __all__ = ["Stream", "ask", "run_command", "start"]
 # Of a mesh of 5000 hosts, one says a line of 200 bytes for each peer.
 REPLY_BYTES = 4 << 20
 REPLY_LINES = 50_000
-LINE_BYTES = 64 << 10
+LINE_BYTES = 256 << 10
 SESSION_BYTES = 64 << 20
 _NOISE_BYTES = 1 << 10
 _PIECE = 1 << 18
