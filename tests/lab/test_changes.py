@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.lab.gaps import total
+from tests.lab.gaps import Gaps, total
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
@@ -57,6 +57,42 @@ def test_hosts_join_leave_and_take_new_keys_without_loss(
         stack.destroy()
     finally:
         lab.hosts.pop("frank").remove()
+
+
+def test_changes_that_are_made_in_one_go_lose_no_more_than_each_alone(
+    stack: Stack, lab: Lab, record_property: Callable[[str, object], None]
+) -> None:
+    """Where a peer is told a new key and a new port at once, it asks at a port at which nobody listens yet."""
+    mesh: dict[str, Any] = {"hosts": list(lab.hosts), "port": 51825, "deadline": 20}
+    changes: dict[str, dict[str, Any]] = {
+        "port": {"port": 51826},
+        "port and all keys": {"port": 51827, "rotation": 2},
+        "port and one key": {"port": 51828, "members": {"carol": {"rotation": 2}}},
+        "port and the key behind NAT": {"port": 51829, "members": {"edgeworth": {"rotation": 2}}},
+        "port, MTU, keys of pairs and all keys": {
+            "port": 51830,
+            "mtu": 1400,
+            "presharedKeys": "pairwise",
+            "rotation": 3,
+        },
+        "one key and keepalive": {"members": {"carol": {"rotation": 3, "persistentKeepalive": 15}}},
+    }
+    stack.write({"testwg": mesh})
+    stack.up()
+    found: dict[str, Gaps] = {}
+    with Traffic(list(lab.hosts.values()), "testwg", 20) as traffic:
+        for name, change in changes.items():
+            mesh |= change
+            with traffic.watch() as watch:
+                stack.write({"testwg": mesh})
+                stack.up()
+            found[name] = total(list(watch.gaps.values()))
+            record_property(
+                "loss",
+                f"{name}: {found[name].lost} of {found[name].sent}, longest stall {found[name].stall * 1000:.0f} ms",
+            )
+    assert {name: gaps for name, gaps in found.items() if gaps.stall > 1} == {}
+    stack.destroy()
 
 
 def _sockets(lab: Lab) -> dict[str, list[str]]:

@@ -35,6 +35,7 @@ PURE = ("errors", "wireguard", "config", "plan", "keyring")
 PURE_MODULES = (
     "mesh.rollout.host_differences",
     "mesh.rollout.pending_work",
+    "mesh.rollout.switch_plan",
     "mesh.rollout.verification",
     "mesh.rollout.drift",
     "mesh.rollout.unreachable",
