@@ -1,11 +1,12 @@
-"""A model of WireGuard: what a handshake needs, what waits for it, and where packets go; enough to find what loses them.
+"""A model of WireGuard: what a handshake needs, what waits for it, where packets go; enough to see what loses them.
 
-Of the protocol (the WireGuard paper, sections 5 and 6): an initiation counts only for the key of the other end, and its
-answer only while nothing has replaced it; each end begins none within 5 seconds of its last message of a handshake, and
-tries again after that; up to 128 packets wait for a session, and the end that answered sends when it has heard the first
-packet of it. A new private key leaves sessions to be heard, and takes away the right to send by them. A peer that is
-removed takes all that with it. The source of anything authentic becomes a peer's endpoint. NAT is symmetric: a port for
-each destination, and nothing comes in but from there. Ages of sessions are left out: a replay lasts seconds.
+Of the protocol (the WireGuard paper, sections 5 and 6): an initiation counts only for the key of the other end, and
+its answer only while nothing has replaced it; each end begins none within 5 seconds of its last message of a
+handshake, and tries again after that; up to 128 packets wait for a session, and the end that answered sends when it
+has heard the first packet of it. A new private key leaves sessions to be heard, and takes away the right to send by
+them. A peer that is removed takes all that with it. The source of anything authentic becomes a peer's endpoint. NAT
+is symmetric: a port for each destination, and nothing comes in but from there. Ages of sessions are left out: a
+replay lasts seconds.
 """
 
 import heapq
@@ -71,7 +72,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         """Begin at 0."""
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311
         self.now = 0.0
         self.hosts: dict[str, Host] = {}
         self.places: dict[str, Host] = {}

@@ -1,5 +1,4 @@
-"""The order of a switch: which hosts carry out which order, one step after another. All of it is worked out
-beforehand.
+"""The order of a switch, worked out before it: which hosts carry out which order, one step after another.
 
 WireGuard loses nothing by a new preshared key, since that counts from the next handshake on. By a new private key
 it loses nothing as long as it can wait for a handshake: what a host sends waits for a session, up to 128 packets
