@@ -222,8 +222,19 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
+    sources = await _find_sources(fan, silent)
     # Aside, since a million pairs take seconds, in which new connections would have no answer.
-    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved)
+    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
+
+
+async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return for silent pairs from which address the one that was asked sends to the other, where that may matter."""
+    sources = {}
+    for host, peer in silent:
+        if peer in fan.sessions:
+            for line in await fan.sessions[peer].order("source", host):
+                sources[host, peer] = line.removeprefix("source ").strip()
+    return sources

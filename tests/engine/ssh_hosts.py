@@ -277,6 +277,8 @@ class Hosts:
                 return self._audit(state, words[0])
             case "confirm":
                 self._confirm(state, words[0])
+            case "source":
+                return []
             case "abort":
                 if state.guard:
                     self._go_back(state)

@@ -124,7 +124,7 @@ def exchange_key_alone(member: Member, name: str) -> None:
 
 
 def exchange_all(member: Member, name: str) -> None:
-    """Take over all that is planned for the peer, as the host program did before: its endpoint has a new port already."""
+    """Take over all that is planned for the peer, as the host program did before: the new port too."""
     key, planned = member.new.participants[name]["publicKey"], member.new.endpoint(member.name, name)
     former = member.host.peers.get(member.old.participants[name]["publicKey"])
     if former is None or key in member.host.peers:
