@@ -194,7 +194,7 @@ def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:
         return ""
     return (
         f"{host} → {peer}: no answer: it is sought at {sought}, and WireGuard in userspace answers from {source}, "
-        f"which NAT keeps from {host}; on {peer}, make {sought} the source of its default route (ip route replace … src)"
+        f"which NAT keeps from {host}; on {peer}, make {sought} the source of the default route (ip route replace … src)"
     )
 
 

@@ -222,7 +222,8 @@ def test_a_peer_that_answers_a_roaming_host_from_elsewhere_is_told_apart_from_a_
     [roaming, other] = sorted(find_faults(ROSTER, facts, silent, sources=sources), reverse=True)
     assert roaming == (
         "edgeworth → bernard: no answer: it is sought at 1.2.3.4, and WireGuard in userspace answers from 192.0.2.7, "
-        "which NAT keeps from edgeworth; on bernard, make 1.2.3.4 the source of its default route (ip route replace … src)"
+        "which NAT keeps from edgeworth; on bernard, make 1.2.3.4 the source of the default route "
+        "(ip route replace … src)"
     )
     assert "192.0.2.8" not in other
     assert "answers from" not in "".join(find_faults(ROSTER, facts, silent, sources={silent[0]: "1.2.3.4"}))
