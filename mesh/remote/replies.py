@@ -55,7 +55,7 @@ _SYSTEM = forms(
     firewall=r" ?([a-z ]{0,80})",
     wireguard=r" ([a-z]{1,20})",
 )
-_STAGED = forms(running=rf" ({KEY}|absent)", confirmed=r" ([0-9a-z]{1,64})")
+_STAGED = forms(running=rf" (?:absent|({KEY}) (\d{{1,5}}))", confirmed=r" ([0-9a-z]{1,64})")
 _WIPED = forms(wiped="", kept="")
 _SURVEY = forms(key="", seen="")
 
@@ -185,11 +185,12 @@ def read_system(host: str, lines: Iterable[str]) -> dict[str, str]:
     return {word: matches[0][1] for word, matches in found.items()}
 
 
-def read_running(host: str, lines: Iterable[str]) -> str:
-    """Return the public key that the host runs while the roster is staged, or `absent`."""
+def read_running(host: str, lines: Iterable[str]) -> tuple[str, int]:
+    """Return the public key and port that the host runs while the roster is staged; an empty key where it runs none."""
     found = read_lines(host, "stage", lines, _STAGED, works=True)
     require(host, "stage", found, _STAGED)
-    return found["running"][0][1]
+    match = found["running"][0]
+    return (match[1], number_in(host, "stage", match, 2, 65535)) if match[1] else ("", 0)
 
 
 def read_wiped(host: str, lines: Iterable[str]) -> bool:

@@ -28,12 +28,14 @@ def find_faults(
     changed: Iterable[str] = (),
     narrow: Mapping[tuple[str, str], int] = MappingProxyType({}),
     unresolved: Iterable[tuple[str, str]] = (),
+    sources: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> list[str]:
     """Return what disproves the mesh, a line each with its likely cause; empty when every pair is proven.
 
     `silent` are the pairs (from, to) whose ping had no answer, `unresolved` those of them whose first does not find out
     where the name of the other leads, `changed` the hosts whose key was just switched, for which a handshake older than
-    the switch proves nothing, and `narrow` the pairs that answer small packets only, with the bytes that pass.
+    the switch proves nothing, `narrow` the pairs that answer small packets only, with the bytes that pass, and
+    `sources` from where the second of silent pairs answers, where that may be another place than it is asked at.
     """
     pairs = Pairs(roster)
     faults: list[str] = []
@@ -59,7 +61,10 @@ def find_faults(
                     f"{host} → {peer}: no answer: {name} does not resolve on {host} now; see what {host} asks for names"
                 )
             elif (host, peer) in mute:
-                faults.append(_silence(roster, host, peer, seen, pairs.name(host, peer)))
+                faults.append(
+                    _other_source(pairs, host, peer, sources.get((host, peer), ""))
+                    or _silence(roster, host, peer, seen, pairs.name(host, peer))
+                )
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
                 faults.append(
@@ -117,6 +122,18 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
         for key in sorted(set(report.peers) - set(wanted))
     )
     return faults
+
+
+def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:
+    """Return what is wrong where a peer answers from an address of which the NAT in front of `host` knows nothing."""
+    sought = pairs.endpoint(host, peer).rpartition(":")[0].strip("[]")
+    if not source or source == sought or pairs.name(host, peer) or pairs.endpoint(peer, host):
+        return ""
+    return (
+        f"{host} → {peer}: no answer: its endpoint is {sought}, and WireGuard in userspace answers from {source}, "
+        f"which NAT keeps from {host}; on {peer}, make {sought} the source of the default route "
+        "(ip route replace … src)"
+    )
 
 
 def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str) -> str:

@@ -297,6 +297,8 @@ class Hosts:
                 return self._audit(state, words[0])
             case "confirm":
                 self._confirm(state, words[0])
+            case "source":
+                return []
             case "abort":
                 if state.guard:
                     self._go_back(state)
@@ -320,7 +322,7 @@ class Hosts:
             self._go_back(state)
         if not state.guard:
             state.staged = {**plan, "private-key": keys[0]}
-        running = state.kernel["public-key"] if state.kernel else "absent"
+        running = f"{state.kernel['public-key']} {state.kernel['port']}" if state.kernel else "absent"
         return [f"running {running}", f"confirmed {state.confirmed['digest'] if state.confirmed else 'none'}"]
 
     def _arm(self, state: Interface, seconds: float, *, fresh: bool) -> None:

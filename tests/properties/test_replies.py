@@ -51,7 +51,7 @@ READERS: dict[str, tuple[Callable[[str, list[str]], object], list[str]]] = {
     "prepare": (
         replies.read_system, ["system x86_64-linux", "init systemd", "firewall ufw nftables", "wireguard kernel"]
     ),
-    "stage": (replies.read_running, [f"running {KEY}", "confirmed none"]),
+    "stage": (replies.read_running, [f"running {KEY} 51825", "confirmed none"]),
     "wipe": (replies.read_wiped, ["kept"]),
     "survey": (replies.read_survey, ["key", "key", "seen"]),
 }  # fmt: skip

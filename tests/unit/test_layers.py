@@ -37,6 +37,7 @@ PURE_MODULES = (
     "mesh.remote.reports",
     "mesh.rollout.host_differences",
     "mesh.rollout.pending_work",
+    "mesh.rollout.switch_plan",
     "mesh.rollout.verification",
     "mesh.rollout.drift",
     "mesh.rollout.unreachable",

@@ -236,6 +236,22 @@ def test_a_silent_peer_that_is_sought_at_a_name_is_named_with_what_that_led_to(
     assert fault.startswith(f"edgeworth → bernard: no answer: {cause}")
 
 
+def test_a_peer_that_answers_a_roaming_host_from_elsewhere_is_told_apart_from_a_closed_port(
+    facts: dict[str, Facts],
+) -> None:
+    """From behind NAT it would be heard from where it was asked only; whoever can be sought hears it from anywhere."""
+    silent = [("edgeworth", "bernard"), ("bernard", "phoenix")]
+    sources = {("edgeworth", "bernard"): "192.0.2.7", ("bernard", "phoenix"): "192.0.2.8"}
+    [roaming, other] = sorted(find_faults(ROSTER, facts, silent, sources=sources), reverse=True)
+    assert roaming == (
+        "edgeworth → bernard: no answer: its endpoint is 1.2.3.4, and WireGuard in userspace answers from 192.0.2.7, "
+        "which NAT keeps from edgeworth; on bernard, make 1.2.3.4 the source of the default route "
+        "(ip route replace … src)"
+    )
+    assert "192.0.2.8" not in other
+    assert "answers from" not in "".join(find_faults(ROSTER, facts, silent, sources={silent[0]: "1.2.3.4"}))
+
+
 def test_a_changed_key_needs_a_handshake_of_its_own(facts: dict[str, Facts]) -> None:
     """An answer through the session from before the switch proves nothing; between others it is enough."""
     changed = change(facts, "edgeworth", "bernard", handshake=100)
