@@ -31,9 +31,6 @@ def _engine_lacks() -> str | None:
 
 
 def _lab_lacks() -> str | None:
-    engine = _engine_lacks()
-    if engine:
-        return engine
     try:
         lab = importlib.import_module("tests.lab.lab")
     except ModuleNotFoundError as missing:
@@ -152,7 +149,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test of a level that cannot run, before any of its fixtures is made."""
     level = level_of(item.path)
-    lack = what_level_lacks(level) if level else None
+    needed = {level, *(["engine"] if "engine" in getattr(item, "fixturenames", ()) else [])}
+    lack, level = next(((what, name) for name in needed if name and (what := what_level_lacks(name))), (None, level))
     if lack and level in item.config.stash[_TALLY].required:
         pytest.fail(f"{level}: {lack}; it is required", pytrace=False)
     if lack:
@@ -179,6 +177,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         terminal.write_line(line)
     counts = (f"{tally.count(word)} {word}" for word in ("passed", "failed", "skipped"))
     terminal.write_line(", ".join(counts))
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """Return the engine's path; a test that asks for it, by whatever fixture, does not run where there is none."""
+    found = shutil.which("pulumi")
+    assert found
+    return found
 
 
 _SEED_HOSTS: dict[str, Any] = {

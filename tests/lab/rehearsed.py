@@ -19,8 +19,8 @@ from tests.lab.stack import Outcome, Run, Stack
 __all__ = ["RehearsedStack"]
 
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET in sched.h
-# What reads a stack file only; the rest of the companion asks pulumi.
-_WITHOUT_ENGINE = {"allocate", "import", "scan"}
+# What becomes pulumi, or changes what pulumi keeps.
+_WITH_ENGINE = {"adopt", "up"}
 
 # One process has everything imported and forks for each verb, which costs a second less than a new interpreter.
 _FORKING = multiprocessing.get_context("forkserver")
@@ -90,6 +90,15 @@ class RehearsedStack(Stack):
 
     def _make_stack(self) -> None:
         self._state = _state_file(self.project)
+        tools = self.folder / "bin"
+        tools.mkdir()
+        script = Path(__file__).parents[1] / "rehearsal" / "reading.py"
+        (tools / "pulumi").write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {script} "$@"\n')
+        (tools / "pulumi").chmod(0o755)
+        self.environment |= {
+            "PATH": f"{tools}:{self.environment['PATH']}",
+            "MESH_REHEARSAL_STATE": str(self._state),
+        }
 
     def start(self, verb: str, *options: str) -> Run:
         """Start a verb and return at once."""
@@ -98,8 +107,8 @@ class RehearsedStack(Stack):
         return Run(_Forked(namespace, self.project, self.environment, (verb, *options)))
 
     def companion(self, *words: str, succeeds: bool = True) -> Outcome:
-        """Run `python -m mesh` where it does not ask pulumi."""
-        assert words[0] in _WITHOUT_ENGINE, f"python -m mesh {words[0]} needs the engine: engine_stack"
+        """Run `python -m mesh`, which asks a stand-in for pulumi what the state holds."""
+        assert words[0] not in _WITH_ENGINE, f"python -m mesh {words[0]} needs the engine: engine_stack"
         return super().companion(*words, succeeds=succeeds)
 
     def cancel(self) -> None:

@@ -33,7 +33,7 @@ class _Functions(Mocks):
         self._state = state
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        if args.token != "pulumi:pulumi:readStackOutputs":
+        if args.token != "pulumi:pulumi:readStackOutputs":  # noqa: S105 - the name of a function
             raise NotImplementedError(args.token)
         return {"name": args.args["name"], "outputs": self._state.outputs}, []
 
