@@ -9,11 +9,10 @@ import hashlib
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.table import Table
 
-from mesh.config.models import Configuration
+from mesh.config.models import Configuration, Connection
 from mesh.errors import ConfigurationError, HostError, HostsFailedError, MeshError, show_name
 from mesh.remote.concurrency import run, settle
 from mesh.remote.ssh import run_command
@@ -114,10 +113,10 @@ class Adoption:
             raise HostsFailedError(problems, f"{interface}: nothing was adopted, since not every host could be asked")
         return found
 
-    def _command(self, host: str, interface: str) -> tuple[dict[str, Any], str]:
+    def _command(self, host: str, interface: str) -> tuple[Connection, str]:
         ssh = self.configuration.hosts[host].ssh
         script = shlex.quote(_SHOW.format(interface=interface))
-        return ssh.model_dump(by_alias=True), f"{'sudo -n ' if ssh.uses_sudo else ''}sh -c {script}"
+        return ssh.connection(), f"{'sudo -n ' if ssh.uses_sudo else ''}sh -c {script}"
 
 
 def _check_distinct(interface: str, found: Mapping[str, WgQuick]) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Interface, IPv6Network, ip_address
 from typing import Literal
 
-from mesh.config.models import AUTO, Configuration, Host, Interface, MemberOverrides, Peer
+from mesh.config.models import AUTO, Configuration, Host, Interface, MemberOverrides, UnmanagedPeer
 from mesh.config.peering import resolve, tags_of
 from mesh.config.route_fields import Network
 from mesh.wireguard.addressing import host_address, owned_subnets
@@ -142,7 +142,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
     # Left out where nobody asked for it, so that a newer version of mesh makes no new keys.
     of_all = f"@{rotation}" if rotation > 1 else ""
 
-    def plan(participant: str, endpoint: str | None, own: MemberOverrides | Peer) -> Participant:
+    def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> Participant:
         return Participant(
             name=participant,
             address=own.address or host_address(subnets[participant]),

@@ -106,7 +106,7 @@ class RemoteCommand(Provider):
             return {**settings, "address": settings["host"], "sudo": False}
 
         proxy = inputs["connection"].get("proxy")
-        connection = {**way(inputs["connection"]), "bastion": way(proxy) if proxy else None}
+        connection: Any = {**way(inputs["connection"]), "bastion": way(proxy) if proxy else None}
         # An enrolment is named after its interface and its host.
         host = name.split("/")[1] if name.count("/") == 2 else name
         output = run(lambda: run_command(host, connection, inputs["create"], inputs.get("stdin", "")))

@@ -9,13 +9,13 @@ from mesh.config.models import Host, Interface
 from mesh.config.validation import join_path
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 
-__all__ = ["find_faults"]
+__all__ = ["prefix_faults"]
 
 Hosts = Mapping[str, Host]
 Interfaces = Mapping[str, Interface]
 
 
-def find_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def prefix_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     """Yield what two owners claim, and each endpoint that a tunnel would have to carry through itself."""
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
     yield from _names_inside_the_mesh(hosts, interfaces)
