@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.lab.stack import Outcome, Run, Stack
+from tests.rehearsal.state import State
 
 __all__ = ["RehearsedStack"]
 
@@ -30,8 +31,7 @@ _FORKING.set_forkserver_preload(["tests.rehearsal.verbs", "mesh.component.librar
 def _act(
     output: Connection, namespace: Path, project: Path, environment: Mapping[str, str], words: Sequence[str]
 ) -> None:
-    from tests.rehearsal.state import State  # noqa: PLC0415 - not in the process of the tests
-    from tests.rehearsal.verbs import end, rehearse  # noqa: PLC0415
+    from tests.rehearsal.verbs import end, rehearse  # noqa: PLC0415 - not in the process of the tests
 
     os.setsid()
     for stream in (1, 2):
@@ -99,6 +99,12 @@ class RehearsedStack(Stack):
             "PATH": f"{tools}:{self.environment['PATH']}",
             "MESH_REHEARSAL_STATE": str(self._state),
         }
+
+    def take_over(self, other: Stack) -> None:
+        """Go on from the state of an engine's stack, with its stack file."""
+        State.of_engine(other.state(), self._state).save()
+        self.file.write_text(other.file.read_text())
+        self.interfaces = other.interfaces
 
     def start(self, verb: str, *options: str) -> Run:
         """Start a verb and return at once."""

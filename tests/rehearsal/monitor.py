@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict  # type: ignore[import-untyped,unused-ignore]
 from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped,unused-ignore]
+from pulumi import get_project, get_stack
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, is_dry_run
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import resource_pb2
@@ -20,6 +21,8 @@ from tests.rehearsal.state import Entry, State, in_clear
 __all__ = ["Monitor", "StoppedError"]
 
 _SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+
+_STACK = "pulumi:pulumi:Stack"
 
 
 class StoppedError(Exception):
@@ -59,6 +62,12 @@ class Monitor(MockMonitor):
     def left(self) -> list[Entry]:
         """The resources of earlier runs that this one did not register, those that depend on others first."""
         return list(reversed(self._old.values()))
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """Return the URN that the engine would give."""
+        of_parent = parent.split("::")[2] if parent else _STACK
+        path = type_ if of_parent == _STACK else f"{of_parent}${type_}"
+        return f"urn:pulumi:{get_stack()}::{get_project()}::{path}::{name}"
 
     def wait(self) -> None:
         """Return when nothing is at work any more, which a failure elsewhere does not cut off."""
@@ -123,6 +132,6 @@ class Monitor(MockMonitor):
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - as the SDK names it
         """Remember what the stack tells, once the whole run has succeeded."""
-        if "pulumi:pulumi:Stack::" in request.urn and not is_dry_run():
+        if f"::{_STACK}::" in request.urn and not is_dry_run():
             self.outputs = in_clear(MessageToDict(request.outputs))
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]

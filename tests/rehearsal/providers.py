@@ -96,8 +96,19 @@ def _received(values: Values) -> Values:
     return received
 
 
+def _has(old: Any, new: Any) -> bool:
+    """Tell whether all of `new` is in `old`, which may have what a plugin adds by itself."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return all(name in old and _has(old[name], value) for name, value in new.items())
+    return bool(old == new)
+
+
 class RemoteCommand(Provider):
     """A command over SSH, run when it is made and each time it changes."""
+
+    def differs(self, old: Entry, inputs: Values) -> bool:
+        """Tell whether it has to be run again."""
+        return not _has(old.inputs, inputs)
 
     def create(self, name: str, inputs: Values) -> tuple[str, Values]:
         """Run it with what it takes as its input."""
