@@ -1,5 +1,6 @@
 """The monitor that the program registers its resources with, where an engine would be."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -131,7 +132,11 @@ class Monitor(MockMonitor):
         yield
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - as the SDK names it
-        """Remember what the stack tells, once the whole run has succeeded."""
-        if f"::{_STACK}::" in request.urn and not is_dry_run():
-            self.outputs = in_clear(MessageToDict(request.outputs))
+        """Print what the stack tells, but for secrets, and remember it, once the whole run has succeeded."""
+        if f"::{_STACK}::" in request.urn:
+            outputs = MessageToDict(request.outputs)
+            self.outputs = in_clear(outputs)
+            for name, value in outputs.items():
+                if value == self.outputs[name]:
+                    sys.stderr.write(f"rehearsal: output {name} {json.dumps(value)}\n")
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
