@@ -41,10 +41,15 @@ def _lab_lacks() -> str | None:
     except ModuleNotFoundError as missing:
         return f"there is no module {missing.name}"
     try:
-        tools = list(lab.missing_tools())
+        lab.require_lab()
+        # The first root takes some 20 seconds, and a Debian mirror.
+        lab.ensure_root("trixie", lab.lab_directory() / "roots")
     except lab.LabUnavailableError as unavailable:
-        return str(unavailable)
-    return f"the machine lacks {', '.join(tools)}" if tools else None
+        return f"it {unavailable}"
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        return f"there is no guest root and none can be made: {lines[0]} {lines[-1]}"
+    return None
 
 
 _LACKS: dict[str, Callable[[], str | None]] = {"engine": _engine_lacks, "lab": _lab_lacks}
