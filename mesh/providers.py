@@ -5,7 +5,7 @@ in a process of its own, with secrets in clear; what they decide is written in `
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -152,11 +152,11 @@ class RosterProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
-        from mesh.plan.roster import check_complete  # noqa: PLC0415
+        from mesh.plan.roster import check_complete, is_roster  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
 
-        if not isinstance(_news["roster"], Mapping):
+        if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
         with _plain_errors():

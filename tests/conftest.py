@@ -25,7 +25,7 @@ LEVELS = {
     "lab": "booted hosts with packets between them",
 }
 # Tests of lost packets run when nothing else does; these names in a test's file tell it.
-MEASURING = {"Traffic", "pinging"}
+MEASURING = {"Traffic", "Walk", "pinging"}
 SLOWEST = 10
 HERE = Path(__file__).parent
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"

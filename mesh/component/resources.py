@@ -52,7 +52,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
 
 
 class PresharedKey(Resource, module="mesh", name="PresharedKey"):
-    """The key that all hosts of a mesh share; made anew when an owner leaves, or for a new `rotation`."""
+    """The key that all hosts of a mesh share; regenerated when an owner leaves, or for a new `rotation`."""
 
     owners: Output[Sequence[str]]
     pairwise: Output[bool]

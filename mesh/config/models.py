@@ -124,7 +124,7 @@ class Host(_Settings):
 
     @property
     def is_roaming(self) -> bool:
-        """Whether peers elsewhere do not know where to seek it."""
+        """Whether peers elsewhere have no endpoint for it."""
         return not self.external_ips and self.external_name is None
 
 

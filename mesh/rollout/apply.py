@@ -4,12 +4,12 @@ Properties are plain data of the state. Whether there is work is told by `outsta
 `rollout`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from mesh.errors import HostError, MeshError
+from mesh.errors import HostError, MeshError, visible
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
+from mesh.plan.roster import is_roster
 from mesh.progress import announce
 from mesh.remote.concurrency import run
 from mesh.remote.sessions import open_fan
@@ -29,7 +29,7 @@ def _say(line: str) -> None:
 
 
 def _check_complete(news: Properties) -> None:
-    if not isinstance(news.get("roster"), Mapping):
+    if not is_roster(news.get("roster")):
         raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
     interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
     if news["unenrolled"]:
@@ -113,7 +113,7 @@ def find_drift(props: Properties) -> dict[str, list[str]]:
 
     drift, silent = run(look)
     drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
-    drift = dict(sorted(drift.items()))
+    drift = {host: [visible(line) for line in lines] for host, lines in sorted(drift.items())}
     waits = [
         f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
     ]

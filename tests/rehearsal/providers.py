@@ -14,8 +14,8 @@ from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped,unu
 from pulumi.dynamic import Config, ConfigureRequest, ResourceProvider
 from pulumi.runtime.rpc import deserialize_properties, serialize_properties
 
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
-from mesh.remote.ssh import run_command
 from tests.rehearsal.state import Entry, in_clear
 
 __all__ = ["Provider", "provider_for"]

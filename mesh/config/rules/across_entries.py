@@ -80,7 +80,7 @@ def _addresses_and_names(hosts: Hosts) -> Iterator[str]:
         if host.external_ips and host.external_name:
             yield (
                 f"{join_path('mesh:hosts', name, 'externalName')}: host {show_name(name)} has externalIps too, and "
-                "peers seek it at one of the two; leave the addresses out where they change, else the name"
+                "peers use one of the two; leave the addresses out where they change, else the name"
             )
 
 
@@ -198,6 +198,6 @@ def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[
             if member.external_port and host in hosts and hosts[host].is_roaming:
                 path = join_path("mesh:interfaces", name, "members", host, "externalPort")
                 yield (
-                    f"{path}: host {show_name(host)} has no externalIps or externalName, so peers do not seek it; give "
+                    f"{path}: host {show_name(host)} has no externalIps or externalName, so it has no endpoint; give "
                     "the router's address or name there, or leave the port out"
                 )

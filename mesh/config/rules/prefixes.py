@@ -74,12 +74,12 @@ def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str
         if interface.names
         for owner in interface.participants
     }
-    sought = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
+    outside_names = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
     for interface_name, interface in interfaces.items():
         for name, peer in interface.peers.items():
             path = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
-            sought[path] = (peer.endpoint or "").rpartition(":")[0]
-    for path, outside in sought.items():
+            outside_names[path] = (peer.endpoint or "").rpartition(":")[0]
+    for path, outside in outside_names.items():
         if outside and (owner := inside.get(outside)):
             yield (
                 f"{path}: {outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "
