@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pulumi
 
-from mesh.absence import find_absent, recall_pending
-from mesh.config import read_adopted, read_configuration
+from mesh.component.mesh import build_meshes
+from mesh.component.preflight import find_absent, recall_pending
+from mesh.config.hosts_file import read_hosts
+from mesh.config.reader import read_adopted, read_configuration
 from mesh.errors import MeshError
-from mesh.hostsfile import read_hosts
-from mesh.mesh import build_meshes
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def _prepare_rollout() -> None:
     # What reaches hosts takes a quarter of a second to import, which it does while hosts are enrolled.
     from threading import Thread  # noqa: PLC0415
 
-    Thread(target=__import__, args=("mesh.deployment",), daemon=True).start()
+    Thread(target=__import__, args=("mesh.rollout.apply",), daemon=True).start()
 
 
 class KeyPairProvider(ResourceProvider):
@@ -53,24 +53,24 @@ class KeyPairProvider(ResourceProvider):
 
     def create(self, props: Properties) -> CreateResult:
         """Make or adopt the key."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(f"{props['interface']}/{props['host']}", keyring.new_key_pair(props))
+        return CreateResult(f"{props['interface']}/{props['host']}", history.new_key_pair(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change only for a rotation, an expiry or an adoption; say why, and when an expiry is near."""
-        from mesh import keyring  # noqa: PLC0415
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.reasons import explain_key_pair  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
+        from mesh.keyring.explain import explain_key_pair  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
 
         announce(_news["interface"], explain_key_pair(_olds, _news))
-        return DiffResult(changes=keyring.key_pair_changes(_olds, _news))
+        return DiffResult(changes=history.key_pair_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Rotate, go back to an earlier rotation, or adopt."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return UpdateResult(keyring.changed_key_pair(_olds, _news))
+        return UpdateResult(history.changed_key_pair(_olds, _news))
 
 
 class PresharedKeyProvider(ResourceProvider):
@@ -80,24 +80,24 @@ class PresharedKeyProvider(ResourceProvider):
 
     def create(self, props: Properties) -> CreateResult:
         """Make or adopt the key."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(props["interface"], keyring.new_preshared_key(props))
+        return CreateResult(props["interface"], history.new_preshared_key(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when owners, rotation or adoption do, or at its expiry; say why, and when that is near."""
-        from mesh import keyring  # noqa: PLC0415
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.reasons import explain_preshared_key  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
+        from mesh.keyring.explain import explain_preshared_key  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
 
         announce(_news["interface"], explain_preshared_key(_olds, _news))
-        return DiffResult(changes=keyring.preshared_key_changes(_olds, _news))
+        return DiffResult(changes=history.preshared_key_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Keep the key, make it anew, or bring an earlier one back."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return UpdateResult(keyring.changed_preshared_key(_olds, _news))
+        return UpdateResult(history.changed_preshared_key(_olds, _news))
 
 
 class SurveyProvider(ResourceProvider):
@@ -122,11 +122,11 @@ class SurveyProvider(ResourceProvider):
         """Raise the count of each host that lost its private key."""
         import json  # noqa: PLC0415
 
-        from mesh import survey  # noqa: PLC0415
+        from mesh.rollout import reinstall_check  # noqa: PLC0415
 
         # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
-        counts = survey.count_installations(id_, props["installations"], hosts, interfaces)
+        counts = reinstall_check.count_installations(id_, props["installations"], hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
 
 
@@ -139,7 +139,7 @@ class RosterProvider(ResourceProvider):
         """Record the members."""
         import secrets  # noqa: PLC0415
 
-        from mesh.roster import check_complete  # noqa: PLC0415
+        from mesh.plan.roster import check_complete  # noqa: PLC0415
 
         with _plain_errors():
             check_complete(props["roster"])
@@ -151,9 +151,9 @@ class RosterProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.changes import describe_changes  # noqa: PLC0415
-        from mesh.roster import check_complete  # noqa: PLC0415
+        from mesh.plan.roster import check_complete  # noqa: PLC0415
+        from mesh.plan.roster_diff import describe_changes  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
 
         if not isinstance(_news["roster"], Mapping):
             # Asked by `destroy --target`, of what it takes away.
@@ -168,7 +168,7 @@ class RosterProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and who has left and may still have to be wiped."""
-        from mesh.roster import find_leavers  # noqa: PLC0415
+        from mesh.plan.roster import find_leavers  # noqa: PLC0415
 
         _prepare_rollout()
         leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
@@ -176,9 +176,9 @@ class RosterProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: Properties) -> None:
         """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.concurrency import run  # noqa: PLC0415
-        from mesh.leaving import wipe  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
+        from mesh.remote.concurrency import run  # noqa: PLC0415
+        from mesh.rollout.wipe import wipe  # noqa: PLC0415
 
         interface = _props["roster"]["interface"]
         members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
@@ -198,15 +198,15 @@ class RolloutProvider(ResourceProvider):
 
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
-        from mesh import deployment  # noqa: PLC0415
+        from mesh.rollout import apply  # noqa: PLC0415
 
         with _plain_errors():
-            return CreateResult(props["roster"]["interface"], deployment.deploy(props, {}))
+            return CreateResult(props["roster"]["interface"], apply.deploy(props, {}))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.outstanding import describe_unfinished, describe_waiting, differs  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
+        from mesh.rollout.pending_work import describe_unfinished, describe_waiting, differs  # noqa: PLC0415
 
         interface = _olds["roster"]["interface"]
         recorded = _TOLD_FROM.get(interface, _news["roster"])
@@ -215,14 +215,14 @@ class RolloutProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change the mesh, then wipe who has left."""
-        from mesh import deployment  # noqa: PLC0415
+        from mesh.rollout import apply  # noqa: PLC0415
 
         with _plain_errors():
-            return UpdateResult(deployment.deploy(_news, _olds))
+            return UpdateResult(apply.deploy(_news, _olds))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
-        from mesh import deployment  # noqa: PLC0415
+        from mesh.rollout import apply  # noqa: PLC0415
 
         with _plain_errors():
-            return ReadResult(id_, {**props, "drift": deployment.find_drift(props)})
+            return ReadResult(id_, {**props, "drift": apply.find_drift(props)})

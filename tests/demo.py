@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mesh.config import read_configuration
-from mesh.stackfile import StackFile
-from mesh.topology import MeshPlan, plan_meshes
+from mesh.cli.stack_file import StackFile
+from mesh.config.reader import read_configuration
+from mesh.plan.topology import MeshPlan, plan_meshes
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, lab_directory
 

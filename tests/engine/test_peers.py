@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mesh.addressing import derive_subnet, host_address
-from mesh.keys import generate_key_pair, public_key_of
+from mesh.wireguard.addressing import derive_subnet, host_address
+from mesh.wireguard.keys import generate_key_pair, public_key_of
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 

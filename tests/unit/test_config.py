@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import ValidationError
 
-from mesh import addressing
-from mesh.config import Configuration, Host, read_configuration
+from mesh.config.reader import Configuration, Host, read_configuration
 from mesh.errors import ConfigurationError
-from mesh.keys import generate_key_pair
+from mesh.wireguard import addressing
+from mesh.wireguard.keys import generate_key_pair
 
 Section = dict[str, Any]
 REMOVED = object()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mesh.expiry import describe_expiry, expires_at, has_expired
+from mesh.keyring.expiry import describe_expiry, expires_at, has_expired
 
 
 def made(days: float) -> str:

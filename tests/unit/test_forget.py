@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mesh.config import read_configuration
+from mesh.cli.forget import choose_interfaces, write_forgotten
+from mesh.cli.stack_file import StackFile
+from mesh.config.models import Interface
+from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
-from mesh.forget import choose_interfaces, write_forgotten
-from mesh.settings import Interface
-from mesh.stackfile import StackFile
 from tests.conftest import HOST_KEY
 
 TEXT = f"""\

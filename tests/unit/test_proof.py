@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mesh.proof import Facts, Peer, find_faults, parse_facts, salted_digest
+from mesh.rollout.verification import Facts, Peer, find_faults, parse_facts, salted_digest
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "=", "phoenix": "P" * 43 + "="}
 ADDRESSES = {

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from mesh import roster
-from mesh.changes import describe_changes
 from mesh.errors import MeshError
-from mesh.keys import generate_key_pair, generate_preshared_key
-from mesh.pairkeys import pair_key
-from mesh.pairs import Pairs, allowed_ips
-from mesh.payload import payload
+from mesh.plan import roster
+from mesh.plan.host_payload import payload
+from mesh.plan.pair_keys import pair_key
+from mesh.plan.pairs import Pairs, allowed_ips
+from mesh.plan.roster_diff import describe_changes
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 
 PRESHARED = generate_preshared_key()
 KEYS = {name: generate_key_pair().public_key for name in ("bernard", "edgeworth", "phoenix")}

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from mesh.changes import describe_changes
-from mesh.config import read_configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
-from mesh.pairs import EVERYWHERE, Pairs
-from mesh.payload import payload
-from mesh.peerfile import peer_file
-from mesh.planned import build_roster
-from mesh.proof import Facts, find_faults
-from mesh.topology import plan_meshes
+from mesh.plan.host_payload import payload
+from mesh.plan.pairs import EVERYWHERE, Pairs
+from mesh.plan.peer_config import peer_file
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.roster_diff import describe_changes
+from mesh.plan.topology import plan_meshes
+from mesh.rollout.verification import Facts, find_faults
 from tests.strategies import HOST_KEY
 
 _LAN, _LAN6 = "192.168.10.0/24", "2001:db8:5::/64"
