@@ -128,6 +128,12 @@ def _shell(text: str) -> Iterator[str]:
             said = plain
         yield re.sub(r"\$\{[^}]*\}|\$[A-Za-z_0-9*@]+", _GAP, said)
 
+    # What awk works out, and `fail` says behind the name of an interface.
+    for printed in re.findall(r"""\bprint ((?:"[^"]*"|[^";{}\n])*)""", text):
+        said = re.sub(r"""("[^"]*")|[^"]+""", lambda part: part[1][1:-1] if part[1] else _GAP, printed)
+        if "; " in said:
+            yield said
+
 
 def page_of(source: str) -> str:
     """Return the name of the page that knows the messages of a file, whose path is from the root."""
