@@ -9,7 +9,7 @@ LOCK := .venv/.lock-$(firstword $(shell cksum <requirements.lock))
 ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-shell demo-down test check bench
+.PHONY: help setup demo demo-shell demo-down test check docs bench
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -50,6 +50,11 @@ check: setup ## formatting, lint and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy --strict __main__.py mesh tests
+
+docs: setup ## build the pages in docs/_build/html; a broken link or a page that nobody links fails
+	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	@$(RUN) -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs: open docs/_build/html/index.html"
 
 bench: setup ## measure; takes a while
 	@$(ENGINE) $(RUN) -m tests.bench
