@@ -1,6 +1,8 @@
 """Sphinx builds the pages: make docs. Why Sphinx: decisions/0063."""
 
+import os
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
@@ -11,32 +13,46 @@ html_title = "mesh"
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_build", "*.lock"]
-myst_enable_extensions = ["colon_fence"]
 # Anchors as in the repository's own view of the pages, so that a link works in both.
 myst_heading_anchors = 3
 nitpicky = True
-# The picture and the pages have no comments that a reader should see, and no source link is needed beside a repository.
 html_theme = "furo"
 html_show_sourcelink = False
 html_copy_source = False
 linkcheck_timeout = 20
 linkcheck_anchors = False
 
-# Files of the project's folder that are pages of the site too: there a link between pages, in the repository one to the file.
-_ROOT_PAGES = {
+_DOCS = Path(__file__).parent
+# Files outside of docs/ that are pages of the site too. In docs/ stands a page that links to each, for whoever reads
+# the repository; the site has the file's text there.
+_PAGES = {
     "ARCHITECTURE.md": "architecture",
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
+    "README.md": "index",
     "SECURITY.md": "reporting",
+    "tests/lab/README.md": "lab",
 }
+_LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)((?:#[\w-]+)?\))")
 
 
-def _link_root_pages(_: Sphinx, page: str, source: list[str]) -> None:
-    up = "../" * page.count("/")
-    for file, name in _ROOT_PAGES.items():
-        source[0] = re.sub(rf"\]\((\.\./)+{re.escape(file)}(#[a-z0-9-]+)?\)", rf"]({up}{name}.md\2)", source[0])
+def _take_file(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put the text of a file outside of docs/ in the place of its page, and let links to such files lead to pages."""
+    origin = _DOCS / f"{page}.md"
+    for file, name in _PAGES.items():
+        if page == name and name != "index":
+            origin = _DOCS.parent / file
+            source[0] = origin.read_text(encoding="utf-8")
+
+    def relink(link: re.Match[str]) -> str:
+        target = (origin.parent / link[1]).resolve()
+        name = _PAGES.get(target.relative_to(_DOCS.parent).as_posix())
+        target = _DOCS / f"{name}.md" if name else target
+        return f"]({os.path.relpath(target, (_DOCS / page).parent)}{link[2]}"
+
+    source[0] = _LINK.sub(relink, source[0])
 
 
 def setup(app: Sphinx) -> None:
-    """Let links to files of the project's folder lead to their pages."""
-    app.connect("source-read", _link_root_pages)
+    """Take in what stands outside of docs/."""
+    app.connect("source-read", _take_file)

@@ -131,9 +131,9 @@ def commands() -> str:
         "# Commands",
         _GENERATED.format(source="mesh/cli"),
         _fill(
-            "`python -m mesh`, in the environment of the checkout (`. .venv/bin/activate`), or `mesh` where the package "
-            "is installed. `--help` of each command says the same as this page. A failure that is expected is one line, "
-            "and exit status 1."
+            "`python -m mesh`, in the environment of the checkout (`. .venv/bin/activate`), or `mesh` where the "
+            "package is installed. `--help` of each command says the same as this page. A failure that is expected is "
+            "one line, and exit status 1."
         ),
     ]
     for name, command in _commands(typer.main.get_command(app), "python -m mesh"):

@@ -124,9 +124,10 @@ def _python(tree: ast.Module, constants: dict[str, str]) -> Iterator[str]:
 def _shell(text: str) -> Iterator[str]:
     for said in re.findall(r"""\bfail "((?:[^"\\]|\\.)*)\"""", text):
         # Innermost first, since one substitution may be in another.
-        while (plain := re.sub(r"\$\([^()]*\)|\$\(\([^()]*\)\)", _GAP, said)) != said:
-            said = plain
-        yield re.sub(r"\$\{[^}]*\}|\$[A-Za-z_0-9*@]+", _GAP, said)
+        plain, nested = said, True
+        while nested:
+            plain, nested = re.subn(r"\$\([^()]*\)|\$\(\([^()]*\)\)", _GAP, plain)
+        yield re.sub(r"\$\{[^}]*\}|\$[A-Za-z_0-9*@]+", _GAP, plain)
 
     # What awk works out, and `fail` says behind the name of an interface.
     for printed in re.findall(r"""\bprint ((?:"[^"]*"|[^";{}\n])*)""", text):
@@ -197,7 +198,7 @@ class Page:
 def _read_page(path: Path) -> Page:
     page = Page(path)
     for number, piece in enumerate(
-        re.split(r"^```text\n(.*?)^```\n", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        re.split(r"^```text\n(.*?)^```\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     ):
         if number % 2:
             page.parts.append(Entry([" ".join(m.split()) for m in re.split(r"\n(?! )", piece.strip())]))
@@ -205,7 +206,7 @@ def _read_page(path: Path) -> Page:
             page.parts.append(piece.strip())
         else:
             # What follows up to the next heading is the cause.
-            cause, heading, rest = re.split(r"(^#)", f"{piece.strip()}\n#", maxsplit=1, flags=re.M)
+            cause, heading, rest = re.split(r"(^#)", f"{piece.strip()}\n#", maxsplit=1, flags=re.MULTILINE)
             page.entries[-1].cause = cause.strip()
             if rest := rest.removesuffix("\n#").strip():
                 page.parts.append(heading + rest)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from docs.generate import generate, stack_file
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peer, Peering

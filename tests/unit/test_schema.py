@@ -91,7 +91,14 @@ def test_every_stack_file_of_the_project_leads_to_the_schema(path: Path) -> None
 
 def test_editors_read_the_same_patterns() -> None:
     """Their regular expressions are ECMAScript's, and with those the files fit too."""
-    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", ROOT / SCHEMA_FILE, *STACK_FILES]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--schemafile",
+        ROOT / SCHEMA_FILE,
+        *STACK_FILES,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
