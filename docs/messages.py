@@ -124,7 +124,7 @@ def _python(tree: ast.Module, constants: dict[str, str]) -> Iterator[str]:
 def _shell(text: str) -> Iterator[str]:
     for said in re.findall(r"""\bfail "((?:[^"\\]|\\.)*)\"""", text):
         # Innermost first, since one substitution may be in another.
-        plain, nested = said, True
+        plain, nested = said, 1
         while nested:
             plain, nested = re.subn(r"\$\([^()]*\)|\$\(\([^()]*\)\)", _GAP, plain)
         yield re.sub(r"\$\{[^}]*\}|\$[A-Za-z_0-9*@]+", _GAP, plain)
