@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
-from mesh.config.models import Host, Interface, MemberOverrides, Peer, Peering
+from mesh.config.models import Host, Interface, MemberOverrides, UnmanagedPeer, Peering
 from mesh.config.schema import SCHEMA_FILE, SECTIONS, schema_text
 from mesh.config.validation import accepts
 
@@ -32,7 +32,7 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("mesh:hosts.HOST.ssh.bastion", Bastion),
     ("mesh:interfaces.IF", Interface),
     ("mesh:interfaces.IF.members.HOST", MemberOverrides),
-    ("mesh:interfaces.IF.peers.NAME", Peer),
+    ("mesh:interfaces.IF.peers.NAME", UnmanagedPeer),
     ("mesh:interfaces.IF.peering[]", Peering),
 )
 # The page on which a field is explained at length.

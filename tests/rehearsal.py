@@ -38,7 +38,7 @@ def _execute_command(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     def connection(settings: dict[str, Any]) -> dict[str, Any]:
         return {**settings, "address": settings["host"], "sudo": False}
 
-    settings = connection(inputs["connection"])
+    settings: Any = connection(inputs["connection"])
     proxy = inputs["connection"].get("proxy")
     settings["bastion"] = connection(proxy) if proxy else None
     stdout = run(lambda: run_command(name, settings, inputs["create"], inputs.get("stdin", "")))

@@ -50,7 +50,7 @@ class Machine:
     """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file."""
 
     name: str
-    connection: dict[str, Any]
+    connection: Any
     entries: list[dict[str, Any]]
     shown: HostKey = _NOT_SHOWN
 
@@ -87,7 +87,7 @@ def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[str
         if isinstance(settings, dict):
             settings["hostKey"] = _NO_KEY
     host, faults = read_entry(Host, raw, HOSTS, name)
-    return (host.ssh.model_dump(by_alias=True) if host and not faults else {}), faults
+    return ({"bastion": None, **host.ssh.connection()} if host and not faults else {}), faults
 
 
 def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machine]]:

@@ -4,7 +4,7 @@ Names are snake_case here and camelCase in the file. A field's `description` say
 reference and the JSON schema. What a type takes is said by its `Accepts`.
 """
 
-from typing import Annotated
+from typing import Annotated, NotRequired, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -13,7 +13,7 @@ from mesh.config.external_fields import ExternalAddress, ExternalName
 from mesh.config.fields import FormerName, HostKey, Port, Site, SshAddress, SshUser, Tag
 from mesh.config.patterns import Accepts, matching
 
-__all__ = ["Bastion", "Flag", "Host", "Settings", "SshSettings", "Tags"]
+__all__ = ["Bastion", "Connection", "Flag", "Host", "Settings", "SshSettings", "Tags"]
 
 Flag = Annotated[bool, Field(strict=True), Accepts("true or false")]
 Tags = Annotated[tuple[Tag, ...], Accepts("a list of texts")]
@@ -25,6 +25,17 @@ System = Annotated[
 ]
 # 80 bytes more than the least that IPv6 inside the tunnel allows.
 LinkMtu = Annotated[int, Field(strict=True, ge=1360, le=65535), Accepts("bytes from 1360 to 65535")]
+
+
+class Connection(TypedDict):
+    """How SSH reaches a machine, as the state has it: `hostKey` is type and base64, `sudo` whether commands need it."""
+
+    address: str
+    port: int
+    user: str
+    sudo: bool
+    hostKey: str
+    bastion: NotRequired["Connection"]
 
 
 class Settings(BaseModel):
@@ -55,6 +66,16 @@ class Bastion(Settings):
         """Whether commands run by sudo: as the file says, else for every user but root."""
         return self.user != "root" if self.sudo is None else self.sudo
 
+    def connection(self) -> Connection:
+        """Return what the state and the way to the hosts know of this machine."""
+        return {
+            "address": self.address,
+            "port": self.port,
+            "user": self.user,
+            "sudo": self.uses_sudo,
+            "hostKey": self.host_key,
+        }
+
 
 class SshSettings(Bastion):
     """How SSH reaches a host, directly or through one bastion."""
@@ -62,6 +83,11 @@ class SshSettings(Bastion):
     bastion: Annotated[Bastion | None, Accepts("a mapping with at least address and hostKey")] = Field(
         default=None, description="The SSH server through which this host is reached. It has no bastion of its own."
     )
+
+    def connection(self) -> Connection:
+        """Return the same of a host, with its bastion, on which nothing is run."""
+        own = super().connection()
+        return {**own, "bastion": {**self.bastion.connection(), "sudo": False}} if self.bastion else own
 
 
 class Host(Settings):
@@ -102,5 +128,5 @@ class Host(Settings):
 
     @property
     def is_roaming(self) -> bool:
-        """Whether peers elsewhere do not know where to seek it."""
+        """Whether peers elsewhere have no endpoint for it."""
         return not self.external_ips and self.external_name is None

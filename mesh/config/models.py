@@ -22,11 +22,22 @@ from mesh.config.fields import (
     PublicKey,
     Rotation,
 )
-from mesh.config.host_models import Bastion, Flag, Host, Settings, SshSettings, Tags
+from mesh.config.host_models import Bastion, Connection, Flag, Host, Settings, SshSettings, Tags
 from mesh.config.patterns import Accepts
 from mesh.config.route_fields import OFF, ExitNode, Network, Route, in_order
 
-__all__ = ["AUTO", "Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
+__all__ = [
+    "AUTO",
+    "Bastion",
+    "Configuration",
+    "Connection",
+    "Host",
+    "Interface",
+    "MemberOverrides",
+    "Peering",
+    "SshSettings",
+    "UnmanagedPeer",
+]
 
 # In place of a name: the program chooses.
 AUTO = "auto"
@@ -69,7 +80,7 @@ class MemberOverrides(Settings):
     exit_node: ExitNode | None = Field(default=None, description="For this host. Without it: as the interface says.")
 
 
-class Peer(Settings):
+class UnmanagedPeer(Settings):
     """A participant that no run reaches, such as a phone or a router; without a public key it gets one made here."""
 
     public_key: PublicKey | None = Field(
@@ -146,7 +157,7 @@ class Interface(Settings):
         dict[str, MemberOverrides], Accepts("a mapping from a host of this interface to what differs there")
     ] = Field(default_factory=dict, description="By host name, what differs on one host.")
     peers: Annotated[
-        dict[str, Peer], Accepts("a mapping from the name of a peer that is not managed here to what it is")
+        dict[str, UnmanagedPeer], Accepts("a mapping from the name of a peer that is not managed here to what it is")
     ] = Field(default_factory=dict, description="By name, phones, laptops and routers that no run reaches.")
     peering: Annotated[tuple[Peering, ...], Accepts("a list of rules, each a group, or a hub and its spokes")] = Field(
         default=(), description="Who is a peer of whom. Without it: everyone of everyone."
@@ -179,19 +190,19 @@ class Interface(Settings):
     @property
     def ipv4_addresses(self) -> dict[str, IPv4Address]:
         """The IPv4 addresses of the participants that have one, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: entry.ipv4 for name, entry in entries.items() if entry.ipv4 is not None}
 
     @property
     def routes(self) -> dict[str, tuple[Network, ...]]:
         """The networks behind the participants that have any, sorted, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: in_order(entry.routes) for name, entry in entries.items() if entry.routes}
 
     @property
     def exit_nodes(self) -> dict[str, str]:
         """The exit node of each participant that uses one, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         chosen = {name: entry.exit_node for name, entry in entries.items() if entry.exit_node is not None}
         # Who is the exit node for all others needs no line that says so of itself.
         default = {name: self.exit_node for name in self.participants if self.exit_node not in (None, name)}
@@ -205,7 +216,7 @@ class Interface(Settings):
     @property
     def fixed_addresses(self) -> dict[str, IPv6Interface]:
         """The addresses that do not follow from the participant's name, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: entry.address for name, entry in entries.items() if entry.address is not None}
 
 

@@ -4,7 +4,9 @@ What it does on a host is written there; sending it belongs to `fanout`.
 """
 
 import hashlib
+import re
 import shlex
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 
@@ -43,9 +45,23 @@ _SESSION_SECONDS = 1800
 
 @cache
 def text() -> str:
-    """Return the program that serves orders on a host."""
+    """Return the program that serves orders on a host, without its comments: they are a third of it."""
     folder = resources.files("mesh") / "host"
-    return "".join((folder / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS)
+    return "".join(_code((folder / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS))
+
+
+def _code(parts: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that the shell runs, and those of the files that it writes as they are."""
+    file_ends = ""
+    for line in "".join(parts).splitlines(keepends=True):
+        words = line.strip()
+        if file_ends:
+            file_ends = "" if words == file_ends else file_ends
+        elif file := re.search(r"<<'(\w+)'$", words):
+            file_ends = file[1]
+        elif not words or re.match(r"#( |$)", words):
+            continue
+        yield line
 
 
 @cache

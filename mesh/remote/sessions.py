@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import asyncssh
 
+from mesh.config.models import Connection
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import host_program
-from mesh.remote.concurrency import Connection, gather, settle
+from mesh.remote.concurrency import gather, settle
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, dial, explain, meet
 
 __all__ = ["AT_ONCE", "Fan", "Session", "open_fan", "run_everywhere"]

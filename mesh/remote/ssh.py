@@ -11,9 +11,9 @@ from typing import Any
 
 import asyncssh
 
+from mesh.config.models import Connection
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import credentials
-from mesh.remote.concurrency import Connection
 from mesh.remote.ssh_errors import KEY_REFUSED, OTHER_HOST_KEY
 
 __all__ = [

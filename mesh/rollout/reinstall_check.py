@@ -39,7 +39,7 @@ def count_installations(interface: str, counts: Mapping[str, int], hosts: object
     if interface not in configuration.interfaces:
         return known
     members = {host: configuration.hosts[host].ssh for host in configuration.interfaces[interface].hosts}
-    connections = {host: ssh.model_dump(by_alias=True) for host, ssh in members.items()}
+    connections = {host: ssh.connection() for host, ssh in members.items()}
     questions = {host: _question(interface, ssh) for host, ssh in members.items()}
     answers, _ = run(lambda: run_everywhere(connections, questions))
     bare = sorted(host for host, said in answers.items() if said.split() == ["seen"])

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mesh.config.models import Connection
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.concurrency import Connection, gather
+from mesh.remote.concurrency import gather
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.facts import collect_facts

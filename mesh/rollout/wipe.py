@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from mesh.config.models import Connection
 from mesh.errors import HostError
-from mesh.remote.concurrency import Connection, settle
+from mesh.remote.concurrency import settle
 from mesh.remote.sessions import open_fan
 
 __all__ = ["wipe"]

@@ -66,8 +66,8 @@ def test_a_key_file_is_served_by_an_agent_that_ends_with_us(own_folder: Path) ->
     """The agent has the key while we live, and neither process nor socket is left when we were killed."""
     key = make_key(own_folder / "key")
     script = (
-        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); print('ready', flush=True); "
-        "sys.stdin.read()"
+        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); "
+        "print('ready', flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -92,8 +92,8 @@ def test_two_runs_with_key_files_take_turns_in_one_checkout(own_folder: Path) ->
     """The agent of one ends with it, and the other would be left without."""
     key = make_key(own_folder / "key")
     script = (
-        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); print('ready', flush=True); "
-        "sys.stdin.read()"
+        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); "
+        "print('ready', flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
 

@@ -8,7 +8,7 @@ from mesh.rollout.drift import describe_drift
 from mesh.rollout.verification import Facts, Peer, parse_facts
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "="}
-ROSTER: dict[str, Any] = {
+ROSTER: Any = {
     "interface": "testwg",
     "port": 51825.0,
     "mtu": 1420.0,

@@ -1,11 +1,13 @@
-"""How `mesh.program` puts the host program together and starts it."""
+"""How `mesh.remote.host_program` puts the host program together and starts it."""
 
+import re
 import shutil
 import subprocess
 
 import pytest
 
 from mesh.remote import host_program
+from tests.host_program import PARTS
 
 
 def test_the_program_is_one_text_that_the_shell_accepts() -> None:
@@ -13,6 +15,16 @@ def test_the_program_is_one_text_that_the_shell_accepts() -> None:
     subprocess.run(["sh", "-n"], input=host_program.text(), text=True, check=True)
     for order in ("stage", "arm", "prove", "confirm", "wipe"):
         assert f"order_{order}()" in host_program.text()
+
+
+def test_what_is_shipped_is_the_parts_without_their_comments() -> None:
+    """A third less for each host; the files that it writes there are whole."""
+    source = "".join((PARTS / f"{part}.sh").read_text() for part in host_program.PARTS)
+    assert len(host_program.text()) < 0.75 * len(source)
+    written = re.findall(r"<<'(\w+)'\n(.*?)\n\1\n", source, re.DOTALL)
+    assert written
+    for _, text in written:
+        assert text in host_program.text()
 
 
 def test_the_digest_names_the_version() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from docs.generate import generate, stack_file
 from mesh.config.host_models import Bastion, SshSettings
-from mesh.config.models import Host, Interface, MemberOverrides, Peer, Peering
+from mesh.config.models import Host, Interface, MemberOverrides, UnmanagedPeer, Peering
 from mesh.config.validation import accepts
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ def test_a_generated_file_is_current(path: str, text: str) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == text, "run python -m docs.generate"
 
 
-@pytest.mark.parametrize("model", [Bastion, SshSettings, Host, MemberOverrides, Peer, Peering, Interface])
+@pytest.mark.parametrize("model", [Bastion, SshSettings, Host, MemberOverrides, UnmanagedPeer, Peering, Interface])
 def test_every_field_says_what_it_means_and_what_it_takes(model: type[Host]) -> None:
     """A field without a description would be a gap in the reference and in editors."""
     for name, field in model.model_fields.items():

@@ -49,14 +49,14 @@ def _faults(*interfaces: dict[str, Any], hosts: dict[str, Any] | None = None) ->
     return []
 
 
-def _roster(hosts: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+def _roster(hosts: dict[str, Any] | None = None, **settings: Any) -> Any:
     plan = plan_meshes(read_configuration(hosts or _hosts(), {"testwg": _interface(**settings)}))["testwg"]
     names = [participant.name for participant in plan.participants]
     login = {"system": "", "ssh": {"address": "a", "port": 22}}
     return build_roster(plan, {name: name.ljust(43, "x") + "=" for name in names}, dict.fromkeys(names, login))
 
 
-def _told(roster: dict[str, Any], host: str) -> list[str]:
+def _told(roster: Any, host: str) -> list[str]:
     lines = payload(roster, host, _KEY, mesh="m", roster_id="r", plan="p").splitlines()
     return [line for line in lines if line.split()[0] in ("behind", "exit", "forward", "forward-ipv4")]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
 from mesh.config.host_models import Bastion, Host, SshSettings
-from mesh.config.models import Interface, MemberOverrides, Peer, Peering
+from mesh.config.models import Interface, MemberOverrides, UnmanagedPeer, Peering
 from mesh.config.schema import SCHEMA_FILE, build_schema, editor_line
 from tests.strategies import HOST_KEY, stack_files
 
@@ -30,7 +30,7 @@ LEAST: dict[type[BaseModel], dict[str, Any]] = {
     Host: {"ssh": SSH},
     Interface: {"hosts": ["bernard"]},
     MemberOverrides: {},
-    Peer: {},
+    UnmanagedPeer: {},
 }
 WG_KEY = "FzqdBuoPYY5vDcO8CdmnBmu6tYVBdw7rEAzhkQ8jkxM="
 VALUES: tuple[object, ...] = (
@@ -47,9 +47,9 @@ CLOSER = {
     ("Interface", "ipv4"),
     ("MemberOverrides", "address"),
     ("MemberOverrides", "routes"),
-    ("Peer", "address"),
-    ("Peer", "endpoint"),
-    ("Peer", "routes"),
+    ("UnmanagedPeer", "address"),
+    ("UnmanagedPeer", "endpoint"),
+    ("UnmanagedPeer", "routes"),
     ("Bastion", "address"),
     ("SshSettings", "address"),
 }
