@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
-from mesh.config.models import Host, Interface, MemberOverrides, UnmanagedPeer, Peering
+from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
 from mesh.config.schema import SCHEMA_FILE, SECTIONS, schema_text
 from mesh.config.validation import accepts
 

@@ -266,8 +266,10 @@ def printed() -> list[re.Pattern[str]]:
             found |= messages._templates(node, constants)  # noqa: SLF001
     for path in (ROOT / "mesh/host").rglob("*.sh"):
         found |= set(messages._shell(path.read_text(encoding="utf-8")))  # noqa: SLF001
-    texts = {" ".join(text.split()).rstrip(" …") for text in found if letters(text) >= 5}
-    return [re.compile(".*".join(map(re.escape, re.split("…+", text)))) for text in sorted(texts)]
+    texts = {" ".join(text.split()) for text in found if letters(text) >= 5}
+    patterns = [".*".join(map(re.escape, re.split("…+", text))) for text in sorted(texts)]
+    # What is listed below a message is on lines of its own.
+    return [re.compile(re.sub(r"\\ \.\*$", r"(\\ .*)?", pattern)) for pattern in patterns]
 
 
 def letters(text: str) -> int:
@@ -276,9 +278,9 @@ def letters(text: str) -> int:
 
 
 def can_be_printed(line: str) -> bool:
-    """Return whether the program has a text with which a line begins, behind the name of a mesh or a host."""
+    """Return whether a line, or what is behind the name of a mesh or a host in it, is a text of the program."""
     behind = line.partition(": ")[2]
-    return any(pattern.match(line) or pattern.match(behind) for pattern in printed())
+    return any(pattern.fullmatch(line) or pattern.fullmatch(behind) for pattern in printed())
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if [*blocks(page, "console")]], ids=label)

@@ -10,6 +10,8 @@ import pytest
 import mesh
 
 ROOT = Path(__file__).parents[2]
+# A deprecated part of the command package, which we do not use, warns while it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*CopyToRemote:DeprecationWarning")
 
 
 def test_the_package_promises_one_name() -> None:

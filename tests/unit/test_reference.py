@@ -6,7 +6,7 @@ import pytest
 
 from docs.generate import generate, stack_file
 from mesh.config.host_models import Bastion, SshSettings
-from mesh.config.models import Host, Interface, MemberOverrides, UnmanagedPeer, Peering
+from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
 from mesh.config.validation import accepts
 
 ROOT = Path(__file__).parents[2]
