@@ -11,16 +11,16 @@ A message is a template: what is only known at run time is an ellipsis.
 import ast
 import difflib
 import re
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-__all__ = ["Entry", "Page", "find_messages", "page_of", "read_pages"]
+from docs.causes import Entry, read_pages
+
+__all__ = ["ADVICE", "constants_of", "find_messages", "page_of", "python_messages", "shell_messages", "templates"]
 
 ROOT = Path(__file__).parents[1]
-PAGES = ROOT / "docs" / "troubleshooting"
+ADVICE = "run python -m docs.messages, and write the causes that it asks for"
 
 # Which page knows the messages of which files; the first prefix that fits.
 _PAGE_OF = (
@@ -54,34 +54,35 @@ def _one_line(text: str) -> str:
     return re.sub(rf"{_GAP}+", _GAP, " ".join(re.sub(r"\\([;?])", r"\1", text).split()))
 
 
-def _templates(node: ast.AST, constants: dict[str, str]) -> set[str]:
-    """Return every text that an expression can be, or nothing where it is no text."""
+def templates(node: ast.AST, constants: dict[str, str]) -> set[str]:
+    """Return every text that an expression can be, `constants` known; nothing where it is no text."""
     match node:
         case ast.Constant(value=str(text)):
             return {text}
         case ast.Name(id=name) if name in constants:
             return {constants[name]}
         case ast.JoinedStr(values=parts):
-            choices = [_templates(part, constants) or {_GAP} for part in parts]
+            choices = [templates(part, constants) or {_GAP} for part in parts]
             return {"".join(chosen) for chosen in product(*choices)}
         case ast.FormattedValue(value=value):
-            return _templates(value, constants)
+            return templates(value, constants)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            sides = (_templates(left, constants), _templates(right, constants))
+            sides = (templates(left, constants), templates(right, constants))
             return {"".join(both) for both in product(*(side or {_GAP} for side in sides))} if any(sides) else set()
         case ast.IfExp(body=body, orelse=orelse):
-            sides = (_templates(body, constants), _templates(orelse, constants))
+            sides = (templates(body, constants), templates(orelse, constants))
             return {text for side in sides for text in side or {_GAP}} if any(sides) else set()
         case _:
             return set()
 
 
-def _constants(tree: ast.Module) -> dict[str, str]:
+def constants_of(tree: ast.Module) -> dict[str, str]:
+    """Return the constants of a module that are texts."""
     found: dict[str, str] = {}
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and value is not None and len(texts := _templates(value, found)) == 1:
+        if isinstance(target, ast.Name) and value is not None and len(texts := templates(value, found)) == 1:
             found[target.id] = texts.pop()
     return found
 
@@ -92,7 +93,10 @@ def _is_collected(node: ast.AST) -> bool:
     return any(getattr(place, "attr", getattr(place, "id", "")) in ("problems", "failures") for place in places)
 
 
-def _python(tree: ast.Module, constants: dict[str, str]) -> Iterator[str]:
+def python_messages(source: str) -> Iterator[str]:
+    """Yield the messages of a module."""
+    tree = ast.parse(source)
+    constants = constants_of(tree)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -108,7 +112,7 @@ def _python(tree: ast.Module, constants: dict[str, str]) -> Iterator[str]:
         if name in _TELLING:
             return
         raised = raised or isinstance(node, ast.Raise) or name in ("fault", "warn") or _is_collected(node)
-        texts = _templates(node, constants)
+        texts = templates(node, constants)
         if not texts:
             for child in ast.iter_child_nodes(node):
                 yield from visit(child, raised)
@@ -121,7 +125,8 @@ def _python(tree: ast.Module, constants: dict[str, str]) -> Iterator[str]:
     yield from visit(tree, raised=False)
 
 
-def _shell(text: str) -> Iterator[str]:
+def shell_messages(text: str) -> Iterator[str]:
+    """Yield the messages of a part of the host program."""
     for said in re.findall(r"""\bfail "((?:[^"\\]|\\.)*)\"""", text):
         # Innermost first, since one substitution may be in another.
         plain, nested = said, 1
@@ -151,71 +156,11 @@ def find_messages() -> dict[str, str]:
         if path.suffix not in (".py", ".sh") or source.startswith(_PREVIEWS):
             continue
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".py":
-            tree = ast.parse(text)
-            texts = _python(tree, _constants(tree))
-        else:
-            texts = _shell(text)
+        texts = python_messages(text) if path.suffix == ".py" else shell_messages(text)
         for message in map(_one_line, texts):
             if _fixed(message) >= _LEAST_LETTERS:
                 found.setdefault(message, page_of(source))
     return found
-
-
-@dataclass
-class Entry:
-    """Messages that have one cause, and that cause, as Markdown."""
-
-    messages: list[str]
-    cause: str = ""
-
-    def text(self) -> str:
-        """Return the entry as it stands on its page."""
-        lines = [
-            textwrap.fill(m, 116, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-            for m in self.messages
-        ]
-        return "```text\n" + "\n".join(lines) + "\n```\n\n" + self.cause
-
-
-@dataclass
-class Page:
-    """A troubleshooting page: texts, and entries between them, in their order."""
-
-    path: Path
-    parts: list[str | Entry] = field(default_factory=list)
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The entries alone."""
-        return [part for part in self.parts if isinstance(part, Entry)]
-
-    def text(self) -> str:
-        """Return the page."""
-        return "\n\n".join(part.text() if isinstance(part, Entry) else part for part in self.parts).rstrip() + "\n"
-
-
-def _read_page(path: Path) -> Page:
-    page = Page(path)
-    for number, piece in enumerate(
-        re.split(r"^```text\n(.*?)^```\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    ):
-        if number % 2:
-            page.parts.append(Entry([" ".join(m.split()) for m in re.split(r"\n(?! )", piece.strip())]))
-        elif number == 0:
-            page.parts.append(piece.strip())
-        else:
-            # What follows up to the next heading is the cause.
-            cause, heading, rest = re.split(r"(^#)", f"{piece.strip()}\n#", maxsplit=1, flags=re.MULTILINE)
-            page.entries[-1].cause = cause.strip()
-            if rest := rest.removesuffix("\n#").strip():
-                page.parts.append(heading + rest)
-    return page
-
-
-def read_pages() -> dict[str, Page]:
-    """Return the pages by name."""
-    return {path.stem: _read_page(path) for path in sorted(PAGES.glob("*.md")) if path.stem != "README"}
 
 
 def main() -> None:
