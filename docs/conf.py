@@ -1,4 +1,4 @@
-"""Sphinx builds the pages: make docs. Why Sphinx: decisions/0063."""
+"""Sphinx builds the pages: make docs. Why Sphinx: decisions/0065."""
 
 import os
 import re

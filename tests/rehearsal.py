@@ -20,8 +20,8 @@ from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
 from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
-from mesh.remote.ssh import run_command
 
 ROOT = Path(__file__).parents[1]
 

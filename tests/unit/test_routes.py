@@ -12,7 +12,8 @@ from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.topology import plan_meshes
-from mesh.rollout.verification import Facts, find_faults
+from mesh.remote.reports import Facts
+from mesh.rollout.verification import find_faults
 from tests.strategies import HOST_KEY
 
 _LAN, _LAN6 = "192.168.10.0/24", "2001:db8:5::/64"
