@@ -38,8 +38,10 @@ _HOST_PAGE = "host"
 # Words of help, of the reference and of previews, which are no errors.
 _NO_ERRORS = ("help", "description")
 _PREVIEWS = ("mesh/plan/roster_diff.py", "mesh/keyring/", "mesh/config/schema.py", "mesh/config/patterns.py")
+# What only a fault of ours raises, and no user sees.
+_BUGS = ("AttributeError", "TypeError", "ValueError")
 _TELLING = ("announce", "Accepts", "show", "_say", "say", "report", "print", "Text")
-_SHELL = re.compile(r"&& |\|\| |; (then|fi|done)\b|; do echo")
+_SHELL = re.compile(r"&& |\|\| |; (then|fi|done)\b|; do echo|; echo\b|\$\?")
 _SAID_BY_SHELL = re.compile(r"""echo "([^"]*; [^"]*)"|\.error ([^;]*\\; [^;]*);""")
 _LEAST_LETTERS = 6
 _GAP = "…"
@@ -87,6 +89,10 @@ def constants_of(tree: ast.Module) -> dict[str, str]:
     return found
 
 
+def _name(call: ast.Call) -> str:
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
+
+
 def _is_collected(node: ast.AST) -> bool:
     """Tell whether a statement keeps a failure for a report, such as `problems[host] = …`."""
     places = [target.value for target in getattr(node, "targets", ()) if isinstance(target, ast.Subscript)]
@@ -104,14 +110,18 @@ def python_messages(source: str) -> Iterator[str]:
         and isinstance(node.body[0], ast.Expr)
     }
 
+    raises = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
+    errors = {id(call) for call in raises if _name(call).endswith("Error") and _name(call) not in _BUGS}
+
     def visit(node: ast.AST, raised: bool) -> Iterator[str]:
         if id(node) in docstrings or (isinstance(node, ast.keyword) and node.arg in _NO_ERRORS):
             return
-        called = node.func if isinstance(node, ast.Call) else None
-        name = getattr(called, "attr", getattr(called, "id", ""))
-        if name in _TELLING:
-            return
-        raised = raised or isinstance(node, ast.Raise) or name in ("fault", "warn") or _is_collected(node)
+        if isinstance(node, ast.Call):
+            if _name(node) in _TELLING:
+                return
+            # What is given to another function is a part of what that makes of it.
+            raised = id(node) in errors or _name(node) in ("fault", "warn")
+        raised = raised or _is_collected(node)
         texts = templates(node, constants)
         if not texts:
             for child in ast.iter_child_nodes(node):

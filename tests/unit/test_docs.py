@@ -68,6 +68,12 @@ def test_a_file_that_is_named_is_there() -> None:
             assert (ROOT / code).exists() or "NAME" in code or "office" in code, (label(page), code)
 
 
+def test_the_page_of_the_lab_lists_every_file() -> None:
+    """Who wants to know what was shown with booted hosts finds it there."""
+    files = {path.name for path in (ROOT / "tests/lab").glob("test_*.py")}
+    assert set(re.findall(r"^- `(test_\w+\.py)`", read(ROOT / "tests/lab/README.md"), flags=re.MULTILINE)) == files
+
+
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
 def test_a_decision_says_what_it_costs_and_what_was_measured(path: Path) -> None:
     """All decisions have one form."""
