@@ -21,8 +21,9 @@ _SUDO_USER = "steward"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack on four hosts, each with another login shell; the user of tcsh works by a sudo that lectures."""
+    assert engine
     specs = [
         HostSpec(name, number, root="trixie-shells", sudo_user=_SUDO_USER if name == "tcsh" else "")
         for number, name in enumerate(_SHELLS, 1)
