@@ -15,7 +15,7 @@ PYTEST = $(ENGINE) $(RUN) -m pytest tests -v --dist loadfile --no-loadscope-reor
 LABS ?= 4
 COUNT := .venv/count
 
-.PHONY: help setup demo demo-shell demo-down test test-fast check bench
+.PHONY: help setup demo demo-shell demo-down test test-fast check docs bench
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -61,6 +61,11 @@ check: setup ## formatting, lint and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy --strict __main__.py mesh tests
+
+docs: setup ## build the pages in docs/_build/html; a broken link or a page that nobody links fails
+	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	@$(RUN) -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs: open docs/_build/html/index.html"
 
 bench: setup ## measure, and try the properties with many examples; takes a while
 	@MESH_PROPERTIES=many $(RUN) -m pytest tests/properties -q -n auto

@@ -26,7 +26,7 @@ __all__ = ["Stream", "ask", "run_command", "start"]
 # Of a mesh of 5000 hosts, one says a line of 200 bytes for each peer.
 REPLY_BYTES = 4 << 20
 REPLY_LINES = 50_000
-LINE_BYTES = 64 << 10
+LINE_BYTES = 256 << 10
 SESSION_BYTES = 64 << 20
 _NOISE_BYTES = 1 << 10
 _PIECE = 1 << 18
@@ -69,17 +69,15 @@ class Stream:
         while not (found := end.search(self._unread, searched)):
             # What is no whole line yet is looked at again with what follows.
             searched = self._unread.rfind(b"\n") + 1
+            is_long = len(self._unread) > REPLY_BYTES or len(self._unread) - searched > LINE_BYTES
+            if is_long or lines > REPLY_LINES or self._total > SESSION_BYTES:
+                raise self.cut_off(what)
             piece = await self._process.stdout.read(_PIECE)
             if not piece:
                 return self._take(len(self._unread))[0], None
             self._unread += piece
             self._total += len(piece)
             lines += piece.count(b"\n")
-            unfinished = len(self._unread) - self._unread.rfind(b"\n") - 1
-            if len(self._unread) > REPLY_BYTES or lines > REPLY_LINES or unfinished > LINE_BYTES:
-                raise self.cut_off(what)
-            if self._total > SESSION_BYTES:
-                raise self.cut_off(what)
         size = found.start()
         said, last = self._take(size, found.end() - size)
         if any(len(line) > LINE_BYTES for line in said.split("\n")):

@@ -2,6 +2,7 @@
 
 Each order has lines of known words, and each word a form. A line of another form or with an unknown word, a word that
 comes twice or that is left out: none of them is passed over, since the program that replies is ours, by its digest.
+Only where an order works with the tools of a system, not just looks, may these print lines of their own.
 How replies travel, and how large they may be, belongs to `commands`. Nothing here reaches a host.
 """
 
@@ -74,8 +75,12 @@ def _incomplete(host: str, what: str, words: Iterable[str]) -> HostError:
     return HostError(host, f"answers {what} without {', '.join(sorted(words))}; look what runs there")
 
 
-def read_lines(host: str, what: str, lines: Iterable[str], known: Forms, many: Collection[str] = ()) -> Matches:
+def read_lines(
+    host: str, what: str, lines: Iterable[str], known: Forms, many: Collection[str] = (), *, works: bool = False
+) -> Matches:
     """Return the lines by their word, each of which stands once unless it is one of `many`.
+
+    Where the order `works`, lines with other words are its tools'.
 
     Raises:
         HostError: If a line has no `known` form; `what` names the answer.
@@ -84,6 +89,8 @@ def read_lines(host: str, what: str, lines: Iterable[str], known: Forms, many: C
     for line in lines:
         word = line.partition(" ")[0]
         form = known.get(word)
+        if works and form is None:
+            continue
         match = form.fullmatch(line) if form else None
         if match is None:
             raise unreadable(host, what, line)
@@ -173,14 +180,14 @@ def read_proof(host: str, lines: Iterable[str], asked: Collection[str]) -> dict[
 
 def read_system(host: str, lines: Iterable[str]) -> dict[str, str]:
     """Return what `prepare` says of the host: system and, if it knows them, init, firewall and wireguard."""
-    found = read_lines(host, "prepare", lines, _SYSTEM)
+    found = read_lines(host, "prepare", lines, _SYSTEM, works=True)
     require(host, "prepare", found, {"system"})
     return {word: matches[0][1] for word, matches in found.items()}
 
 
 def read_running(host: str, lines: Iterable[str]) -> tuple[str, int]:
     """Return the public key and port that the host runs while the roster is staged; an empty key where it runs none."""
-    found = read_lines(host, "stage", lines, _STAGED)
+    found = read_lines(host, "stage", lines, _STAGED, works=True)
     require(host, "stage", found, _STAGED)
     match = found["running"][0]
     return (match[1], number_in(host, "stage", match, 2, 65535)) if match[1] else ("", 0)
@@ -188,7 +195,7 @@ def read_running(host: str, lines: Iterable[str]) -> tuple[str, int]:
 
 def read_wiped(host: str, lines: Iterable[str]) -> bool:
     """Tell whether the host was wiped; False where what it has belongs to somebody else by now."""
-    found = read_lines(host, "wipe", lines, _WIPED)
+    found = read_lines(host, "wipe", lines, _WIPED, works=True)
     if len(found) != 1:
         raise _incomplete(host, "wipe", ["wiped or kept"])
     return "wiped" in found

@@ -50,6 +50,7 @@ class Login:
     home: Path
     shell: tuple[str, ...] = ("dash",)
     connection: Any = field(default_factory=dict)
+    serving: set[asyncio.Future[None]] = field(default_factory=set)
 
     @property
     def path(self) -> Path:
@@ -76,6 +77,12 @@ class Login:
         """Run a script there."""
         return run(lambda: run_command("carol", self.connection, script, payload, sudo=sudo, what="it"))
 
+    async def handle(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        """Serve, to the end."""
+        serving = asyncio.ensure_future(self.serve(process))
+        self.serving.add(serving)
+        await asyncio.shield(serving)
+
     async def serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         """Do as sshd does."""
         environment = {
@@ -96,12 +103,18 @@ class Login:
         assert started.stdout
         assert started.stderr
         feeding = asyncio.create_task(_pump(process.stdin, started.stdin))
-        with suppress(OSError, asyncssh.Error):
+        try:
             await asyncio.gather(_pump(started.stdout, process.stdout), _pump(started.stderr, process.stderr))
-        feeding.cancel()
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        process.exit(await started.wait() & 0xFF)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(started.wait(), 2)
+        finally:
+            feeding.cancel()
+            # It may have more to say, to nobody.
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
+            # Its end is not seen before that of its pipes.
+            await asyncio.gather(started.stdout.read(), started.stderr.read())
+            process.exit(await started.wait() & 0xFF)
 
 
 async def _pump(source: Any, sink: Any) -> None:
@@ -130,12 +143,18 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Login]:
     async def listen() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
             "127.0.0.1", 0, server_factory=_Server, server_host_keys=[key], encoding=None,
-            process_factory=login.serve,
+            process_factory=login.handle,
         )  # fmt: skip
 
     async def end(server: asyncssh.SSHAcceptor) -> None:
         server.close()
         await server.wait_closed()
+        if login.serving:
+            # One whose client has gone may wait for it, and is ended with its shell.
+            _, late = await asyncio.wait(login.serving, timeout=1)
+            for serving in late:
+                serving.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
