@@ -41,6 +41,9 @@ PURE = (
         "unreachable",
         "up",
         "wgquick",
+        "wgsections",
+        "wgvalues",
+        "plaintext",
     ),
 )
 ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
