@@ -113,12 +113,9 @@ def read_addresses(text: str) -> tuple[Address, ...]:
 
 def read_endpoint(text: str) -> Endpoint:
     """Return where a peer is sought."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("["):
-        host, _, rest = host[1:].partition("]")
-        colon = "" if rest else colon
+    host, separator, port = text[1:].partition("]:") if text.startswith("[") else text.rpartition(":")
     try:
-        if not colon:
+        if not separator:
             raise ValueError
         return _place(host), _number(port, 1, 65535)
     except ValueError:
