@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mesh.errors import ConfigurationError
-from mesh.faults import show_name
 from mesh.fields import is_host_name, is_interface_name
 from mesh.imports.found import FoundMesh
 from mesh.imports.join import find_own_faults, join_configurations
@@ -100,7 +99,7 @@ def _read_host(place: str, row: Row) -> _Host:
     faults = []
     name = row.get("Name", "")
     if not is_host_name(name):
-        faults.append(f"{place}: Name: {show_name(name)} is no host name; use letters, digits and - joined by dots")
+        faults.append(f"{place}: Name: no host name; use letters, digits and - joined by dots")
     needed = ["PrivateKey", *(["ListenPort"] if "Endpoint" in row else [])]
     faults += [
         f"{place}: {column}: none; run wg-meshconf init, which fills it in, and genconfig, and let the hosts run that"
