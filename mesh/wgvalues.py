@@ -6,6 +6,7 @@ or a prefix length that is hexadecimal or octal. No fault repeats a value, since
 """
 
 import re
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -144,6 +145,7 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return ip_address(text)
 
 
+@lru_cache(2**12)
 def _prefix(word: str) -> Network:
     text, slash, length = word.partition("/")
     address = _address(text)
@@ -167,6 +169,7 @@ def _interface(word: str) -> Address:
     return ip_interface((address, _number(length, 0, bits) if slash else bits))
 
 
+@lru_cache(2**12)
 def _place(host: str) -> str:
     try:
         return str(_address(host))
