@@ -9,10 +9,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from mesh.cli.importers.found import FoundMesh
+from mesh.cli.importers.wg_meshconf import read_wg_meshconf
+from mesh.cli.importers.wg_quick import read_wg_quick_folder
 from mesh.errors import ConfigurationError
-from mesh.imports.found import FoundMesh
-from mesh.imports.wg_meshconf import read_wg_meshconf
-from mesh.imports.wg_quick import read_wg_quick_folder
 from tests import wg_meshconf
 
 _README = {"tokyo1": "10.1.0.1/16", "germany1": "10.2.0.1/16", "canada1": "10.3.0.1/16", "shanghai1": "10.4.0.1/16"}

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import ConfigurationError
-from mesh.keys import generate_key_pair, generate_preshared_key, public_key_of
-from mesh.wgquick import WgQuick, read_wg_quick
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
+from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 from tests.properties.wg import Reading, RealTools, lacking, real_tools
 
 _PAIRS = [generate_key_pair() for _ in range(3)]
@@ -16,7 +16,7 @@ _PUBLIC = [pair.public_key for pair in _PAIRS]
 _PRESHARED = generate_preshared_key()
 _ZERO = "A" * 43 + "="
 _BROKEN = ["", "x", "²", "-1", "1 2 x", _PRESHARED[:-1], f"={_PRESHARED}"]
-# What either tool takes, or refuses, by setting; not what is taken by them alone, which `wgvalues` lists.
+# What either tool takes, or refuses, by setting; not what is taken by them alone, which `wg_values` lists.
 _VALUES = {
     "PrivateKey": [_PAIRS[0].private_key, _PAIRS[1].private_key, _ZERO],
     "ListenPort": ["51820", "051821", "0", "51 820"],

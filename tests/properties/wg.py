@@ -1,4 +1,4 @@
-"""What the real `wg` and `wg-quick` make of a configuration: the measure of what `mesh.wgquick` reads.
+"""What the real `wg` and `wg-quick` make of a configuration: the measure of what `mesh.wireguard.wg_quick` reads.
 
 `wg-quick` is asked for what its own parser finds, and `wg` configures a wireguard-go in namespaces of its own, which
 end with the process. Nothing of the machine's network is touched.

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mesh.cli.importers.fleet import read_fleet
+from mesh.cli.importers.stack import add_meshes, hosts_without_address
+from mesh.cli.stack_file import StackFile
 from mesh.errors import ConfigurationError
-from mesh.imports.fleet import read_fleet
-from mesh.imports.stack import add_meshes, hosts_without_address
-from mesh.stackfile import StackFile
 
 FLEET = """{
   # written by fleet

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from mesh.cli.importers.stack import add_meshes
+from mesh.cli.importers.wg_meshconf import read_wg_meshconf
+from mesh.cli.stack_file import StackFile
 from mesh.errors import ConfigurationError
-from mesh.imports.stack import add_meshes
-from mesh.imports.wg_meshconf import read_wg_meshconf
-from mesh.keys import generate_key_pair
-from mesh.stackfile import StackFile
+from mesh.wireguard.keys import generate_key_pair
 
 KEYS = {name: generate_key_pair() for name in ("bernard", "carol", "edgeworth")}
 ADDRESSES = {"bernard": "fd12:1::1/64", "carol": "fd12:2::1/64", "edgeworth": "fd12:3::1/64"}

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from mesh.cli.importers.found import FoundMesh
+from mesh.cli.importers.stack import add_meshes
+from mesh.cli.importers.wg_quick import read_wg_quick_files, read_wg_quick_folder
+from mesh.cli.stack_file import StackFile
 from mesh.errors import ConfigurationError
-from mesh.imports.found import FoundMesh
-from mesh.imports.stack import add_meshes
-from mesh.imports.wg_quick import read_wg_quick_files, read_wg_quick_folder
-from mesh.keys import generate_key_pair, generate_preshared_key
-from mesh.plaintext import MOST_BYTES
-from mesh.stackfile import StackFile
-from mesh.wgquick import read_wg_quick
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.text import MOST_BYTES
+from mesh.wireguard.wg_quick import read_wg_quick
 
 KEYS = {name: generate_key_pair() for name in ("bernard", "carol", "edgeworth")}
 PRESHARED = generate_preshared_key()

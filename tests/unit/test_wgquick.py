@@ -1,4 +1,4 @@
-"""What `mesh.wgquick` reads in a configuration, and what it refuses."""
+"""What `mesh.wireguard.wg_quick` reads in a configuration, and what it refuses."""
 
 import time
 from ipaddress import ip_interface, ip_network
@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 
 from mesh.errors import ConfigurationError
-from mesh.keys import KeyPair, public_key_of
-from mesh.plaintext import MOST_BYTES, MOST_CHARACTERS
-from mesh.wgquick import NO_PRESHARED_KEY, Peer, read_wg_quick
-from mesh.wgsections import MOST_PEERS
+from mesh.wireguard.keys import KeyPair, public_key_of
+from mesh.wireguard.text import MOST_BYTES, MOST_CHARACTERS
+from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, read_wg_quick
+from mesh.wireguard.wg_sections import MOST_PEERS
 
 # Always the same, since they are in the names of tests.
 OWN, OTHER, THIRD = (KeyPair(key, public_key_of(key)) for key in (f"{letter * 42}A=" for letter in "BCE"))

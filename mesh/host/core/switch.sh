@@ -1,0 +1,138 @@
+# ------------------------------------------------------------------------------------------------------------- switch
+# From what runs to what is staged, in an order in which no running tunnel breaks: preshared, then for each new key own and peer,
+# then finish, wake and again. `ready` works out beforehand what has to be quick.
+
+# preshared [NAME...]: every running peer that stays has the staged preshared key; running sessions do not notice. Next, the keys
+# of these hosts change, in this order: who goes back by itself, and knows only some of them, has the same turns as all others.
+order_preshared() {
+	[ $# = 0 ] || printf '%s\n' "$@" >>"$home/previous/turns"
+	is_up || return 0
+	arguments=$(wg show "$interface" peers | awk -v folder="$home/next" -v confirmed="$home/run/peers" "$secrets"'
+		BEGIN {
+			# By its key before the switch, or after: a run that was cut off may have done a part of it.
+			while ((getline line < confirmed) > 0) { split(line, field, " "); name[field[2]] = field[1] }
+			while ((getline line < (folder "/peers")) > 0) { split(line, field, " "); name[field[2]] = field[1]; stays[field[1]] = 1 }
+		}
+		$1 in name && name[$1] in stays { print "peer " $1 " preshared-key " secret(name[$1]) }')
+	[ -z "$arguments" ] || wg set "$interface" $arguments
+}
+
+# own: this host takes its staged private key; peers still reach it, and what it sends waits until they have the new key.
+# It must not start a handshake at the moment a peer does: the two would cross, and the pair would be cut for 5 seconds.
+# Turning the keepalive on makes it start one with every peer at once, and then be silent for those 5 seconds, in which the
+# peers take the new key and start theirs. Its own leads nowhere: a busy peer would read it after it has taken the key.
+order_own() {
+	ready_own
+	take_own
+}
+
+# ready_own: works out what `take_own` sets, and lets this host start no handshake until then.
+ready_own() {
+	endpoints=$(wg show "$interface" endpoints)
+	quiet=$(echo "$endpoints" | awk 'NF { print "peer", $1, "persistent-keepalive off" }')
+	loud=$(echo "$endpoints" | awk 'NF { print "peer", $1, ($2 ~ /:/ ? "endpoint 127.0.0.1:9" : ""), "persistent-keepalive 25" }')
+	# In the same go, since what peers still send is answered by where they are.
+	back=$(echo "$endpoints" | awk '$2 ~ /:/ { print "peer", $1, "endpoint", $2 }')
+	[ -z "$quiet" ] || wg set "$interface" $quiet
+}
+
+take_own() {
+	if [ -S "/var/run/wireguard/$interface.sock" ]; then
+		wg set "$interface" private-key "$home/next/private-key" $loud $back
+	else
+		# The kernel sends a little later than it is told, to where the peer is by then.
+		wg set "$interface" private-key "$home/next/private-key" $loud
+		[ -z "$back" ] || wg set "$interface" $back
+	fi
+}
+
+# open_port: what is staged can be reached, whatever filters here and wherever everything else goes.
+open_port() {
+	lock_host 60
+	firewall_open "$(setting next port)" 8>&-
+	exit_ports
+}
+
+# ready [NAME]: works out beforehand what `peer NAME`, or `finish`, will set, so that these take one process each. While a
+# key or a port changes, packets wait; what they wait for is that.
+order_ready() {
+	[ -d "$ready" ] || mkdir -p "$ready"
+	if [ -n "${1:-}" ]; then
+		exchange "$1" >"$ready/$1"
+		address_of "$1" >"$ready/.address.$1"
+	else
+		open_port
+		delta >"$ready/.all"
+	fi
+}
+
+# address_of NAME: where a peer that this host can meet is inside the mesh, as long as only keys have changed.
+address_of() {
+	for place in run next; do
+		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/$place/peers"
+	done | head -n 1
+}
+
+# peer NAME: takes over the staged key of one peer and waits for its first answer, since a round ends with its handshakes.
+order_peer() {
+	take_peer "$1"
+	greet "$1"
+}
+
+take_peer() {
+	[ -e "$ready/.address.$1" ] || order_ready "$1"
+	# What is read in the shell takes no process, and all peers of a host do this at the same moment.
+	read -r arguments <"$ready/$1" || true
+	[ -z "$arguments" ] || wg set "$interface" $arguments
+}
+
+greet() {
+	read -r address <"$ready/.address.$1" || true
+	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
+}
+
+# again SECONDS NAME...: begins a new session with peers whose interface was made anew within so many seconds; the old one
+# would be used in vain for up to 20 seconds. Peers that never had a session, or have begun one since, are left alone.
+order_again() {
+	made=$(($(date +%s) - $1))
+	shift
+	stale=$(wg show "$interface" latest-handshakes | awk -v names="$*" -v made="$made" -v staged="$home/$(planned)/peers" '
+		BEGIN {
+			count = split(names, name, " ")
+			for (i = 1; i <= count; i++) wanted[name[i]] = 1
+			while ((getline line < staged) > 0) { split(line, field, " "); if (field[1] in wanted) keys[field[2]] = 1 }
+		}
+		$2 > 0 && $2 < made && $1 in keys { print "peer " $1 " remove" }')
+	[ -n "$stale" ] || return 0
+	wg set "$interface" $stale
+	set_peers
+}
+
+# finish: the interface runs what is staged, whatever it ran before.
+order_finish() {
+	if is_up; then
+		[ -s "$ready/.all" ] || order_ready
+		port=$(setting next port)
+		if [ "$(wg show "$interface" listen-port)" = "$port" ]; then
+			set_worked_out
+		else
+			# A port that stays is not set again: wireguard-go would open its sockets anew.
+			set_worked_out listen-port "$port"
+		fi
+		: >"$ready/.all"
+		lock_host 60
+		set_link next
+	else
+		open_port
+		write_configuration next
+		service_start 4>&- 8>&- 9>&-
+		# What the configuration leaves out: where a name leads, and what PostUp does, if this program is not the one that boots.
+		if seeks_names next || [ -n "$(exit_plan next)" ]; then set_peers; fi
+	fi
+	exit_apply next
+	forwarding_apply next
+	names_apply next
+}
+
+# wake: sends something to every peer, so that those who hold a session that this host has lost hear of a new one at once.
+order_wake() { knock $(awk '$7 != "never" { print $3 }' "$home/next/peers"); }

@@ -1,0 +1,195 @@
+# -------------------------------------------------------------------------------------------------------- transaction
+# Stage, arm, switch, prove, hold, confirm; or go back. Each order can be given again without harm.
+
+# is_armed: 0 while a deadline of this boot is running.
+is_armed() {
+	[ -r "$home/deadline" ] || return 1
+	read -r until token boot <"$home/deadline"
+	[ "$boot" = "$(boot_id)" ]
+}
+
+# stage LINES [ABSENT...]: takes the roster from standard input, checks it against this host, and lays it down in next/.
+# Replies `running KEY PORT`, or `running absent` (also where no packet could pass), and `confirmed DIGEST|none`.
+order_stage() {
+	lines=$1
+	shift
+	rm -rf "$home/incoming"
+	mkdir -p "$home/incoming/pair-keys"
+	head -n "$lines" >"$home/incoming/payload"
+	: >"$home/incoming/peers"
+	(cd "$home/incoming" && awk -v lines="$lines" "$by_name"'
+		$1 == "preshared-key" { print $2 > "preshared-key"; next }
+		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
+		$1 == "peer" && is_name($5) { printf "" > "addresses" }
+		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
+		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
+		$1 == "name" { print $2, $3 > "names"; next }
+		{ print > "settings" }
+		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
+	check_incoming
+	check_foreign
+	resolve_incoming "$@"
+	if is_armed; then
+		# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old.
+		if [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
+	fi
+	if ! is_armed; then
+		[ ! -e "$home/next" ] || rm -rf "$home/next"
+		mv "$home/incoming" "$home/next"
+	else
+		rm -rf "$home/incoming"
+	fi
+	if is_running; then echo "running $(wg show "$interface" public-key) $(wg show "$interface" listen-port)"; else echo "running absent"; fi
+	digest=$(setting run digest)
+	echo "confirmed ${digest:-none}"
+}
+
+# check_incoming: the roster is whole, and this host has the private key for it.
+check_incoming() {
+	for wanted in mesh roster digest host address port mtu public-key; do
+		[ -n "$(setting incoming "$wanted")" ] || fail "the roster has no $wanted; run the same version of mesh again"
+	done
+	[ -s "$home/incoming/preshared-key" ] || [ "$(ls "$home/incoming/pair-keys" | wc -l)" = "$(awk 'END { print NR }' "$home/incoming/peers")" ] ||
+		fail "the roster has no preshared key for some peer; run the same version of mesh again"
+	awk 'NF != 7 { exit 1 }' "$home/incoming/peers" || fail "the roster has an incomplete peer; run the same version of mesh again"
+	wanted=$(setting incoming public-key)
+	for place in enrolled run next; do
+		[ -s "$home/$place/private-key" ] || continue
+		[ "$(wg pubkey <"$home/$place/private-key" 2>/dev/null)" = "$wanted" ] || continue
+		cat "$home/$place/private-key" >"$home/incoming/private-key"
+		return 0
+	done
+	fail "this host has no private key for its public key in the roster; run pulumi up --replace '**::$interface/$(setting incoming host)/enrol'"
+}
+
+# is_our_configuration [MESH]: 0 when the wg-quick file is there and mesh wrote it (for the stack MESH).
+is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q "^# Managed by mesh ${1:-}"; }
+
+# check_foreign: nobody else's interface, file, port or route is in the way.
+check_foreign() {
+	ours=$(setting run mesh)
+	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ]; then
+		# The same key alone is not enough: of two stacks that hold it, the one that adopted last has the interface.
+		is_adopted && [ "$(setting run public-key)" = "$(setting incoming public-key)" ] ||
+			fail "interface $interface belongs to another stack (mesh $ours); remove it there, choose another name, or take it over: python -m mesh adopt"
+	fi
+	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
+	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
+	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
+	port=$(setting incoming port)
+	if ! { is_up && [ "$(wg show "$interface" listen-port)" = "$port" ]; }; then
+		for other in $(wg show interfaces); do
+			[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$port" ] || continue
+			[ -z "$(home=$base/$other && setting run mesh)" ] ||
+				fail "UDP port $port is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
+			fail "UDP port $port is taken by interface $other; choose another port"
+		done
+		ss -Hlun 2>/dev/null | awk -v port=":$port" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }' ||
+			fail "UDP port $port is taken by another program; choose another port"
+	fi
+	clash=$({ ip -6 -o route show; ip -4 -o route show; } | awk -v own="$interface" -v peers="$home/incoming/peers" '
+		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
+		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
+		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
+	[ -z "$clash" ] ||
+		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
+	check_exit
+	check_passes incoming
+}
+
+# arm SECONDS TOKEN: remembers the way back and starts the guard that takes it unless the rollout is confirmed in time.
+order_arm() {
+	if ! is_armed; then
+		[ ! -e "$home/previous" ] || rm -rf "$home/previous"
+		mkdir "$home/previous"
+		if is_up; then
+			wg showconf "$interface" >"$home/previous/wg.conf"
+			running_settings >"$home/previous/running"
+			cat "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
+			list_addresses >"$home/previous/addresses"
+		else
+			: >"$home/previous/absent"
+		fi
+		remember_theirs
+		turn_back
+		date +%s >"$home/next/since"
+	fi
+	stop_guard
+	write_deadline "$1" "$2" "$(precise_clock)"
+	# It leads a process group of its own, so that it can be ended with its sleep. What is inherited is closed: the lock
+	# and the connection would live on with it.
+	guarding=setsid
+	if [ -d /run/systemd/system ] && [ -n "${SUDO_USER:-}" ]; then
+		# The session of a user who is not root may be killed with everything in it when the connection goes.
+		guarding="systemd-run --quiet --collect --no-block"
+	fi
+	$guarding sh "$program" guard "$interface" "$2" </dev/null >/dev/null 2>&1 4>&- 9>&- &
+	waits=0
+	until is_guarded; do
+		[ "$waits" -lt 100 ] || fail "the guard that goes back by itself does not start; look at the log of this host"
+		sleep 0.05
+		waits=$((waits + 1))
+	done
+}
+
+# write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that go back by themselves take turns by it.
+write_deadline() {
+	echo "$((${3%.*} + $1)).${3#*.} $2 $(boot_id)" >"$home/deadline.new"
+	mv "$home/deadline.new" "$home/deadline"
+}
+
+# renew SECONDS SINCE: the work goes on, so the deadline moves with it.
+order_renew() {
+	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
+	write_deadline "$1" "$token" "$2"
+}
+
+# clock: the seconds since boot, for an operator who names a moment.
+order_clock() { precise_clock; }
+
+# hold SECONDS SINCE: proven here. All that could still fail is done now, so that confirming is a few renames.
+order_hold() {
+	order_renew "$@"
+	lock_host 60
+	link_program
+	service_install
+	# One that is needed no more stays until the end, since whoever goes back would still need it.
+	if seeks_names next; then timer_apply next 4>&- 8>&- 9>&-; fi
+	# A host that came up just now has it in its place already.
+	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
+		lay_configuration next
+}
+
+# link_program: the next boot settles with this version of the program.
+link_program() {
+	if [ "$program" != "$version" ]; then mv "$program" "$version"; fi
+	ln -sfn "${version##*/}" "$base/program.new"
+	mv "$base/program.new" "$base/program"
+}
+
+# confirm DIGEST: what runs is from now on what boots.
+order_confirm() {
+	if [ "$(setting next digest)" != "$1" ]; then
+		[ "$(setting run digest)" = "$1" ] || fail "nothing is staged here to be confirmed; run pulumi up again"
+		return 0
+	fi
+	former=$(setting run port)
+	[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
+	# Without a deadline nobody goes back any more; until then, whoever does rewrites the file from run/.
+	rm -f "$home/deadline"
+	rm -rf "$home/former"
+	[ ! -d "$home/run" ] || mv "$home/run" "$home/former"
+	mv "$home/next" "$home/run"
+	rm -rf "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
+	stop_guard
+	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
+		# Another interface may still be served, or guarded, by another version.
+		[ ! -e "$old" ] || [ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
+	done
+	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
+		lock_host 60
+		firewall_close "$former"
+		exit_ports
+	fi
+	seeks_names run || (timer_apply run 4>&- 8>&- 9>&-) || say "mesh-endpoints could not be taken away"
+}

@@ -1,0 +1,117 @@
+# -------------------------------------------------------------------------------------------------------------- proof
+# What shows that the mesh runs: pings of the tunnel's full size, and what the kernel says of it.
+
+# answers_ping BYTES ADDRESS SECONDS: 0 when a ping of so many bytes inside the tunnel is answered in time.
+answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
+
+# aim PEER: seeks the peer where the plan says. A packet that came late from where it was has led this host back there, and where
+# what comes from the new place meets a NAT that does not know it, neither end would hear of the other again.
+aim() {
+	where=$(awk -v peer="$1" "$by_name"'$1 == peer && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
+	[ -z "$where" ] || wg set "$interface" $where
+}
+
+# widest ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many and 1280 are not.
+widest() {
+	narrow=1280 wide=$2
+	while [ $((wide - narrow)) -gt 4 ]; do
+		between=$(((narrow + wide) / 2))
+		if ping -6 -q -c 1 -W 1 -s $((between - 48)) "$1" >/dev/null 2>&1; then narrow=$between; else wide=$between; fi
+	done
+	echo "$narrow"
+}
+
+# relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
+relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
+
+# unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
+unanswered() {
+	sought=$(awk -v peer="$1" "$by_name"'$1 == peer && is_name($4) { print $4 }' "$home/$(planned)/peers")
+	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
+}
+
+# prove_peer NAME ADDRESS MTU: replies `well NAME` where a ping of the tunnel's full size is answered, `silent NAME [unresolved]`
+# where none is at all, and `narrow NAME BYTES` where smaller ones are.
+prove_peer() {
+	if answers_ping "$3" "$2" 2; then
+		echo "well $1" >&3
+		return 0
+	fi
+	answers_ping 1280 "$2" 2 || aim "$1"
+	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
+	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then
+		echo "well $1" >&3
+		return 0
+	fi
+	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 4; then
+		echo "silent $1$(unanswered "$1")" >&3
+		return 0
+	fi
+	fits=$(widest "$2" "$3")
+	# What came to itself meanwhile was not narrow.
+	if ping -6 -q -c 2 -W 2 -s $(($3 - 48)) "$2"; then echo "well $1" >&3; else echo "narrow $1 $fits" >&3; fi
+}
+
+# prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
+# absent. Replies a line for each: a peer of which none is said is not proven. One whose tunnel is dead is sought where its name leads.
+order_prove() {
+	[ "$1" != first ] || seek
+	mtu=$(setting "$(planned)" mtu)
+	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
+		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" $(relayed "$(planned)") | {
+		asked=0
+		while read -r name address; do
+			# A process for each peer at once would be hundreds in a large mesh.
+			asked=$((asked + 1))
+			[ $((asked % 64)) -ne 0 ] || wait
+			prove_peer "$name" "$address" "$mtu" >/dev/null 2>&1 &
+		done
+		wait
+	} 3>&1
+}
+
+# source NAME: replies `source ADDRESS`, from which this host sends to a peer, where WireGuard runs in userspace: some versions of it
+# answer from there, wherever they were asked, as the kernel never does.
+order_source() {
+	[ -S "/var/run/wireguard/$interface.sock" ] || return 0
+	key=$(awk -v name="$1" '$1 == name { print $2 }' "$home/$(planned)/peers")
+	where=$(wg show "$interface" endpoints | awk -v key="$key" '$1 == key && $2 ~ /:/ { sub(/:[0-9]*$/, "", $2); gsub(/[][]/, "", $2); print $2 }')
+	[ -z "$where" ] || ip -o route get "$where" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/source \1/p'
+}
+
+# ping: replies `ping NAME MILLISECONDS|none` for each confirmed peer that this host can meet.
+order_ping() {
+	{
+		awk '$7 != "never" { print $1, $3 }' "$home/run/peers" 2>/dev/null
+		awk '{ print $1, $3 }' $(relayed run) </dev/null
+	} | {
+		asked=0
+		while read -r name address; do
+			asked=$((asked + 1))
+			[ $((asked % 64)) -ne 0 ] || wait
+			{
+				# Twice, since the first may have to wait for a handshake that crossed another.
+				answer=$({ ping -6 -c 1 -W 3 "$address" || ping -6 -c 1 -W 6 "$address"; } 2>/dev/null | sed -n 's/.*time[=<]\([0-9.]*\).*/\1/p')
+				echo "ping $name ${answer:-none}"
+			} &
+		done
+		wait
+	}
+}
+
+# facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
+# `differs KIND` where what is handed on, or the way to everywhere, is not as planned.
+order_facts() {
+	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
+	echo "confirmed $(setting run digest)"
+	echo "since $(first_word "$home/next/since" 0)"
+	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
+	list_addresses | sed 's/^/address /'
+	wg show "$interface" preshared-keys | awk '{ print $2 }' | sort -u | awk -v salt="$1" '{ print salt $0 }' | sha256sum |
+		awk '{ print "preshared " $1 }'
+	wg show "$interface" dump | awk '
+		NR == 1 { print "interface", $2, $3; next }
+		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }'
+	forwarding_differs "$(planned)"
+	exit_is_on "$(planned)" || echo "differs exit"
+}

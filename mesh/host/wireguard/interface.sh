@@ -1,0 +1,248 @@
+# ---------------------------------------------------------------------------------------------------------- interface
+# The running WireGuard interface: read it, render its configuration, bring it to what is staged by small steps.
+#
+# next/settings has lines "word value": mesh, roster, digest, host, address, port, mtu, public-key.
+# next/peers has a line for each peer: name public-key address endpoint|name:port|- keepalive|off allowed-ips first|second|never
+# where the last word says who of the pair speaks first, or that nobody does: the two can never meet, or the peer is not
+# managed here. The allowed IPs are joined by commas.
+# Preshared keys: next/preshared-key for all peers, or next/pair-keys/NAME for each.
+# next/relayed has the same words for each host that is reached over another: name - address relay - - second|never.
+
+# setting DIRECTORY WORD: the value of one setting, empty when there is none.
+setting() {
+	[ -r "$home/$1/settings" ] || return 0
+	while read -r word value; do
+		if [ "$word" = "$2" ]; then
+			echo "$value"
+			break
+		fi
+	done <"$home/$1/settings"
+}
+
+# planned: the directory of what this host is to run: next while a change is armed, else run, also where a change was staged
+# and never begun.
+planned() { if is_armed; then echo next; else echo run; fi; }
+
+# is_up: 0 when the interface runs as WireGuard. (`ip link show type wireguard` would miss wireguard-go.)
+is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
+
+# is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
+is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
+
+# running_settings: what WireGuard runs but for where its peers are, keys included, in an order of its own.
+running_settings() { wg show "$interface" dump | awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
+
+# In awk: the file with the preshared key of a peer, in a folder such as next/.
+secrets='
+	function secret(name,   shared, line) {
+		shared = folder "/preshared-key"
+		if (!(shared in readable)) {
+			readable[shared] = (getline line < shared) > 0
+			close(shared)
+		}
+		return readable[shared] ? shared : folder "/pair-keys/" name
+	}
+'
+
+# render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
+render() {
+	printf '# Managed by mesh %s; changes made here are overwritten.\n' "$(setting "$1" mesh)"
+	# printf is part of the shell, so the key is in no argument of a process.
+	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
+	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
+		"$home/$1/settings"
+	[ -z "$(exit_plan "$1")" ] || echo "PostUp = sh $base/program exit %i || true"
+	# What a name leads to is set once the interface is up, since wg-quick would bring nothing up where it does not resolve.
+	awk -v folder="$home/$1" "$secrets$by_name"'
+		{
+			getline preshared < secret($1)
+			close(secret($1))
+			# The way to everywhere is set up by PostUp.
+			gsub(/,(0\.0\.0\.0|::)\/0/, "", $6)
+			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
+			if ($4 != "-" && !is_name($4)) print "Endpoint = " $4
+			print "PersistentKeepalive = " $5
+		}' "$home/$1/peers"
+}
+
+# lay_configuration DIRECTORY: the wg-quick file lies beside its place, and DIRECTORY remembers its digest.
+lay_configuration() {
+	[ -d /etc/wireguard ] || {
+		mkdir -m 700 /etc/wireguard
+		: >"$base/made-etc-wireguard"
+	}
+	render "$1" >"$configuration.new"
+	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
+	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
+		fail "the configuration came out incomplete; is the disk full?"
+	digest_of "$configuration.new" >"$home/$1/configuration"
+}
+
+# write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
+write_configuration() {
+	lay_configuration "$1"
+	mv "$configuration.new" "$configuration"
+}
+
+# In awk: staged peers and confirmed ones, and what the interface runs, by key. `former(name)` is the key by which a peer of that
+# name runs now, if it is not the staged one.
+running='
+	function load_peers(   line, field) {
+		while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; key_of[field[1]] = field[2]; left[field[2]] = 1 }
+		# It may be the same file, which would be read on from its end.
+		close(confirmed)
+		while ((getline line < staged) > 0) { lines[++count] = line; split(line, field, " "); keep[field[2]] = 1 }
+	}
+	NR > 1 {
+		known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
+		split($4, prefixes, ",")
+		for (i in prefixes) owner[prefixes[i]] = $1
+	}
+	function former(name, prefix,   old) {
+		old = key_of[name] in known ? key_of[name] : owner[prefix]
+		# Who has the address and stays has relayed for it, and is no earlier key of it.
+		return old in keep ? "" : old
+	}
+'
+
+# exchange NAME: the arguments for `wg set` that put the planned key of one peer in the place of the key by which it runs; nothing
+# where there is none. All else that is known of it goes over as it is, also what is planned anew: the port at which it will
+# listen, or the address that it will have, is nobody's before it has moved there.
+exchange() {
+	place=$(planned)
+	wg show "$interface" dump | awk -v name="$1" -v folder="$home/$place" -v staged="$home/$place/peers" \
+		-v confirmed="$home/run/peers" "$secrets$running"'
+		BEGIN { load_peers() }
+		END {
+			for (number = 1; number <= count; number++) {
+				split(lines[number], field, " ")
+				if (field[1] != name || field[2] in known) continue
+				split(field[6], prefixes, ",")
+				old = former(name, prefixes[1])
+				if (old == "") continue
+				printf "peer %s preshared-key %s persistent-keepalive %s", field[2], secret(name), keepalive[old]
+				if (endpoint[old] != "(none)") printf " endpoint %s", endpoint[old]
+				if (allowed[old] != "(none)") printf " allowed-ips %s", allowed[old]
+				print " peer", old, "remove"
+			}
+		}'
+}
+
+# delta: the arguments for `wg set` that bring the peers to what is planned; nothing where they agree. A peer that runs by an earlier
+# key keeps the endpoint that was learned for that one, so that a host behind NAT stays reachable.
+delta() {
+	place=$(planned)
+	wg show "$interface" dump | awk -v folder="$home/$place" -v staged="$home/$place/peers" \
+		-v confirmed="$home/run/peers" "$secrets$by_name$running"'
+		BEGIN { load(folder "/addresses"); load_peers() }
+		# agree ONE OTHER: the same prefixes, which the kernel lists as they came and wireguard-go by their bits.
+		function agree(one, other,   size, parts, i, seen) {
+			size = split(one, parts, ",")
+			for (i = 1; i <= size; i++) seen[parts[i]] = 1
+			if (split(other, parts, ",") != size) return 0
+			for (i = 1; i <= size; i++) if (!(parts[i] in seen)) return 0
+			return 1
+		}
+		END {
+			for (number = 1; number <= count; number++) {
+				split(lines[number], field, " ")
+				name = field[1]; key = field[2]
+				out = ""
+				target = field[4]
+				# Of a name, whoever runs it sees where it leads; it is planned anew only if it is another name.
+				if (is_name(target)) target = target in leads ? leads[target] : "-"
+				if (key in known) {
+					if (target != "-" && target != endpoint[key] && (field[4] != was[name] || endpoint[key] == "(none)"))
+						out = out " endpoint " target
+					getline wanted < secret(name)
+					close(secret(name))
+					if (preshared[key] != wanted) out = out " preshared-key " secret(name)
+					if (keepalive[key] != field[5]) out = out " persistent-keepalive " field[5]
+					if (!agree(allowed[key], field[6])) out = out " allowed-ips " field[6]
+				} else {
+					split(field[6], prefixes, ",")
+					old = former(name, prefixes[1])
+					# Who took the address without ever being a peer of ours tells nothing about where the peer is.
+					if ((target == "-" || field[4] == was[name]) && old in left && endpoint[old] != "(none)") target = endpoint[old]
+					if (target != "-") out = out " endpoint " target
+					out = out " preshared-key " secret(name) " persistent-keepalive " field[5] " allowed-ips " field[6]
+					if (old != "") out = out " peer " old " remove"
+					gone[old] = 1
+				}
+				if (out != "") print "peer " key out
+			}
+			for (key in known) if (!(key in keep) && !(key in gone)) print "peer " key " remove"
+		}'
+}
+
+# set_peers: applies the delta; unchanged peers are not touched at all.
+set_peers() {
+	arguments=$(delta)
+	[ -z "$arguments" ] || wg set "$interface" $arguments
+}
+
+# set_worked_out [ARGUMENT...]: sets what `ready` worked out for all peers, and the arguments, in one go.
+set_worked_out() {
+	worked_out=$(cat "$ready/.all")
+	[ -z "$*$worked_out" ] || wg set "$interface" "$@" $worked_out
+}
+
+# list_addresses: every address of the interface, with its prefix length.
+list_addresses() { ip -o address show dev "$interface" scope global | awk '{ print $4 }'; }
+
+# list_routes: every prefix that goes through the interface, with its length also where that is one address.
+list_routes() {
+	ip -6 -o route show dev "$interface" | awk '{ print ($1 ~ /:/ && $1 !~ /\// ? $1 "/128" : $1) }'
+	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
+}
+
+# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The way to everywhere is no such route.
+set_routes() {
+	{
+		list_routes | awk '{ print "has", $1 }'
+		[ ! -r "$home/$1/peers" ] || awk '{ print "was", $6 }' "$home/$1/peers"
+		[ ! -r "$home/$2/peers" ] || awk '{ print "wants", $6 }' "$home/$2/peers"
+	} | awk -v device="$interface" '
+		{ count = split($2, prefixes, ","); for (i = 1; i <= count; i++) { seen[$1, prefixes[i]] = 1; all[prefixes[i]] = 1 } }
+		END {
+			for (prefix in all) {
+				if (prefix ~ /\/0$/) continue
+				if ((("wants", prefix) in seen) && !(("has", prefix) in seen)) print "route add " prefix " dev " device
+				if ((("was", prefix) in seen) && (("has", prefix) in seen) && !(("wants", prefix) in seen))
+					print "route del " prefix " dev " device
+			}
+		}' | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
+}
+
+# set_link DIRECTORY: addresses, routes and MTU as in DIRECTORY; `wg` knows none of them. What goes, goes last: with an address
+# that somebody gave a whole network's prefix length, the route to that network goes too.
+set_link() {
+	if ! is_running; then
+		wg set "$interface" private-key "$home/$1/private-key"
+		ip link set "$interface" up
+	fi
+	mtu=$(setting "$1" mtu)
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
+	list_addresses >"$home/addresses"
+	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
+	while read -r address; do
+		grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
+	done <"$home/wanted"
+	set_routes run "$1"
+	gone=
+	while read -r other; do
+		grep -qxF "$other" "$home/wanted" || {
+			ip address del "$other" dev "$interface"
+			gone=yes
+		}
+	done <"$home/addresses"
+	# The kernel's own route of an address that went may have been one that a peer needs now.
+	[ -z "$gone" ] || set_routes run "$1"
+	rm -f "$home/addresses" "$home/wanted"
+}
+
+# knock ADDRESS...: one ping to each, at once, not waited for longer than a second; wakes sessions up.
+knock() {
+	for address; do ping -6 -q -c 1 -W 1 "$address" >/dev/null 2>&1 & done
+	wait
+}

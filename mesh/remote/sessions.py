@@ -1,0 +1,237 @@
+"""Talk to many hosts at once over SSH: one connection to each, one session on it, orders and replies.
+
+Every wait has a bound of our own. Opening one connection belongs to `ssh`, what a host may say to `commands`, and what
+the orders mean to `rollout` and to the host program.
+"""
+
+import asyncio
+import re
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import asyncssh
+
+from mesh.config.models import Connection
+from mesh.errors import HostError, HostsFailedError, UnreachableHostError
+from mesh.remote import commands, host_program
+from mesh.remote.commands import Stream
+from mesh.remote.concurrency import gather, settle
+from mesh.remote.ssh import CONNECT_SECONDS, dial, explain, meet
+
+__all__ = ["AT_ONCE", "Fan", "Session", "open_fan", "run_everywhere"]
+
+_ORDER_SECONDS = 60
+# One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
+# the operator's own machine, also where much is sent to each host, or comes from it.
+AT_ONCE = 64
+_MESSAGE = 500
+
+T = TypeVar("T")
+Opened = TypeVar("Opened")
+
+# Failures of these kinds leave a host out instead of stopping everything.
+Skip = type[HostError] | tuple[()]
+
+
+class _OrderFailedError(HostError):
+    """The host itself says that an order failed; it takes others."""
+
+
+class Session:
+    """The host program on one host, taking orders."""
+
+    def __init__(self, stream: Stream) -> None:
+        """Use the stream of a host program that was just started; `begin` comes before the first order."""
+        self.host = stream.host
+        self._stream = stream
+        self._fault = ""
+        status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
+        self._end = re.compile(rb"^(?:\.(?P<word>ok|program)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE)
+
+    async def begin(self) -> None:
+        """Give the host the program if it asks for it, and wait until it takes orders.
+
+        Raises:
+            HostError: If it cannot take any, or asks again.
+        """
+        if await self._reply("a session") is None:
+            self._stream.write(host_program.text())
+            if await self._reply("a session") is None:
+                raise self._stream.cut_off("a session")
+
+    async def order(self, *words: object, payload: str = "", seconds: float = _ORDER_SECONDS) -> list[str]:
+        """Return the lines that the host replies to one order.
+
+        Raises:
+            HostError: If the host says that it failed, says too much, or does not answer within `seconds`; what it
+                says later would be taken for the answer to another order, so it is given none any more.
+        """
+        if self._fault:
+            raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
+        # Until there is an answer: whoever is cut off here must not be asked for more.
+        self._fault = f"is still busy with {str(words[0])!r}"
+        try:
+            self._stream.forget()
+            self._stream.write(f"{' '.join(map(str, words))}\n{payload}")
+            lines = await asyncio.wait_for(self._reply(f"an answer to {words[0]!r}"), seconds)
+        except TimeoutError:
+            raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
+        except (OSError, asyncssh.Error) as error:
+            raise UnreachableHostError(self.host, explain(error)) from None
+        except _OrderFailedError:
+            self._fault = ""
+            raise
+        if lines is None:
+            raise self._stream.cut_off(f"an answer to {words[0]!r}")
+        self._fault = ""
+        return lines
+
+    async def _reply(self, what: str) -> list[str] | None:
+        """Return the lines up to `.ok`, or None where the host wants the program."""
+        text, end = await self._stream.read_to(self._end, what)
+        if end and end["word"]:
+            return text.split("\n")[:-1] if end["word"] == b"ok" else None
+        if end and end["error"] is not None:
+            raise _OrderFailedError(self.host, end["error"].decode("utf-8", "replace")[:_MESSAGE].strip())
+        noise = await self._stream.noise()
+        raise UnreachableHostError(self.host, f"ended the session{f': {noise}' if noise else ''}; run pulumi up again")
+
+
+class Fan:
+    """Open sessions on many hosts, by host name."""
+
+    def __init__(
+        self, connections: Mapping[str, Connection], sessions: Mapping[str, Session], absent: Mapping[str, str]
+    ) -> None:
+        """Use sessions that were opened over `connections`; `absent` says why other hosts were left out."""
+        self._connections = connections
+        self.sessions = sessions
+        self.absent = absent
+
+    async def everyone(
+        self, *words: object, hosts: Iterable[str] | None = None, seconds: float = _ORDER_SECONDS
+    ) -> dict[str, list[str]]:
+        """Give one order to all `hosts` (all of the fan by default) at once and return their replies by host.
+
+        Raises:
+            HostsFailedError: After all have ended, naming each host that failed.
+        """
+        chosen = self.sessions if hosts is None else list(hosts)
+        return await gather({host: self.sessions[host].order(*words, seconds=seconds) for host in chosen})
+
+    async def check_new_connections(self, hosts: Iterable[str]) -> None:
+        """Begin one more SSH connection to each of `hosts`, since the one in use would survive a lock-out.
+
+        Raises:
+            HostsFailedError: Naming each host that cannot be reached anew.
+        """
+        async with AsyncExitStack() as stack:
+            wanted = {host: self._connections[host] for host in hosts}
+            _stop_unless((), (await _connect_all(stack, wanted, meet))[1])
+
+
+async def _connect_all(
+    stack: AsyncExitStack,
+    connections: Mapping[str, Connection],
+    connect: Callable[[Connection, asyncssh.SSHClientConnection | None], Awaitable[T]],
+) -> tuple[dict[str, T], dict[str, HostError]]:
+    bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+
+    async def explained(host: str, opening: Awaitable[Opened]) -> Opened:
+        try:
+            return await asyncio.wait_for(opening, CONNECT_SECONDS)
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.PermissionDenied) as error:
+            # It answers; going on without it would hide what is wrong.
+            raise HostError(host, explain(error)) from None
+        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+            raise UnreachableHostError(host, explain(error)) from None
+
+    async def enter(host: str, bastion: Connection) -> asyncssh.SSHClientConnection:
+        opened = await explained(f"{host} (bastion {bastion['address']})", dial(bastion, None))
+        stack.callback(opened.close)
+        return opened
+
+    async def reach(host: str, connection: Connection) -> T:
+        tunnel = None
+        if bastion := connection.get("bastion"):
+            # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
+            name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
+            if name not in bastions:
+                bastions[name] = asyncio.create_task(enter(host, bastion))
+            tunnel = await bastions[name]
+        return await explained(host, connect(connection, tunnel))
+
+    return await settle({host: reach(host, connection) for host, connection in connections.items()}, AT_ONCE)
+
+
+def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:
+    """Return why each host is left out, or raise for those that must not be."""
+    if wrong := {host: error.message for host, error in failures.items() if not isinstance(error, skip)}:
+        raise HostsFailedError(wrong)
+    return {host: error.message for host, error in failures.items()}
+
+
+def _allow_many_connections() -> None:
+    # A connection and its proof are two file descriptors a host; the usual soft limit would end at some 500 hosts.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@asynccontextmanager
+async def open_fan(
+    interface: str, connections: Mapping[str, Connection], *, skip: Skip = (), only_known: bool = False
+) -> AsyncIterator[Fan]:
+    """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
+
+    With `only_known`, a host that has nothing of the interface fails, and nothing is written there.
+
+    Raises:
+        HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
+    """
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, failures = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+        absent = _stop_unless(skip, failures)
+
+        async def start(host: str) -> Session:
+            script = host_program.invocation(interface, only_known=only_known)
+            try:
+                session = Session(
+                    await commands.start(host, opened[host], script, sudo=bool(connections[host]["sudo"]))
+                )
+                await asyncio.wait_for(session.begin(), _ORDER_SECONDS)
+            except TimeoutError:
+                raise HostError(host, f"took no orders within {_ORDER_SECONDS} seconds; run pulumi up again") from None
+            except (OSError, asyncssh.Error) as error:
+                raise UnreachableHostError(host, explain(error)) from None
+            return session
+
+        sessions, failures = await settle({host: start(host) for host in opened}, AT_ONCE)
+        yield Fan(connections, sessions, absent | _stop_unless(skip, failures))
+
+
+async def run_everywhere(
+    connections: Mapping[str, Connection], script: str, what: str
+) -> tuple[dict[str, str], dict[str, HostError]]:
+    """Run one script on each host, without a session or its lock, as `commands.ask` does.
+
+    Return what each printed, and why any cannot tell `what`.
+    """
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, absent = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+
+        async def ask(host: str) -> str:
+            try:
+                return await commands.ask(host, opened[host], script, sudo=bool(connections[host]["sudo"]), what=what)
+            except (OSError, asyncssh.Error) as error:
+                raise UnreachableHostError(host, explain(error)) from None
+
+        said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
+        return said, absent | failures
