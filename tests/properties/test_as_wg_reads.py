@@ -137,7 +137,7 @@ def _known_by(reading: Reading) -> Reading:
     return Reading(reading.addresses, reading.mtu, reading.drops, public, reading.marked, reading.peers)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(_texts)
 @example("[Interface]\r\nAddress = 10.1.0.1/16 # B\xfcro\r\n")
 @example("[Interface]\n# a\x85PrivateKey = x\x0bb\x1cc\n")

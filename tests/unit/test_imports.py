@@ -142,6 +142,16 @@ def test_the_faults_of_all_files_are_told_at_once() -> None:
         assert fault in told
 
 
+def test_the_documentation_shows_faults_as_they_are() -> None:
+    """Word by word."""
+    given = files(bernard=("ListenPort", "\n\n\nMTU = x\nListenPort"), carol=("ListenPort", "\nPostUp = x\nListenPort"))
+    given["db_01/wg0.conf"] = given.pop("edgeworth/wg0.conf")
+    with pytest.raises(ConfigurationError) as caught:
+        read_wg_quick_files(given, None, "conf")
+    shown = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
+    assert "".join(f"    {line}\n" for line in str(caught.value).splitlines()) in shown
+
+
 def test_a_folder_is_read_with_its_own_name_in_every_fault(tmp_path: Path) -> None:
     """What is no file of a mesh is left alone, and one that is too large is not read."""
     for path, text in files(bernard=("MTU", "MTU")).items():
