@@ -14,7 +14,6 @@ import typer.main
 from mesh.cli.app import app
 from tests.documents import PAGES, ROOT, commands, read
 
-
 # A process of the lab tells its child by it, and nobody else.
 OF_THE_LAB = {"MESH_REHEARSAL_STATE"}
 
