@@ -32,6 +32,7 @@ PARTS = (
     "switch",
     "proof",
     "retreat",
+    "watchdog",
     "recovery",
     "audit",
     "main",

@@ -1,4 +1,4 @@
-"""Change a running mesh as one transaction: stage, arm, switch, prove, hold, confirm, leave; or everybody goes back.
+"""Change a running mesh as one transaction: stage, arm, switch, prove, store, hold, confirm, leave; or everybody goes back.
 
 The order of a switch decides what is lost; ARCHITECTURE.md has the measurements. What an order does on a host is
 written in the host program.
@@ -110,7 +110,9 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
                         raise outcome
-                await deadline.move(_HOLD_SECONDS, "hold")
+                # First everywhere what may wait or fail, so that all hosts begin to hold at one moment, or none does.
+                await fan.everyone("store", hosts=changing)
+                await deadline.move(_HOLD_SECONDS)
                 if not rollout.alive():
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:

@@ -98,7 +98,7 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
                 answers.pings[host, peer] = None if milliseconds == "none" else float(milliseconds)
     salt = secrets.token_hex(16)
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
-    orders = {host: session.order("facts", salt) for host, session in reachable.items()}
+    orders = {host: session.order("status", salt) for host, session in reachable.items()}
     replies, failures = await settle(orders, AT_ONCE)
     answers.silent.update({host: error.message for host, error in failures.items()})
     for host, lines in replies.items():

@@ -17,7 +17,7 @@ from mesh import program
 
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
 # These work with a real interface and real peers; tests that need one of them take it by itself.
-_LEFT_OUT = ("header", "interface", "transaction", "switch", "proof", "retreat", "recovery", "main")
+_LEFT_OUT = ("header", "interface", "transaction", "switch", "proof", "retreat", "watchdog", "recovery", "main")
 PROGRAM_PARTS = [part for part in program.PARTS if part not in _LEFT_OUT]
 TOOLS = [
     "awk",

@@ -83,6 +83,10 @@ class Run:
         if not any(text in line for line in self.lines()):
             raise UnexpectedEndError(f"{text!r} was never printed:\n{''.join(self._lines)}")
 
+    def is_running(self) -> bool:
+        """Tell whether the pulumi command still runs."""
+        return self._process.poll() is None
+
     def kill_engine(self) -> None:
         """End the pulumi command alone, as an impatient operator or the kernel would; what it started lives on."""
         self._process.send_signal(signal.SIGKILL)
