@@ -87,6 +87,10 @@ class Run:
         """Tell whether the pulumi command still runs."""
         return self._process.poll() is None
 
+    def wait(self) -> None:
+        """Wait for the pulumi command alone; what it started may live on."""
+        self._process.wait()
+
     def kill_engine(self) -> None:
         """End the pulumi command alone, as an impatient operator or the kernel would; what it started lives on."""
         self._process.send_signal(signal.SIGKILL)
@@ -95,7 +99,7 @@ class Run:
     def kill_all(self) -> None:
         """End everything that the run started, as a machine that loses power."""
         for number in (signal.SIGSTOP, signal.SIGKILL):
-            for process in self._session():
+            for process in self.processes():
                 with suppress(ProcessLookupError):
                     os.kill(process, number)
         self._close()
@@ -125,7 +129,13 @@ class Run:
         self._close()
         return Outcome(self._process.returncode, "".join(self._lines), time.monotonic() - self._began)
 
-    def _session(self) -> list[int]:
+    @property
+    def number(self) -> int:
+        """The process of the pulumi command."""
+        return self._process.pid
+
+    def processes(self) -> list[int]:
+        """Return every process that the run started and that still lives, the pulumi command included."""
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():

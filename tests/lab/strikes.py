@@ -19,7 +19,7 @@ from tests.lab.stack import Run, Stack, plug_in
 
 __all__ = ["STRIKES", "Scene", "Strike"]
 
-Lift = Callable[[], None]
+Lift = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Strike:
 
 
 def _nothing() -> None:
-    pass
+    """Lift what lasts no longer than the moment in which it fell."""
 
 
 def _words(process: int) -> list[str]:
@@ -126,7 +126,7 @@ def _cut_hosts(scene: Scene) -> Lift:
 def _fill_disk(scene: Scene) -> Lift:
     host = scene.host()
     host.run("cat /dev/zero >/var/full 2>/dev/null", check=False)
-    return lambda: host.run("rm -f /var/full") and None
+    return lambda: host.run("rm -f /var/full")
 
 
 def _make_read_only(scene: Scene) -> Lift:
@@ -142,7 +142,7 @@ def _make_read_only(scene: Scene) -> Lift:
 def _second_operator(scene: Scene) -> Lift:
     """Somebody else runs the same stack at the same time; the engine refuses."""
     second = scene.stack.start("up")
-    return lambda: second.end() and None
+    return second.end
 
 
 def _another_mesh(scene: Scene) -> Lift:
@@ -176,22 +176,49 @@ def _lock_packages(scene: Scene) -> Lift:
 def _hold_lock(scene: Scene) -> Lift:
     host = scene.host()
     holder = host.run("setsid flock /var/lib/mesh/lock sleep 300 >/dev/null 2>&1 & echo $!").strip()
-    return lambda: host.run(f"kill -- -{holder}", check=False) and None
+    return lambda: host.run(f"kill -- -{holder}", check=False)
 
 
-_ENGINE, _PROVIDER, _PLUGIN = _operators("pulumi up"), _operators("pulumi.dynamic", "pulumi-python"), _operators("resource-command")
+def _kill_engine(scene: Scene) -> Lift:
+    scene.run.kill_engine()
+    return _nothing
+
+
+def _kill_operator(scene: Scene) -> Lift:
+    scene.run.kill_all()
+    return _nothing
+
+
+def _after_watchdogs(number: signal.Signals) -> Callable[[Scene], Lift]:
+    """Strike the watchdogs of some hosts or all, and let the operator's machine die, so that they are needed."""
+
+    def fall(scene: Scene) -> Lift:
+        _signal(_served("watchdog", everywhere=True)(scene), number)
+        return _kill_operator(scene)
+
+    return fall
+
+
 _KILL, _STOP = signal.SIGKILL, signal.SIGSTOP
+_PROVIDER = _operators("pulumi.dynamic", "resource-pulumi-python")
+_PLUGIN = _operators("resource-command")
+_SESSION = _served("serve", everywhere=False)
+_WATCHDOG = _served("watchdog", everywhere=True)
 
 STRIKES = [
-    Strike("engine killed", lambda scene: scene.run.kill_engine() or _nothing, ends_engine=True),
+    Strike("engine killed", _kill_engine, ends_engine=True),
     Strike("engine stopped", lambda scene: _signal([scene.run.number], _STOP), (5, 40)),
-    Strike("operator's machine dies", lambda scene: scene.run.kill_all() or _nothing, ends_engine=True),
+    Strike("operator's machine dies", _kill_operator, ends_engine=True),
     Strike("provider killed", _by_signal(_PROVIDER, _KILL)),
     Strike("provider stopped", _by_signal(_PROVIDER, _STOP), (5, 40)),
     Strike("command plugin killed", _by_signal(_PLUGIN, _KILL)),
     Strike("command plugin stopped", _by_signal(_PLUGIN, _STOP), (5, 40)),
-    Strike("session killed", _by_signal(_served("serve", everywhere=False), _KILL)),
-    Strike("session stopped", _by_signal(_served("serve", everywhere=False), _STOP), (5, 40)),
+    Strike("watchdogs killed", _by_signal(_WATCHDOG, _KILL)),
+    Strike("watchdogs stopped", _by_signal(_WATCHDOG, _STOP)),
+    Strike("watchdogs killed, operator's machine dies", _after_watchdogs(_KILL), ends_engine=True),
+    Strike("watchdogs stopped, operator's machine dies", _after_watchdogs(_STOP), ends_engine=True),
+    Strike("session killed", _by_signal(_SESSION, _KILL)),
+    Strike("session stopped", _by_signal(_SESSION, _STOP), (5, 40)),
     Strike("sshd killed", _by_signal(_daemons, _KILL)),
     Strike("sshd stopped", _by_signal(_daemons, _STOP), (5, 40)),
     Strike("power cut of a host", _cut_power, (0, 15)),

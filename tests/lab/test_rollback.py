@@ -6,7 +6,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +23,53 @@ _DEADLINE = 10
 _LATER = 25
 
 
-def _mesh(stack: Stack, **changes: Any) -> dict[str, Any]:
-    return {"testwg": {"hosts": list(stack.lab.hosts), "port": _PORT, "deadline": _DEADLINE, **changes}}
+def _mesh(stack: Stack, port: int, **changes: Any) -> dict[str, Any]:
+    return {"testwg": {"hosts": list(stack.lab.hosts), "port": port, "deadline": _DEADLINE, **changes}}
 
 
-@pytest.fixture
-def mesh(stack: Stack) -> Iterator[Stack]:
-    """Return a stack whose mesh runs, and whose stack file asks for new keys and another port."""
-    stack.write(_mesh(stack))
-    stack.up()
-    stack.write(_mesh(stack, rotation=2, port=_PORT + 1))
+@pytest.fixture(scope="module")
+def shared(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return the one stack of these tests, since each of them leaves its mesh running."""
+    stack = Stack(lab, tmp_path_factory.mktemp("rollback"))
+    stack.write(_mesh(stack, _PORT, rotation=1))
     yield stack
     stack.cancel()
     stack.destroy()
 
 
-def _watchdogs(host: Host) -> list[int]:
-    """Return the processes, as numbered outside, that watch the deadline of a host."""
+@pytest.fixture
+def mesh(shared: Stack) -> Stack:
+    """Return a stack whose mesh runs, and whose stack file asks for new keys and another port."""
+    rotation = shared.interfaces["testwg"]["rotation"]
+    shared.write(_mesh(shared, _PORT, rotation=rotation))
+    shared.cancel()
+    shared.up("--refresh")
+    shared.write(_mesh(shared, _PORT + 1, rotation=rotation + 1))
+    return shared
+
+
+def _processes(host: Host, word: str, interface: str = "testwg") -> list[int]:
+    """Return the processes, as numbered outside, that run the host program as `word`."""
     found = []
     for process in host.processes():
-        try:
+        with suppress(OSError):
             words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"watchdog" in words and b"testwg" in words:
-            found.append(process)
+            if word.encode() in words and interface.encode() in words:
+                found.append(process)
     return found
 
 
-def _runs(host: Host) -> str:
+def _runs(host: Host, interface: str = "testwg") -> str:
     """Return what a host runs: its key and its port."""
-    return host.run("wg show testwg private-key; wg show testwg listen-port")
+    return host.run(f"wg show {interface} private-key; wg show {interface} listen-port")
 
 
 def _boots(host: Host) -> str:
     return host.run("cat /etc/wireguard/testwg.conf")
 
 
-def _is_settled(host: Host) -> bool:
-    left = "ls -d /var/lib/mesh/testwg/deadline /var/lib/mesh/testwg/next /var/lib/mesh/testwg/previous 2>/dev/null"
-    return not host.run(left, check=False)
+def _is_settled(host: Host, interface: str = "testwg") -> bool:
+    return not host.run(f"cd /var/lib/mesh/{interface} && ls -d deadline next previous 2>/dev/null", check=False)
 
 
 @contextmanager
@@ -115,7 +123,8 @@ def test_a_host_goes_back_while_somebody_holds_the_lock_that_its_interfaces_shar
 
 def _back_mesh(lab: Lab, folder: Path) -> Stack:
     other = Stack(lab, folder)
-    other.write({"backwg": {"hosts": ["bernard", "carol"], "port": 51999, "exitNode": "carol"}})
+    routes = {"carol": {"routes": ["10.77.0.0/24"]}}
+    other.write({"backwg": {"hosts": ["bernard", "carol"], "port": 51999, "members": routes}})
     return other
 
 
@@ -157,20 +166,50 @@ def _start_and_cut_off(stack: Stack) -> Run:
     return run
 
 
-@pytest.mark.parametrize("strike", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_host_goes_back_though_its_watchdog_was_struck(mesh: Stack, lab: Lab, strike: signal.Signals) -> None:
-    """The operator's machine is gone, and so is the process that waits for the deadline: another one takes over."""
+def test_hosts_go_back_though_their_watchdogs_were_struck(mesh: Stack, lab: Lab) -> None:
+    """The operator's machine is gone, and so is each process that waits for the deadline: another one takes over."""
     before = {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()}
     _start_and_cut_off(mesh)
-    for host in lab.hosts.values():
-        assert _watchdogs(host)
-        for process in _watchdogs(host):
-            os.kill(process, strike)
+    strikes = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGHUP)
+    for host, strike in zip(lab.hosts.values(), strikes, strict=True):
+        [process] = _processes(host, "watchdog")
+        os.kill(process, strike)
     wait_until(lambda: all(_is_settled(host) for host in lab.hosts.values()), _DEADLINE + _LATER)
     assert {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()} == before
     assert mesh.silent("testwg", 10) == []
-    wait_until(lambda: not any(_watchdogs(host) for host in lab.hosts.values()), 10)
+    wait_until(lambda: not any(_processes(host, "watchdog") for host in lab.hosts.values()), 10)
     _check_next_run_completes(mesh)
+
+
+def _is_there_again(host: Host, word: str, struck: list[int]) -> bool:
+    return _processes(host, word, "backwg") not in ([], struck)
+
+
+def test_without_systemd_watchdog_and_supervisor_watch_each_other(stack: Stack, lab: Lab) -> None:
+    """On a host of OpenRC each of the two is there again within seconds, and the host goes back in time."""
+    lab.add([HostSpec("openrc", 9, root="bookworm-openrc")])
+    openrc = lab.hosts["openrc"]
+    wanted = {"hosts": ["bernard", "openrc"], "port": 51999, "deadline": 20}
+    try:
+        stack.write({"backwg": wanted})
+        stack.up()
+        before = _runs(openrc, "backwg")
+        stack.write({"backwg": {**wanted, "rotation": 2}})
+        run = stack.start("up")
+        run.wait_for("proving")
+        run.kill_all()
+        for word, strike in (("supervise", signal.SIGKILL), ("watchdog", signal.SIGKILL), ("watchdog", signal.SIGSTOP)):
+            [process] = struck = _processes(openrc, word, "backwg")
+            os.kill(process, strike)
+            wait_until(partial(_is_there_again, openrc, word, struck), 15)
+        wait_until(lambda: _is_settled(openrc, "backwg"), 70 + _LATER)
+        assert _runs(openrc, "backwg") == before
+        wait_until(lambda: not any(_processes(openrc, word, "backwg") for word in ("watchdog", "supervise")), 10)
+        stack.cancel()
+        stack.up("--refresh")
+        stack.destroy()
+    finally:
+        lab.hosts.pop("openrc").remove()
 
 
 def test_a_session_that_stands_still_does_not_keep_its_host_from_going_back(mesh: Stack, lab: Lab) -> None:
@@ -213,7 +252,7 @@ def test_a_host_holds_only_what_it_has_stored(mesh: Stack, lab: Lab) -> None:
 def _stop_watching(host: Host) -> None:
     """Do what only an administrator of the host can: take the watchdog away for good."""
     host.run("systemctl stop mesh-watchdog-testwg")
-    assert not _watchdogs(host)
+    assert not _processes(host, "watchdog")
 
 
 def _leave_overdue(stack: Stack) -> dict[str, str]:
@@ -258,36 +297,39 @@ def test_status_names_a_host_that_is_overdue_and_cannot_go_back(mesh: Stack, lab
     _check_next_run_completes(mesh)
 
 
-def test_a_host_goes_back_with_a_full_disk_or_a_file_system_that_became_read_only(mesh: Stack, lab: Lab) -> None:
+def test_a_host_goes_back_with_a_full_disk_or_a_file_system_that_became_read_only(stack: Stack, lab: Lab) -> None:
     """Nothing of the way back has to be written: the tunnel is as before, and the rest follows when it can be."""
     lab.add([HostSpec("small", 9, disk_megabytes=24)])
     small = lab.hosts["small"]
+    both = [lab.hosts["bernard"], small]
+    wanted = {"hosts": ["bernard", "small"], "port": 51999, "deadline": _DEADLINE}
+
+    def run_both() -> list[str]:
+        return [_runs(host, "backwg") + host.run("cat /etc/wireguard/backwg.conf") for host in both]
+
+    def cut_off_run(strike: Callable[[], object]) -> None:
+        run = stack.start("up")
+        run.wait_for("proving")
+        strike()
+        run.kill_all()
+
     try:
-        mesh.write(_mesh(mesh, rotation=2))
-        mesh.up()
-        before = {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()}
-        mesh.write(_mesh(mesh, rotation=3))
-        run = mesh.start("up")
-        run.wait_for("proving")
-        small.run("cat /dev/zero >/root/full 2>/dev/null", check=False)
-        run.kill_all()
-        wait_until(lambda: all(_is_settled(host) for host in lab.hosts.values()), _DEADLINE + _LATER)
-        assert {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()} == before
+        stack.write({"backwg": wanted})
+        stack.up()
+        before = run_both()
+        stack.write({"backwg": {**wanted, "rotation": 2}})
+        cut_off_run(lambda: small.run("cat /dev/zero >/root/full 2>/dev/null", check=False))
+        wait_until(lambda: all(_is_settled(host, "backwg") for host in both), 60 + _LATER)
+        assert run_both() == before
         small.run("rm /root/full")
-        mesh.cancel()
-        run = mesh.start("up")
-        run.wait_for("proving")
-        subprocess.run(["mount", "-o", "remount,ro", str(small.files)], check=True)
-        run.kill_all()
-        others = [host for name, host in lab.hosts.items() if name != "small"]
-        wait_until(lambda: all(_is_settled(host) for host in others), _DEADLINE + _LATER)
-        wait_until(lambda: _runs(small) == before["small"][0], _LATER)
-        assert {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()} == before
+        stack.cancel()
+        cut_off_run(lambda: subprocess.run(["mount", "-o", "remount,ro", str(small.files)], check=True))
+        wait_until(lambda: _is_settled(both[0], "backwg") and run_both() == before, 60 + _LATER)
         subprocess.run(["mount", "-o", "remount,rw", str(small.files)], check=True)
-        wait_until(lambda: _is_settled(small), 90)
-        mesh.write(_mesh(mesh, rotation=3, port=_PORT + 1))
-        _check_next_run_completes(mesh)
-        mesh.write({"testwg": {**mesh.interfaces["testwg"], "hosts": [name for name in lab.hosts if name != "small"]}})
-        mesh.up()
+        wait_until(lambda: _is_settled(small, "backwg"), 90)
+        stack.cancel()
+        stack.up("--refresh")
+        assert stack.silent("backwg") == []
+        stack.destroy()
     finally:
         lab.hosts.pop("small").remove()

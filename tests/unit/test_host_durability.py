@@ -1,4 +1,4 @@
-"""What counts is on the disk before it counts, and a host that is cut off at any moment boots the old state or the new."""
+"""What counts is on the disk before it counts; a host that is cut off at any moment boots the old state or the new."""
 
 import re
 import subprocess
@@ -49,7 +49,7 @@ def _prepare(host: HostProgram) -> HostProgram:
 
 
 def _inner(host: HostProgram, name: str, script: str) -> str:
-    """Lay the program with a script as a file of its own, for a process that a test traces or ends; return how to run it."""
+    """Lay the program with a script as a file, for a process that a test traces or ends; return how to run it."""
     parts = "".join((PARTS / f"{part}.sh").read_text() for part in PROGRAM_PARTS)
     header = f"set -eu\numask 077\ninterface=testwg\nbase={host.base}\nhome={host.home}\n"
     (host.directory / name).write_text(f"{header}{parts}{_PROVEN}{script}")
@@ -171,7 +171,7 @@ def test_a_host_that_is_cut_off_at_any_step_of_confirming_boots_the_old_state_or
             # Power comes back.
             [ ! -e "$home/deadline" ] || echo "99999999.00 token another-boot" >"$home/deadline"
             {boot} >/dev/null 2>&1 || echo "$stop does not boot"
-            [ "$(digest_of $configuration)" = "$(cat $home/run/configuration)" ] || echo "$stop boots another file than its own"
+            [ "$(digest_of $configuration)" = "$(cat $home/run/configuration)" ] || echo "$stop boots another file"
             echo "$stop $(setting run digest) $(cat $home/run/peers | cut -d ' ' -f 2) $(ls $home | tr '\\n' ' ')"
             stop=$((stop + 1))
         done
