@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.library import Mesh
+    from mesh.component.library import Mesh
 
 __all__ = ["Mesh"]
 
@@ -11,7 +11,7 @@ __all__ = ["Mesh"]
 def __getattr__(name: str) -> Any:
     # Most modules know nothing of Pulumi, and importing one of them must not bring it in.
     if name == "Mesh":
-        from mesh.library import Mesh  # noqa: PLC0415
+        from mesh.component.library import Mesh  # noqa: PLC0415
 
         return Mesh
     raise AttributeError(f"module 'mesh' has no attribute {name!r}")

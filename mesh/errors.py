@@ -11,6 +11,7 @@ Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret
 belongs to the module that knows the value, not here.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 __all__ = [
@@ -20,7 +21,11 @@ __all__ = [
     "InvalidKeyError",
     "MeshError",
     "UnreachableHostError",
+    "is_showable",
+    "show_name",
 ]
+
+_SHOWABLE_NAME = re.compile(r"[ -~]{0,40}")
 
 
 class MeshError(Exception):
@@ -72,3 +77,15 @@ class HostsFailedError(MeshError):
     def __reduce__(self) -> tuple[type["HostsFailedError"], tuple[dict[str, str], str]]:
         """Return what rebuilds the error, since the default would pass the joined text as the failures."""
         return type(self), (self.failures, self.outcome)
+
+
+def is_showable(name: str) -> bool:
+    """Tell whether a text from a file can stand in a message; a key pasted in the place of a name is longer."""
+    return _SHOWABLE_NAME.fullmatch(name) is not None
+
+
+def show_name(name: object) -> str:
+    """Return `name` quoted for a message, or only its kind when it is too long or odd to be a name."""
+    if isinstance(name, str) and is_showable(name):
+        return repr(name)
+    return f"<{len(name)} characters, not shown>" if isinstance(name, str) else f"<{type(name).__name__}>"

@@ -5,7 +5,7 @@ in a process of its own, with secrets in clear; what they decide is written in `
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,13 +23,14 @@ __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "Roster
 
 Properties = dict[str, Any]
 
-# By interface, the roster from which the change was told in this run, so that the rollout need not tell it again.
-_TOLD_FROM: dict[str, Properties] = {}
-
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    # The engine shows an exception as a Python traceback; a user's mistake or a dead host deserves one line.
+    """Let the engine show a MeshError in one line.
+
+    It prints what `traceback.format_exc` returns, and only this limit, which holds for the process, leaves the frames
+    out of that. The process ends with its failed run, so nothing else is cut.
+    """
     from mesh.errors import MeshError  # noqa: PLC0415
 
     try:
@@ -39,11 +40,11 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
-def _prepare_rollout() -> None:
-    # What reaches hosts takes a quarter of a second to import, which it does while hosts are enrolled.
+def _import_ahead() -> None:
+    """Import what reaches hosts while hosts are enrolled: it takes a quarter of a second."""
     from threading import Thread  # noqa: PLC0415
 
-    Thread(target=__import__, args=("mesh.deployment",), daemon=True).start()
+    Thread(target=__import__, args=("mesh.rollout.apply",), daemon=True).start()
 
 
 class KeyPairProvider(ResourceProvider):
@@ -53,24 +54,24 @@ class KeyPairProvider(ResourceProvider):
 
     def create(self, props: Properties) -> CreateResult:
         """Make or adopt the key."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(f"{props['interface']}/{props['host']}", keyring.new_key_pair(props))
+        return CreateResult(f"{props['interface']}/{props['host']}", history.new_key_pair(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change only for a rotation, an expiry or an adoption; say why, and when an expiry is near."""
-        from mesh import keyring  # noqa: PLC0415
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.reasons import explain_key_pair  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
+        from mesh.keyring.explain import explain_key_pair  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
 
         announce(_news["interface"], explain_key_pair(_olds, _news))
-        return DiffResult(changes=keyring.key_pair_changes(_olds, _news))
+        return DiffResult(changes=history.key_pair_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Rotate, go back to an earlier rotation, or adopt."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return UpdateResult(keyring.changed_key_pair(_olds, _news))
+        return UpdateResult(history.changed_key_pair(_olds, _news))
 
 
 class PresharedKeyProvider(ResourceProvider):
@@ -80,24 +81,24 @@ class PresharedKeyProvider(ResourceProvider):
 
     def create(self, props: Properties) -> CreateResult:
         """Make or adopt the key."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(props["interface"], keyring.new_preshared_key(props))
+        return CreateResult(props["interface"], history.new_preshared_key(props))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when owners, rotation or adoption do, or at its expiry; say why, and when that is near."""
-        from mesh import keyring  # noqa: PLC0415
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.reasons import explain_preshared_key  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
+        from mesh.keyring.explain import explain_preshared_key  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
 
         announce(_news["interface"], explain_preshared_key(_olds, _news))
-        return DiffResult(changes=keyring.preshared_key_changes(_olds, _news))
+        return DiffResult(changes=history.preshared_key_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Keep the key, make it anew, or bring an earlier one back."""
-        from mesh import keyring  # noqa: PLC0415
+        from mesh.keyring import history  # noqa: PLC0415
 
-        return UpdateResult(keyring.changed_preshared_key(_olds, _news))
+        return UpdateResult(history.changed_preshared_key(_olds, _news))
 
 
 class SurveyProvider(ResourceProvider):
@@ -122,11 +123,11 @@ class SurveyProvider(ResourceProvider):
         """Raise the count of each host that lost its private key."""
         import json  # noqa: PLC0415
 
-        from mesh import survey  # noqa: PLC0415
+        from mesh.rollout import reinstall_check  # noqa: PLC0415
 
         # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
-        counts = survey.count_installations(id_, props["installations"], hosts, interfaces)
+        counts = reinstall_check.count_installations(id_, props["installations"], hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
 
 
@@ -139,11 +140,11 @@ class RosterProvider(ResourceProvider):
         """Record the members."""
         import secrets  # noqa: PLC0415
 
-        from mesh.roster import check_complete  # noqa: PLC0415
+        from mesh.plan.roster import check_complete  # noqa: PLC0415
 
         with _plain_errors():
             check_complete(props["roster"])
-        _prepare_rollout()
+        _import_ahead()
         roster_id = secrets.token_hex(8)
         return CreateResult(
             roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
@@ -151,34 +152,33 @@ class RosterProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.changes import describe_changes  # noqa: PLC0415
-        from mesh.roster import check_complete  # noqa: PLC0415
+        from mesh.plan.roster import check_complete, is_roster  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
+        from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
 
-        if not isinstance(_news["roster"], Mapping):
+        if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
         with _plain_errors():
             check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
-            _TOLD_FROM[_news["roster"]["interface"]] = _olds["roster"]
-            announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
+            announce(_news["roster"]["interface"], tell_roster_change(_olds["roster"], _news["roster"]))
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and who has left and may still have to be wiped."""
-        from mesh.roster import find_leavers  # noqa: PLC0415
+        from mesh.plan.roster import find_leavers  # noqa: PLC0415
 
-        _prepare_rollout()
+        _import_ahead()
         leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
         """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.concurrency import run  # noqa: PLC0415
-        from mesh.leaving import wipe  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
+        from mesh.remote.concurrency import run  # noqa: PLC0415
+        from mesh.rollout.wipe import wipe  # noqa: PLC0415
 
         interface = _props["roster"]["interface"]
         members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
@@ -198,31 +198,30 @@ class RolloutProvider(ResourceProvider):
 
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
-        from mesh import deployment  # noqa: PLC0415
+        from mesh.rollout import apply  # noqa: PLC0415
 
         with _plain_errors():
-            return CreateResult(props["roster"]["interface"], deployment.deploy(props, {}))
+            return CreateResult(props["roster"]["interface"], apply.deploy(props, {}))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
-        from mesh.announce import announce  # noqa: PLC0415
-        from mesh.outstanding import describe_unfinished, describe_waiting, differs  # noqa: PLC0415
+        from mesh.progress import announce  # noqa: PLC0415
+        from mesh.rollout.pending_work import differs  # noqa: PLC0415
+        from mesh.rollout.told_changes import tell_unfinished  # noqa: PLC0415
 
-        interface = _olds["roster"]["interface"]
-        recorded = _TOLD_FROM.get(interface, _news["roster"])
-        announce(interface, [*describe_unfinished(_olds, recorded), *describe_waiting(_olds, _news)])
+        announce(_olds["roster"]["interface"], tell_unfinished(_olds, _news))
         return DiffResult(changes=differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change the mesh, then wipe who has left."""
-        from mesh import deployment  # noqa: PLC0415
+        from mesh.rollout import apply  # noqa: PLC0415
 
         with _plain_errors():
-            return UpdateResult(deployment.deploy(_news, _olds))
+            return UpdateResult(apply.deploy(_news, _olds))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
-        from mesh import deployment  # noqa: PLC0415
+        from mesh.rollout import apply  # noqa: PLC0415
 
         with _plain_errors():
-            return ReadResult(id_, {**props, "drift": deployment.find_drift(props)})
+            return ReadResult(id_, {**props, "drift": apply.find_drift(props)})

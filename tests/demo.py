@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mesh.config import read_configuration
-from mesh.stackfile import StackFile
-from mesh.topology import MeshPlan, plan_meshes
+from mesh.cli.stack_file import StackFile
+from mesh.config.reader import read_configuration
+from mesh.plan.topology import MeshPlan, plan_meshes
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, lab_directory
 
@@ -133,7 +133,7 @@ def up() -> None:
     """Bring up the lab and the mesh; a second run changes nothing."""
     lab, pulumi = running_lab(), shutil.which("pulumi")
     if lab and pulumi and REHEARSED.exists():
-        say("pulumi is here now; what was rehearsed has no state, so the hosts are made anew")
+        say("pulumi is here now; what was rehearsed has no state, so the hosts are regenerated")
         lab.down()
         lab = None
     if lab is None:

@@ -18,10 +18,10 @@ import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_all_config, set_mocks
 from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
-from mesh.concurrency import run
+from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
-from mesh.ssh import run_command
-from mesh.stackfile import StackFile
+from mesh.remote.concurrency import run
+from mesh.remote.ssh import run_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +38,7 @@ def _execute_command(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     def connection(settings: dict[str, Any]) -> dict[str, Any]:
         return {**settings, "address": settings["host"], "sudo": False}
 
-    settings = connection(inputs["connection"])
+    settings: Any = connection(inputs["connection"])
     proxy = inputs["connection"].get("proxy")
     settings["bastion"] = connection(proxy) if proxy else None
     stdout = run(lambda: run_command(name, settings, inputs["create"], inputs.get("stdin", "")))

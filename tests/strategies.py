@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mesh.config import Host, Interface, MemberOverrides, SshSettings
-from mesh.fields import is_interface_name
+from mesh.config.fields import is_interface_name
+from mesh.config.reader import Host, Interface, MemberOverrides, SshSettings
 
 __all__ = [
     "HOST_KEY",

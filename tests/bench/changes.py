@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.keys import generate_preshared_key
+from mesh.wireguard.keys import generate_preshared_key
 from tests.bench.configurations import INTERFACE, PORT
 from tests.lab.lab import Lab
 from tests.lab.stack import Outcome, Run, Stack, wait_until

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mesh.addressing import derive_subnet, host_address
-from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.addressing import derive_subnet, host_address
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.lab.lab import Lab
 
 __all__ = ["INTERFACE", "PORT", "Configurations"]

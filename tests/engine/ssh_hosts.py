@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import asyncssh
 
-from mesh.keys import public_key_of
+from mesh.wireguard.keys import public_key_of
 
 __all__ = ["FakeHost", "Hosts", "Interface"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.cli.stack_config import StackConfig
 from mesh.errors import MeshError
-from mesh.keys import generate_key_pair, generate_preshared_key
-from mesh.stackconfig import StackConfig
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.engine.conftest import Maker
 
 

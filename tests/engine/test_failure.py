@@ -212,8 +212,8 @@ def test_after_a_kill_in_the_switch_nothing_is_confirmed_and_the_next_up_heals(s
     assert set(kernels(stack).values()).isdisjoint(old.values())
 
 
-def test_the_way_to_authenticate_is_no_difference(stack: Stack) -> None:
-    """An operator with an agent and one with a key file see the same empty preview."""
+def test_an_agent_alone_brings_a_change_to_the_hosts_and_is_no_difference(stack: Stack) -> None:
+    """The first way that the README names; an operator with a key file then sees an empty preview."""
     key = stack.environment.pop("MESH_SSH_KEY_FILE")
     socket = f"{key}.agent"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
@@ -222,6 +222,11 @@ def test_the_way_to_authenticate_is_no_difference(stack: Stack) -> None:
         subprocess.run(["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": socket}, check=True)
         stack.environment["SSH_AUTH_SOCK"] = socket
         assert stack.changed() == {}
+        stack.write({"testwg": {"hosts": ["h1", "h2", "h3"], "rotation": 3}})
+        stack.up()
+        assert kernels(stack) == stack.public_keys()
+        assert "drift" not in stack.must("preview", "--refresh", "--expect-no-changes").text
+        assert stack.companion("status", "--no-ping").code == 0
         assert socket not in stack.files()
     finally:
         agent.terminate()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mesh.addressing import derive_subnet, host_address
+from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.engine.conftest import Maker
 from tests.engine.stack import Outcome, Stack
 
@@ -99,7 +99,7 @@ def test_the_wheel_holds_the_host_program_and_its_types(wheel: Path) -> None:
     """And none of the tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {f"mesh/host/{path.name}" for path in (ROOT / "mesh/host").glob("*.sh")} <= names
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "mesh/host").rglob("*.sh")} <= names
     assert "mesh/py.typed" in names
     assert not any(name.startswith("tests") for name in names)
 

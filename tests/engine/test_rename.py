@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.addressing import derive_subnet, host_address
+from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 

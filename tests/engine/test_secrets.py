@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 

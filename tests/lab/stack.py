@@ -16,7 +16,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from mesh.addressing import derive_subnet, host_address
+from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 
@@ -160,7 +160,7 @@ class Stack:
         for name in ("Pulumi.yaml", "__main__.py", "mesh", ".venv"):
             (self.project / name).symlink_to(_PROJECT / name)
         (folder / "state").mkdir()
-        self._environment = {
+        self.environment = {
             **{key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"},
             "PULUMI_BACKEND_URL": f"file://{folder}/state",
             "PULUMI_HOME": os.environ.get("PULUMI_HOME") or str(lab.directory.parent / "pulumi"),
@@ -217,7 +217,7 @@ class Stack:
     def _plain(self, *words: str) -> str:
         command = self.lab.command("pulumi", *words, "--non-interactive")
         done = subprocess.run(
-            command, cwd=self.project, env=self._environment, capture_output=True, text=True, check=False
+            command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise UnexpectedEndError(f"pulumi {' '.join(words)}:\n{done.stdout}{done.stderr}")
@@ -240,7 +240,7 @@ class Stack:
         if verb in {"up", "destroy", "refresh"}:
             options = ("--yes", "--skip-preview", *options)
         process = subprocess.Popen(
-            self._command(verb, *options), cwd=self.project, env=self._environment, text=True,
+            self._command(verb, *options), cwd=self.project, env=self.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         return Run(process)
@@ -269,7 +269,7 @@ class Stack:
         began = time.monotonic()
         done = subprocess.run(
             self.lab.command(str(self.project / ".venv/bin/python"), "-m", "mesh", *words), cwd=self.project,
-            env=self._environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env=self.environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, check=False, timeout=_SECONDS,
         )  # fmt: skip
         if (done.returncode == 0) != succeeds:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from mesh.keys import KeyPair, generate_key_pair, generate_preshared_key
+from mesh.wireguard.keys import KeyPair, generate_key_pair, generate_preshared_key
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
 from tests.lab.snapshot import difference, snapshot

@@ -87,7 +87,7 @@ def test_an_older_host_program_is_replaced_everywhere(stack: Stack, lab: Lab) ->
     """The next change brings the new program, and the old one is gone with it."""
     stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
     stack.up()
-    with (stack.own_checkout() / "host" / "main.sh").open("a") as program:
+    with (stack.own_checkout() / "host" / "core" / "main.sh").open("a") as program:
         program.write("# a later version\n")
     stack.up("--expect-no-changes")
     stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT, "mtu": 1400}})

@@ -1,6 +1,6 @@
 """What a first run refuses: nothing changes anywhere, and what belongs to somebody else stays as it is."""
 
-from mesh.keys import generate_key_pair
+from mesh.wireguard.keys import generate_key_pair
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address
 

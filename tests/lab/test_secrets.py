@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mesh.keys import generate_preshared_key
+from mesh.wireguard.keys import generate_preshared_key
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 

@@ -15,9 +15,9 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.stack import wait_for_rpcs
 
 from mesh import providers
-from mesh.config import Adopted, read_configuration
-from mesh.keys import generate_key_pair, generate_preshared_key, public_key_of
-from mesh.mesh import build_meshes
+from mesh.component.mesh import build_meshes
+from mesh.config.reader import Adopted, read_configuration
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
 from tests.conftest import HOST_KEY
 
 PRIVATE_KEYS = [generate_key_pair().private_key for _ in range(20)]

@@ -5,7 +5,7 @@ from ipaddress import IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.addressing import derive_subnet, find_collisions, host_address
+from mesh.wireguard.addressing import derive_subnet, find_collisions, host_address
 from tests.strategies import host_names, interface_names
 
 LOCAL = IPv6Network("fd00::/16")

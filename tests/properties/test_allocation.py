@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.allocation import allocate
-from mesh.stackfile import StackFile
+from mesh.cli.allocate import allocate
+from mesh.cli.stack_file import StackFile
 
 _PREFIX = IPv4Network("10.20.0.0/28")
 _NAMES = [f"host-{number}" for number in range(6)]

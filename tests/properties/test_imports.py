@@ -5,11 +5,11 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.cli.importers.fleet import read_fleet
+from mesh.cli.importers.wg_meshconf import read_wg_meshconf
+from mesh.cli.importers.wg_quick import read_wg_quick_files
 from mesh.errors import ConfigurationError
-from mesh.imports.fleet import read_fleet
-from mesh.imports.wg_meshconf import read_wg_meshconf
-from mesh.imports.wg_quick import read_wg_quick_files
-from mesh.wgquick import read_wg_quick
+from mesh.wireguard.wg_quick import read_wg_quick
 from tests.strategies import SECRETS
 
 FAULT = re.compile(r"[^\n]+?: [^\n]+; [^\n]+")

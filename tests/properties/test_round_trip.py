@@ -6,14 +6,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.config import read_configuration
-from mesh.imports.stack import add_meshes
-from mesh.imports.wg_quick import read_wg_quick_files
-from mesh.keys import generate_key_pair, generate_preshared_key
-from mesh.pairs import Pairs
-from mesh.planned import build_roster
-from mesh.stackfile import StackFile
-from mesh.topology import plan_meshes
+from mesh.cli.importers.stack import add_meshes
+from mesh.cli.importers.wg_quick import read_wg_quick_files
+from mesh.cli.stack_file import StackFile
+from mesh.config.reader import read_configuration
+from mesh.plan.pairs import Pairs
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.topology import plan_meshes
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.strategies import HOST_KEY
 
 _HOSTS = [f"host-{number}" for number in range(4)]

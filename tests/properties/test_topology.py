@@ -9,13 +9,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.config import read_configuration
-from mesh.endpoints import ip_version
-from mesh.pairs import Pairs
-from mesh.peering import resolve
-from mesh.planned import build_roster
-from mesh.settings import Peering
-from mesh.topology import MeshPlan, plan_meshes
+from mesh.config.models import Peering
+from mesh.config.peering import resolve
+from mesh.config.reader import read_configuration
+from mesh.plan.pairs import Pairs
+from mesh.plan.roster import Roster
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.topology import MeshPlan, plan_meshes
+from mesh.wireguard.endpoint import ip_version
 from tests.strategies import HOST_KEY, host_names, stack_files
 
 StackFile = tuple[dict[str, Any], dict[str, Any]]
@@ -26,7 +27,7 @@ def plans(stack_file: StackFile) -> Mapping[str, MeshPlan]:
     return plan_meshes(read_configuration(*stack_file))
 
 
-def roster_of(plan: MeshPlan) -> dict[str, Any]:
+def roster_of(plan: MeshPlan) -> Roster:
     """Return the roster of a plan whose keys are the hosts' names."""
     names = [participant.name for participant in plan.participants]
     return build_roster(plan, {name: name for name in names}, {name: {"system": "", "ssh": {}} for name in names})

@@ -4,8 +4,8 @@ from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
-from mesh import addressing
-from mesh.addressing import Collision, derive_subnet, find_collisions, host_address
+from mesh.wireguard import addressing
+from mesh.wireguard.addressing import Collision, derive_subnet, find_collisions, host_address
 
 
 @pytest.mark.parametrize(

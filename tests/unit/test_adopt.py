@@ -10,10 +10,10 @@ import asyncssh
 import pytest
 from rich.console import Console
 
-from mesh.adopt import Adoption, key_fingerprint
-from mesh.config import read_configuration
+from mesh.cli.adopt import Adoption, key_fingerprint
+from mesh.config.reader import read_configuration
 from mesh.errors import HostsFailedError, MeshError
-from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 
 ONE, TWO = generate_key_pair(), generate_key_pair()
 PRESHARED = generate_preshared_key()

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mesh.config import Adopted, Configuration, read_adopted, read_configuration
+from mesh.config.reader import Adopted, Configuration, read_adopted, read_configuration
 from mesh.errors import ConfigurationError
-from mesh.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 
 PRIVATE = generate_key_pair().private_key
 PRESHARED = generate_preshared_key()

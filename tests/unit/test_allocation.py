@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from mesh.allocation import allocate
+from mesh.cli.allocate import allocate
+from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
-from mesh.stackfile import StackFile
 
 TEXT = """\
 config:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.announce import announce
+from mesh.progress import announce
 
 
 def test_lines_stand_under_their_title(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh import credentials
 from mesh.errors import MeshError
+from mesh.remote import credentials
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,8 +66,8 @@ def test_a_key_file_is_served_by_an_agent_that_ends_with_us(own_folder: Path) ->
     """The agent has the key while we live, and neither process nor socket is left when we were killed."""
     key = make_key(own_folder / "key")
     script = (
-        "import sys; from mesh import credentials; credentials.agent_for_commands(); print('ready', flush=True); "
-        "sys.stdin.read()"
+        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); "
+        "print('ready', flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -92,8 +92,8 @@ def test_two_runs_with_key_files_take_turns_in_one_checkout(own_folder: Path) ->
     """The agent of one ends with it, and the other would be left without."""
     key = make_key(own_folder / "key")
     script = (
-        "import sys; from mesh import credentials; credentials.agent_for_commands(); print('ready', flush=True); "
-        "sys.stdin.read()"
+        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); "
+        "print('ready', flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
 
@@ -128,9 +128,9 @@ def test_a_key_file_with_a_passphrase_is_refused_with_the_way_out(
         credentials.agent_for_commands()
 
 
-def test_the_operators_agent_counts_more_than_a_key_file(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a forgotten variable starts no second agent."""
+def test_a_named_key_file_counts_more_than_the_agent(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user named it; an agent is often there by habit, empty or gone."""
     monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(make_key(own_folder / "key")))
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/stale")
     credentials.agent_for_commands()
-    assert str(Path(credentials.AGENT_LINK).readlink()) == "/run/agent"
+    assert str(Path(credentials.AGENT_LINK).readlink()) != "/run/stale"

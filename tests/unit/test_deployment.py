@@ -1,15 +1,14 @@
 """When the rollout has work, and what it refuses to begin."""
 
 import copy
-import sys
 from typing import Any
 
 import pytest
 
-from mesh import deployment, outstanding
 from mesh.errors import MeshError
-from mesh.keys import generate_preshared_key
-from mesh.roster import digest
+from mesh.plan.roster import digest
+from mesh.rollout import apply, pending_work
+from mesh.wireguard.keys import generate_preshared_key
 
 PRESHARED = generate_preshared_key()
 Properties = dict[str, Any]
@@ -43,42 +42,42 @@ def olds(news: Properties) -> Properties:
 
 def test_what_is_rolled_out_needs_no_rollout(olds: Properties, news: Properties) -> None:
     """A second `up` has nothing to do."""
-    assert not outstanding.differs(olds, news)
+    assert not pending_work.differs(olds, news)
 
 
 @pytest.mark.parametrize("name", ["roster", "leavers"])
 def test_what_is_unknown_in_a_preview_counts_as_work(olds: Properties, news: Properties, name: str) -> None:
     """The engine gives a text for what it does not know yet."""
-    assert outstanding.differs(olds, {**news, name: "04da6b54-80e4-46f7-96ec-b56ff0331ba9"})
+    assert pending_work.differs(olds, {**news, name: "04da6b54-80e4-46f7-96ec-b56ff0331ba9"})
 
 
 def test_a_new_preshared_key_is_work(olds: Properties, news: Properties) -> None:
     """Every host has to hear of it."""
-    assert outstanding.differs(olds, {**news, "presharedKey": generate_preshared_key()})
+    assert pending_work.differs(olds, {**news, "presharedKey": generate_preshared_key()})
 
 
 def test_a_changed_ssh_address_is_recorded(olds: Properties, news: Properties) -> None:
     """It is an update, though no host is touched."""
     news["roster"]["members"]["bernard"]["ssh"]["address"] = "10.0.0.9"
-    assert outstanding.differs(olds, news)
-    assert deployment.deploy(news, olds)["roster"] == news["roster"]
+    assert pending_work.differs(olds, news)
+    assert apply.deploy(news, olds)["roster"] == news["roster"]
 
 
 def test_a_replaced_roster_is_work(olds: Properties, news: Properties) -> None:
     """Hosts must hear of its id before the old one's deletion wipes them."""
-    assert outstanding.differs(olds, {**news, "rosterId": "r2"})
+    assert pending_work.differs(olds, {**news, "rosterId": "r2"})
 
 
 def test_a_leaver_is_work_until_it_is_wiped(olds: Properties, news: Properties) -> None:
     """Every `up` tries again."""
     leaving = {**news, "leavers": {"edgeworth": news["roster"]["members"]["bernard"]["ssh"]}}
-    assert outstanding.differs(olds, leaving)
-    assert not outstanding.differs({**olds, "wiped": ["edgeworth"]}, leaving)
+    assert pending_work.differs(olds, leaving)
+    assert not pending_work.differs({**olds, "wiped": ["edgeworth"]}, leaving)
 
 
 def test_drift_is_work(olds: Properties, news: Properties) -> None:
     """What a refresh found is repaired."""
-    assert outstanding.differs({**olds, "drift": {"bernard": ["bernard: has no peer edgeworth"]}}, news)
+    assert pending_work.differs({**olds, "drift": {"bernard": ["bernard: has no peer edgeworth"]}}, news)
 
 
 def test_a_repair_changes_the_hosts_that_drifted_only(olds: Properties, news: Properties) -> None:
@@ -88,46 +87,38 @@ def test_a_repair_changes_the_hosts_that_drifted_only(olds: Properties, news: Pr
         props["roster"]["members"] |= {"carol": member, "dora": member}
     olds["digest"] = digest(news["roster"], PRESHARED, "m1")
     drifted = {**olds, "drift": {"carol": ["carol: has no peer dora"], "left": []}}
-    assert outstanding.changing_hosts(news, drifted) == {"carol"}
-    assert outstanding.changing_hosts({**news, "absent": ["carol"]}, drifted) == set()
-    assert outstanding.changing_hosts({**news, "mesh": "m2"}, drifted) == {"bernard", "carol", "dora"}
+    assert pending_work.changing_hosts(news, drifted) == {"carol"}
+    assert pending_work.changing_hosts({**news, "absent": ["carol"]}, drifted) == set()
+    assert pending_work.changing_hosts({**news, "mesh": "m2"}, drifted) == {"bernard", "carol", "dora"}
 
 
 def test_another_ssh_host_key_is_another_installation(olds: Properties, news: Properties) -> None:
     """It has nothing of what the host before had, so it is brought to the plan without a refresh."""
     news["roster"]["members"]["bernard"]["ssh"]["hostKey"] = "ssh-ed25519 BBBB"
-    assert outstanding.changing_hosts(news, olds) == {"bernard"}
+    assert pending_work.changing_hosts(news, olds) == {"bernard"}
 
 
 def test_a_pending_host_is_work_as_soon_as_it_answers(olds: Properties, news: Properties) -> None:
     """While it does not there is none, and who falls silent is recorded without asking anybody."""
     pending = {**olds, "pending": ["bernard"]}
-    assert outstanding.differs(pending, news)
-    assert not outstanding.differs(pending, {**news, "absent": ["bernard"]})
-    assert outstanding.differs(olds, {**news, "absent": ["bernard"]})
-    assert deployment.deploy({**news, "absent": ["bernard"]}, olds)["pending"] == ["bernard"]
+    assert pending_work.differs(pending, news)
+    assert not pending_work.differs(pending, {**news, "absent": ["bernard"]})
+    assert pending_work.differs(olds, {**news, "absent": ["bernard"]})
+    assert apply.deploy({**news, "absent": ["bernard"]}, olds)["pending"] == ["bernard"]
 
 
 def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: Properties, news: Properties) -> None:
     """After a failed rollout the state still holds what the hosts went back to."""
     changed = {**news, "presharedKey": generate_preshared_key()}
-    assert outstanding.differs(olds, changed)
-    assert not outstanding.differs(olds, news)
+    assert pending_work.differs(olds, changed)
+    assert not pending_work.differs(olds, news)
 
 
 def test_a_host_that_left_and_came_back_may_leave_again(olds: Properties, news: Properties) -> None:
     """It was wiped once, which says nothing about the second time."""
     ssh = news["roster"]["members"]["bernard"]["ssh"]
-    back = deployment.deploy(news, {**olds, "leavers": {"edgeworth": ssh}, "wiped": ["edgeworth"]})
-    assert outstanding.differs(back, {**news, "leavers": {"edgeworth": ssh}})
-
-
-def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider's argument is the engine's address; port 1 of loopback is nobody's."""
-    monkeypatch.setattr(sys, "argv", ["provider", "127.0.0.1:1"])
-    assert not deployment._engine_is_alive()  # noqa: SLF001
-    monkeypatch.setattr(sys, "argv", ["provider"])
-    assert deployment._engine_is_alive()  # noqa: SLF001
+    back = apply.deploy(news, {**olds, "leavers": {"edgeworth": ssh}, "wiped": ["edgeworth"]})
+    assert pending_work.differs(back, {**news, "leavers": {"edgeworth": ssh}})
 
 
 @pytest.mark.parametrize(
@@ -144,31 +135,31 @@ def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch
 def test_half_a_plan_is_refused(olds: Properties, news: Properties, change: Properties, said: str) -> None:
     """As `--target` and `--exclude` may ask for."""
     with pytest.raises(MeshError, match=said):
-        deployment.deploy({**news, **change}, olds)
+        apply.deploy({**news, **change}, olds)
 
 
 def test_hosts_that_wait_for_a_run_are_told(olds: Properties, news: Properties) -> None:
     """In a preview too, where leavers may not be known yet."""
     leaving = {**news, "leavers": {"edgeworth": {}, "dora": {}}}
     gone = "no member accepts its keys; if it is gone for good:"
-    assert outstanding.describe_waiting({**olds, "pending": ["carol"], "notWiped": ["edgeworth"]}, leaving) == [
+    assert pending_work.describe_waiting({**olds, "pending": ["carol"], "notWiped": ["edgeworth"]}, leaving) == [
         "~ carol was left out of an earlier run and gets its change",
         f"- edgeworth has left and is not wiped yet; {gone} python -m mesh forget edgeworth",
     ]
-    assert outstanding.describe_waiting({**olds, "notWiped": ["edgeworth"]}, {**news, "leavers": "unknown"}) == []
-    assert outstanding.describe_waiting(olds, news) == []
+    assert pending_work.describe_waiting({**olds, "notWiped": ["edgeworth"]}, {**news, "leavers": "unknown"}) == []
+    assert pending_work.describe_waiting(olds, news) == []
 
 
 def test_adopted_keys_that_left_the_stack_file_need_no_rollout(olds: Properties, news: Properties) -> None:
     """Hosts have handed over their interfaces by then."""
-    assert not outstanding.differs({**olds, "adopted": ["a"]}, {**news, "adopted": []})
+    assert not pending_work.differs({**olds, "adopted": ["a"]}, {**news, "adopted": []})
 
 
 def test_what_an_earlier_run_did_not_bring_to_the_hosts_is_told(olds: Properties, news: Properties) -> None:
     """The roster is recorded before the rollout, so after one that failed only the rollout knows."""
-    assert outstanding.describe_unfinished(olds, news["roster"]) == []
-    assert outstanding.describe_unfinished(olds, "unknown") == []
-    assert outstanding.describe_unfinished(olds, {**news["roster"], "port": 51900}) == [
+    assert pending_work.describe_unfinished(olds, news["roster"]) == []
+    assert pending_work.describe_unfinished(olds, "unknown") == []
+    assert pending_work.describe_unfinished(olds, {**news["roster"], "port": 51900}) == [
         "an earlier run did not bring this to the hosts:",
         "  ~ every host, listen port: 51825 becomes 51900",
     ]

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from mesh.drift import describe_drift
-from mesh.proof import Facts, Peer, parse_facts
+from mesh.rollout.drift import describe_drift
+from mesh.rollout.verification import Facts, Peer, parse_facts
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "="}
-ROSTER: dict[str, Any] = {
+ROSTER: Any = {
     "interface": "testwg",
     "port": 51825.0,
     "mtu": 1420.0,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pulumi.automation import PulumiCommand
 
-from mesh.engine import Engine, find_engine, install_engine
+from mesh.cli.engine import Engine, find_engine, install_engine
 from mesh.errors import MeshError
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mesh import program
-from mesh.concurrency import settle
 from mesh.errors import HostError, UnreachableHostError
-from mesh.fanout import Session
+from mesh.remote import host_program
+from mesh.remote.concurrency import settle
+from mesh.remote.sessions import Session
 
 
 class Pieces:
@@ -55,7 +55,7 @@ def test_a_host_that_lacks_the_program_is_sent_it() -> None:
     """What it says before is no part of the reply."""
     talk, sent = session("noise\n.program\n", ".ok\n")
     assert asyncio.run(talk.replies()) == []
-    assert sent == [program.text()]
+    assert sent == [host_program.text()]
 
 
 def test_a_failure_is_the_hosts_own_words() -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.host_program import PARTS, HostProgram
 from tests.unit.test_host_service import SNAPSHOT, WITH
 
-INTERFACE = (PARTS / "interface.sh").read_text()
+INTERFACE = (PARTS / "wireguard/interface.sh").read_text()
 NAME = "bernard.example.org:51825"
 KEYS = {name: name[0].upper() * 43 + "=" for name in ("bernard", "carol")}
 # A host whose plan seeks bernard at a name and carol at an address.

@@ -2,7 +2,7 @@
 
 from tests.host_program import PARTS, HostProgram
 
-PROGRAM = "".join((PARTS / f"{part}.sh").read_text() for part in ("interface", "retreat"))
+PROGRAM = "".join((PARTS / f"{part}.sh").read_text() for part in ("wireguard/interface", "core/rollback"))
 
 
 def lay_plans(host: HostProgram, own: str, old: dict[str, str], new: dict[str, str]) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.cli.stack_file import StackFile
+from mesh.config.hosts_file import read_hosts
 from mesh.errors import ConfigurationError, MeshError
-from mesh.hostsfile import read_hosts
-from mesh.stackfile import StackFile
 
 HOSTS = {"bernard": {"ssh": {"address": "10.0.0.5"}}}
 TEXT = "bernard:\n  ssh: {address: 10.0.0.5}  # the first\n"

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from mesh.cli.importers.fleet import read_fleet
+from mesh.cli.importers.found import FoundMesh
+from mesh.cli.importers.stack import add_meshes, hosts_without_address
+from mesh.cli.importers.wg_meshconf import read_wg_meshconf
+from mesh.cli.importers.wg_quick import read_wg_quick_files
+from mesh.cli.stack_file import StackFile
 from mesh.errors import ConfigurationError
-from mesh.imports.fleet import read_fleet
-from mesh.imports.found import FoundMesh
-from mesh.imports.stack import add_meshes, hosts_without_address
-from mesh.imports.wg_meshconf import read_wg_meshconf
-from mesh.imports.wg_quick import read_wg_quick_files
-from mesh.keys import generate_key_pair, generate_preshared_key
-from mesh.stackfile import StackFile
-from mesh.wgquick import read_wg_quick
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.wg_quick import read_wg_quick
 
 KEYS = {name: generate_key_pair() for name in ("bernard", "carol", "edgeworth")}
 PRESHARED = generate_preshared_key()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mesh import keyring
-from mesh.keys import generate_key_pair, generate_preshared_key, is_key, public_key_of
+from mesh.keyring import history
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, is_key, public_key_of
 
 State = dict[str, Any]
 
@@ -32,22 +32,22 @@ def aged(state: State, days: int) -> State:
 def follow(state: State, *steps: State) -> State:
     """Return the state after the engine has applied each of `steps` that changes something."""
     for inputs in steps:
-        if keyring.key_pair_changes(state, inputs):
-            state = keyring.changed_key_pair(state, inputs)
+        if history.key_pair_changes(state, inputs):
+            state = history.changed_key_pair(state, inputs)
     return state
 
 
 def follow_shared(state: State, *steps: State) -> State:
     """Return the state of a preshared key after each of `steps`."""
     for inputs in steps:
-        if keyring.preshared_key_changes(state, inputs):
-            state = keyring.changed_preshared_key(state, inputs)
+        if history.preshared_key_changes(state, inputs):
+            state = history.changed_preshared_key(state, inputs)
     return state
 
 
 def test_a_new_key_pair_is_a_pair() -> None:
     """The public key belongs to the private one, and each call makes another."""
-    one, other = keyring.new_key_pair(pair_inputs()), keyring.new_key_pair(pair_inputs())
+    one, other = history.new_key_pair(pair_inputs()), history.new_key_pair(pair_inputs())
     assert public_key_of(one["privateKey"]) == one["publicKey"]
     assert one["privateKey"] != other["privateKey"]
     assert one["createdAt"].endswith("Z")
@@ -55,14 +55,14 @@ def test_a_new_key_pair_is_a_pair() -> None:
 
 def test_equal_inputs_change_no_key() -> None:
     """A second `up` has nothing to do."""
-    assert not keyring.key_pair_changes(keyring.new_key_pair(pair_inputs()), pair_inputs())
-    shared = keyring.new_preshared_key(shared_inputs("a", "b"))
-    assert not keyring.preshared_key_changes(shared, shared_inputs("b", "a"))
+    assert not history.key_pair_changes(history.new_key_pair(pair_inputs()), pair_inputs())
+    shared = history.new_preshared_key(shared_inputs("a", "b"))
+    assert not history.preshared_key_changes(shared, shared_inputs("b", "a"))
 
 
 def test_a_rotation_makes_a_new_key() -> None:
     """The key before it is kept, since hosts may still run it."""
-    first = keyring.new_key_pair(pair_inputs())
+    first = history.new_key_pair(pair_inputs())
     second = follow(first, pair_inputs("2.1"))
     assert second["privateKey"] != first["privateKey"]
     assert public_key_of(second["privateKey"]) == second["publicKey"]
@@ -71,7 +71,7 @@ def test_a_rotation_makes_a_new_key() -> None:
 
 def test_reverting_a_rotation_brings_the_earlier_key_back() -> None:
     """With the time at which it was made, and the rotated one is kept in turn."""
-    first = keyring.new_key_pair(pair_inputs())
+    first = history.new_key_pair(pair_inputs())
     second = follow(first, pair_inputs("2.1"))
     back = follow(second, pair_inputs("1.1"))
     assert (back["privateKey"], back["createdAt"]) == (first["privateKey"], first["createdAt"])
@@ -80,7 +80,7 @@ def test_reverting_a_rotation_brings_the_earlier_key_back() -> None:
 
 def test_no_key_is_lost_over_many_rotations() -> None:
     """Every rotation that ever was can be had again."""
-    state = keyring.new_key_pair(pair_inputs("1"))
+    state = history.new_key_pair(pair_inputs("1"))
     made = {"1": state["privateKey"]}
     for rotation in ("2", "3", "4"):
         state = follow(state, pair_inputs(rotation))
@@ -94,14 +94,14 @@ def test_no_key_is_lost_over_many_rotations() -> None:
 def test_a_key_is_adopted_at_first() -> None:
     """The host's key from before this program serves on."""
     key = generate_key_pair()
-    state = keyring.new_key_pair(pair_inputs(adopted=key.private_key))
+    state = history.new_key_pair(pair_inputs(adopted=key.private_key))
     assert (state["privateKey"], state["publicKey"]) == (key.private_key, key.public_key)
 
 
 def test_a_key_can_be_adopted_later() -> None:
     """It replaces the one that was made, which is kept."""
     key = generate_key_pair()
-    first = keyring.new_key_pair(pair_inputs())
+    first = history.new_key_pair(pair_inputs())
     state = follow(first, pair_inputs(adopted=key.private_key))
     assert state["privateKey"] == key.private_key
     assert first["privateKey"] in state["kept"]
@@ -110,31 +110,31 @@ def test_a_key_can_be_adopted_later() -> None:
 def test_an_adopted_key_stays_when_it_is_removed_from_the_file() -> None:
     """Once taken it lives in the state, and a secret less lies about."""
     key = generate_key_pair()
-    state = keyring.new_key_pair(pair_inputs(adopted=key.private_key))
-    assert not keyring.key_pair_changes(state, pair_inputs())
-    assert not keyring.key_pair_changes(state, pair_inputs(adopted=key.private_key))
+    state = history.new_key_pair(pair_inputs(adopted=key.private_key))
+    assert not history.key_pair_changes(state, pair_inputs())
+    assert not history.key_pair_changes(state, pair_inputs(adopted=key.private_key))
 
 
 def test_rotating_an_adopted_key_makes_a_new_one() -> None:
     """Also while the file still holds the adopted key; going back brings that."""
     key = generate_key_pair()
-    first = keyring.new_key_pair(pair_inputs(adopted=key.private_key))
+    first = history.new_key_pair(pair_inputs(adopted=key.private_key))
     rotated = follow(first, pair_inputs("2.1", adopted=key.private_key))
     assert rotated["privateKey"] != key.private_key
-    assert not keyring.key_pair_changes(rotated, pair_inputs("2.1", adopted=key.private_key))
+    assert not history.key_pair_changes(rotated, pair_inputs("2.1", adopted=key.private_key))
     assert follow(rotated, pair_inputs("1.1"))["privateKey"] == key.private_key
 
 
 def test_an_adoption_together_with_a_rotation_is_taken() -> None:
     """The key that the file newly names is what the user wants for the rotation that the file newly names."""
     key = generate_key_pair()
-    state = follow(keyring.new_key_pair(pair_inputs()), pair_inputs("2.1", adopted=key.private_key))
+    state = follow(history.new_key_pair(pair_inputs()), pair_inputs("2.1", adopted=key.private_key))
     assert state["privateKey"] == key.private_key
 
 
 def test_a_preshared_key_stays_when_an_owner_joins() -> None:
     """Nobody who left knows it."""
-    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    first = history.new_preshared_key(shared_inputs("a", "b"))
     second = follow_shared(first, shared_inputs("a", "b", "c"))
     assert second["presharedKey"] == first["presharedKey"]
     assert second["knownTo"] == ["a", "b", "c"]
@@ -142,7 +142,7 @@ def test_a_preshared_key_stays_when_an_owner_joins() -> None:
 
 def test_a_preshared_key_is_made_anew_when_an_owner_leaves() -> None:
     """Who left knows the old one."""
-    first = keyring.new_preshared_key(shared_inputs("a", "b", "c"))
+    first = history.new_preshared_key(shared_inputs("a", "b", "c"))
     second = follow_shared(first, shared_inputs("a", "b"))
     assert second["presharedKey"] != first["presharedKey"]
     assert is_key(second["presharedKey"])
@@ -150,7 +150,7 @@ def test_a_preshared_key_is_made_anew_when_an_owner_leaves() -> None:
 
 def test_a_preshared_key_that_a_leaver_knew_never_comes_back() -> None:
     """Whoever joins under its name later may be another machine, and the first one still knows the key."""
-    first = keyring.new_preshared_key(shared_inputs("a", "b", "c"))
+    first = history.new_preshared_key(shared_inputs("a", "b", "c"))
     second = follow_shared(first, shared_inputs("a", "b"))
     third = follow_shared(second, shared_inputs("a", "b", "c"))
     assert third["presharedKey"] == second["presharedKey"] != first["presharedKey"]
@@ -161,7 +161,7 @@ def test_a_preshared_key_that_a_leaver_knew_never_comes_back() -> None:
 def test_keys_of_pairs_never_follow_from_one_that_all_hosts_had() -> None:
     """Nor does it become the shared one; each purpose gets its earlier key back."""
     everybody = ("a", "b", "c")
-    shared = keyring.new_preshared_key(shared_inputs(*everybody))
+    shared = history.new_preshared_key(shared_inputs(*everybody))
     apart = follow_shared(shared, shared_inputs(*everybody, pairwise=True))
     assert apart["presharedKey"] != shared["presharedKey"]
     joined = follow_shared(apart, shared_inputs(*everybody))
@@ -175,26 +175,26 @@ def test_keys_of_pairs_never_follow_from_one_that_all_hosts_had() -> None:
 def test_keys_of_pairs_never_follow_from_one_that_was_adopted() -> None:
     """Hosts had it already."""
     inputs = shared_inputs("a", "b", adopted=generate_preshared_key(), pairwise=True)
-    first = keyring.new_preshared_key(inputs)
+    first = history.new_preshared_key(inputs)
     assert first["presharedKey"] != inputs["adopted"]
-    assert not keyring.preshared_key_changes(first, inputs)
+    assert not history.preshared_key_changes(first, inputs)
 
 
 def test_a_preshared_key_stays_when_an_owner_is_renamed() -> None:
     """Its owners are the same machines; later the former name may leave the stack file."""
-    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    first = history.new_preshared_key(shared_inputs("a", "b"))
     inputs = {**shared_inputs("a", "z"), "renamed": {"b": "z"}}
-    assert keyring.preshared_key_changes(first, inputs)
-    second = keyring.changed_preshared_key(first, inputs)
+    assert history.preshared_key_changes(first, inputs)
+    second = history.changed_preshared_key(first, inputs)
     assert second["presharedKey"] == first["presharedKey"]
     assert second["owners"] == second["knownTo"] == ["a", "z"]
-    assert not keyring.preshared_key_changes(second, shared_inputs("a", "z"))
-    assert keyring.changed_preshared_key(second, shared_inputs("a"))["presharedKey"] != first["presharedKey"]
+    assert not history.preshared_key_changes(second, shared_inputs("a", "z"))
+    assert history.changed_preshared_key(second, shared_inputs("a"))["presharedKey"] != first["presharedKey"]
 
 
 def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:
     """Over joins, leaves and rotations in any order, whoever knows the key in use is an owner."""
-    state = keyring.new_preshared_key(shared_inputs("a", "b"))
+    state = history.new_preshared_key(shared_inputs("a", "b"))
     seen: dict[str, set[str]] = {state["presharedKey"]: {"a", "b"}}
     for step in ("abc 1", "ab 1", "abd 1", "abd 2", "bd 2", "ab 1", "abc 1"):
         owners, rotation = step.split()
@@ -205,7 +205,7 @@ def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:
 
 def test_reverting_a_rotation_brings_the_preshared_key_back() -> None:
     """As with key pairs."""
-    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    first = history.new_preshared_key(shared_inputs("a", "b"))
     second = follow_shared(first, shared_inputs("a", "b", rotation="2"))
     assert second["presharedKey"] != first["presharedKey"]
     assert follow_shared(second, shared_inputs("a", "b"))["presharedKey"] == first["presharedKey"]
@@ -214,35 +214,35 @@ def test_reverting_a_rotation_brings_the_preshared_key_back() -> None:
 def test_a_preshared_key_is_adopted_and_stays() -> None:
     """At first or later; removed from the file it is kept."""
     key = generate_preshared_key()
-    at_first = keyring.new_preshared_key(shared_inputs("a", adopted=key))
-    later = follow_shared(keyring.new_preshared_key(shared_inputs("a")), shared_inputs("a", adopted=key))
+    at_first = history.new_preshared_key(shared_inputs("a", adopted=key))
+    later = follow_shared(history.new_preshared_key(shared_inputs("a")), shared_inputs("a", adopted=key))
     for state in (at_first, later):
         assert state["presharedKey"] == key
-        assert not keyring.preshared_key_changes(state, shared_inputs("a"))
+        assert not history.preshared_key_changes(state, shared_inputs("a"))
 
 
 @pytest.mark.parametrize("rotation", ["1", "2"])
 def test_a_preshared_key_adopted_while_a_host_leaves_is_taken(rotation: str) -> None:
     """What the file newly names counts, whatever else it changes."""
     key = generate_preshared_key()
-    first = keyring.new_preshared_key(shared_inputs("a", "b"))
+    first = history.new_preshared_key(shared_inputs("a", "b"))
     assert follow_shared(first, shared_inputs("a", rotation=rotation, adopted=key))["presharedKey"] == key
 
 
 def test_a_key_pair_is_made_anew_when_it_has_expired_and_not_before() -> None:
     """Its age counts from when it was made, and nothing expires where no age is given."""
-    young, old = aged(keyring.new_key_pair(pair_inputs()), 29), aged(keyring.new_key_pair(pair_inputs()), 30)
-    assert not keyring.key_pair_changes(young, pair_inputs(age=30))
-    assert not keyring.key_pair_changes(old, pair_inputs())
+    young, old = aged(history.new_key_pair(pair_inputs()), 29), aged(history.new_key_pair(pair_inputs()), 30)
+    assert not history.key_pair_changes(young, pair_inputs(age=30))
+    assert not history.key_pair_changes(old, pair_inputs())
     fresh = follow(old, pair_inputs(age=30))
     assert fresh["privateKey"] != old["privateKey"]
     assert old["privateKey"] in fresh["kept"]
-    assert not keyring.key_pair_changes(fresh, pair_inputs(age=30))
+    assert not history.key_pair_changes(fresh, pair_inputs(age=30))
 
 
 def test_a_rotation_is_not_reverted_to_a_key_that_has_expired() -> None:
     """It would be due at once."""
-    first = aged(keyring.new_key_pair(pair_inputs("1.1")), 40)
+    first = aged(history.new_key_pair(pair_inputs("1.1")), 40)
     second = follow(first, pair_inputs("2.1", age=30))
     back = follow(second, pair_inputs("1.1", age=30))
     assert back["privateKey"] not in (first["privateKey"], second["privateKey"])
@@ -250,8 +250,8 @@ def test_a_rotation_is_not_reverted_to_a_key_that_has_expired() -> None:
 
 def test_a_preshared_key_is_made_anew_when_it_has_expired() -> None:
     """Also when its owners are the same."""
-    old = aged(keyring.new_preshared_key(shared_inputs("a", "b")), 31)
-    assert not keyring.preshared_key_changes(old, shared_inputs("a", "b", age=32))
+    old = aged(history.new_preshared_key(shared_inputs("a", "b")), 31)
+    assert not history.preshared_key_changes(old, shared_inputs("a", "b", age=32))
     fresh = follow_shared(old, shared_inputs("a", "b", age=30))
     assert fresh["presharedKey"] != old["presharedKey"]
     assert old["presharedKey"] in fresh["kept"]

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mesh.errors import InvalidKeyError
-from mesh.keys import KeyPair, generate_key_pair, generate_preshared_key, is_key, public_key_of
+from mesh.wireguard.keys import KeyPair, generate_key_pair, generate_preshared_key, is_key, public_key_of
 
 # RFC 7748, section 6.1.
 RFC_7748 = [

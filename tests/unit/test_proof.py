@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mesh.proof import Facts, Peer, find_faults, parse_facts, salted_digest
+from mesh.rollout.verification import Facts, Peer, find_faults, parse_facts, salted_digest
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "=", "phoenix": "P" * 43 + "="}
 ADDRESSES = {
@@ -13,7 +13,7 @@ ADDRESSES = {
     "edgeworth": "fd00:cac2:10cb:6ee9::1/64",
     "phoenix": "fd00:a1b::1/64",
 }
-ROSTER: dict[str, Any] = {
+ROSTER: Any = {
     "interface": "testwg",
     "port": 51825.0,
     "mtu": 1420,
@@ -209,7 +209,7 @@ def test_a_silent_peer_that_is_sought_at_a_name_is_named_with_what_that_led_to(
     changed = change(facts, "edgeworth", "bernard", endpoint=endpoint)
     pair = [("edgeworth", "bernard")]
     silent, lost = ([], pair) if unresolved else (pair, [])
-    [fault] = find_faults({**ROSTER, "members": members}, changed, silent, unresolved=lost)
+    [fault] = find_faults(ROSTER | {"members": members}, changed, silent, unresolved=lost)
     assert fault.startswith(f"edgeworth → bernard: no answer: {cause}")
 
 

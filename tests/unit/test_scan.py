@@ -11,10 +11,10 @@ import asyncssh
 import pytest
 from typer.testing import CliRunner
 
-from mesh.__main__ import app
+from mesh.cli.app import app
+from mesh.cli.scan import Scan, external_addresses
+from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.errors import MeshError
-from mesh.scan import Scan, external_addresses
-from mesh.stackfile import StackFile, find_stack_file
 
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 ANSWER = """x86_64

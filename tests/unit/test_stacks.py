@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from mesh.config import read_configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
-from mesh.topology import plan_meshes
+from mesh.plan.topology import plan_meshes
 
 STACKS = Path(__file__).parents[2] / "stacks"
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mesh.config import read_configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
-from mesh.pairs import Pairs
-from mesh.planned import build_roster
-from mesh.topology import MeshPlan, Participant, plan_meshes
+from mesh.plan.pairs import Pairs
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.topology import MeshPlan, Participant, plan_meshes
 
 Section = dict[str, Any]
 
@@ -80,15 +80,17 @@ def test_a_host_is_sought_at_its_name(hosts: Section, interfaces: Section) -> No
     assert pairs(plan(hosts, interfaces)).name("bernard", "edgeworth") == ""
 
 
-def test_a_relay_that_is_chosen_has_a_fixed_address_if_any_has(hosts: Section, interfaces: Section) -> None:
-    """A name serves where there is nothing else."""
+def test_a_relay_that_is_chosen_is_the_first_listed_host_that_can_be_sought(
+    hosts: Section, interfaces: Section
+) -> None:
+    """Names and kinds of addresses decide nothing, so that a host that is added behind it never takes over."""
     hosts["athena"] = {
         "externalName": "athena.example.org",
         "ssh": {**hosts["edgeworth"]["ssh"], "address": "10.0.0.7"},
     }
-    interfaces["testwg"] |= {"hosts": ["athena", "bernard", "edgeworth"], "relay": "auto"}
+    interfaces["testwg"] |= {"hosts": ["edgeworth", "bernard", "athena"], "relay": "auto"}
     assert plan(hosts, interfaces).relay == "bernard"
-    del hosts["bernard"]["externalIps"]
+    interfaces["testwg"]["hosts"] = ["edgeworth", "athena", "bernard"]
     assert plan(hosts, interfaces).relay == "athena"
 
 

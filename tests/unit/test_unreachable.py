@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.unreachable import SKIP_VARIABLE, may_skip
+from mesh.rollout.unreachable import SKIP_VARIABLE, may_skip
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mesh.cli.partial_up import target_options
 from mesh.errors import MeshError
-from mesh.up import target_options
 
 MEMBERS = {"testwg": {"bernard", "carol", "edgeworth"}, "backwg": {"carol", "dora"}}
 

@@ -5,8 +5,8 @@ from ipaddress import ip_interface, ip_network
 import pytest
 
 from mesh.errors import ConfigurationError
-from mesh.keys import KeyPair, public_key_of
-from mesh.wgquick import NO_PRESHARED_KEY, Peer, read_wg_quick
+from mesh.wireguard.keys import KeyPair, public_key_of
+from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, read_wg_quick
 
 # Always the same, since they are in the names of tests.
 OWN, OTHER = (KeyPair(key, public_key_of(key)) for key in ("B" * 42 + "A=", "C" * 42 + "A="))

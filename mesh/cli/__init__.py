@@ -1,0 +1,1 @@
+"""`python -m mesh`: the commands before and after `pulumi up`."""

@@ -1,0 +1,254 @@
+"""`python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
+
+The commands only read arguments and print; what they do belongs to the module of each.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mesh.cli.adopt import Adoption
+from mesh.cli.allocate import allocate as write_addresses
+from mesh.cli.engine import find_engine, install_engine
+from mesh.cli.forget import choose_interfaces, write_forgotten
+from mesh.cli.importers.commands import import_commands
+from mesh.cli.partial_up import target_options
+from mesh.cli.pulumi_cli import Cli
+from mesh.cli.scan import Scan
+from mesh.cli.stack_config import ADOPTED, StackConfig
+from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.errors import MeshError
+from mesh.rollout.unreachable import SKIP_VARIABLE
+
+app = typer.Typer(
+    help="Prepare stack files and the engine for the mesh program.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_ROOT = Path(__file__).parents[2]
+# A fingerprint has to be comparable in a log too.
+_console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+app.add_typer(import_commands(_ROOT, lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
+
+
+@app.callback()
+def _commands() -> None:
+    # Without it, typer would leave out the name of a command that is the only one.
+    pass
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise MeshError("scan: new host keys need a yes, and there is no terminal; compare them, then add --yes")
+    if not typer.confirm(question):
+        raise MeshError("scan: not confirmed, so the file is as it was; compare the fingerprints and scan again")
+
+
+@app.command()
+def scan(
+    stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
+    host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,
+    accept_changed: Annotated[bool, typer.Option(help="replace the keys of hosts that have new ones")] = False,
+) -> None:
+    """Fill in host keys, systems and external addresses of a stack file, after showing the fingerprints."""
+    file = StackFile(find_stack_file(stack, _ROOT))
+    before = file.text()
+    found = Scan(
+        file.select(host or []),
+        show=_console.print,
+        confirm=lambda question: _confirm(question, yes=yes),
+        accept_changed=accept_changed,
+    )
+    found.run()
+    if file.text() == before:
+        _console.print(f"{file.path.name}: nothing to fill in", markup=False)
+    else:
+        file.write()
+        _console.print(f"{file.path.name}: written", markup=False)
+    for name, problem in found.problems.items():
+        _errors.print(f"error: host {name!r}: {problem}")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def _accept_keys(question: str, *, yes: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise MeshError("adopt: taking over keys needs a yes, and there is no terminal; compare them, then add --yes")
+    if not yes and not typer.confirm(question):
+        raise MeshError("adopt: not confirmed, so nothing was changed; compare the keys and run it again")
+
+
+@app.command()
+def adopt(
+    stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
+    interface: Annotated[list[str] | None, typer.Option(help="only this interface; may be given again")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="adopt without asking")] = False,
+) -> None:
+    """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
+    file = StackFile(find_stack_file(stack, _ROOT))
+    config = StackConfig(file.path, _ROOT)
+    held = config.read_adopted()
+    keys = Adoption(
+        file.configuration(),
+        show=_console.print,
+        confirm=lambda question: _accept_keys(question, yes=yes),
+        interfaces=interface or [],
+        hosts=host or [],
+    ).run()
+    config.write_adopted({**held, **keys})
+    _say_next(config, f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted")
+
+
+def _say_next(config: StackConfig, done: str) -> None:
+    _console.print(
+        f"{done}; next:\n    pulumi up --stack {config.stack}\n    {config.removal}    # once up has succeeded",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def status(
+    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+    interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
+    ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
+    pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
+) -> None:
+    """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
+    from mesh.cli.status import ask  # noqa: PLC0415
+    from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
+    from mesh.remote.concurrency import run  # noqa: PLC0415
+
+    recorded = Cli(_ROOT, stack).recorded()
+    chosen = interface or sorted(recorded)
+    if missing := [name for name in chosen if name not in recorded]:
+        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
+    meshes = [run(partial(ask, recorded[name].rollout, ping=ping)) for name in chosen]
+    if as_json:
+        sys.stdout.write(show_json(meshes) + "\n")
+    else:
+        _console.print(show_tables(meshes, all_pairs=pairs))
+    if not all(mesh.is_well for mesh in meshes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+    further: Annotated[list[str] | None, typer.Argument(help="after --, what else pulumi up is to be told")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only this host's change; may be given again")] = None,
+    skip_unreachable: Annotated[
+        bool, typer.Option("--skip-unreachable", help="go on without hosts that do not answer; they get theirs later")
+    ] = False,
+) -> None:
+    """Run pulumi up, for all hosts or --only some, in a way that never leaves a mesh with half a change.
+
+    With --only, other members stay as they are but for what they have to know: the new public keys, and endpoints and
+    other settings that the stack file changes. Who joins or leaves has to be named.
+    """
+    options = list(further or ())
+    if stack and stack.startswith("-"):
+        # Without a stack, the first word after -- is taken for one.
+        options = [stack, *options]
+        stack = None
+    pulumi = Cli(_ROOT, stack)
+    targets: list[str] = []
+    if only:
+        planned = {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
+        running = {name: entry.members for name, entry in pulumi.recorded().items()}
+        targets = target_options(only, planned, running)
+    pulumi.become("up", [*targets, *options], {SKIP_VARIABLE: "true"} if skip_unreachable else {})
+
+
+@app.command()
+def forget(
+    host: Annotated[str, typer.Argument(help="a host that has left and is gone for good")],
+    stack: Annotated[str | None, typer.Option(help="a stack's name; the selected one if none is given")] = None,
+    interface: Annotated[str | None, typer.Option(help="only on this interface")] = None,
+) -> None:
+    """Stop trying to wipe a host that has left; its name goes to `forgotten` in the stack file, for the next pulumi up.
+
+    It must be gone for good: what it has of the mesh stays on its disk. No member accepts its keys any more.
+    """
+    pulumi = Cli(_ROOT, stack)
+    file = StackFile(pulumi.stack_file())
+    not_wiped = {name: entry.not_wiped for name, entry in pulumi.recorded().items()}
+    chosen = choose_interfaces(host, interface, pulumi.configuration().interfaces, not_wiped)
+    write_forgotten(file, host, chosen)
+    _console.print(f"{file.path.name}: {host} is forgotten on {', '.join(chosen)} from the next up on", markup=False)
+
+
+@app.command()
+def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]) -> None:
+    """Write an IPv4 address into the stack file for each host and peer that has none, where an interface has ipv4."""
+    file = StackFile(find_stack_file(stack, _ROOT))
+    given = write_addresses(file)
+    for owner, address in given.items():
+        _console.print(f"{owner}: {address}", markup=False)
+    _console.print(f"{file.path.name}: {'written' if given else 'nothing to allocate'}", markup=False)
+
+
+@app.command()
+def peer(
+    name: Annotated[str, typer.Argument(help="a peer that is not managed here, as interfaces.NAME.peers calls it")],
+    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+    interface: Annotated[str | None, typer.Option(help="the mesh, if the peer is in several")] = None,
+    output: Annotated[Path | None, typer.Option(help="write the file there, for its owner to read only")] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="show it as a QR code, for a phone")] = False,
+) -> None:
+    """Print the wg-quick file of a phone, laptop or router: its key, its address, and every host that it can reach.
+
+    The file holds the private key, if that was made here, and the preshared key of the mesh.
+    """
+    from mesh.cli.peer_file import choose_file, show_qr_code, write_private  # noqa: PLC0415
+
+    text = choose_file(Cli(_ROOT, stack).peer_files(), name, interface)
+    if output:
+        write_private(output, text)
+        _errors.print(f"{output}: written; it holds secrets, so delete it when {name} has it")
+    if qr:
+        show_qr_code(text, sys.stdout)
+    if not (output or qr):
+        sys.stdout.write(text)
+
+
+@app.command()
+def engine(
+    record: Annotated[Path | None, typer.Option(help="write the folder of the engine, for PATH, to this file")] = None,
+) -> None:
+    """Find a Pulumi engine that fits, else install one in ~/.pulumi; without internet, warn."""
+    found = find_engine()
+    if found is None:
+        _console.print("engine: no pulumi from 3.244 up and below 4; installing it in ~/.pulumi …")
+        try:
+            found = install_engine()
+        except MeshError as error:
+            _errors.print(f"warning: {error}; until then make demo can only rehearse")
+    if found is not None:
+        _console.print(f"engine: pulumi {found.version}, {found.command}", markup=False)
+        if not found.is_on_path:
+            _console.print(f'engine: to use it in your shell: export PATH="{found.command.parent}:$PATH"', markup=False)
+    if record:
+        record.write_text(f"{found.command.parent if found else Path(sys.executable).parent}\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run a command; an expected failure is one line, and exit code 1."""
+    try:
+        app()
+    except MeshError as error:
+        _errors.print(f"error: {error}")
+        raise SystemExit(1) from None

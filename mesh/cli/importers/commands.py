@@ -1,0 +1,86 @@
+"""`python -m mesh import`: read files, say what was found, and write the stack file and its encrypted keys."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh.cli.importers.fleet import read_fleet
+from mesh.cli.importers.found import FoundMesh
+from mesh.cli.importers.stack import add_meshes, hosts_without_address
+from mesh.cli.importers.wg_meshconf import read_wg_meshconf
+from mesh.cli.importers.wg_quick import read_wg_quick_files
+from mesh.cli.stack_config import ADOPTED, StackConfig
+from mesh.cli.stack_file import StackFile, find_or_name_stack_file
+from mesh.errors import MeshError
+
+__all__ = ["import_commands"]
+
+Stack = Annotated[str, typer.Argument(help="the stack to import into, or the path of its file")]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise MeshError(f"{path}: not a file that can be read as text; give another") from None
+
+
+def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
+    """Return the commands for a project in `folder`; `show` prints a line."""
+    commands = typer.Typer(help="Write a mesh that exists into a stack file, with its keys, encrypted.")
+
+    def finish(stack: str, meshes: Sequence[FoundMesh]) -> None:
+        path = find_or_name_stack_file(stack, folder)
+        config = StackConfig(path, folder)
+        keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
+        # Before anything is written: without its stack and passphrase nothing can be encrypted.
+        held = config.read_adopted() if keys else {}
+        file = StackFile(path, complete=True)
+        add_meshes(file, meshes)
+        file.write()
+        if keys:
+            config.write_adopted({**held, **keys})
+        for mesh in meshes:
+            for note in mesh.notes:
+                show(f"{mesh.interface}: {note}")
+        names = ", ".join(f"{mesh.interface} with {len(mesh.members)} hosts" for mesh in meshes)
+        show(f"{path.name}: {names}; {f'{len(keys)} keys in {ADOPTED}, encrypted' if keys else 'no keys yet'}; next:")
+        if missing := hosts_without_address(file):
+            show(f"    give ssh.address in the file for: {', '.join(missing)}")
+        show(f"    python -m mesh scan {stack}    # host keys; ssh.address is the endpoint's unless you change it")
+        if not keys:
+            show(f"    python -m mesh adopt {stack}    # the keys, from the hosts")
+        show(f"    pulumi up --stack {config.stack}")
+        show(f"    {config.removal}    # once up has succeeded")
+
+    @commands.command("wg-quick")
+    def wg_quick(
+        files: Annotated[Path, typer.Argument(metavar="FOLDER", help="holds HOST/IF.conf, or HOST.conf")],
+        stack: Stack,
+        interface: Annotated[str | None, typer.Option(help="the interface of HOST.conf; or only this one")] = None,
+    ) -> None:
+        """Import a folder of wg-quick files, one for each host."""
+        found = [path for path in sorted((*files.glob("*.conf"), *files.glob("*/*.conf"))) if path.is_file()]
+        finish(stack, read_wg_quick_files({p.relative_to(files).as_posix(): _read(p) for p in found}, interface))
+
+    @commands.command("wg-meshconf")
+    def wg_meshconf(
+        database: Annotated[Path, typer.Argument(help="its database.csv")],
+        stack: Stack,
+        interface: Annotated[str, typer.Option(help="the name of the interface on the hosts")] = "wg0",
+    ) -> None:
+        """Import the database of wg-meshconf."""
+        finish(stack, [read_wg_meshconf(_read(database), interface)])
+
+    @commands.command("fleet")
+    def fleet(
+        state: Annotated[Path, typer.Argument(help="the file of its state")],
+        stack: Stack,
+        port: Annotated[int | None, typer.Option(help="the UDP port of the mesh", min=1, max=65535)] = None,
+    ) -> None:
+        """Import the public part of a Fleet state; private keys are adopted from the hosts."""
+        finish(stack, read_fleet(_read(state), port))
+
+    return commands

@@ -1,0 +1,160 @@
+"""The state of Fleet, as its module for WireGuard leaves it: who shares a mesh, public keys, and when they were made.
+
+Private keys are in it encrypted for the hosts alone, so they are taken from the hosts: `python -m mesh adopt`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mesh.cli.importers.found import FoundMember, FoundMesh
+from mesh.config.fields import is_host_name, is_interface_name
+from mesh.errors import ConfigurationError
+from mesh.wireguard.keys import is_key
+
+__all__ = ["read_fleet"]
+
+_TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<text>"(?:[^"\\]|\\.)*")|(?P<name>[A-Za-z0-9_][\w.'-]*)|(?P<sign>[{}\[\]=;])""")
+_PLAIN = "<PLAINTEXT>"
+_DEEPEST = 20
+
+_NO_STATE = "fleet state: not readable as one; give the file fleet.nix that holds `hosts` and `secrets`"
+
+
+class _NotNixError(Exception):
+    """The text is no set of values."""
+
+
+def read_fleet(text: str, port: int | None) -> list[FoundMesh]:
+    """Return every mesh in a fleet state; the state does not know its `port`, nor the hosts' external addresses.
+
+    Raises:
+        ConfigurationError: If there is none.
+    """
+    try:
+        state = _Reader(text).read()
+    except _NotNixError:
+        raise ConfigurationError([_NO_STATE], "import") from None
+    secrets, hosts = _mapping(state.get("secrets")), _mapping(state.get("hosts"))
+    found = []
+    for name, value in sorted(secrets.items()):
+        interface = name.removesuffix("-key")
+        made = {owner: entry for entry in _entries(value) for owner in _owners(entry) if is_key(_public_key(entry))}
+        if made and interface != name and is_interface_name(interface):
+            found.append(_mesh(interface, made, hosts, port))
+    if not found:
+        raise ConfigurationError(
+            ["fleet state: no secret NAME-key with public keys of WireGuard; give the state of a deployed mesh"],
+            "import",
+        )
+    return found
+
+
+def _mesh(interface: str, made: Mapping[str, Any], hosts: Mapping[str, Any], port: int | None) -> FoundMesh:
+    notes = [
+        f"{host}: public key {_public_key(entry)}, made {_moment(entry)}; adopt has to show the same"
+        for host, entry in sorted(made.items())
+    ]
+    if port is None:
+        notes.append("a fleet state knows no port, so it is 51824 as in Fleet; give another with --port")
+    notes.append("a fleet state knows no external addresses: scan fills in those that the hosts have themselves")
+    members = tuple(
+        FoundMember(host, ssh_address=host, host_key=_mapping(hosts.get(host)).get("encryptionKey"))
+        for host in sorted(made)
+    )
+    return FoundMesh(interface, members, port, notes=tuple(notes))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _entries(value: object) -> list[dict[str, Any]]:
+    """Return the distributions of one secret: several, or one for all its owners."""
+    return [_mapping(entry) for entry in (value if isinstance(value, list) else [value])]
+
+
+def _owners(entry: Mapping[str, Any]) -> list[str]:
+    owners = entry.get("owners")
+    return [owner for owner in owners if is_host_name(owner)] if isinstance(owners, list) else []
+
+
+def _public_key(entry: Mapping[str, Any]) -> str:
+    raw = _mapping(entry.get("public")).get("raw")
+    return raw.removeprefix(_PLAIN) if isinstance(raw, str) else ""
+
+
+def _moment(entry: Mapping[str, Any]) -> str:
+    made = str(entry.get("createdAt"))
+    return made[:19] + "Z" if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.0-9]*Z", made) else "at an unknown time"
+
+
+class _Reader:
+    """The part of Nix that a state is written in: sets, lists and texts."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = list(_tokens(text))
+        self._next = 0
+
+    def read(self) -> dict[str, Any]:
+        value = self._value(0)
+        if self._peek() or not isinstance(value, dict):
+            raise _NotNixError
+        return value
+
+    def _peek(self) -> str:
+        return self._tokens[self._next] if self._next < len(self._tokens) else ""
+
+    def _take(self, wanted: str = "") -> str:
+        token = self._peek()
+        if not token or (wanted and token != wanted):
+            raise _NotNixError
+        self._next += 1
+        return token
+
+    def _value(self, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise _NotNixError
+        word = self._take()
+        if word == "[":
+            items = []
+            while self._peek() != "]":
+                items.append(self._value(depth + 1))
+            self._take("]")
+            return items
+        if word == "{":
+            return self._set(depth)
+        if word in "}]=;":
+            raise _NotNixError
+        return _unquoted(word)
+
+    def _set(self, depth: int) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        while self._peek() != "}":
+            name = self._take()
+            path = [_unquoted(name)] if name.startswith('"') else name.split(".")
+            self._take("=")
+            holder = made
+            for part in path[:-1]:
+                holder = holder.setdefault(part, {})
+                if not isinstance(holder, dict):
+                    raise _NotNixError
+            holder[path[-1]] = self._value(depth + 1)
+            self._take(";")
+        self._take("}")
+        return made
+
+
+def _tokens(text: str) -> Iterator[str]:
+    place = 0
+    while place < len(text):
+        found = _TOKEN.match(text, place)
+        if found is None:
+            raise _NotNixError
+        if found.lastgroup:
+            yield found.group()
+        place = found.end()
+
+
+def _unquoted(token: str) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL) if token.startswith('"') else token

@@ -1,0 +1,61 @@
+"""A mesh that was found somewhere, as far as it is known; how the files of its hosts make one belongs in `join`."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Interface
+
+from mesh.config.route_fields import Network
+
+__all__ = ["FoundMember", "FoundMesh", "FoundPeer"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMember:
+    """One host; None and empty stand for what is not known, `external` None also for roaming.
+
+    `external` is the address or the name at which its peers seek it, and `routes` are the networks behind it.
+    """
+
+    host: str
+    address: IPv6Interface | None = None
+    external: str | None = None
+    keepalive: int | None = None
+    private_key: str | None = field(default=None, repr=False)
+    ssh_address: str | None = None
+    host_key: str | None = None
+    ipv4: IPv4Address | None = None
+    routes: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPeer:
+    """A peer of hosts that is none itself, such as a phone; `endpoint` is what it is sought at, with its port."""
+
+    name: str
+    public_key: str
+    address: IPv6Interface | None = None
+    ipv4: IPv4Address | None = None
+    endpoint: str | None = None
+    routes: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMesh:
+    """One interface on all its hosts; `notes` say what its first `up` changes, and what could not be known.
+
+    `ipv4` is the prefix of the IPv4 addresses, where there are any.
+    """
+
+    interface: str
+    members: tuple[FoundMember, ...]
+    port: int | None = None
+    mtu: int | None = None
+    preshared_key: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    ipv4: IPv4Network | None = None
+    peers: tuple[FoundPeer, ...] = ()
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys by their name in `mesh:adopted`."""
+        private = {f"{self.interface}/{each.host}": each.private_key for each in self.members if each.private_key}
+        return {**private, **({self.interface: self.preshared_key} if self.preshared_key else {})}

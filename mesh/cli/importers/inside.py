@@ -1,0 +1,94 @@
+"""What hosts own inside a mesh that was found: one address of each IP version at most, and what is sent to it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from typing import TypeVar
+
+from mesh.config.route_fields import Network
+from mesh.wireguard.addressing import owned_subnets
+from mesh.wireguard.wg_quick import WgQuick
+
+__all__ = ["Inside", "find_address_faults", "find_ipv4_prefix"]
+
+_Kind = TypeVar("_Kind", IPv4Interface, IPv6Interface)
+
+_LONGEST_PREFIX, _SHORTEST_PREFIX = 30, 8
+
+
+def find_address_faults(hosts: Mapping[str, WgQuick]) -> Iterator[tuple[str, str]]:
+    """Yield the hosts whose addresses mesh could not keep, each with what is wrong."""
+    has_ipv4 = {host for host, own in hosts.items() if _addresses(own, IPv4Interface)}
+    for host, own in hosts.items():
+        if not own.addresses:
+            yield host, "no address; give the file that holds it"
+        counts = {"IPv6": len(_addresses(own, IPv6Interface)), "IPv4": len(_addresses(own, IPv4Interface))}
+        for version, count in counts.items():
+            if count > 1:
+                yield host, f"{count} {version} addresses; a host of a mesh has one at most, so make it one first"
+        if has_ipv4 and host not in has_ipv4:
+            yield (
+                host,
+                f"no IPv4 address, and {min(has_ipv4)} has one; a mesh has one for each host, so give it one first",
+            )
+
+
+def _addresses(own: WgQuick, kind: type[_Kind]) -> list[_Kind]:
+    return [address for address in own.addresses if isinstance(address, kind)]
+
+
+def find_ipv4_prefix(written: Iterable[IPv4Interface], addresses: Iterable[IPv4Address]) -> IPv4Network | None:
+    """Return the smallest network that all the addresses can be hosts of, if one is written one of these.
+
+    None where even the widest that mesh takes could not hold them all.
+    """
+    owned = sorted(addresses)
+    networks = {each.network for each in written if _SHORTEST_PREFIX <= each.network.prefixlen <= _LONGEST_PREFIX}
+    grown = IPv4Network((owned[0], _LONGEST_PREFIX), strict=False)
+    wider = [grown.supernet(new_prefix=length) for length in range(_LONGEST_PREFIX, _SHORTEST_PREFIX - 1, -1)]
+    return next((net for net in (*sorted(networks, key=_by_size), *wider) if _holds(net, owned)), None)
+
+
+def _by_size(network: IPv4Network) -> int:
+    return -network.prefixlen
+
+
+def _holds(network: IPv4Network, addresses: Iterable[IPv4Address]) -> bool:
+    ends = (network.network_address, network.broadcast_address)
+    return all(address in network and address not in ends for address in addresses)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The addresses of the hosts of one interface, and of the `others` that are no hosts."""
+
+    interface: str
+    hosts: Mapping[str, WgQuick]
+    others: Mapping[str, IPv6Interface] = field(default_factory=dict)
+
+    @cached_property
+    def ipv6(self) -> dict[str, IPv6Interface]:
+        """The IPv6 addresses, by host; one that has none gets the derived one."""
+        return self._by_host(IPv6Interface)
+
+    @cached_property
+    def ipv4(self) -> dict[str, IPv4Interface]:
+        """The IPv4 addresses, by host; no host has one, or each."""
+        return self._by_host(IPv4Interface)
+
+    def _by_host(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        return {host: found[0] for host, own in self.hosts.items() if (found := _addresses(own, kind))}
+
+    @cached_property
+    def _subnets(self) -> dict[str, IPv6Network]:
+        return owned_subnets(self.interface, [*self.hosts, *self.others], {**self.others, **self.ipv6})
+
+    def owned(self, host: str) -> set[Network]:
+        """Return what peers must send to `host` already, for mesh sends it too."""
+        owned = set[Network]()
+        if host in self.ipv6:
+            owned.add(self._subnets[host])
+        if host in self.ipv4:
+            owned.add(IPv4Network(self.ipv4[host].ip))
+        return owned

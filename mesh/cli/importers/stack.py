@@ -1,0 +1,140 @@
+"""Write found meshes into a stack file: hosts, interfaces, and only what differs from what would be so anyway.
+
+Keys are not written here: they go through the engine, which encrypts them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from mesh.cli.importers.found import FoundMember, FoundMesh, FoundPeer
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.config.external_fields import is_address
+from mesh.config.models import Bastion
+from mesh.config.reader import read_configuration
+from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path, read_entry
+from mesh.errors import ConfigurationError
+from mesh.wireguard.addressing import derive_subnet, host_address
+
+__all__ = ["add_meshes", "hosts_without_address"]
+
+# Stands in where the file has no key yet; only what is around it is read.
+_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+_ROAMING_KEEPALIVE = 25
+
+
+def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
+    """Add the meshes to the content of `file`; a host that is there already keeps what it has.
+
+    Raises:
+        ConfigurationError: If the file says otherwise, or could not hold them; the content is then of no use.
+    """
+    interfaces = file.content["config"].setdefault(INTERFACES, CommentedMap())
+    faults: list[str] = []
+    for mesh in meshes:
+        # Also with the mesh before it, which may seek a host elsewhere.
+        faults.extend(_conflicts(file, mesh))
+        for member in mesh.members:
+            entry = file.hosts.setdefault(member.host, CommentedMap())
+            if member.external and not {"externalIps", "externalName"} & set(entry):
+                by_address = is_address(member.external)
+                value = _flow([_text(member.external)]) if by_address else member.external
+                entry.insert(0, "externalIps" if by_address else "externalName", value)
+            entry.setdefault("ssh", _ssh(member))
+        interfaces[mesh.interface] = _interface(mesh)
+    if faults:
+        raise ConfigurationError(faults, "import")
+    # What has still to be filled in must not hide what is wrong.
+    hosts = {
+        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _NO_KEY}}
+        for name, entry in file.hosts.items()
+    }
+    read_configuration(hosts, interfaces)
+
+
+def hosts_without_address(file: StackFile) -> list[str]:
+    """Return the hosts whose `ssh.address` has to be filled in by hand."""
+    return [name for name, entry in file.hosts.items() if not (entry.get("ssh") or {}).get("address")]
+
+
+def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[str]:
+    if mesh.interface in file.content["config"][INTERFACES]:
+        yield f"{join_path(INTERFACES, mesh.interface)}: is there already; take it out, or import into another stack"
+    for member in mesh.members:
+        entry = file.hosts.get(member.host) or {}
+        given, name = entry.get("externalIps"), entry.get("externalName")
+        if member.external and given and str(given[0]) != member.external:
+            yield (
+                f"{join_path(HOSTS, member.host, 'externalIps')}: begins with another address than its peers send to, "
+                f"{member.external}; put that one first, or give a name as externalName"
+            )
+        elif member.external and name and str(name).lower() != member.external.lower():
+            yield (
+                f"{join_path(HOSTS, member.host, 'externalName')}: another place than its peers send to, "
+                f"{member.external}; give that one"
+            )
+
+
+def _text(value: str) -> str:
+    # A bare colon may make a mapping of an IPv6 address, depending on who reads it.
+    return DoubleQuotedScalarString(value) if ":" in value else value
+
+
+def _flow(items: list[str]) -> CommentedSeq:
+    sequence = CommentedSeq(items)
+    sequence.fa.set_flow_style()
+    return sequence
+
+
+def _ssh(member: FoundMember) -> CommentedMap:
+    ssh = CommentedMap({"address": member.ssh_address} if member.ssh_address else {})
+    if member.host_key:
+        # One that cannot be read, because it was shortened, is for scan to fill in.
+        _, faults = read_entry(Bastion, {"address": "host", "hostKey": member.host_key})
+        if not faults:
+            ssh["hostKey"] = member.host_key
+    ssh.fa.set_flow_style()
+    return ssh
+
+
+def _interface(mesh: FoundMesh) -> CommentedMap:
+    entry = CommentedMap({"hosts": _flow([member.host for member in mesh.members])})
+    if mesh.port:
+        entry["port"] = mesh.port
+    if mesh.mtu:
+        entry["mtu"] = mesh.mtu
+    if mesh.ipv4:
+        entry["ipv4"] = str(mesh.ipv4)
+    members = {member.host: overrides for member in mesh.members if (overrides := _overrides(mesh.interface, member))}
+    if members:
+        entry["members"] = CommentedMap(members)
+    if mesh.peers:
+        entry["peers"] = CommentedMap({peer.name: _peer(mesh.interface, peer) for peer in mesh.peers})
+    return entry
+
+
+def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
+    overrides = _inside(interface, member.host, member)
+    # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
+    if member.keepalive and (member.external or member.keepalive != _ROAMING_KEEPALIVE):
+        overrides["persistentKeepalive"] = member.keepalive
+    return overrides
+
+
+def _peer(interface: str, peer: FoundPeer) -> dict[str, Any]:
+    known = {"publicKey": peer.public_key, **({"endpoint": peer.endpoint} if peer.endpoint else {})}
+    return CommentedMap({**known, **_inside(interface, peer.name, peer)})
+
+
+def _inside(interface: str, name: str, found: FoundMember | FoundPeer) -> dict[str, Any]:
+    """Return the addresses that differ from the derived ones, and the networks behind."""
+    entry = CommentedMap()
+    if found.address and found.address != host_address(derive_subnet(name, interface)):
+        entry["address"] = _text(str(found.address))
+    if found.ipv4:
+        entry["ipv4"] = str(found.ipv4)
+    if found.routes:
+        entry["routes"] = _flow([_text(str(route)) for route in found.routes])
+    return entry

@@ -1,0 +1,65 @@
+"""Hand the file of a peer that is not managed here to its owner: as text, as a private file, or as a QR code."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+import segno
+from segno.encoder import DataOverflowError
+
+from mesh.errors import MeshError, show_name
+
+__all__ = ["choose_file", "show_qr_code", "write_private"]
+
+
+def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: str | None) -> str:
+    """Return the file of the peer `name`.
+
+    Args:
+        files: By interface and name.
+        name: Of the peer.
+        interface: None for the only one that has such a peer.
+
+    Raises:
+        MeshError: If there is none, or more than one.
+    """
+    having = [mesh for mesh, peers in files.items() if name in peers and interface in (None, mesh)]
+    if not having:
+        known = sorted({peer for peers in files.values() for peer in peers})
+        advice = f"there are {', '.join(known)}" if known else "declare it in interfaces.NAME.peers, and run pulumi up"
+        raise MeshError(f"peer: {show_name(name)} is no peer of a proven mesh of this stack; {advice}")
+    if len(having) > 1:
+        raise MeshError(f"peer: {show_name(name)} is in {' and '.join(sorted(having))}; choose one with --interface")
+    return files[having[0]][name]
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read.
+
+    Raises:
+        MeshError: If there is a file already, or none can be made.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise MeshError(f"{path}: is there already; delete it, or choose another path") from None
+    except OSError as problem:
+        raise MeshError(f"{path}: {problem.strerror}; choose another path") from None
+
+
+def show_qr_code(text: str, out: TextIO) -> None:
+    """Draw the code with the characters of a terminal.
+
+    Raises:
+        MeshError: If the text is longer than such a code can hold (2953 bytes, ISO/IEC 18004).
+    """
+    try:
+        code = segno.make(text, error="l", micro=False)
+    except DataOverflowError:
+        raise MeshError(
+            f"peer: {len(text.encode())} bytes are more than a QR code holds; give the peer fewer peers (peering), "
+            "or take the file with --output"
+        ) from None
+    code.terminal(out, compact=True)

@@ -1,0 +1,141 @@
+"""A stack file that a command changes in place: its comments, order and quoting are the user's, and stay.
+
+What the fields mean belongs in `settings`. Only commands read the file itself; the program gets its values from Pulumi.
+"""
+
+import io
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from mesh.config.models import Configuration
+from mesh.config.reader import read_configuration
+from mesh.errors import MeshError, show_name
+
+__all__ = ["HOSTS", "HOSTS_FILE", "INTERFACES", "StackFile", "find_or_name_stack_file", "find_stack_file"]
+
+HOSTS = "mesh:hosts"
+HOSTS_FILE = "mesh:hostsFile"
+INTERFACES = "mesh:interfaces"
+
+
+def find_stack_file(name: str, folder: Path) -> Path:
+    """Return the file that `name` means: a path, or a stack whose file is in `folder`/stacks.
+
+    Raises:
+        MeshError: If there is neither.
+    """
+    candidates = (Path(name), folder / "stacks" / f"Pulumi.{name}.yaml")
+    for path in candidates:
+        if path.is_file():
+            return path.resolve()
+    raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
+
+
+def find_or_name_stack_file(name: str, folder: Path) -> Path:
+    """Return the file that `name` means, also where it is not there yet: then `name` is a stack's, or ends in .yaml."""
+    try:
+        return find_stack_file(name, folder)
+    except MeshError:
+        return Path(name).resolve() if name.endswith(".yaml") else folder / "stacks" / f"Pulumi.{name}.yaml"
+
+
+class StackFile:
+    """A stack file that is changed in place, with its comments, order and quoting kept."""
+
+    def __init__(self, path: Path, *, complete: bool = False) -> None:
+        """Read the file; `complete` makes the file, and its sections, where they are missing.
+
+        Raises:
+            MeshError: If it is no YAML, or has no hosts.
+        """
+        self.path = path
+        self._yaml = YAML()
+        self._yaml.preserve_quotes = True
+        self._yaml.width = 2**16
+        try:
+            text = path.read_text(encoding="utf-8") if path.exists() or not complete else "config: {}\n"
+            _, indent, offset = load_yaml_guess_indent(text)
+            self._yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
+            self.content: Any = self._yaml.load(text)
+        except (YAMLError, UnicodeDecodeError) as error:
+            raise MeshError(f"{path.name}: cannot be read as YAML; {str(error).splitlines()[0]}") from None
+        self._complete = complete
+        if complete and (self.content is None or isinstance(self.content, dict)):
+            self.content = self.content or CommentedMap()
+            if not self.content.get("config"):
+                self.content["config"] = CommentedMap()
+            if not self.content["config"].get(HOSTS_FILE):
+                self.content["config"].setdefault(HOSTS, CommentedMap())
+
+    @cached_property
+    def hosts(self) -> dict[str, Any]:
+        """The entries of all hosts, to be changed in place.
+
+        Raises:
+            MeshError: If there are none, or they are in a file of their own.
+        """
+        content = self.content if isinstance(self.content, dict) else {}
+        config = content.get("config")
+        if isinstance(config, dict):
+            if file := config.get(HOSTS_FILE):
+                raise MeshError(f"{self.path.name}: its hosts are in {file}; name that file instead")
+            hosts = config.get(HOSTS)
+        else:
+            # A file of hosts alone, which a stack names as its hostsFile.
+            hosts = content if all(isinstance(host, dict) and "ssh" in host for host in content.values()) else None
+        if not isinstance(hosts, dict) or not (hosts or self._complete):
+            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
+        return hosts
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return the entries below `name`, to be changed in place.
+
+        Raises:
+            MeshError: If there are none.
+        """
+        entries = self.content["config"].get(name)
+        if not isinstance(entries, dict):
+            raise MeshError(f"{self.path.name}: nothing below config and {name}; is this the file of the stack?")
+        return entries
+
+    def select(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the entries of `names`, or of all hosts where there are none.
+
+        Raises:
+            MeshError: For a name that is no host.
+        """
+        wanted = list(names) or list(self.hosts)
+        for name in wanted:
+            if name not in self.hosts:
+                raise MeshError(f"{self.path.name}: {show_name(name)} is no host there; give one of {HOSTS}")
+        return {name: self.hosts[name] for name in wanted}
+
+    def configuration(self) -> Configuration:
+        """Return what the file describes.
+
+        Raises:
+            ConfigurationError: With every fault of the file.
+        """
+        return read_configuration(self.hosts, self.content["config"].get(INTERFACES))
+
+    def text(self) -> str:
+        """Return the file as it would be written."""
+        stream = io.StringIO()
+        self._yaml.dump(self.content, stream)
+        return stream.getvalue()
+
+    def write(self) -> None:
+        """Replace the file at once, so that an interruption leaves the old one."""
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        fresh.write_text(self.text(), encoding="utf-8")
+        if self.path.exists():
+            fresh.chmod(self.path.stat().st_mode)
+        fresh.replace(self.path)

@@ -1,0 +1,175 @@
+"""What the hosts of a mesh run at this moment, beside what the state says that they should, as plain data.
+
+What is wanted comes from the rollout in the state, what is from the hosts' kernels, and both are judged by `proof`.
+Nothing is changed. Tables belong to `tables`.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.errors import HostError
+from mesh.plan.pairs import Pairs
+from mesh.remote.concurrency import settle
+from mesh.remote.sessions import AT_ONCE, Fan, open_fan
+from mesh.rollout.verification import Facts, find_faults, parse_facts
+
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
+
+_PING_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up."""
+
+    host: str
+    address: str
+    endpoint: str
+    state: str
+    system: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PairStatus:
+    """One direction of a pair, as its first host sees it.
+
+    `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
+    `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
+    milliseconds, None where there was no answer or nobody asked.
+    """
+
+    host: str
+    peer: str
+    state: str
+    endpoint: str = ""
+    handshake: int = 0
+    received: int = 0
+    sent: int = 0
+    ping: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeshStatus:
+    """One mesh; `faults` are in words, and `not_wiped` names hosts that left and could not be wiped so far."""
+
+    interface: str
+    hosts: tuple[HostStatus, ...]
+    pairs: tuple[PairStatus, ...]
+    faults: tuple[str, ...]
+    not_wiped: tuple[str, ...] = ()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every host runs what the state says, and every pair that can meet does."""
+        return not self.faults and all(host.state in ("up", "pending") for host in self.hosts)
+
+
+@dataclass
+class _Answers:
+    facts: dict[str, Facts] = field(default_factory=dict)
+    pings: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+async def ask(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
+    """Return how the mesh of a rollout in the state is; a host that does not answer is one of its rows."""
+    roster = recorded["roster"]
+    connections = {host: member["ssh"] for host, member in roster["members"].items()}
+    answers = _Answers()
+    async with open_fan(roster["interface"], connections, skip=HostError, only_known=True) as fan:
+        answers.silent.update(fan.absent)
+        await _collect(fan, answers, ping=ping)
+    return judge(recorded, answers.facts, answers.digests, answers.pings if ping else None, answers.silent)
+
+
+async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
+    if ping:
+        # Before the facts, so that the handshakes that pings cause are among them.
+        replies, failures = await settle(
+            {host: session.order("ping", seconds=_PING_SECONDS) for host, session in fan.sessions.items()}
+        )
+        answers.silent.update({host: error.message for host, error in failures.items()})
+        for host, lines in replies.items():
+            for _, peer, milliseconds in (line.split() for line in lines if line.startswith("ping ")):
+                answers.pings[host, peer] = None if milliseconds == "none" else float(milliseconds)
+    salt = secrets.token_hex(16)
+    reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
+    orders = {host: session.order("status", salt) for host, session in reachable.items()}
+    replies, failures = await settle(orders, AT_ONCE)
+    answers.silent.update({host: error.message for host, error in failures.items()})
+    for host, lines in replies.items():
+        found = [line.split()[1] for line in lines if line.startswith("preshared ")]
+        answers.digests[host] = found[0] if found else ""
+        answers.facts[host] = parse_facts(lines, answers.digests[host])
+
+
+def judge(
+    recorded: Mapping[str, Any],
+    facts: Mapping[str, Facts],
+    digests: Mapping[str, str],
+    pings: Mapping[tuple[str, str], float | None] | None,
+    silent: Mapping[str, str],
+) -> MeshStatus:
+    """Return the status that follows from what hosts said; `pings` is None where nobody pinged."""
+    roster = recorded["roster"]
+    relations = Pairs(roster)
+    pending = set(recorded.get("pending") or ())
+    mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
+    faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
+    for host, report in facts.items():
+        if host not in pending and report.confirmed != recorded["digest"]:
+            faults.append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
+    if roster.get("presharedKeys") != "pairwise" and len({digest for digest in digests.values() if digest}) > 1:
+        faults.append(f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
+    faults.extend(f"{host}: {reason}" for host, reason in sorted(silent.items()) if host not in pending)
+    return MeshStatus(
+        roster["interface"],
+        tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
+        tuple(
+            _pair(relations, host, peer, facts.get(host), pings)
+            for host in sorted(roster["members"])
+            for peer in relations.peers_of(host)
+        ),
+        tuple(faults),
+        tuple(recorded.get("notWiped") or ()),
+    )
+
+
+def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:
+    member = recorded["roster"]["members"][host]
+    own = tuple(fault.partition(": ")[2] for fault in faults if fault.startswith(f"{host}: "))
+    if host in (recorded.get("pending") or ()):
+        state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
+    elif host in silent:
+        state = "unreachable"
+    else:
+        state = "drifted" if own else "up"
+    system = (recorded.get("systems") or {}).get(host, {}).get("system", member["system"])
+    return HostStatus(host, member["address"], member["endpoint"], state, system, own)
+
+
+def _pair(
+    pairs: Pairs, host: str, peer: str, report: Facts | None, pings: Mapping[tuple[str, str], float | None] | None
+) -> PairStatus:
+    if relay := pairs.relay(host, peer):
+        time = (pings or {}).get((host, peer))
+        asked = report is not None and pings is not None
+        state = "unknown" if not asked else "silent" if time is None else "relayed"
+        return PairStatus(host, peer, state, f"over {relay}", ping=time)
+    if not pairs.can_meet(host, peer):
+        return PairStatus(host, peer, "cannot-meet")
+    seen = report.peers.get(pairs.participants[peer]["publicKey"]) if report else None
+    if seen is None:
+        return PairStatus(host, peer, "unknown")
+    time = (pings or {}).get((host, peer))
+    endpoint = "" if seen.endpoint == "(none)" else seen.endpoint
+    if pairs.turn(host, peer) == "never":
+        state = "not-managed"
+    else:
+        is_up = time is not None if pings is not None else bool(seen.handshake)
+        state = "up" if is_up else "silent"
+    return PairStatus(host, peer, state, endpoint, seen.handshake, seen.received, seen.sent, time)

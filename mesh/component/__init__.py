@@ -1,0 +1,1 @@
+"""The Pulumi resources of one mesh, and the component for programs of others."""

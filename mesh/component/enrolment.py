@@ -1,0 +1,103 @@
+"""Enrolment: a remote command lays a host's private key beside the running one.
+
+Nothing switches here, and there is no `delete`: replacing or tainting an enrolment can never wipe a running host.
+Installing WireGuard, and all that concerns more than one host, belongs to the rollout.
+"""
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
+from pulumi_command import remote
+
+from mesh.config.models import Bastion, SshSettings
+from mesh.remote import host_program
+from mesh.remote.credentials import AGENT_LINK
+from mesh.remote.ssh_errors import explain_command_error
+
+__all__ = ["enrol", "explain_failures"]
+
+# The plugin tries again on any error, refused keys included, and a host may lock us out for that.
+_DIAL_ERRORS = 2
+_SECONDS = 30
+
+
+def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
+    """Return the text that stores the private key on its standard input; it never holds a secret.
+
+    It is constant for one installation of a host, and another one has to be told apart, since its text is what changes.
+    """
+    folder = f"{host_program.DIRECTORY}/{interface}/enrolled"
+    script = (
+        f"set -eu; umask 077; mkdir -p {folder}; cd {folder}; cat >private-key.new; "
+        # A full disk may cut the key off, and a cut key must not be taken for one.
+        '[ "$(wc -c <private-key.new)" -eq 44 ] || '
+        '{ echo "the private key did not arrive whole; is the disk full?" >&2; exit 1; }; '
+        "mv private-key.new private-key"
+    )
+    name = f" installation-{installation}" if installation > 1 else ""
+    return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
+
+
+def _connection(ssh: SshSettings, real: Callable[[Any], Any]) -> remote.ConnectionArgs:
+    return remote.ConnectionArgs(
+        host=real(ssh.address),
+        port=ssh.port,
+        user=ssh.user,
+        host_key=real(ssh.host_key),
+        agent_socket_path=AGENT_LINK,
+        dial_error_limit=_DIAL_ERRORS,
+        proxy=_proxy(ssh.bastion, real) if ssh.bastion else None,
+    )
+
+
+def _proxy(bastion: Bastion, real: Callable[[Any], Any]) -> remote.ProxyConnectionArgs:
+    return remote.ProxyConnectionArgs(
+        host=real(bastion.address),
+        port=bastion.port,
+        user=bastion.user,
+        host_key=real(bastion.host_key),
+        agent_socket_path=AGENT_LINK,
+        dial_error_limit=_DIAL_ERRORS,
+    )
+
+
+def _explain(failure: ErrorHookArgs) -> bool:
+    """Say in our words what the plugin says in its own, and try no further."""
+    words = explain_command_error(" ".join(failure.errors))
+    if words:
+        _, host, _ = failure.name.split("/")
+        log.error(f"host {host!r}: {words}")
+    return False
+
+
+def explain_failures(interface: str) -> ResourceHookBinding:
+    """Return the hook by which the enrolments of `interface` tell their failures; call it once an interface."""
+    return ResourceHookBinding(on_error=[ErrorHook(f"{interface}/explain", _explain)])
+
+
+def enrol(
+    name: str,
+    *,
+    interface: str,
+    ssh: SshSettings,
+    private_key: Input[str],
+    installation: Output[int],
+    real: Callable[[Any], Any],
+    opts: ResourceOptions | None = None,
+) -> remote.Command:
+    """Return the command resource that enrols one host on one interface, and again for each new `installation`.
+
+    `real` puts in values of `ssh` that were not known to the plan.
+    """
+    secret = ResourceOptions(additional_secret_outputs=["stdout", "stderr", "stdin"])
+    return remote.Command(
+        name,
+        connection=_connection(ssh, real),
+        create=installation.apply(lambda count: command(interface, sudo=ssh.uses_sudo, installation=count)),
+        stdin=Output.secret(private_key),
+        logging=remote.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=ResourceOptions.merge(secret, opts),
+    )

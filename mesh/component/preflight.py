@@ -1,0 +1,68 @@
+"""Before the first resource: end the run in words for a fault, and find the hosts that it has to leave out."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import pulumi
+
+from mesh.config.models import Configuration
+from mesh.errors import HostsFailedError, MeshError
+from mesh.remote.concurrency import run
+from mesh.remote.credentials import agent_for_commands
+from mesh.remote.reachability import look
+from mesh.rollout.unreachable import may_skip
+
+__all__ = ["absent_hosts", "faults_end_the_run"]
+
+
+@contextmanager
+def faults_end_the_run() -> Iterator[None]:
+    """Turn our errors into the engine's, which it shows without a traceback.
+
+    Raises:
+        RunError: With the text of a MeshError from the block.
+    """
+    try:
+        yield
+    except MeshError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def absent_hosts(configuration: Configuration, unknown: Collection[str] = ()) -> dict[str, set[str]]:
+    """Return by interface the hosts that this run leaves out; a preview recalls the last run's, since it asks no host.
+
+    Hosts whose way is `unknown` yet are not looked at.
+
+    Raises:
+        HostsFailedError: Naming each host that does not answer and may not be skipped.
+        MeshError: If there is nothing to authenticate with.
+    """
+    return _recall_pending() if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
+
+
+def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict[str, set[str]]:
+    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
+
+    Hosts that every one of their interfaces may skip are named and returned instead, by interface.
+    """
+    agent_for_commands()
+    interfaces = configuration.interfaces
+    used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
+    ways = {host: configuration.hosts[host].ssh.connection() for host in sorted(used)}
+    silent = run(lambda: look(ways))
+    needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
+    if stopping := {host: reason for host, reason in silent.items() if host in needed}:
+        raise HostsFailedError(stopping, "nothing was changed, since not every host answers")
+    for host, reason in sorted(silent.items()):
+        pulumi.log.warn(
+            f"host {host!r}: {reason}. It is left out, and gets its change in the first up after its return"
+        )
+    return {name: silent.keys() & set(interface.hosts) for name, interface in interfaces.items()}
+
+
+def _recall_pending() -> dict[str, set[str]]:
+    """Return by output of this stack the hosts that the last run left out."""
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value
+    outputs = read["outputs"].items()
+    return {name: set(mesh["pending"]) for name, mesh in outputs if isinstance(mesh, dict) and "pending" in mesh}

@@ -1,0 +1,207 @@
+"""The value types of the stack file: what one field may hold, in the canonical form in which it is compared.
+
+A rule that needs a second field belongs in `consistency`; which field has which type belongs in `settings`; addresses
+outside the mesh are in `external`. No message here repeats a value, because a secret may have been pasted into the
+wrong field.
+"""
+
+import re
+from datetime import timedelta
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+)
+from typing import Annotated, Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mesh.wireguard.keys import is_key
+
+__all__ = [
+    "CUSTOM_ERROR",
+    "FormerName",
+    "HostKey",
+    "Ipv4Address",
+    "Ipv4Prefix",
+    "Ipv6Prefix",
+    "Keepalive",
+    "KeyAge",
+    "MeshAddress",
+    "Port",
+    "PublicKey",
+    "Rotation",
+    "Site",
+    "SshAddress",
+    "SshUser",
+    "Tag",
+    "fault",
+    "is_host_name",
+    "is_interface_name",
+]
+
+CUSTOM_ERROR = "mesh"
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
+_INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+# To `wg show` and to sysctl some words mean every interface; others are names of ours in /var/lib/mesh.
+_RESERVED_INTERFACE_NAMES = frozenset({".", "..", "all", "default", "interfaces", "lo", "lock"})
+_SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
+_KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
+_HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+# A member owns its subnet, and the whole mesh sends it what goes there.
+_WIDEST_SUBNET = 32
+
+
+def fault(message: str) -> PydanticCustomError:
+    """Return the error of a field, whose message says what is wrong and what to give instead."""
+    return PydanticCustomError(CUSTOM_ERROR, "{message}", {"message": message})
+
+
+def is_host_name(text: object) -> bool:
+    """Tell whether `text` is a host name: RFC 1123 labels joined by dots, 253 characters at most."""
+    return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
+
+
+def is_interface_name(text: object) -> bool:
+    """Tell whether the kernel, wg and wg-quick all take `text` as the name of one interface."""
+    if not isinstance(text, str) or _INTERFACE_NAME.fullmatch(text) is None:
+        return False
+    return text not in _RESERVED_INTERFACE_NAMES and not text.startswith(("-", "program"))
+
+
+def _mesh_address(value: object) -> IPv6Interface:
+    try:
+        # The library reads numbers as addresses too.
+        address = ip_interface(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        address = None
+    if address is None:
+        raise fault("not an address with its prefix length; give one such as fd00:1:2:3::1/64")
+    if isinstance(address, IPv4Interface):
+        raise fault("an IPv4 address, and a mesh is IPv6 inside; give an IPv6 address, or leave it out to have one")
+    ip = address.ip
+    if ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local or ip.scope_id or ip.ipv4_mapped:
+        raise fault("not an address that peers can send to; give one of your own, such as fd00:1:2:3::1/64")
+    if address.network.prefixlen < _WIDEST_SUBNET:
+        raise fault(f"a subnet that swallows other networks; give a prefix length from {_WIDEST_SUBNET} to 128")
+    if address.network.prefixlen < 127 and ip == address.network.network_address:
+        raise fault("the subnet itself; give the host's own address in it, such as ::1")
+    return IPv6Interface((ip, address.network.prefixlen))
+
+
+def _ipv4_prefix(value: object) -> IPv4Network:
+    try:
+        prefix = IPv4Network(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        prefix = None
+    if prefix is None or not 8 <= prefix.prefixlen <= 30:
+        raise fault("not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits")
+    return prefix
+
+
+def _ipv6_prefix(value: object) -> IPv6Network:
+    try:
+        prefix = IPv6Network(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        prefix = None
+    if prefix is None or not 16 <= prefix.prefixlen <= 60 or prefix.is_link_local or prefix.is_multicast:
+        raise fault("not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48")
+    return prefix
+
+
+def _ipv4_address(value: object) -> IPv4Address:
+    try:
+        # The library reads numbers as addresses too.
+        if isinstance(value, str):
+            return IPv4Address(value)
+    except ValueError:
+        pass
+    raise fault("not an IPv4 address; give one of the interface's ipv4 prefix, or run python -m mesh allocate")
+
+
+def _public_key(value: object) -> str:
+    if not isinstance(value, str) or not is_key(value):
+        raise fault("not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints")
+    return value
+
+
+def _ssh_address(value: object) -> str:
+    if isinstance(value, str):
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            # All-numeric labels are a mistyped IPv4 address, which a resolver would read in surprising ways.
+            if is_host_name(value) and not value.replace(".", "").isdigit():
+                return value.lower()
+    raise fault("not an address; give a host name or an IP address, without user, brackets or port")
+
+
+def _former_name(value: object) -> str:
+    if is_host_name(value):
+        return str(value)
+    raise fault("not a host name; give the name that this host had in mesh:hosts before, or leave it out")
+
+
+def _ssh_user(value: object) -> str:
+    if isinstance(value, str) and _SSH_USER.fullmatch(value):
+        return value
+    raise fault("not a user name; give the account that SSH logs in to, such as root")
+
+
+def _host_key(value: object) -> str:
+    if isinstance(value, str) and "PRIVATE KEY" in value:
+        raise fault("a private key; replace that key on the host, then give the public one, from python -m mesh scan")
+    words = value.split() if isinstance(value, str) else []
+    if len(words) < 2:
+        raise fault("not a public host key; give its type and its base64, as python -m mesh scan prints them")
+    if words[0] not in _HOST_KEY_TYPES:
+        raise fault(f"not a supported type of host key; give one of {', '.join(_HOST_KEY_TYPES)}")
+    try:
+        load_ssh_public_key(f"{words[0]} {words[1]}".encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise fault("a damaged host key; run python -m mesh scan to get it again") from None
+    # What follows is a comment, and a changed comment must not look like a changed key.
+    return f"{words[0]} {words[1]}"
+
+
+def _keepalive(value: object) -> int | Literal["off"]:
+    # A YAML 1.1 reader turns a bare `off` into false, and `wg` takes 0 for off.
+    if value is False or value == "off" or (value == 0 and isinstance(value, int)):
+        return "off"
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+        return value
+    raise fault("not a keepalive; give seconds from 1 to 65535, or off")
+
+
+def _key_age(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    found = _KEY_AGE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise fault("not an age; give days from 1d to 9999d, such as 180d")
+    return timedelta(days=int(found.group(1)))
+
+
+Port = Annotated[int, Field(strict=True, ge=1, le=65535, description="a whole number from 1 to 65535")]
+Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a whole number from 1 up")]
+Site = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a name of 1 to 64 characters")]
+Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
+MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
+PublicKey = Annotated[str, BeforeValidator(_public_key)]
+Ipv4Prefix = Annotated[IPv4Network, BeforeValidator(_ipv4_prefix)]
+Ipv6Prefix = Annotated[IPv6Network, BeforeValidator(_ipv6_prefix)]
+Ipv4Address = Annotated[IPv4Address, BeforeValidator(_ipv4_address)]
+FormerName = Annotated[str, BeforeValidator(_former_name)]
+SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
+SshUser = Annotated[str, BeforeValidator(_ssh_user)]
+HostKey = Annotated[str, BeforeValidator(_host_key)]
+Keepalive = Annotated[int | Literal["off"], BeforeValidator(_keepalive)]
+KeyAge = Annotated[timedelta, BeforeValidator(_key_age)]

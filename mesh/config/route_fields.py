@@ -1,0 +1,56 @@
+"""The value types of the stack file for what lies behind a host: the prefix of a network, and the name of an exit node.
+
+How routes of several hosts may go together belongs in `routes`. Other value types are in `fields`.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
+
+from mesh.config.fields import fault, is_host_name
+
+__all__ = ["OFF", "ExitNode", "Network", "Route", "in_order"]
+
+Network = IPv4Network | IPv6Network
+
+OFF: Literal["off"] = "off"
+
+# What is wider would take the way to hosts and their endpoints along, and is what an exit node is for.
+_WIDEST = {4: 8, 6: 16}
+
+
+def in_order(networks: Iterable[Network]) -> tuple[Network, ...]:
+    """Return the networks sorted, IPv4 first; those of two IP versions cannot be compared."""
+    return tuple(sorted(networks, key=lambda network: (network.version, network)))
+
+
+def _route(value: object) -> Network:
+    try:
+        # The library reads numbers as addresses too.
+        network = ip_network(value) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        network = None
+    if network is None:
+        raise fault("not a prefix; give one such as 192.168.10.0/24 or 2001:db8:5::/64, without host bits")
+    if network.prefixlen < _WIDEST[network.version]:
+        raise fault(
+            "wider than 8 bits (IPv4) or 16 bits (IPv6) say; for the way to everywhere, name this host as exitNode"
+        )
+    if network.is_multicast or network.is_loopback or network.is_link_local:
+        raise fault("not a network that can be routed to; give the prefix that machines behind the host have")
+    return network
+
+
+def _exit_node(value: object) -> str:
+    # A YAML 1.1 reader turns a bare `off` into false.
+    if value is False or value == OFF:
+        return OFF
+    if is_host_name(value):
+        return str(value)
+    raise fault("not an exit node; give the name of a host of this interface, or off")
+
+
+Route = Annotated[Network, BeforeValidator(_route)]
+ExitNode = Annotated[str, BeforeValidator(_exit_node)]

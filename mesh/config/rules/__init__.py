@@ -1,0 +1,1 @@
+"""The rules of the stack file that concern several entries."""

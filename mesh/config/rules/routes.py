@@ -1,0 +1,204 @@
+"""The rules of the stack file for networks behind hosts, and for hosts that are the way to everywhere.
+
+WireGuard lets the last of two owners of a prefix have it, without a word; here both are named. Who takes which route is
+told by `pairs`.
+"""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from mesh.config import peering
+from mesh.config.fields import is_host_name
+from mesh.config.models import Host, Interface
+from mesh.config.route_fields import Network
+from mesh.config.validation import join_path
+from mesh.errors import show_name
+from mesh.wireguard.addressing import owned_subnets
+from mesh.wireguard.endpoint import ip_version
+
+__all__ = ["route_faults"]
+
+Hosts = Mapping[str, Host]
+Interfaces = Mapping[str, Interface]
+
+
+def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+    """Yield what two owners claim, routes that would cut off the way to a host, and exit nodes that cannot be used."""
+    for name, interface in interfaces.items():
+        for owner, routes in interface.routes.items():
+            path = f"{_place(name, interface, owner)}.routes"
+            for number, route in enumerate(routes):
+                yield from (f"{path}: {fault}" for fault in _other_owners(name, owner, number, interfaces))
+                yield from (f"{path}: {fault}" for fault in _inside_the_mesh(name, route, interfaces))
+                yield from (f"{path}: {fault}" for fault in _addresses_outside(owner, route, interface, hosts))
+            yield from (f"{path}: {fault}" for fault in _behind_a_relay(owner, interface, hosts))
+        yield from _masquerade(name, interface)
+        # A fault of the interface's own exit node is one line, not one for each host.
+        yield from dict.fromkeys(_exit_nodes(name, interface, hosts))
+    yield from _two_exit_nodes(interfaces)
+
+
+def _place(name: str, interface: Interface, participant: str) -> str:
+    section = "peers" if participant in interface.peers else "members"
+    return join_path("mesh:interfaces", name, section, participant)
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _neighbours(name: str, interfaces: Interfaces) -> dict[str, str]:
+    """Return the interfaces whose routes some host would have beside those of `name`, with how to name them."""
+    own = set(interfaces[name].hosts)
+    return {
+        other: "" if other == name else f" on interface {other!r}"
+        for other, interface in interfaces.items()
+        if own & set(interface.hosts)
+    }
+
+
+def _other_owners(name: str, owner: str, number: int, interfaces: Interfaces) -> Iterator[str]:
+    """Yield the claims to the same addresses that come before this one."""
+    route = interfaces[name].routes[owner][number]
+    for other, place in _neighbours(name, interfaces).items():
+        for claimant, claimed in interfaces[other].routes.items():
+            if (other, claimant) == (name, owner):
+                if any(_overlap(route, before) for before in claimed[:number]):
+                    yield f"{route} is in another prefix of the list, or there twice; leave one of the two out"
+                # What comes later in the file tells the rest.
+                return
+            for before in claimed:
+                if _overlap(route, before):
+                    yield (
+                        f"{route} and {before}, behind {claimant!r}{place}, overlap; leave each address to the one "
+                        "that gets the packets"
+                    )
+
+
+def _inside_the_mesh(name: str, route: Network, interfaces: Interfaces) -> Iterator[str]:
+    if route.version == 4 and interfaces[name].ipv4 is None:
+        yield (
+            f"{route} is IPv4, and the interface has no ipv4 prefix, so no host would have an address to send from; "
+            "give it one such as 10.20.0.0/24"
+        )
+    for other, place in _neighbours(name, interfaces).items():
+        interface = interfaces[other]
+        if interface.ipv4 and _overlap(route, interface.ipv4):
+            yield f"{route} and {interface.ipv4}, the ipv4 of interface {other!r}, overlap; choose another one there"
+        subnets = owned_subnets(
+            other, filter(is_host_name, interface.participants), interface.fixed_addresses, interface.prefix
+        )
+        for participant, subnet in subnets.items():
+            if _overlap(route, subnet):
+                yield (
+                    f"{route} and {subnet}, of {participant!r} inside the mesh{place}, overlap; route to networks "
+                    "outside the mesh only"
+                )
+
+
+def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: Hosts) -> Iterator[str]:
+    site = hosts[owner].site if owner in hosts and owner not in interface.peers else None
+    for name in dict.fromkeys(interface.hosts):
+        host = hosts.get(name)
+        if host is None:
+            continue
+        for text in host.external_ips:
+            if ip_address(text) in route:
+                yield (
+                    f"{text}, an external address of host {name!r}, is in {route}; a tunnel cannot carry itself, so "
+                    "route to narrower prefixes without that address"
+                )
+        # Hosts of one site are in that network already, and take no route to it.
+        for text in host.local_ips if name != owner and not (site and site == host.site) else ():
+            if ip_address(text) in route:
+                advice = "give both one site" if owner not in interface.peers else "take that host out of one of them"
+                yield (
+                    f"{text}, a local address of host {name!r}, is in {route}; if that is one network, {advice}, else "
+                    "give one of the two networks another prefix"
+                )
+    for name, peer in interface.peers.items():
+        if peer.endpoint and ip_version(peer.endpoint) and _address_of(peer.endpoint) in route:
+            yield (
+                f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so "
+                "route to narrower prefixes without that address"
+            )
+
+
+def _address_of(endpoint: str) -> IPv4Address | IPv6Address:
+    return ip_address(endpoint.rpartition(":")[0].strip("[]"))
+
+
+def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
+    relay, router = hosts.get(interface.relay or ""), hosts.get(owner)
+    if relay is None or router is None or owner == interface.relay or not router.is_roaming:
+        return
+    if router.site is not None and router.site == relay.site:
+        yield (
+            f"{show_name(interface.relay)}, the relay, is in the same site and takes no route from {owner!r}; give "
+            "these routes to the relay"
+        )
+
+
+def _masquerade(name: str, interface: Interface) -> Iterator[str]:
+    for host, member in interface.members.items():
+        if member.masquerade is not None and not member.routes and host not in interface.exit_nodes.values():
+            path = f"{_place(name, interface, host)}.masquerade"
+            yield (
+                f"{path}: nothing is behind {show_name(host)}; give it routes, name it as exitNode, or remove this line"
+            )
+
+
+def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
+    tags = peering.tags_of(interface, hosts)
+    joined = peering.resolve(interface.peering, tags) if interface.peering else {}
+    for user, node in interface.exit_nodes.items():
+        entry = interface.members.get(user) or interface.peers.get(user)
+        own = entry is not None and entry.exit_node is not None
+        path = f"{_place(name, interface, user) if own else join_path('mesh:interfaces', name)}.exitNode"
+        off = f"give {_place(name, interface, user)}.exitNode another one, or off"
+        if node in interface.peers:
+            yield f"{path}: {show_name(node)} is not managed here, so nothing can be set up there; name a host, or off"
+        elif node not in interface.hosts:
+            yield f"{path}: {show_name(node)} is no host of this interface; name one that is, or off"
+        elif user == node:
+            yield f"{path}: {show_name(node)} itself; name another host, or off"
+        elif node in interface.exit_nodes:
+            yield (
+                f"{path}: {show_name(node)} uses an exit node too, {interface.exit_nodes[node]!r}, and packets would "
+                f"not leave there; name {interface.exit_nodes[node]!r} here, or let {show_name(node)} have it off"
+            )
+        elif interface.ipv4 is None:
+            yield (
+                f"{path}: the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
+                "would notice; give it one such as 10.20.0.0/24"
+            )
+        elif interface.peering and node not in joined.get(user, ()):
+            yield f"{path}: no rule of peering makes {show_name(user)} a peer of {show_name(node)}; add one, or {off}"
+        elif not _can_meet(user, node, interface, hosts):
+            yield (
+                f"{path}: {show_name(user)} and {show_name(node)} are both roaming and cannot meet, and over a relay "
+                f"there is no way to everywhere; {off}"
+            )
+
+
+def _can_meet(user: str, node: str, interface: Interface, hosts: Hosts) -> bool:
+    there = hosts.get(node)
+    here = hosts.get(user) if user not in interface.peers else None
+    if there is None or not there.is_roaming:
+        return True
+    if here is None:
+        return user in interface.peers and interface.peers[user].endpoint is not None
+    is_one_site = here.site is not None and here.site == there.site
+    return bool(not here.is_roaming or (is_one_site and (here.local_ips or there.local_ips)))
+
+
+def _two_exit_nodes(interfaces: Interfaces) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for name, interface in interfaces.items():
+        for host, node in interface.exit_nodes.items():
+            other = first.setdefault(host, name) if host in interface.hosts else name
+            if other != name:
+                yield (
+                    f"{_place(name, interface, host)}.exitNode: host {show_name(host)} uses {show_name(node)} here and "
+                    f"{interfaces[other].exit_nodes[host]!r} on interface {other!r}; let one of the two be off"
+                )

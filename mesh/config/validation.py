@@ -1,0 +1,129 @@
+"""Word what is wrong with an entry of the stack file, and save what can still be checked.
+
+Every fault names its place as `pulumi config set --path` spells it, and never repeats a value. Rules about values
+belong in `fields`, rules across entries in `consistency`.
+"""
+
+import copy
+import difflib
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from mesh.config.fields import CUSTOM_ERROR, is_host_name
+from mesh.errors import is_showable, show_name
+
+__all__ = ["PLACEHOLDER_ADDRESS", "join_path", "read_entry"]
+
+PLACEHOLDER_ADDRESS = "missing.invalid"
+_PLACEHOLDER_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+_PLACEHOLDERS: Mapping[str, object] = {
+    "address": PLACEHOLDER_ADDRESS,
+    "hostKey": _PLACEHOLDER_HOST_KEY,
+    "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _PLACEHOLDER_HOST_KEY},
+    "hosts": [],
+}
+_MISSING_ADVICE: Mapping[str, str] = {"hostKey": "run python -m mesh scan to fill it in"}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+# Each pass mends what the one before brought to light: a wrong value, then the gap it left, then the gap's own fields.
+_PASSES = 4
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def join_path(*parts: object) -> str:
+    """Return the place in the stack file, such as `mesh:hosts.bernard.ssh.hostKey` or `mesh:hosts["a.b"].tags[0]`."""
+    path = str(parts[0])
+    for part in parts[1:]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif isinstance(part, str) and (is_host_name(part) or is_showable(part)):
+            path += f".{part}" if _PLAIN_NAME.fullmatch(part) else f'["{part}"]'
+        else:
+            path += f"[{show_name(part)}]"
+    return path
+
+
+def _nested_model(annotation: object) -> type[BaseModel] | None:
+    candidates = (annotation, *typing.get_args(annotation))
+    return next((item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), None)
+
+
+def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[BaseModel], FieldInfo | None]:
+    """Return the innermost model that `location` leads into, and the field of it that it names, if there is one."""
+    owner, field, annotation = model, None, typing.cast("object", model)
+    for part in location:
+        if typing.get_origin(annotation) is dict:
+            annotation = typing.get_args(annotation)[1]
+            owner, field = _nested_model(annotation) or owner, None
+        elif (nested := _nested_model(annotation)) is not None and typing.get_origin(annotation) is not tuple:
+            owner = nested
+            field = next((info for info in owner.model_fields.values() if info.alias == part), None)
+            annotation = field.annotation if field is not None else None
+    return owner, field
+
+
+def _describe(model: type[BaseModel]) -> str:
+    required = [info.alias or "" for info in model.model_fields.values() if info.is_required()]
+    if required:
+        return f"a mapping with at least {' and '.join(required)}"
+    return f"a mapping of {', '.join(info.alias or '' for info in model.model_fields.values())}"
+
+
+def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails) -> str:
+    location = error["loc"]
+    path = join_path(*where, *location)
+    if error["type"] == CUSTOM_ERROR:
+        return f"{path}: {error['msg']}"
+    owner, field = _locate(model, location)
+    if error["type"] == "extra_forbidden":
+        known = [info.alias or name for name, info in owner.model_fields.items()]
+        lowered = {name.lower(): name for name in known}
+        close = difflib.get_close_matches(str(location[-1]).replace("_", "").lower(), list(lowered), n=1)
+        return f"{path}: unknown field; " + (
+            f"did you mean {lowered[close[0]]}?" if close else f"allowed here: {', '.join(known)}"
+        )
+    expected = (field.description if field is not None else None) or _describe(owner)
+    if error["type"] == "missing":
+        return f"{path}: missing; " + _MISSING_ADVICE.get(str(location[-1]), f"give {expected}")
+    return f"{path}: not usable; give {expected}"
+
+
+def _mend(raw: object, error: ErrorDetails) -> None:
+    """Take the value that `error` names out of `raw`, or put a stand-in where a required one is missing."""
+    *parents, last = error["loc"] or (None,)
+    holder: Any = raw
+    for part in parents:
+        holder = holder.get(part) if isinstance(holder, dict) else holder[part] if isinstance(part, int) else None
+    if error["type"] == "missing" and isinstance(holder, dict):
+        holder[last] = copy.deepcopy(_PLACEHOLDERS.get(str(last)))
+    elif isinstance(holder, dict):
+        holder.pop(last, None)
+    elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
+        del holder[last]
+
+
+def read_entry(model: type[Model], raw: object, *where: object) -> tuple[Model | None, list[str]]:
+    """Return the entry at `where` and its faults.
+
+    An entry with faults is returned too if it can be: without its faulty fields and with stand-ins for required ones,
+    so that the rules across entries find their faults in the same report. It must not be used for anything else.
+    """
+    faults: list[str] = []
+    remains = copy.deepcopy(raw)
+    for number in range(_PASSES):
+        try:
+            return model.model_validate(remains), faults
+        except ValidationError as problem:
+            errors = problem.errors(include_url=False, include_input=False, include_context=False)
+            if number == 0:
+                faults = [_word(model, where, error) for error in errors]
+            # From the back, so that the indexes in front keep their meaning.
+            for error in reversed(errors):
+                _mend(remains, error)
+    return None, faults

@@ -1,0 +1,1 @@
+"""Which keys exist, why one changes, and when it expires. Pure."""

@@ -1,0 +1,172 @@
+"""Decide when a key is made, kept, brought back or adopted; the state of the two key resources is what they return.
+
+A key that a host may still run is never dropped: every key stays in the resource, by the rotation it was made for, so
+that reverting a rotation (or the failed rollout of one) brings back the key that the hosts run.
+Nothing here talks to the engine.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mesh.keyring.expiry import has_expired
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
+
+__all__ = [
+    "State",
+    "changed_key_pair",
+    "changed_preshared_key",
+    "key_pair_changes",
+    "new_key_pair",
+    "new_preshared_key",
+    "preshared_key_changes",
+    "with_new_names",
+]
+
+State = Mapping[str, Any]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _is_due(entry: State, inputs: State) -> bool:
+    return has_expired(entry["createdAt"], int(inputs["maxKeyAge"]))
+
+
+def _kept(state: State) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = json.loads(state["kept"])
+    return kept
+
+
+def _key_pair_state(inputs: State, private_key: str, created_at: str, kept: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "interface": inputs["interface"],
+        "host": inputs["host"],
+        "rotation": inputs["rotation"],
+        "adopted": inputs["adopted"],
+        "maxKeyAge": inputs["maxKeyAge"],
+        "privateKey": private_key,
+        "publicKey": public_key_of(private_key),
+        "createdAt": created_at,
+        "kept": json.dumps(kept),
+    }
+
+
+def new_key_pair(inputs: State) -> dict[str, Any]:
+    """Return the state of a first key pair: the adopted private key, or a new one."""
+    private_key = inputs["adopted"] or generate_key_pair().private_key
+    return _key_pair_state(inputs, private_key, _now(), [])
+
+
+def key_pair_changes(old: State, inputs: State) -> bool:
+    """Tell whether the inputs ask for another key than `old` holds."""
+    if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
+        return True
+    # Taken once, an adopted key may leave the stack file; and a rotation since then counts for more than the file.
+    return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["privateKey"]
+
+
+def changed_key_pair(old: State, inputs: State) -> dict[str, Any]:
+    """Return the state after a rotation, its reversal, an expiry, or an adoption; the key before it is kept."""
+    kept = _kept(old)
+    earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"] and not _is_due(entry, inputs)]
+    former = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
+    if inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["privateKey"]):
+        # What the file newly names counts, also together with a rotation.
+        return _key_pair_state(inputs, inputs["adopted"], _now(), [*kept, former])
+    if earlier:
+        chosen = earlier[-1]
+        rest = [entry for entry in kept if entry is not chosen]
+        return _key_pair_state(inputs, chosen["privateKey"], chosen["createdAt"], [*rest, former])
+    return _key_pair_state(inputs, generate_key_pair().private_key, _now(), [*kept, former])
+
+
+def _preshared_state(
+    inputs: State, key: str, created_at: str, known_to: list[str], kept: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "interface": inputs["interface"],
+        "owners": sorted(inputs["owners"]),
+        "rotation": inputs["rotation"],
+        "adopted": inputs["adopted"],
+        "maxKeyAge": inputs["maxKeyAge"],
+        "pairwise": inputs["pairwise"],
+        "presharedKey": key,
+        "createdAt": created_at,
+        "knownTo": known_to,
+        "kept": json.dumps(kept),
+    }
+
+
+def new_preshared_key(inputs: State) -> dict[str, Any]:
+    """Return the state of a first preshared key: the adopted one, or a new one."""
+    key = _adopted(inputs) or generate_preshared_key()
+    return _preshared_state(inputs, key, _now(), sorted(inputs["owners"]), [])
+
+
+def _adopted(inputs: State) -> str:
+    # What hosts share is no secret from them, so it cannot be what the keys of their pairs are derived from.
+    return "" if inputs["pairwise"] else inputs["adopted"]
+
+
+def preshared_key_changes(old: State, inputs: State) -> bool:
+    """Tell whether owners, purpose, rotation or adoption differ, though perhaps not the key, or it has expired."""
+    if sorted(old["owners"]) != sorted(inputs["owners"]) or old["pairwise"] != inputs["pairwise"]:
+        return True
+    if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
+        return True
+    return _newly_adopted(old, inputs)
+
+
+def _newly_adopted(old: State, inputs: State) -> bool:
+    adopted = _adopted(inputs)
+    return bool(adopted) and adopted not in (old["adopted"], old["presharedKey"])
+
+
+def with_new_names(old: State, inputs: State) -> State:
+    """Return a preshared key's state in which each owner that was renamed has its new name."""
+    renamed = inputs.get("renamed") or {}
+
+    def under_new_names(hosts: Iterable[str]) -> list[str]:
+        return sorted(renamed.get(host, host) for host in hosts)
+
+    kept = [{**entry, "knownTo": under_new_names(entry["knownTo"])} for entry in _kept(old)]
+    return {
+        **old,
+        "owners": under_new_names(old["owners"]),
+        "knownTo": under_new_names(old["knownTo"]),
+        "kept": json.dumps(kept),
+    }
+
+
+def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
+    """Return the state after owners came or went, a rotation, its reversal, an expiry, an adoption, or a new purpose.
+
+    A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins, and is made
+    anew when one leaves. What a leaver knew never serves again, since a host of the same name that joins later may be
+    another machine. An earlier key comes back when a rotation is reverted. A key that all hosts have is never one from
+    which those of pairs are derived, nor the other way round.
+    """
+    owners = set(inputs["owners"])
+    old = with_new_names(old, inputs)
+    current = {
+        "rotation": old["rotation"],
+        "presharedKey": old["presharedKey"],
+        "createdAt": old["createdAt"],
+        "knownTo": old["knownTo"],
+        "pairwise": old["pairwise"],
+    }
+    kept = [
+        {**entry, "revoked": entry.get("revoked", False) or not set(entry["knownTo"]) <= owners}
+        for entry in [*_kept(old), current]
+    ]
+    if _newly_adopted(old, inputs):
+        return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), kept)
+    for entry in reversed(kept):
+        fits = all(entry[field] == inputs[field] for field in ("rotation", "pairwise"))
+        if fits and not entry["revoked"] and not _is_due(entry, inputs):
+            rest = [other for other in kept if other is not entry]
+            return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], sorted(owners), rest)
+    return _preshared_state(inputs, generate_preshared_key(), _now(), sorted(owners), kept)

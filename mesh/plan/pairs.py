@@ -1,0 +1,167 @@
+"""Who of a roster is a peer of whom, and what the one is told of the other.
+
+All of it follows from the roster, so nothing of it is stored; `roster` says what a roster holds.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from ipaddress import IPv6Interface
+
+from mesh.plan.roster import Participant, Roster
+from mesh.wireguard.endpoint import ip_version
+
+__all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
+
+# What is sent to an exit node, but for what another peer owns.
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+def allowed_ips(participant: Participant) -> tuple[str, ...]:
+    """Return the prefixes that are a participant's own, in canonical form, as `wg` prints them."""
+    subnet = str(participant.get("subnet") or IPv6Interface(participant["address"]).network)
+    return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
+
+
+class Pairs:
+    """The pairs of one roster: of all participants with all others, or of those that its peering joins."""
+
+    def __init__(self, roster: Roster) -> None:
+        """Look at the roster once, since a large one is asked for each of its pairs."""
+        self._managed = roster["members"]
+        self.participants: dict[str, Participant] = {**self._managed, **(roster.get("peers") or {})}
+        self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
+        self._sorted = sorted(self.participants)
+
+    def peers_of(self, name: str) -> list[str]:
+        """Return the peers of a participant, sorted; one that is not managed here has none but managed ones."""
+        joined = self.participants[name].get("peers")
+        others = self._sorted if joined is None else sorted(self.participants.keys() & set(joined))
+        return [other for other in others if other != name and (name in self._managed or other in self._managed)]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield each pair once, the lower name first."""
+        # Of the peers of each, not of all combinations: a hub has many spokes, which have one peer each.
+        for name in self._sorted:
+            yield from ((name, peer) for peer in self.peers_of(name) if name < peer)
+
+    def address(self, name: str) -> str:
+        """Return the address of a participant inside the mesh, without a prefix length."""
+        return str(self.participants[name]["address"].partition("/")[0])
+
+    def endpoint(self, host: str, peer: str) -> str:
+        """Return the endpoint at which `host` first contacts `peer`; empty where it has to wait for the peer."""
+        own, other = self.participants[host], self.participants[peer]
+        site = other.get("site")
+        if site and site == own.get("site") and other.get("localEndpoint"):
+            return str(other["localEndpoint"])
+        if other.get("otherEndpoint") and (version := self.own_version(host)):
+            return str(other["endpoint" if ip_version(other["endpoint"]) == version else "otherEndpoint"])
+        return str(other["endpoint"])
+
+    def name(self, host: str, peer: str) -> str:
+        """Return the DNS name of the endpoint that `host` uses for `peer`; empty where that is an address."""
+        if peer not in self._named:
+            return ""
+        endpoint = self.endpoint(host, peer)
+        return "" if ip_version(endpoint) else endpoint.rpartition(":")[0]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether any endpoint of the mesh is a DNS name."""
+        return bool(self._named)
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        """The participants whose endpoint is a DNS name."""
+        endpoints = {name: str(entry["endpoint"]) for name, entry in self.participants.items()}
+        return frozenset(name for name, endpoint in endpoints.items() if endpoint and not ip_version(endpoint))
+
+    def own_version(self, host: str) -> int | None:
+        """Return the only IP version of which `host` has addresses, since it may reach no others; None if not known."""
+        own = self.participants[host]
+        # A roaming one tells nothing of itself, and neither does a name.
+        return None if own.get("otherEndpoint") else ip_version(own["endpoint"])
+
+    def can_meet(self, one: str, other: str) -> bool:
+        """Tell whether one of the two knows where to send the first packet."""
+        return bool(self.endpoint(one, other) or self.endpoint(other, one))
+
+    def relay(self, one: str, other: str) -> str:
+        """Return the host over which two that cannot meet talk; empty where they can, or have no way at all."""
+        relay = self._relay
+        if relay is None or relay in (one, other) or self.can_meet(one, other):
+            return ""
+        return relay if {one, other} <= self._served else ""
+
+    @cached_property
+    def _served(self) -> frozenset[str]:
+        """Those that the relay can hand packets to."""
+        relay = self._relay or ""
+        return frozenset(peer for peer in self.peers_of(relay) if self.can_meet(relay, peer))
+
+    def _relayed(self, host: str) -> list[str]:
+        return [] if self._relay is None else [peer for peer in self.peers_of(host) if self.relay(host, peer)]
+
+    def relays(self, host: str) -> bool:
+        """Tell whether `host` has anything to relay."""
+        return host == self._relay and any(self.relay(*pair) for pair in self)
+
+    def tools(self, host: str) -> tuple[str, ...]:
+        """Return the commands that `host` needs beside those of every host: nft where it forwards anything."""
+        forwards = self.participants[host].get("routes") or self.exit_users(host) or self.relays(host)
+        return ("nft",) if forwards else ()
+
+    def links_of(self, host: str) -> list[str]:
+        """Return the peers that WireGuard itself knows on `host`: all but those that are reached over the relay."""
+        relayed = set(self._relayed(host))
+        return [peer for peer in self.peers_of(host) if peer not in relayed]
+
+    def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
+        """Return the prefixes that `host` sends to `peer`: its own, those behind it, of a relay also others'."""
+        behind = self._relayed(host) if peer == self._relay else ()
+        owners = (peer, *behind)
+        prefixes = tuple(prefix for name in owners for prefix in (*self._prefixes[name], *self.routes(host, name)))
+        return prefixes + EVERYWHERE if self.participants[host].get("exitNode") == peer else prefixes
+
+    def routes(self, host: str, peer: str) -> tuple[str, ...]:
+        """Return the networks behind `peer` that `host` reaches over it: none if it is in the same site."""
+        own, other = self.participants[host], self.participants[peer]
+        if not other.get("routes") or (other.get("site") and other.get("site") == own.get("site")):
+            return ()
+        return tuple(other["routes"])
+
+    def exit_users(self, host: str) -> list[str]:
+        """Return who reaches everything else over `host`, sorted."""
+        return [peer for peer in self.peers_of(host) if self.participants[peer].get("exitNode") == host]
+
+    @cached_property
+    def _prefixes(self) -> dict[str, tuple[str, ...]]:
+        return {name: allowed_ips(participant) for name, participant in self.participants.items()}
+
+    def turn(self, host: str, peer: str) -> str:
+        """Return `first` or `second`: who of a pair opens it in a proof, since two initiations that cross cost 5 s.
+
+        It is `never` for a pair that cannot meet, and for one that nobody can ask, since it is not managed here.
+        """
+        if host not in self._managed or peer not in self._managed:
+            return "never"
+        own, other = bool(self.endpoint(peer, host)), bool(self.endpoint(host, peer))
+        if not own and not other:
+            # Over a relay, once both have met it; the answer proves the way back.
+            return "second" if host < peer and self.relay(host, peer) else "never"
+        if own != other:
+            return "first" if other else "second"
+        return "first" if host < peer else "second"
+
+    def keepalive(self, host: str, peer: str) -> str:
+        """Return after how many seconds `host` says something to `peer`, or `off`, as `wg` prints it."""
+        seconds = int(self.participants[host]["keepalive"]) if self.can_meet(host, peer) else 0
+        return str(seconds or "off")
+
+    def cannot_meet(self) -> list[tuple[str, str]]:
+        """Return the pairs of which neither has an endpoint for the other, and that have no relay either."""
+        return [pair for pair in self if not self.can_meet(*pair) and not self.relay(*pair)]
+
+    def relayed(self) -> list[tuple[str, str]]:
+        """Return the pairs that talk over the relay."""
+        return [] if self._relay is None else [pair for pair in self if self.relay(*pair)]

@@ -1,0 +1,64 @@
+"""Run one thing for many hosts at once, and learn of every failure, not just the first.
+
+Nothing here speaks SSH: that is `fanout`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from mesh.errors import HostError, HostsFailedError
+
+__all__ = ["gather", "run", "settle"]
+
+T = TypeVar("T")
+
+
+async def settle(
+    work: Mapping[str, Awaitable[T]], at_once: int | None = None
+) -> tuple[dict[str, T], dict[str, HostError]]:
+    """Await all of `work`, by host, and return the results and the failures; no failure cuts another host off.
+
+    `at_once` bounds how many are under way, so that the time limit of each begins when its turn has come.
+    """
+    limit = asyncio.Semaphore(at_once or max(1, len(work)))
+
+    async def in_turn(one: Awaitable[T]) -> T:
+        async with limit:
+            return await one
+
+    results = await asyncio.gather(*map(in_turn, work.values()), return_exceptions=True)
+    done: dict[str, T] = {}
+    failures: dict[str, HostError] = {}
+    for host, result in zip(work, results, strict=True):
+        if isinstance(result, HostError):
+            failures[host] = result
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            done[host] = result
+    return done, failures
+
+
+async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -> dict[str, T]:
+    """Do as `settle` does, and return the results.
+
+    Raises:
+        HostsFailedError: Naming each host that failed.
+    """
+    done, failures = await settle(work, at_once)
+    if failures:
+        raise HostsFailedError({host: error.message for host, error in failures.items()})
+    return done
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
+
+    async def main() -> T:
+        return await work()
+
+    # Pulumi runs the program inside its own event loop, which cannot run another one.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(asyncio.run, main()).result()

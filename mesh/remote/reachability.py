@@ -1,0 +1,67 @@
+"""Look whether every host greets over SSH, before the engine runs a command that a silent one would hang for good.
+
+It needs no SSH library, whose import would cost every `pulumi up` a tenth of a second, unless there is a bastion.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import groupby
+from typing import Any
+
+from mesh.config.models import Connection
+from mesh.errors import HostsFailedError, UnreachableHostError
+from mesh.remote.concurrency import gather
+
+__all__ = ["look"]
+
+# Opens a stream to an address and a port, from here or from a bastion.
+_Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
+
+_AT_ONCE = 64
+_SECONDS = 8
+
+
+async def look(connections: Mapping[str, Connection], seconds: float = _SECONDS) -> dict[str, str]:
+    """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do."""
+    direct = {host: connection for host, connection in connections.items() if not connection.get("bastion")}
+    failures = await _look_from(direct, asyncio.open_connection, seconds)
+    hidden = sorted(connections.keys() - direct.keys(), key=lambda host: str(connections[host]["bastion"]))
+    for _, hosts in groupby(hidden, key=lambda host: str(connections[host]["bastion"])):
+        failures |= await _look_behind({host: connections[host] for host in hosts}, seconds)
+    return failures
+
+
+async def _look_behind(connections: Mapping[str, Connection], seconds: float) -> dict[str, str]:
+    """Look at hosts that one bastion reaches, over one connection to it."""
+    from mesh.remote.ssh import open_bastion  # noqa: PLC0415
+
+    try:
+        async with open_bastion(next(iter(connections.values()))["bastion"]) as dial:
+            return await _look_from(connections, dial, seconds)
+    except UnreachableHostError as error:
+        return dict.fromkeys(connections, f"its {error.host} {error.message}")
+
+
+async def _look_from(connections: Mapping[str, Connection], dial: _Dial, seconds: float) -> dict[str, str]:
+    async def greeting(host: str, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                reader, writer = await dial(connection["address"], int(connection["port"]))
+                try:
+                    line = await reader.readline()
+                finally:
+                    writer.close()
+        except TimeoutError:
+            raise UnreachableHostError(host, f"does not greet as SSH within {seconds:.0f} seconds; start it") from None
+        except OSError as error:
+            raise UnreachableHostError(
+                host, f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
+            ) from None
+        if not line.startswith(b"SSH-"):
+            raise UnreachableHostError(host, "is no SSH server; check ssh.address and ssh.port") from None
+
+    try:
+        await gather({host: greeting(host, connection) for host, connection in connections.items()}, _AT_ONCE)
+    except HostsFailedError as error:
+        return dict(error.failures)
+    return {}

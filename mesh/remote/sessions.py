@@ -1,0 +1,220 @@
+"""Talk to many hosts at once over SSH: one connection to each, one session on it, orders and replies.
+
+Every wait has a bound of our own. Opening one connection belongs to `ssh`, and what the orders mean to `rollout` and to
+the host program.
+"""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import asyncssh
+
+from mesh.config.models import Connection
+from mesh.errors import HostError, HostsFailedError, UnreachableHostError
+from mesh.remote import host_program
+from mesh.remote.concurrency import gather, settle
+from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, dial, explain, meet
+
+__all__ = ["AT_ONCE", "Fan", "Session", "open_fan", "run_everywhere"]
+
+_ORDER_SECONDS = 60
+# One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
+# the operator's own machine, also where much is sent to each host, or comes from it.
+AT_ONCE = 64
+_PIECE = 1 << 18
+
+T = TypeVar("T")
+Opened = TypeVar("Opened")
+
+# Failures of these kinds leave a host out instead of stopping everything.
+Skip = type[HostError] | tuple[()]
+
+
+class Session:
+    """The host program on one host, taking orders."""
+
+    def __init__(self, host: str, process: asyncssh.SSHClientProcess[str]) -> None:
+        """Use a process that has already said `.ok`."""
+        self.host = host
+        self._process = process
+        self._busy = ""
+
+    async def order(self, *words: object, payload: str = "", seconds: float = _ORDER_SECONDS) -> list[str]:
+        """Return the lines that the host replies to one order.
+
+        Raises:
+            HostError: If the host says that it failed, or does not answer within `seconds`; what it says later would
+                be taken for the answer to another order, so it is given none any more.
+        """
+        if self._busy:
+            raise UnreachableHostError(self.host, f"is still busy with {self._busy!r}; run pulumi up again")
+        line = " ".join(str(word) for word in words)
+        try:
+            self._process.stdin.write(f"{line}\n{payload}")
+            return await asyncio.wait_for(self.replies(), seconds)
+        except TimeoutError:
+            self._busy = str(words[0])
+            raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
+        except (OSError, asyncssh.Error) as error:
+            raise UnreachableHostError(self.host, explain(error)) from None
+
+    async def replies(self) -> list[str]:
+        """Return the lines up to `.ok`.
+
+        Raises:
+            HostError: If the host ends with `.error`, or hangs up.
+        """
+        text = ""
+        # In pieces, not by lines: the hosts of a large mesh reply with a million of these.
+        while piece := await self._process.stdout.read(_PIECE):
+            text += piece
+            last = text[text.rfind("\n", 0, -1) + 1 : -1]
+            if not text.endswith("\n") or not last.startswith("."):
+                continue
+            if last == ".ok":
+                return text.splitlines()[:-1]
+            if last.startswith(".error "):
+                raise HostError(self.host, last.removeprefix(".error ").strip())
+            if last == ".program":
+                self._process.stdin.write(host_program.text())
+                text = ""
+        noise = (await self._process.stderr.read(2000)).strip().splitlines()
+        if any("sudo" in line for line in noise):
+            raise HostError(self.host, "sudo asks for a password; let ssh.user run sudo without one, or use root")
+        reason = f": {noise[-1]}" if noise else ""
+        raise UnreachableHostError(self.host, f"ended the session{reason}; run pulumi up again")
+
+
+class Fan:
+    """Open sessions on many hosts, by host name."""
+
+    def __init__(
+        self, connections: Mapping[str, Connection], sessions: Mapping[str, Session], absent: Mapping[str, str]
+    ) -> None:
+        """Use sessions that were opened over `connections`; `absent` says why other hosts were left out."""
+        self._connections = connections
+        self.sessions = sessions
+        self.absent = absent
+
+    async def everyone(
+        self, *words: object, hosts: Iterable[str] | None = None, seconds: float = _ORDER_SECONDS
+    ) -> dict[str, list[str]]:
+        """Give one order to all `hosts` (all of the fan by default) at once and return their replies by host.
+
+        Raises:
+            HostsFailedError: After all have ended, naming each host that failed.
+        """
+        chosen = self.sessions if hosts is None else list(hosts)
+        return await gather({host: self.sessions[host].order(*words, seconds=seconds) for host in chosen})
+
+    async def check_new_connections(self, hosts: Iterable[str]) -> None:
+        """Begin one more SSH connection to each of `hosts`, since the one in use would survive a lock-out.
+
+        Raises:
+            HostsFailedError: Naming each host that cannot be reached anew.
+        """
+        async with AsyncExitStack() as stack:
+            wanted = {host: self._connections[host] for host in hosts}
+            _stop_unless((), (await _connect_all(stack, wanted, meet))[1])
+
+
+async def _connect_all(
+    stack: AsyncExitStack,
+    connections: Mapping[str, Connection],
+    connect: Callable[[Connection, asyncssh.SSHClientConnection | None], Awaitable[T]],
+) -> tuple[dict[str, T], dict[str, HostError]]:
+    bastions: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+
+    async def explained(host: str, opening: Awaitable[Opened]) -> Opened:
+        try:
+            return await asyncio.wait_for(opening, CONNECT_SECONDS)
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.PermissionDenied) as error:
+            # It answers; going on without it would hide what is wrong.
+            raise HostError(host, explain(error)) from None
+        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+            raise UnreachableHostError(host, explain(error)) from None
+
+    async def enter(host: str, bastion: Connection) -> asyncssh.SSHClientConnection:
+        opened = await explained(f"{host} (bastion {bastion['address']})", dial(bastion, None))
+        stack.callback(opened.close)
+        return opened
+
+    async def reach(host: str, connection: Connection) -> T:
+        tunnel = None
+        if bastion := connection.get("bastion"):
+            # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
+            name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
+            if name not in bastions:
+                bastions[name] = asyncio.create_task(enter(host, bastion))
+            tunnel = await bastions[name]
+        return await explained(host, connect(connection, tunnel))
+
+    return await settle({host: reach(host, connection) for host, connection in connections.items()}, AT_ONCE)
+
+
+def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:
+    """Return why each host is left out, or raise for those that must not be."""
+    if wrong := {host: error.message for host, error in failures.items() if not isinstance(error, skip)}:
+        raise HostsFailedError(wrong)
+    return {host: error.message for host, error in failures.items()}
+
+
+def _allow_many_connections() -> None:
+    # A connection and its proof are two file descriptors a host; the usual soft limit would end at some 500 hosts.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@asynccontextmanager
+async def open_fan(
+    interface: str, connections: Mapping[str, Connection], *, skip: Skip = (), only_known: bool = False
+) -> AsyncIterator[Fan]:
+    """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
+
+    With `only_known`, a host that has nothing of the interface fails, and nothing is written there.
+
+    Raises:
+        HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
+    """
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, failures = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+        absent = _stop_unless(skip, failures)
+
+        async def start(host: str) -> Session:
+            command = host_program.invocation(interface, sudo=bool(connections[host]["sudo"]), only_known=only_known)
+            try:
+                process = await asyncio.wait_for(opened[host].create_process(command), CONNECT_SECONDS)
+                session = Session(host, process)
+                await asyncio.wait_for(session.replies(), _ORDER_SECONDS)
+            except (OSError, TimeoutError, asyncssh.Error) as error:
+                raise UnreachableHostError(host, explain(error)) from None
+            return session
+
+        sessions, failures = await settle({host: start(host) for host in opened}, AT_ONCE)
+        yield Fan(connections, sessions, absent | _stop_unless(skip, failures))
+
+
+async def run_everywhere(
+    connections: Mapping[str, Connection], commands: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, HostError]]:
+    """Run one command on each host, without a session or its lock; return what each printed, and why any cannot."""
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, absent = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+
+        async def ask(host: str) -> str:
+            try:
+                return str((await asyncio.wait_for(opened[host].run(commands[host]), COMMAND_SECONDS)).stdout)
+            except (OSError, TimeoutError, asyncssh.Error) as error:
+                raise UnreachableHostError(host, explain(error)) from None
+
+        said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
+        return said, absent | failures

@@ -1,0 +1,121 @@
+"""What the rollout resource does with its properties: bring the hosts there, remember the outcome, and look for drift.
+
+Properties are plain data of the state. Whether there is work is told by `outstanding`, and the transaction itself is
+`rollout`.
+"""
+
+from typing import Any
+
+from mesh.errors import HostError, MeshError
+from mesh.plan.pairs import Pairs
+from mesh.plan.peer_config import peer_file
+from mesh.plan.roster import is_roster
+from mesh.progress import announce
+from mesh.remote.concurrency import run
+from mesh.remote.sessions import open_fan
+from mesh.rollout.drift import describe_drift
+from mesh.rollout.engine_process import engine_is_alive
+from mesh.rollout.facts import collect_facts
+from mesh.rollout.pending_work import Properties, changing_hosts, plan_digest, to_wipe
+from mesh.rollout.transaction import Rollout, roll_out
+from mesh.rollout.unreachable import may_skip
+from mesh.rollout.wipe import wipe
+
+__all__ = ["deploy", "find_drift"]
+
+
+def _say(line: str) -> None:
+    announce("", [line])
+
+
+def _check_complete(news: Properties) -> None:
+    if not is_roster(news.get("roster")):
+        raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
+    interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
+    if news["unenrolled"]:
+        raise MeshError(
+            f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
+            "out (--target, --exclude); let the next run have all of such a host"
+        )
+    is_pairwise = news["roster"].get("presharedKeys") == "pairwise"
+    if set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
+        # Else a key that a host knew would serve on after the host has left, or give away the keys of all pairs.
+        raise MeshError(
+            f"{interface}: nothing was changed, since the preshared key is for other hosts or pairs than the roster; "
+            f"add --target '**::{interface}/preshared-key'"
+        )
+
+
+def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
+    """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
+
+    Raises:
+        MeshError: If the mesh could not be changed and proven; the hosts are then as before.
+    """
+    _check_complete(news)
+    roster, plan = news["roster"], plan_digest(news)
+    interface = roster["interface"]
+    systems: dict[str, Any] = {}
+    pending = set(news["absent"])
+    changing = changing_hosts(news, olds)
+    if changing:
+        if len(changing) < len(roster["members"]):
+            _say(f"{interface}: changing {', '.join(sorted(changing))} only")
+        rollout = Rollout(
+            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], may_skip(roster["unreachable"]), _say,
+            engine_is_alive, changing, frozenset(news.get("adopted") or ()),
+        )  # fmt: skip
+        systems, left_out = run(lambda: roll_out(rollout))
+        pending |= set(left_out)
+    for name in _outdated_files(news, olds):
+        _say(f"{interface}: {name} needs its new file: python -m mesh peer {name}")
+    leaving = to_wipe(news, olds)
+    not_wiped: dict[str, str] = {}
+    if leaving:
+        _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
+        not_wiped = run(lambda: wipe(interface, news["mesh"], "any", leaving, _say))
+    return {
+        **{key: news[key] for key in ("mesh", "roster", "rosterId", "presharedKey", "leavers", "absent")},
+        "digest": plan,
+        "systems": {**olds.get("systems", {}), **systems},
+        "pending": sorted(pending),
+        "wiped": sorted(set(news["leavers"]) - set(not_wiped)),
+        "notWiped": sorted(not_wiped),
+        "drift": {},
+    }
+
+
+def _outdated_files(news: Properties, olds: Properties) -> list[str]:
+    """Return the peers that are not managed here and whose files say something else than before."""
+
+    def file(props: Properties, name: str) -> str | None:
+        known = props.get("roster", {}).get("peers") or {}
+        return peer_file(props["roster"], name, None, props["presharedKey"]) if name in known else None
+
+    return [name for name in sorted(news["roster"].get("peers") or {}) if file(news, name) != file(olds, name)]
+
+
+def find_drift(props: Properties) -> dict[str, list[str]]:
+    """Return by host what differs there from the state, in words.
+
+    A host that does not answer is such a difference too, but for one whose change is pending for that very reason.
+    """
+    roster = props["roster"]
+    interface = roster["interface"]
+    pending = set(props.get("pending") or ())
+
+    async def look() -> tuple[dict[str, list[str]], dict[str, str]]:
+        connections = {host: member["ssh"] for host, member in roster["members"].items()}
+        async with open_fan(interface, connections, skip=HostError) as fan:
+            facts, failures = await collect_facts(fan, roster, props["presharedKey"], "audit")
+        drift = {host: describe_drift(roster, host, report, props["digest"]) for host, report in facts.items()}
+        return {host: lines for host, lines in drift.items() if lines}, {**fan.absent, **failures}
+
+    drift, silent = run(look)
+    drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
+    drift = dict(sorted(drift.items()))
+    waits = [
+        f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
+    ]
+    announce(interface, [line for lines in drift.values() for line in lines] + waits)
+    return drift

@@ -1,0 +1,38 @@
+"""Ask all hosts of a mesh what their kernels run, for a proof, and for what has drifted.
+
+What the answers mean is judged in `proof` and `drift`.
+"""
+
+import asyncio
+import secrets
+
+from mesh.plan.pair_keys import keys_of
+from mesh.plan.pairs import Pairs
+from mesh.plan.roster import Roster
+from mesh.remote.concurrency import settle
+from mesh.remote.sessions import AT_ONCE, Fan
+from mesh.rollout.verification import Facts, parse_facts, salted_digest
+
+__all__ = ["collect_facts"]
+
+
+async def collect_facts(
+    fan: Fan, roster: Roster, preshared_key: str, order: str = "facts"
+) -> tuple[dict[str, Facts], dict[str, str]]:
+    """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot say.
+
+    The order `audit` asks for what else may have drifted, too.
+    """
+    salt = secrets.token_hex(16)
+    orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
+    replies, failures = await settle(orders, AT_ONCE)
+
+    def read() -> dict[str, Facts]:
+        pairs = Pairs(roster)
+        return {
+            host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))
+            for host, lines in replies.items()
+        }
+
+    facts = await asyncio.to_thread(read)
+    return facts, {host: error.message for host, error in failures.items()}

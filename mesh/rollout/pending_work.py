@@ -1,0 +1,107 @@
+"""What a rollout has yet to do, told by the properties of its resource: which hosts to change, and whom to wipe.
+
+It is asked for every preview, so it imports nothing that reaches a host. Doing it belongs to `deployment`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mesh.plan.roster import digest, is_roster
+from mesh.plan.roster_diff import describe_changes
+
+__all__ = [
+    "Properties",
+    "changing_hosts",
+    "describe_unfinished",
+    "describe_waiting",
+    "differs",
+    "plan_digest",
+    "to_wipe",
+]
+
+Properties = Mapping[str, Any]
+
+
+def plan_digest(props: Properties) -> str:
+    """Return the digest of the plan that `props` ask for; see `roster.digest`."""
+    return digest(props["roster"], props["presharedKey"], props["mesh"])
+
+
+def to_wipe(news: Properties, olds: Properties) -> dict[str, Any]:
+    """Return how SSH reaches each host that has left and is not known to be wiped."""
+    done = set(olds.get("wiped", []))
+    return {host: ssh for host, ssh in news["leavers"].items() if host not in done}
+
+
+def changing_hosts(news: Properties, olds: Properties) -> set[str]:
+    """Return the hosts that are not known to run `news`: all after a change of the plan, else who differs from it."""
+    members = set(news["roster"]["members"])
+    if olds.get("digest") != plan_digest(news) or olds.get("rosterId") != news["rosterId"]:
+        return members
+    differing = {*_answering(news, olds), *(olds.get("drift") or ()), *_with_another_key(news, olds)}
+    return (members & differing) - set(news["absent"])
+
+
+def _answering(news: Properties, olds: Properties) -> set[str]:
+    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none.
+
+    A host whose enrolment this run leaves out waits on.
+    """
+    return set(olds.get("pending") or ()) - {*news["absent"], *(news.get("unenrolled") or ())}
+
+
+def _with_another_key(news: Properties, olds: Properties) -> set[str]:
+    """Return the hosts with another SSH host key than before, which may be other installations."""
+    before, after = olds["roster"]["members"], news["roster"]["members"]
+    return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
+
+
+def _is_known(value: object) -> bool:
+    """Tell whether a property is wholly known; `destroy --target` asks what would be if some were not.
+
+    What is not known then is an object of the engine's own.
+    """
+    if isinstance(value, Mapping):
+        return all(map(_is_known, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_known, value))
+    return value is None or isinstance(value, str | int | float)
+
+
+def differs(olds: Properties, news: Properties) -> bool:
+    """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
+    # A value that is not known before the change stands as a text, or has something in it that is not known.
+    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and _is_known(news)):
+        return True
+    return (
+        olds["digest"] != plan_digest(news)
+        or olds["roster"] != news["roster"]
+        or olds["rosterId"] != news["rosterId"]
+        or bool(to_wipe(news, olds))
+        or bool(olds.get("drift"))
+        or bool(_answering(news, olds))
+        or not set(news["absent"]) <= set(olds.get("pending") or ())
+    )
+
+
+def describe_unfinished(olds: Properties, recorded: object) -> list[str]:
+    """Return what an earlier run put into the `recorded` roster and did not bring to the hosts, in words."""
+    if not is_roster(recorded):
+        return []
+    lines = describe_changes(olds["roster"], recorded)
+    return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
+
+
+def describe_waiting(olds: Properties, news: Properties) -> list[str]:
+    """Return a line for each host that an earlier run did not reach, and that this one tries again."""
+    if not isinstance(news["leavers"], Mapping):
+        return []
+    not_wiped = sorted(set(olds.get("notWiped") or ()) & set(to_wipe(news, olds)))
+    return [
+        *(f"~ {host} was left out of an earlier run and gets its change" for host in olds.get("pending") or ()),
+        *(
+            f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
+            f"python -m mesh forget {host}"
+            for host in not_wiped
+        ),
+    ]

@@ -1,0 +1,28 @@
+"""Leave nothing of a mesh on hosts that are in it no more; best effort, since one of them may be dead."""
+
+from collections.abc import Callable, Mapping
+
+from mesh.config.models import Connection
+from mesh.errors import HostError
+from mesh.remote.concurrency import settle
+from mesh.remote.sessions import open_fan
+
+__all__ = ["wipe"]
+
+_SECONDS = 45
+
+
+async def wipe(
+    interface: str, mesh: str, roster_id: str, connections: Mapping[str, Connection], report: Callable[[str], None]
+) -> dict[str, str]:
+    """Leave nothing of `interface` on each host, and return the reason by host for those that were not wiped."""
+    async with open_fan(interface, connections, skip=HostError) as fan:
+        orders = {
+            host: session.order("wipe", mesh, roster_id, host, seconds=_SECONDS)
+            for host, session in fan.sessions.items()
+        }
+        _, failures = await settle(orders)
+    left = {**fan.absent, **{host: error.message for host, error in failures.items()}}
+    for host, reason in sorted(left.items()):
+        report(f"{interface}: {host} is not wiped: {reason}")
+    return left

@@ -1,0 +1,1 @@
+"""What WireGuard itself defines: keys, addresses, endpoints, and the wg-quick format."""

@@ -1,0 +1,20 @@
+"""Endpoints as texts, `78.11.11.11:51825`, `[2001:db8::1]:51825` or `bernard.example.org:51825`.
+
+What the stack file may say of them belongs in `config.external_fields`. Hosts resolve names, we never do.
+"""
+
+__all__ = ["ip_version", "join_endpoint"]
+
+
+def join_endpoint(host: str, port: int | str) -> str:
+    """Return the endpoint that an address or a name makes with a port, as `wg` takes it."""
+    # `wg` cuts at the last colon, so an IPv6 address without brackets would lose its last group.
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def ip_version(endpoint: str) -> int | None:
+    """Return the IP version of an endpoint; None for one by name, which may lead to either, and for an empty one."""
+    if endpoint.startswith("["):
+        return 6
+    # By its letters, since a large mesh asks for each of its pairs; the last label of a name begins with one.
+    return 4 if endpoint.rpartition(":")[0].replace(".", "").isdigit() else None
