@@ -49,7 +49,7 @@ def describe_difference(roster: Roster, host: str, difference: str) -> str:
             return f"lost its private key; {REPAIR} gives it again"
         case ["late"]:
             return (
-                "had not gone back at the deadline of a rollout that was cut off, and did so only when it was asked now; "
+                "had not gone back at the deadline of a rollout that was cut off, and did so only when asked now; "
                 f"'journalctl -t mesh-{interface}' there may say why"
             )
         case ["unsettled"]:

@@ -1,4 +1,4 @@
-"""Change a running mesh as one transaction: stage, arm, switch, prove, store, hold, confirm, leave; or everybody goes back.
+"""Change a running mesh as one transaction: stage, arm, switch, prove, hold, confirm, leave; or everybody goes back.
 
 The order of a switch decides what is lost; ARCHITECTURE.md has the measurements. What an order does on a host is
 written in the host program.

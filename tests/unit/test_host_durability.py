@@ -11,7 +11,15 @@ from tests.unit.test_host_service import SNAPSHOT, with_systemd
 
 _LEFT_OUT = "".join(
     (PARTS / f"{part}.sh").read_text()
-    for part in ("core/header", "wireguard/interface", "core/transaction", "core/switch", "core/rollback", "core/watchdog", "core/recovery")
+    for part in (
+        "core/header",
+        "wireguard/interface",
+        "core/transaction",
+        "core/switch",
+        "core/rollback",
+        "core/watchdog",
+        "core/recovery",
+    )
 )
 _KEY = "QJ3GKuDn0Yp7zRsvkVgfH+2lZEl5pUeXG9cwBYKHq1E="
 
