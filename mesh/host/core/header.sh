@@ -58,7 +58,8 @@ shared() (
 	[ -e "$base/lock" ] || : >"$base/lock"
 	# For reading, since a file system that has become read-only must not keep a host from going back.
 	exec 8<"$base/lock"
-	flock -n 8 || timeout "$1" flock 8 || fail "another run is changing this host; wait for it and run pulumi up again"
+	# What waits may outlive a session that is ended, and must not keep anything of it.
+	flock -n 8 || timeout "$1" flock 8 >/dev/null 2>&1 4>&- 9<&- || fail "another run is changing this host; wait for it and run pulumi up again"
 	shift
 	"$@" 8<&-
 )

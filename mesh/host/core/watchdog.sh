@@ -55,7 +55,8 @@ sign_of_life() {
 		systemd-notify READY=1 WATCHDOG=1 "WATCHDOG_USEC=$((${1:-$heard_within} * 1000000))" || true
 	else
 		echo $((${uptime%.*} + ${1:-$heard_within})) >"$alive"
-		is_process supervisor supervise || start_supervisor
+		# In the middle of going back, `home` is another.
+		(home=$base/$interface && is_process supervisor supervise) || start_supervisor
 	fi
 }
 
@@ -63,7 +64,7 @@ sign_of_life() {
 watchdog() {
 	# A unit that ends well is not started again.
 	trap 'is_armed && exit 1; exit 0' HUP INT PIPE TERM
-	is_watchdog=yes pause=2
+	is_watchdog=yes pause=2 ended=
 	sign_of_life
 	{ echo $$ >"$home/watchdog"; } 2>/dev/null || true
 	while
@@ -72,6 +73,7 @@ watchdog() {
 				sign_of_life
 				sleep_until "$until" 4 || true
 			elif ! message=$(take_back 2>&1); then
+				ended=yes
 				say "not confirmed in time, and could not go back yet: $(printf '%s' "$message" | in_a_line)"
 				sign_of_life $((pause + heard_within))
 				sleep "$pause"
@@ -91,10 +93,11 @@ watchdog() {
 take_back() (
 	set +e
 	sign_of_life 15
-	end_session
+	# Whoever comes later has not missed it, and is about to take this host back too.
+	[ -n "$ended" ] || end_session
 	own_lock
-	# What was left of that session may still hold it, and changes nothing any more.
-	timeout 5 flock 9
+	# What is left of the session that missed it may still hold the lock, and changes nothing any more.
+	timeout 5 flock 9 || [ -z "$ended" ] || fail "a session is taking it back"
 	is_due || exit 0
 	is_led_back || (hurry && retreat)
 	go_back || exit 1
@@ -121,6 +124,7 @@ hurry() {
 # end_watchdog: with nothing to watch, the watchdog ends at once instead of in some seconds.
 end_watchdog() {
 	if is_watched; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
+	rm -f "$home/watchdog"
 }
 
 # supervise: does for the watchdog what systemd would.
