@@ -139,11 +139,10 @@ def test_a_host_goes_back_while_another_mesh_waits_for_its_package_manager(
     try:
         with (carol.files / "var/lib/dpkg/lock-frontend").open("w") as dpkg, _unprovable(lab):
             fcntl.lockf(dpkg, fcntl.LOCK_EX)
-            run = mesh.start("up")
-            run.wait_for("staging")
             second = other.start("up")
             try:
-                wait_until(lambda: carol.run("pgrep -x apt-get", check=False), 30)
+                wait_until(lambda: carol.run("pgrep -x apt-get", check=False), 90)
+                run = mesh.start("up")
                 assert run.end().code != 0
                 wait_until(lambda: all(_is_settled(host) for host in lab.hosts.values()), _DEADLINE + _LATER)
                 assert carol.run("pgrep -x apt-get", check=False)

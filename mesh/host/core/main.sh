@@ -2,15 +2,28 @@
 
 # prepare [COMMAND...]: WireGuard is installed, and each command. Replies what kind of system this is.
 order_prepare() {
-	# It may take minutes, so only others who install wait for it.
-	exec 8>"$base/packages-lock"
-	flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
-	install_wireguard 8>&-
-	for command; do
-		has_command "$command" || install_for "$command" 8>&-
-	done
+	# Installing may take minutes, so only who installs waits for others who do.
+	if [ -n "$(name_missing "$@")" ]; then
+		exec 8>"$base/packages-lock"
+		flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
+		install_missing "$@" 8>&-
+	fi
 	describe_system
 }
+
+# install_missing [COMMAND...]: WireGuard is there, and each command.
+install_missing() {
+	install_wireguard
+	for command; do
+		has_command "$command" || install_for "$command"
+	done
+}
+
+# name_missing [COMMAND...]: names what `install_missing` would install.
+name_missing() (
+	install_for() { echo "$1"; }
+	install_missing "$@"
+)
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {

@@ -146,8 +146,13 @@ give_up_nothing() {
 # abort: goes back at once instead of at the deadline.
 order_abort() {
 	is_armed || return 0
-	go_back
-	end_watchdog
+	if go_back; then
+		end_watchdog
+	else
+		# What cannot be done now is the watchdog's from now on.
+		write_deadline 0 "$token" "$(precise_clock)"
+		exit 1
+	fi
 }
 
 # settle boot|serve: a change whose deadline has passed, or that a reboot interrupted, is taken back; one that was confirmed and
