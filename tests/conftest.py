@@ -7,7 +7,9 @@ in its folder.
 
 import copy
 import importlib
+import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,9 @@ LEVELS = {
     "engine": "the real engine with a state, without hosts",
     "lab": "booted hosts with packets between them",
 }
+# Tests of lost packets run when nothing else does; these names in a test's file tell it.
+MEASURING = {"Traffic", "Walk", "pinging"}
+SLOWEST = 10
 HERE = Path(__file__).parent
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 
@@ -31,18 +36,20 @@ def _engine_lacks() -> str | None:
 
 
 def _lab_lacks() -> str | None:
-    engine = _engine_lacks()
-    if engine:
-        return engine
     try:
         lab = importlib.import_module("tests.lab.lab")
     except ModuleNotFoundError as missing:
         return f"there is no module {missing.name}"
     try:
-        tools = list(lab.missing_tools())
+        lab.require_lab()
+        # The first root takes some 20 seconds, and a Debian mirror.
+        lab.ensure_root("trixie", lab.lab_directory() / "roots")
     except lab.LabUnavailableError as unavailable:
-        return str(unavailable)
-    return f"the machine lacks {', '.join(tools)}" if tools else None
+        return f"it {unavailable}"
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        return f"there is no guest root and none can be made: {lines[0]} {lines[-1]}"
+    return None
 
 
 _LACKS: dict[str, Callable[[], str | None]] = {"engine": _engine_lacks, "lab": _lab_lacks}
@@ -68,6 +75,20 @@ class Tally:
         self.required = required
         self.outcomes: dict[str, tuple[str, str]] = {}
         self.figures: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self.reasons: dict[str, str] = {}
+
+    def store(self, file: Path) -> None:
+        """Leave what was counted for a later run to add to."""
+        file.write_text(json.dumps([self.outcomes, self.figures, self.seconds, self.reasons]))
+
+    def add(self, file: Path) -> None:
+        """Add what an earlier run counted."""
+        outcomes, figures, seconds, reasons = json.loads(file.read_text())
+        self.outcomes = {name: (level, word) for name, (level, word) in outcomes.items()} | self.outcomes
+        self.figures = [*figures, *self.figures]
+        self.seconds = seconds | self.seconds
+        self.reasons = reasons | self.reasons
 
     def _note(self, nodeid: str, outcome: str) -> None:
         folders = Path(nodeid.partition("::")[0]).parts
@@ -78,7 +99,10 @@ class Tally:
         self.outcomes[nodeid] = (name, worse)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note how a phase of a test ended."""
+        """Note how a phase of a test ended, and how long it took."""
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.skipped and isinstance(report.longrepr, tuple):
+            self.reasons[report.nodeid] = str(report.longrepr[2]).removeprefix("Skipped: ")
         if report.when == "call" or report.outcome != "passed":
             self._note(report.nodeid, report.outcome)
         if report.when == "call":
@@ -106,8 +130,10 @@ class Tally:
         return self.count("passed", level) + self.count("failed", level)
 
     def lines(self) -> Iterator[str]:
-        """Yield what tests have measured, and a line for each level, which says whether it ran, or why not."""
+        """Yield what tests have measured, the slowest, and for each level a line: whether it ran, or why not."""
         yield from self.figures
+        for name, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
+            yield f"{seconds:6.1f} s  {name}"
         for level in self.levels():
             passed, failed, skipped = (self.count(word, level) for word in ("passed", "failed", "skipped"))
             lack = what_level_lacks(level)
@@ -117,16 +143,24 @@ class Tally:
                 yield f"{level}: none ran, {skipped} skipped"
             else:
                 yield f"{level}: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")
+                yield from self._skipped(level)
+
+    def _skipped(self, level: str) -> Iterator[str]:
+        names = (name for name, (found, word) in self.outcomes.items() if found == level and word == "skipped")
+        reasons = Counter(self.reasons.get(name, "") for name in names)
+        yield from (f"{level}: {count} could not run, {reason}" for reason, count in sorted(reasons.items()))
 
 
 _TALLY = pytest.StashKey[Tally]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--require`."""
+    """Offer `--require`, and to count over two runs."""
     parser.addoption(
         "--require", default="", metavar="LEVELS", help="fail where one of these levels, joined by commas, cannot run"
     )
+    parser.addoption("--store-count", type=Path, help="say nothing at the end; leave the count in this file")
+    parser.addoption("--add-count", type=Path, help="add the count that an earlier run left in this file")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -136,23 +170,29 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--require: unknown level {', '.join(sorted(unknown))}; give some of {', '.join(LEVELS)}"
         )
+    if (file := config.getoption("--add-count")) and not file.exists():
+        raise pytest.UsageError(f"--add-count: {file} is missing, so the run before this one did not end; see above")
     for level, meaning in LEVELS.items():
         config.addinivalue_line("markers", f"{level}: {meaning}")
+    config.addinivalue_line("markers", "loss: in a file that measures what packets are lost, so it runs apart")
     config.stash[_TALLY] = Tally(required)
     config.pluginmanager.register(config.stash[_TALLY], "levels")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark each test with the level of its folder."""
+    """Mark each test with the level of its folder, and those of files that measure loss."""
     if level := level_of(item.path):
         item.add_marker(level)
+    if MEASURING & vars(getattr(item, "module", None) or object).keys():
+        item.add_marker("loss")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test of a level that cannot run, before any of its fixtures is made."""
     level = level_of(item.path)
-    lack = what_level_lacks(level) if level else None
+    needed = {level, *(["engine"] if "engine" in getattr(item, "fixturenames", ()) else [])}
+    lack, level = next(((what, name) for name in needed if name and (what := what_level_lacks(name))), (None, level))
     if lack and level in item.config.stash[_TALLY].required:
         pytest.fail(f"{level}: {lack}; it is required", pytrace=False)
     if lack:
@@ -167,8 +207,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         # One of several processes, which has seen a part only.
         yield
         return
+    if file := session.config.option.store_count:
+        tally.store(file)
+        yield
+        return
+    if file := session.config.option.add_count:
+        tally.add(file)
     # The summary that pytest prints in the wrapped hooks reads the exit status, so it is settled before.
-    if tally.unmet() and not session.config.option.collectonly:
+    if (tally.unmet() or tally.count("failed")) and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     yield
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -179,6 +225,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         terminal.write_line(line)
     counts = (f"{tally.count(word)} {word}" for word in ("passed", "failed", "skipped"))
     terminal.write_line(", ".join(counts))
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """Return the engine's path; a test that asks for it, by whatever fixture, does not run where there is none."""
+    found = shutil.which("pulumi")
+    assert found
+    return found
 
 
 _SEED_HOSTS: dict[str, Any] = {

@@ -6,16 +6,15 @@ hands its interface over is for the host program to say.
 
 import base64
 import hashlib
-import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rich.table import Table
 
-from mesh.config.models import Configuration, Connection
+from mesh.config.models import Configuration
 from mesh.errors import ConfigurationError, HostError, HostsFailedError, MeshError, show_name
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run, settle
-from mesh.remote.ssh import run_command
 from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 
 __all__ = ["Adoption", "key_fingerprint"]
@@ -99,7 +98,7 @@ class Adoption:
 
     def _ask(self, interface: str, hosts: Collection[str]) -> dict[str, WgQuick]:
         async def work() -> tuple[dict[str, str], dict[str, HostError]]:
-            return await settle({host: run_command(host, *self._command(host, interface)) for host in hosts}, _AT_ONCE)
+            return await settle({host: self._show_of(host, interface) for host in hosts}, _AT_ONCE)
 
         printed, failures = run(work)
         problems = {host: error.message for host, error in failures.items()}
@@ -113,10 +112,10 @@ class Adoption:
             raise HostsFailedError(problems, f"{interface}: nothing was adopted, since not every host could be asked")
         return found
 
-    def _command(self, host: str, interface: str) -> tuple[Connection, str]:
+    async def _show_of(self, host: str, interface: str) -> str:
         ssh = self.configuration.hosts[host].ssh
-        script = shlex.quote(_SHOW.format(interface=interface))
-        return ssh.connection(), f"{'sudo -n ' if ssh.uses_sudo else ''}sh -c {script}"
+        script = _SHOW.format(interface=interface)
+        return await run_command(host, ssh.connection(), script, sudo=ssh.uses_sudo, what=f"its keys of {interface}")
 
 
 def _check_distinct(interface: str, found: Mapping[str, WgQuick]) -> None:

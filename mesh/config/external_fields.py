@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from mesh.config.fields import fault, is_host_name
+from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
 from mesh.wireguard.endpoint import join_endpoint
 
 __all__ = ["ExternalAddress", "ExternalName", "PeerEndpoint", "is_address"]
@@ -87,6 +88,18 @@ def _peer_endpoint(value: object) -> str:
     return join_endpoint(read(host.strip("[]")), int(port))
 
 
-ExternalAddress = Annotated[str, BeforeValidator(_external_address)]
-ExternalName = Annotated[str, BeforeValidator(_external_name)]
-PeerEndpoint = Annotated[str, BeforeValidator(_peer_endpoint)]
+ExternalAddress = Annotated[
+    str, BeforeValidator(_external_address), matching(f"{IPV4}|{IPV6}"), Accepts("an IP address")
+]
+ExternalName = Annotated[
+    str,
+    BeforeValidator(_external_name),
+    matching(rf"{HOST_NAME}\.[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"),
+    Accepts("a DNS name such as bernard.example.org"),
+]
+PeerEndpoint = Annotated[
+    str,
+    BeforeValidator(_peer_endpoint),
+    matching(rf"({HOST_NAME}|\[{IPV6}\]):[0-9]+"),
+    Accepts("an IP address or a DNS name, and a UDP port"),
+]

@@ -16,13 +16,14 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
 from mesh.wireguard.keys import is_key
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "SshUser",
     "Tag",
     "fault",
+    "interface_name_schema",
     "is_host_name",
     "is_interface_name",
 ]
@@ -75,6 +77,12 @@ def is_interface_name(text: object) -> bool:
     if not isinstance(text, str) or _INTERFACE_NAME.fullmatch(text) is None:
         return False
     return text not in _RESERVED_INTERFACE_NAMES and not text.startswith(("-", "program"))
+
+
+def interface_name_schema() -> dict[str, Any]:
+    """Return the JSON schema of what `is_interface_name` takes."""
+    reserved = {"enum": sorted(_RESERVED_INTERFACE_NAMES)}
+    return {"pattern": f"^{_INTERFACE_NAME.pattern}$", "not": {"anyOf": [reserved, {"pattern": "^(-|program)"}]}}
 
 
 def _mesh_address(value: object) -> IPv6Interface:
@@ -190,18 +198,57 @@ def _key_age(value: object) -> timedelta:
     return timedelta(days=int(found.group(1)))
 
 
-Port = Annotated[int, Field(strict=True, ge=1, le=65535, description="a whole number from 1 to 65535")]
-Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1, description="a whole number from 1 up")]
-Site = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a name of 1 to 64 characters")]
-Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64, description="a text of 1 to 64 characters")]
-MeshAddress = Annotated[IPv6Interface, BeforeValidator(_mesh_address)]
-PublicKey = Annotated[str, BeforeValidator(_public_key)]
-Ipv4Prefix = Annotated[IPv4Network, BeforeValidator(_ipv4_prefix)]
-Ipv6Prefix = Annotated[IPv6Network, BeforeValidator(_ipv6_prefix)]
-Ipv4Address = Annotated[IPv4Address, BeforeValidator(_ipv4_address)]
-FormerName = Annotated[str, BeforeValidator(_former_name)]
-SshAddress = Annotated[str, BeforeValidator(_ssh_address)]
-SshUser = Annotated[str, BeforeValidator(_ssh_user)]
-HostKey = Annotated[str, BeforeValidator(_host_key)]
-Keepalive = Annotated[int | Literal["off"], BeforeValidator(_keepalive)]
-KeyAge = Annotated[timedelta, BeforeValidator(_key_age)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535), Accepts("a whole number from 1 to 65535")]
+Rotation = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1), Accepts("a whole number from 1 up")]
+Site = Annotated[str, Field(strict=True, min_length=1, max_length=64), Accepts("a name of 1 to 64 characters")]
+Tag = Annotated[str, Field(strict=True, min_length=1, max_length=64), Accepts("a text of 1 to 64 characters")]
+MeshAddress = Annotated[
+    IPv6Interface,
+    BeforeValidator(_mesh_address),
+    matching(rf"{IPV6}/(3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-8])"),
+    Accepts("an IPv6 address with its prefix length"),
+]
+PublicKey = Annotated[
+    str,
+    BeforeValidator(_public_key),
+    matching("[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="),
+    Accepts("44 characters of base64, as wg pubkey prints them"),
+]
+Ipv4Prefix = Annotated[
+    IPv4Network,
+    BeforeValidator(_ipv4_prefix),
+    matching(rf"{IPV4}/([89]|[12][0-9]|30|{IPV4})"),
+    Accepts("an IPv4 prefix of 8 to 30 bits such as 10.20.0.0/24"),
+]
+Ipv6Prefix = Annotated[
+    IPv6Network,
+    BeforeValidator(_ipv6_prefix),
+    matching(rf"{IPV6}/(1[6-9]|[2-5][0-9]|60)"),
+    Accepts("an IPv6 prefix of 16 to 60 bits such as fd12:3456:789a::/48"),
+]
+Ipv4Address = Annotated[
+    IPv4Address, BeforeValidator(_ipv4_address), matching(IPV4), Accepts("an address of the interface's ipv4 prefix")
+]
+FormerName = Annotated[str, BeforeValidator(_former_name), matching(HOST_NAME), Accepts("a host name")]
+SshAddress = Annotated[
+    str,
+    BeforeValidator(_ssh_address),
+    matching(f"{HOST_NAME}|{IPV6}(%.+)?"),
+    Accepts("the host name or IP address that SSH connects to"),
+]
+SshUser = Annotated[str, BeforeValidator(_ssh_user), matching(_SSH_USER.pattern), Accepts("a user name")]
+HostKey = Annotated[
+    str,
+    BeforeValidator(_host_key),
+    matching(rf"\s*({'|'.join(_HOST_KEY_TYPES)})\s+[A-Za-z0-9+/]+=*(\s.*)?"),
+    Accepts(f"the host's public key, its type and base64; {', '.join(_HOST_KEY_TYPES)}"),
+]
+Keepalive = Annotated[
+    int | Literal["off"],
+    BeforeValidator(_keepalive),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"enum": ["off", False, 0]}]}),
+    Accepts("seconds from 1 to 65535, or off"),
+]
+KeyAge = Annotated[
+    timedelta, BeforeValidator(_key_age), matching(_KEY_AGE.pattern), Accepts("days from 1d to 9999d, such as 180d")
+]

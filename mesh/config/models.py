@@ -1,19 +1,17 @@
-"""The shape of the stack file: which fields there are, their types and their defaults.
+"""The shape of `mesh:interfaces` in the stack file, and of the whole file.
 
-Names are snake_case here and camelCase in the file. Reading the file and reporting its faults belongs in `config`,
-rules across several entries in `consistency`. A field's `description` says what may be given, and ends its fault.
+Names are snake_case here and camelCase in the file. Reading the file and reporting its faults belongs in `reader`,
+rules across several entries in `rules`. A field's `description` says what the field means; it is in the reference and
+the JSON schema. What a type takes is said by its `Accepts`.
 """
 
 from ipaddress import IPv4Address, IPv6Interface
-from typing import Literal, NotRequired, TypedDict
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from mesh.config.external_fields import ExternalAddress, ExternalName, PeerEndpoint
+from mesh.config.external_fields import PeerEndpoint
 from mesh.config.fields import (
-    FormerName,
-    HostKey,
     Ipv4Address,
     Ipv4Prefix,
     Ipv6Prefix,
@@ -23,11 +21,9 @@ from mesh.config.fields import (
     Port,
     PublicKey,
     Rotation,
-    Site,
-    SshAddress,
-    SshUser,
-    Tag,
 )
+from mesh.config.host_models import Bastion, Connection, Flag, Host, Settings, SshSettings, Tags
+from mesh.config.patterns import Accepts
 from mesh.config.route_fields import OFF, ExitNode, Network, Route, in_order
 
 __all__ = [
@@ -46,153 +42,145 @@ __all__ = [
 # In place of a name: the program chooses.
 AUTO = "auto"
 
-
-class Connection(TypedDict):
-    """How SSH reaches a machine, as the state has it: `hostKey` is type and base64, `sudo` whether commands need it."""
-
-    address: str
-    port: int
-    user: str
-    sudo: bool
-    hostKey: str
-    bastion: NotRequired["Connection"]
+Meant = Annotated[tuple[str, ...], Accepts("a list of hosts, tag:NAME or all")]
 
 
-class _Settings(BaseModel):
-    # Pydantic repeats a rejected value in its message unless told otherwise, and the value may be a secret.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, populate_by_name=False
-    )
+class MemberOverrides(Settings):
+    """What one host does differently on one interface; what is left out is as the interface says."""
 
-
-class Bastion(_Settings):
-    """How SSH reaches one machine, directly."""
-
-    address: SshAddress = Field(description="the host name or IP address that SSH connects to")
-    port: Port = 22
-    user: SshUser = "root"
-    sudo: bool | None = Field(default=None, strict=True, description="true or false")
-    host_key: HostKey = Field(description="the host's public key")
-
-    @property
-    def uses_sudo(self) -> bool:
-        """Whether commands run by sudo: as the file says, else for every user but root."""
-        return self.user != "root" if self.sudo is None else self.sudo
-
-    def connection(self) -> Connection:
-        """Return what the state and the way to the hosts know of this machine."""
-        return {
-            "address": self.address,
-            "port": self.port,
-            "user": self.user,
-            "sudo": self.uses_sudo,
-            "hostKey": self.host_key,
-        }
-
-
-class SshSettings(Bastion):
-    """How SSH reaches a host, directly or through one bastion."""
-
-    bastion: Bastion | None = Field(default=None, description="a mapping with at least address and hostKey")
-
-    def connection(self) -> Connection:
-        """Return the same of a host, with its bastion, on which nothing is run."""
-        own = super().connection()
-        return {**own, "bastion": {**self.bastion.connection(), "sudo": False}} if self.bastion else own
-
-
-class Host(_Settings):
-    """A Linux machine; without external addresses or an external name it is roaming, that is, behind NAT."""
-
-    system: str | None = Field(
+    rotation: Rotation | None = Field(
         default=None,
-        strict=True,
-        pattern=r"^[a-z0-9_]+-linux\z",
-        description="a processor and linux, such as x86_64-linux or aarch64-linux",
+        description="Raise it to rotate this host's key. Without it: 1. Lower it again for the earlier key.",
     )
-    external_ips: tuple[ExternalAddress, ...] = Field(default=(), description="a list of IP addresses, endpoint first")
-    external_name: ExternalName | None = Field(default=None, description="a DNS name such as bernard.example.org")
-    site: Site | None = None
-    local_ips: tuple[ExternalAddress, ...] = Field(
-        default=(), description="a list of IP addresses, for hosts of the same site"
+    persistent_keepalive: Keepalive | None = Field(
+        default=None, description="For this host. Without it: as the interface says."
     )
-    # 80 bytes more than the least that IPv6 inside the tunnel allows.
-    link_mtu: int | None = Field(default=None, strict=True, ge=1360, le=65535, description="bytes from 1360 to 65535")
-    tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
-    formerly: FormerName | None = Field(default=None, description="the name of this host before it was renamed")
-    ssh: SshSettings = Field(description="a mapping with at least address and hostKey")
+    address: MeshAddress | None = Field(
+        default=None,
+        description="A fixed address instead of the one that follows from the names. The host owns its subnet; hosts "
+        "with addresses in one subnet own their addresses only.",
+    )
+    external_port: Port | None = Field(
+        default=None,
+        description="The UDP port to which peers send, where a router in front of the host forwards another one than "
+        "the listen port.",
+    )
+    ipv4: Ipv4Address | None = Field(
+        default=None,
+        description="The host's IPv4 address, where the interface has ipv4. `python -m mesh allocate` fills it in.",
+    )
+    routes: Annotated[tuple[Route, ...], Accepts("a list of prefixes of networks behind this host")] = Field(
+        default=(), description="Networks behind this host, which all others reach over it."
+    )
+    masquerade: Flag | None = Field(
+        default=None,
+        description="true: machines behind this host see its own address, and need no route back. false: never. "
+        "Without it: as an exit node only.",
+    )
+    exit_node: ExitNode | None = Field(default=None, description="For this host. Without it: as the interface says.")
 
-    @property
-    def is_roaming(self) -> bool:
-        """Whether peers elsewhere have no endpoint for it."""
-        return not self.external_ips and self.external_name is None
 
-
-class MemberOverrides(_Settings):
-    """What one host does differently on one interface; None leaves it as the interface says."""
-
-    rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
-    persistent_keepalive: Keepalive | None = None
-    address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
-    external_port: Port | None = Field(default=None, description="a whole number from 1 to 65535")
-    ipv4: Ipv4Address | None = None
-    routes: tuple[Route, ...] = Field(default=(), description="a list of prefixes of networks behind this host")
-    masquerade: bool | None = Field(default=None, strict=True, description="true or false")
-    exit_node: ExitNode | None = None
-
-
-class UnmanagedPeer(_Settings):
+class UnmanagedPeer(Settings):
     """A participant that no run reaches, such as a phone or a router; without a public key it gets one made here."""
 
-    public_key: PublicKey | None = None
-    endpoint: PeerEndpoint | None = None
-    address: MeshAddress | None = Field(default=None, description="an IPv6 address with its prefix length")
-    persistent_keepalive: Keepalive | None = None
-    rotation: Rotation | None = Field(default=None, description="a whole number from 1 up")
-    ipv4: Ipv4Address | None = None
-    routes: tuple[Route, ...] = Field(default=(), description="a list of prefixes of networks behind this peer")
-    exit_node: ExitNode | None = None
-    tags: tuple[Tag, ...] = Field(default=(), description="a list of texts")
+    public_key: PublicKey | None = Field(
+        default=None, description="The peer's own key, if it made one. Without it: a key pair is made here."
+    )
+    endpoint: PeerEndpoint | None = Field(
+        default=None, description="Where hosts find the peer. Without it: the peer is roaming."
+    )
+    address: MeshAddress | None = Field(
+        default=None, description="A fixed address instead of the one that follows from the names."
+    )
+    persistent_keepalive: Keepalive | None = Field(
+        default=None, description="What the peer's file says. Without it: 25 if it is roaming, else off."
+    )
+    rotation: Rotation | None = Field(
+        default=None, description="Raise it for a new key, where the key is made here. Without it: 1."
+    )
+    ipv4: Ipv4Address | None = Field(
+        default=None,
+        description="The peer's IPv4 address, where the interface has ipv4. `python -m mesh allocate` fills it in.",
+    )
+    routes: Annotated[tuple[Route, ...], Accepts("a list of prefixes of networks behind this peer")] = Field(
+        default=(), description="Networks behind this peer. What it forwards is its owner's matter."
+    )
+    exit_node: ExitNode | None = Field(default=None, description="For this peer. Without it: as the interface says.")
+    tags: Tags = Field(default=(), description="For peering rules.")
 
 
-class Peering(_Settings):
+class Peering(Settings):
     """One rule of who is a peer of whom: a group, or a hub and its spokes."""
 
-    group: tuple[str, ...] = Field(default=(), description="a list of hosts, tag:NAME or all")
-    hub: tuple[str, ...] = Field(default=(), description="a list of hosts, tag:NAME or all")
-    spokes: tuple[str, ...] = Field(default=(), description="a list of hosts, tag:NAME or all")
+    group: Meant = Field(default=(), description="These are peers of each other.")
+    hub: Meant = Field(default=(), description="These are peers of the spokes.")
+    spokes: Meant = Field(default=(), description="These are peers of the hub.")
 
 
-class Interface(_Settings):
+class Interface(Settings):
     """One mesh: the hosts that share an interface name, a port and a preshared key."""
 
-    hosts: tuple[str, ...] = Field(description="a list of host names from mesh:hosts")
-    port: Port = 51824
+    hosts: Annotated[tuple[str, ...], Accepts("a list of host names from mesh:hosts")] = Field(
+        description="The hosts of this mesh."
+    )
+    port: Port = Field(default=51824, description="The UDP port on every host.")
     # 1280 is the least that IPv6 inside the tunnel allows.
-    mtu: int | None = Field(default=None, strict=True, ge=1280, le=9000, description="bytes from 1280 to 9000")
-    persistent_keepalive: Keepalive | None = None
-    rotation: Rotation = 1
-    max_key_age: KeyAge | None = None
-    unreachable: Literal["stop", "skip"] = Field(default="stop", description="stop or skip")
-    deadline: int = Field(default=60, strict=True, ge=10, le=600, description="seconds from 10 to 600")
-    forgotten: tuple[str, ...] = Field(default=(), description="a list of names of hosts that have left")
-    members: dict[str, MemberOverrides] = Field(
-        default_factory=dict, description="a mapping from a host of this interface to what differs there"
+    mtu: Annotated[int, Field(strict=True, ge=1280, le=9000), Accepts("bytes from 1280 to 9000")] | None = Field(
+        default=None,
+        description="Of the tunnel. Without it: the least linkMtu of the hosts, less 80, and 1420 at most. `up` "
+        "verifies that packets of that size pass.",
     )
-
-    peers: dict[str, UnmanagedPeer] = Field(
-        default_factory=dict, description="a mapping from the name of a peer that is not managed here to what it is"
+    persistent_keepalive: Keepalive | None = Field(
+        default=None, description="Without it: 25 on roaming hosts, off elsewhere."
     )
-    peering: tuple[Peering, ...] = Field(
-        default=(), description="a list of rules, each a group, or a hub and its spokes"
+    rotation: Rotation = Field(
+        default=1,
+        description="Raise it to rotate all keys and the preshared key. mesh:rotation does so for all interfaces.",
     )
-
-    prefix: Ipv6Prefix | None = None
-    ipv4: Ipv4Prefix | None = None
-    relay: str | None = Field(default=None, strict=True, description="a host of this interface, or auto")
-    preshared_keys: Literal["shared", "pairwise"] = Field(default="shared", description="shared or pairwise")
-    names: bool = Field(default=False, strict=True, description="true or false")
-    exit_node: ExitNode | None = None
+    max_key_age: KeyAge | None = Field(
+        default=None,
+        description="A preview warns in the last 14 days of a key, and `pulumi up` regenerates it when it is due. "
+        "Without it: keys do not expire.",
+    )
+    unreachable: Annotated[Literal["stop", "skip"], Accepts("stop or skip")] = Field(
+        default="stop",
+        description="stop: a host that does not answer stops the run. skip: the host is left out, and gets its change "
+        "in the first up after its return.",
+    )
+    deadline: Annotated[int, Field(strict=True, ge=10, le=600), Accepts("seconds from 10 to 600")] = Field(
+        default=60, description="After this time without a word from the operator, hosts roll back by themselves."
+    )
+    forgotten: Annotated[tuple[str, ...], Accepts("a list of names of hosts that have left")] = Field(
+        default=(), description="Hosts that no run tries to wipe any more. `python -m mesh forget` fills it in."
+    )
+    members: Annotated[
+        dict[str, MemberOverrides], Accepts("a mapping from a host of this interface to what differs there")
+    ] = Field(default_factory=dict, description="By host name, what differs on one host.")
+    peers: Annotated[
+        dict[str, UnmanagedPeer], Accepts("a mapping from the name of a peer that is not managed here to what it is")
+    ] = Field(default_factory=dict, description="By name, phones, laptops and routers that no run reaches.")
+    peering: Annotated[tuple[Peering, ...], Accepts("a list of rules, each a group, or a hub and its spokes")] = Field(
+        default=(), description="Who is a peer of whom. Without it: everyone of everyone."
+    )
+    prefix: Ipv6Prefix | None = Field(
+        default=None,
+        description="Each host owns the /64 in it that follows from its name. Without it: fd00::/16.",
+    )
+    ipv4: Ipv4Prefix | None = Field(
+        default=None, description="For IPv4 inside the mesh, beside IPv6. Each host then needs members.HOST.ipv4."
+    )
+    relay: Annotated[str, Field(strict=True), Accepts("a host of this interface, or auto")] | None = Field(
+        default=None,
+        description="The host over which pairs of roaming hosts talk. auto: the first of hosts that has an external "
+        "address or name.",
+    )
+    preshared_keys: Annotated[Literal["shared", "pairwise"], Accepts("shared or pairwise")] = Field(
+        default="shared", description="pairwise: each pair has a preshared key of its own."
+    )
+    names: Flag = Field(default=False, description="true: /etc/hosts of every host has HOST.IF for each peer.")
+    exit_node: ExitNode | None = Field(
+        default=None, description="The host over which all others reach everything outside the mesh."
+    )
 
     @property
     def participants(self) -> tuple[str, ...]:
@@ -232,7 +220,7 @@ class Interface(_Settings):
         return {name: entry.address for name, entry in entries.items() if entry.address is not None}
 
 
-class Configuration(_Settings):
+class Configuration(Settings):
     """The whole stack file, free of faults."""
 
     hosts: dict[str, Host]

@@ -6,17 +6,25 @@ means is said by names, by `tag:NAME`, or by `all`. The rules add up, and each j
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mesh.config.models import Host, Interface, Peering
+from mesh.config.models import AUTO, Host, Interface, Peering
 from mesh.config.validation import join_path
 from mesh.errors import show_name
 
-__all__ = ["peering_faults", "resolve", "tags_of"]
+__all__ = ["choose_relay", "peering_faults", "resolve", "tags_of"]
 
 _EVERYONE = "all"
 _TAG = "tag:"
 
 # The tags of each participant, by name.
 Tags = Mapping[str, Sequence[str]]
+
+
+def choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
+    """Return the relay of an interface: the one that it names, or for `auto` its first host that is not roaming."""
+    if interface.relay != AUTO:
+        return interface.relay
+    # By their order in the file: a host that is added behind the others never takes over.
+    return next((host for host in interface.hosts if host in hosts and not hosts[host].is_roaming), None)
 
 
 def tags_of(interface: Interface, hosts: Mapping[str, Host]) -> dict[str, Sequence[str]]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from mesh.config.fields import fault, is_host_name
+from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
 
 __all__ = ["OFF", "ExitNode", "Network", "Route", "in_order"]
 
@@ -52,5 +53,12 @@ def _exit_node(value: object) -> str:
     raise fault("not an exit node; give the name of a host of this interface, or off")
 
 
-Route = Annotated[Network, BeforeValidator(_route)]
-ExitNode = Annotated[str, BeforeValidator(_exit_node)]
+Route = Annotated[
+    Network, BeforeValidator(_route), matching(f"({IPV4}|{IPV6})/[0-9.]+"), Accepts("a prefix such as 192.168.10.0/24")
+]
+ExitNode = Annotated[
+    str,
+    BeforeValidator(_exit_node),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^({HOST_NAME})$"}, {"const": False}]}),
+    Accepts("a host of this interface, or off"),
+]

@@ -16,9 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mesh.config.fields import CUSTOM_ERROR, is_host_name
+from mesh.config.patterns import Accepts
 from mesh.errors import is_showable, show_name
 
-__all__ = ["PLACEHOLDER_ADDRESS", "join_path", "read_entry"]
+__all__ = ["PLACEHOLDER_ADDRESS", "accepts", "join_path", "read_entry"]
 
 PLACEHOLDER_ADDRESS = "missing.invalid"
 _PLACEHOLDER_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -68,6 +69,20 @@ def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[Ba
     return owner, field
 
 
+def _words(annotation: object) -> str:
+    metadata = getattr(annotation, "__metadata__", ())
+    inner = typing.get_args(annotation)
+    return next((item.words for item in metadata if isinstance(item, Accepts)), "") or next(
+        filter(None, map(_words, inner)), ""
+    )
+
+
+def accepts(field: FieldInfo) -> str:
+    """Return what may be given in a field, in words; empty where its type does not say."""
+    own = (item.words for item in field.metadata if isinstance(item, Accepts))
+    return next(own, "") or _words(field.annotation)
+
+
 def _describe(model: type[BaseModel]) -> str:
     required = [info.alias or "" for info in model.model_fields.values() if info.is_required()]
     if required:
@@ -88,7 +103,7 @@ def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails
         return f"{path}: unknown field; " + (
             f"did you mean {lowered[close[0]]}?" if close else f"allowed here: {', '.join(known)}"
         )
-    expected = (field.description if field is not None else None) or _describe(owner)
+    expected = (field and accepts(field)) or _describe(owner)
     if error["type"] == "missing":
         return f"{path}: missing; " + _MISSING_ADVICE.get(str(location[-1]), f"give {expected}")
     return f"{path}: not usable; give {expected}"

@@ -3,7 +3,7 @@
 All of it follows from the roster, so nothing of it is stored; `roster` says what a roster holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from ipaddress import IPv6Interface
 
@@ -152,6 +152,11 @@ class Pairs:
         if own != other:
             return "first" if other else "second"
         return "first" if host < peer else "second"
+
+    def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
+        """Return the peers that `host` pings in its first or second `turn` of a proof, but for the `absent`."""
+        peers = self.peers_of(host)
+        return frozenset(peer for peer in peers if peer not in absent and self.turn(host, peer) == turn)
 
     def keepalive(self, host: str, peer: str) -> str:
         """Return after how many seconds `host` says something to `peer`, or `off`, as `wg` prints it."""

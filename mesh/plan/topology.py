@@ -10,8 +10,8 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Interface, IPv6Network, ip_address
 from typing import Literal
 
-from mesh.config.models import AUTO, Configuration, Host, Interface, MemberOverrides, UnmanagedPeer
-from mesh.config.peering import resolve, tags_of
+from mesh.config.models import Configuration, Host, Interface, MemberOverrides, UnmanagedPeer
+from mesh.config.peering import choose_relay, resolve, tags_of
 from mesh.config.route_fields import Network
 from mesh.wireguard.addressing import host_address, owned_subnets
 from mesh.wireguard.endpoint import join_endpoint
@@ -121,13 +121,6 @@ def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None
     return 0 if chosen == "off" else int(chosen)
 
 
-def _choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
-    if interface.relay != AUTO:
-        return interface.relay
-    # By their order in the file: a host that is added behind the others never takes over.
-    return next((host for host in interface.hosts if not hosts[host].is_roaming), None)
-
-
 def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
     if interface.mtu is not None:
         return interface.mtu
@@ -182,7 +175,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
             replace(plan(peer, own.endpoint, own), public_key=own.public_key)
             for peer, own in sorted(interface.peers.items())
         ),
-        relay=_choose_relay(interface, hosts),
+        relay=choose_relay(interface, hosts),
         names=interface.names,
         preshared_keys=interface.preshared_keys,
         forgotten=tuple(sorted(set(interface.forgotten))),

@@ -71,8 +71,8 @@ def digest() -> str:
     return hashlib.sha256(text().encode()).hexdigest()[:16]
 
 
-def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
-    """Return the command that starts a session for `interface`, and takes the program first where the host lacks it.
+def invocation(interface: str, *, only_known: bool = False) -> str:
+    """Return the script that starts a session for `interface`, and takes the program first where the host lacks it.
 
     The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`. With
     `only_known`, a host that has nothing of the interface is given nothing either, and says so.
@@ -84,7 +84,7 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
         f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "
         "{ echo .error has nothing of this mesh\\; run pulumi up; exit 1; }; "
     )
-    script = (
+    return (
         f"{known if only_known else ''}p={path}; "
         f'fits() {{ [ "$(sha256sum 2>/dev/null <$p)" = "{whole}  -" ]; }}; '
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
@@ -95,4 +95,3 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
         f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )
-    return f"{'sudo -n ' if sudo else ''}sh -c {shlex.quote(script)}"

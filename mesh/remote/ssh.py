@@ -1,6 +1,6 @@
-"""One SSH connection: how it is opened, what its failures mean, a host's public key, and a single command.
+"""One SSH connection: how it is opened, what its failures mean, and a host's public key.
 
-Many hosts at once, and sessions with the host program on them, belong to `fanout`.
+Commands on it belong to `commands`, many hosts at once and sessions with the host program to `sessions`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 import asyncssh
 
 from mesh.config.models import Connection
-from mesh.errors import HostError, UnreachableHostError
+from mesh.errors import UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.ssh_errors import KEY_REFUSED, OTHER_HOST_KEY
 
@@ -20,13 +20,13 @@ __all__ = [
     "COMMAND_SECONDS",
     "CONNECT_SECONDS",
     "HostKey",
+    "connected",
     "dial",
     "explain",
     "fetch_host_key",
     "fingerprint",
     "meet",
     "open_bastion",
-    "run_command",
 ]
 
 # Opens a stream to an address and a port: what is read from, and what is written to.
@@ -203,17 +203,20 @@ async def fetch_host_key(host: str, connection: Connection) -> HostKey:
     return HostKey(f"{words[0]} {words[1]}", key.get_fingerprint())
 
 
-async def run_command(host: str, connection: Connection, command: str, payload: str = "") -> str:
-    """Run one command on `host` with `payload` as its input and return its output.
+@asynccontextmanager
+async def connected(host: str, connection: Connection) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """Log in to `host`, by its bastion if it has one, and keep the connection for as long as the context.
 
     Raises:
-        UnreachableHostError: If it, or its bastion, does not let us in.
-        HostError: If the command fails; with the last line that it printed as an error.
+        UnreachableHostError: If it, or its bastion, does not let us in, or the connection breaks.
     """
-    async with _bounded(host, CONNECT_SECONDS + COMMAND_SECONDS) as stack:
-        opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
-        done = await opened.run(command, input=payload, check=False)
-    if done.exit_status != 0:
-        noise = str(done.stderr or "").strip().splitlines()
-        raise HostError(host, f"{command.split(maxsplit=1)[0]!r} failed ({noise[-1] if noise else 'without a word'})")
-    return str(done.stdout or "")
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
+        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+            raise UnreachableHostError(host, explain(error)) from None
+        try:
+            yield opened
+        except (OSError, asyncssh.Error) as error:
+            raise UnreachableHostError(host, explain(error)) from None

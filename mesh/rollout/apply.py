@@ -6,7 +6,7 @@ Properties are plain data of the state. Whether there is work is told by `outsta
 
 from typing import Any
 
-from mesh.errors import HostError, MeshError
+from mesh.errors import HostError, MeshError, visible
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
 from mesh.plan.roster import is_roster
@@ -113,7 +113,7 @@ def find_drift(props: Properties) -> dict[str, list[str]]:
 
     drift, silent = run(look)
     drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
-    drift = dict(sorted(drift.items()))
+    drift = {host: [visible(line) for line in lines] for host, lines in sorted(drift.items())}
     waits = [
         f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, require_lab
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, plug_in
 
 _INTERFACES = ("testwg", "backwg")
@@ -45,13 +46,25 @@ def clean(host: Host) -> None:
     host.run("rm -rf /var/lib/mesh /etc/systemd/system/mesh-*@.*; systemctl daemon-reload", check=False)
 
 
-@pytest.fixture
-def stack(lab: Lab, tmp_path: Path) -> Iterator[Stack]:
-    """Return a stack without a stack file on the shared lab; after the test no host has anything of it."""
-    made = Stack(lab, tmp_path / "stack")
-    yield made
+def leave_nothing(lab: Lab) -> None:
+    """See to it that no host of a lab has anything of a mesh, whatever a failed test left."""
     for host in lab.hosts.values():
         if not host.first_process():
             plug_in(host)
         if host.run("ls -d /var/lib/mesh /etc/wireguard/*.conf 2>/dev/null", check=False):
             clean(host)
+
+
+@pytest.fixture
+def stack(lab: Lab, tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack without a stack file on the shared lab, which needs no engine; afterwards no host has a mesh."""
+    yield RehearsedStack(lab, tmp_path / "stack")
+    leave_nothing(lab)
+
+
+@pytest.fixture
+def engine_stack(engine: str, lab: Lab, tmp_path: Path) -> Iterator[Stack]:
+    """Return such a stack of the real engine: for what is about targets, locks, secrets in the state and kills."""
+    assert engine
+    yield Stack(lab, tmp_path / "engine-stack")
+    leave_nothing(lab)

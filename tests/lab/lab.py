@@ -14,7 +14,15 @@ from tests.lab.hosts import Host, HostSpec
 from tests.lab.network import Network
 from tests.lab.roots import ensure_root
 
-__all__ = ["Lab", "LabUnavailableError", "default_hosts", "lab_directory", "missing_tools", "require_lab"]
+__all__ = [
+    "Lab",
+    "LabUnavailableError",
+    "default_hosts",
+    "ensure_root",
+    "lab_directory",
+    "missing_tools",
+    "require_lab",
+]
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 # A booted systemd uses eight; the default of 128 would end at 14 hosts.

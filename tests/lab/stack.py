@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.lab.hosts import Host
@@ -35,7 +35,7 @@ class UnexpectedEndError(AssertionError):
 class Outcome:
     """How one run of pulumi ended."""
 
-    code: int
+    code: int | None
     output: str
     seconds: float
 
@@ -62,10 +62,32 @@ def plug_in(host: Host) -> None:
     host.wait_until_ssh()
 
 
+class Process(Protocol):
+    """What a run needs of the process that does it, such as `subprocess.Popen`."""
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """What it prints."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, and that of its session."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, None before its end."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal."""
+
+    def wait(self, seconds: float, /) -> int | None:
+        """Wait until it has ended."""
+
+
 class Run:
     """Pulumi while it runs: its lines as they come, and the end of it, wanted or not."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Process) -> None:
         """Follow a process that leads a session of its own."""
         self._process = process
         self._lines: list[str] = []
@@ -170,9 +192,12 @@ class Stack:
             "PULUMI_OPTION_CONFIG_FILE": str(self.file),
         }
         self.file.write_text("config: {}\n")
-        self._plain("stack", "init", _NAME)
         self.interfaces: dict[str, Any] = {}
         self.before: dict[str, str] = {}
+        self._make_stack()
+
+    def _make_stack(self) -> None:
+        self._plain("stack", "init", _NAME)
 
     def describe(self, host: Host, **ssh: Any) -> dict[str, Any]:
         """Return what the stack file says of a host; `ssh` changes how it is reached."""

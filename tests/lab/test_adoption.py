@@ -3,11 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
 from tests.lab.stack import Stack
 
 _PORT = 51825
+
+
+@pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine: `python -m mesh adopt` puts secrets into its stack file."""
+    return engine_stack
 
 
 def _tunnels(lab: Lab) -> dict[str, str]:

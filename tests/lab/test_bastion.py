@@ -16,6 +16,12 @@ _OPERATOR = "10.99.255.254"
 
 
 @pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine: its command plugin goes through the bastion beside the program."""
+    return engine_stack
+
+
+@pytest.fixture
 def hidden(lab: Lab) -> Iterator[Host]:
     """Return carol, who has no way to the operator but through others."""
     carol = lab.hosts["carol"]

@@ -7,6 +7,7 @@ import pytest
 from tests.lab.conftest import PREFIX
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, mesh_address, wait_until
 
 _SPECS = [
@@ -109,7 +110,7 @@ _KINDS: dict[str, tuple[str, str, str]] = {
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack whose mesh runs on hosts with systemd and OpenRC, with every firewall and none, one behind NAT."""
     with Lab(_SPECS, prefix=f"{PREFIX}d") as lab:
-        stack = Stack(lab, tmp_path_factory.mktemp("drift"))
+        stack = RehearsedStack(lab, tmp_path_factory.mktemp("drift"))
         zoned = lab.hosts["zoned"]
         wait_until(lambda: zoned.run("firewall-cmd --state 2>&1 | grep '^running'", check=False))
         stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825}})
@@ -176,10 +177,8 @@ def test_a_reinstalled_host_is_repaired_entirely(mesh: Stack) -> None:
     alarm = mesh.run("preview", *_ALARM, succeeds=False)
     assert alarm.code == 7
     assert "carol: was reinstalled, or lost all of testwg otherwise" in alarm.output
-    enrolments = {
-        word for line in alarm.output.splitlines() if "~create" in line for word in line.split() if "/" in word
-    }
-    assert enrolments == {"testwg/carol/enrol"}, alarm.output
+    changes = {line.split()[-1] for line in alarm.output.splitlines() if line.startswith("rehearsal: update ")}
+    assert changes == {"testwg/carol/enrol", "testwg/rollout"}, alarm.output
     mesh.up("--refresh")
     assert {name: _untouched(host)[0] for name, host in others.items()} == before
     assert mesh.silent("testwg") == []

@@ -13,6 +13,12 @@ from tests.lab.stack import Stack
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine, which runs another checkout."""
+    return engine_stack
+
+
 @pytest.mark.parametrize("version", earlier.VERSIONS)
 def test_hosts_of_an_earlier_version_go_on_and_are_left_without_a_trace(stack: Stack, lab: Lab, version: str) -> None:
     """Nothing to do after the new checkout, reboot included; a change reaches them, and so does the end."""

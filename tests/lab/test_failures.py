@@ -1,80 +1,39 @@
 """A change that fails leaves every host as it was, says which host and why, and succeeds when it is run again."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
+from tests.lab.failures import PORT, check_consistent, kernels, mend, mesh_of, rotated, wait_until_settled
 from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
-from tests.lab.stack import Run, Stack, UnexpectedEndError, plug_in, wait_until
-
-_PORT = 51825
-
-
-def _mesh(stack: Stack, **changes: Any) -> dict[str, Any]:
-    rotation = stack.interfaces["testwg"]["rotation"] if stack.interfaces else 1
-    return {"testwg": {"hosts": list(stack.lab.hosts), "port": _PORT, "deadline": 10, "rotation": rotation, **changes}}
+from tests.lab.rehearsed import RehearsedStack
+from tests.lab.stack import Run, Stack, plug_in, wait_until
 
 
 @pytest.fixture(scope="module")
 def shared(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return the one stack of these tests, since each of them leaves its mesh running."""
-    stack = Stack(lab, tmp_path_factory.mktemp("failures"))
+    stack = RehearsedStack(lab, tmp_path_factory.mktemp("failures"))
     yield stack
-    stack.cancel()
     stack.destroy()
 
 
 @pytest.fixture
 def mesh(shared: Stack) -> Stack:
     """Return a stack whose mesh of all hosts runs, mended if the test before it broke it."""
-    for host in shared.lab.hosts.values():
-        if not host.first_process():
-            plug_in(host)
-    shared.write(_mesh(shared))
-    try:
-        shared.up("--refresh")
-    except UnexpectedEndError:
-        shared.heal()
+    mend(shared)
     return shared
-
-
-def _rotated(stack: Stack, **changes: Any) -> dict[str, Any]:
-    """Return the mesh with the next rotation of all keys."""
-    return _mesh(stack, rotation=stack.interfaces["testwg"]["rotation"] + 1, **changes)
-
-
-def _kernels(stack: Stack, without: str = "") -> dict[str, str]:
-    """Return what every host runs, boots and has pending, as text."""
-    # Sorted, since wireguard-go lists peers in any order; a peer's learned endpoint is not ours to keep.
-    command = (
-        "wg showconf testwg | sed '/^Endpoint/d' | sort; ip -6 route show dev testwg | sort; "
-        "cat /etc/wireguard/testwg.conf /sys/class/net/testwg/mtu; "
-        "ls /var/lib/mesh/testwg | grep -E 'deadline|next|previous|watchdog|incoming'"
-    )
-    return {name: host.run(command, check=False) for name, host in stack.lab.hosts.items() if name != without}
-
-
-def _check_consistent(stack: Stack) -> None:
-    """Check that no key that a host runs is missing from the state, and that the keys of the state run."""
-    exported = json.dumps(stack.state())
-    running = stack.running_keys("testwg")
-    assert [name for name, key in running.items() if key not in exported] == []
-    public = stack.running_public_keys("testwg")
-    assert {f"testwg/{name}/key": key for name, key in public.items()} == stack.public_keys()
-    assert stack.silent("testwg", 10) == []
 
 
 @contextmanager
 def _fails_and_changes_nothing(stack: Stack) -> Iterator[None]:
-    before, keys = _kernels(stack), stack.running_keys("testwg")
+    before, keys = kernels(stack), stack.running_keys("testwg")
     yield
     assert stack.running_keys("testwg") == keys
-    assert _kernels(stack) == before
+    assert kernels(stack) == before
 
 
 def test_a_wrong_host_key_stops_the_run_and_names_the_host(mesh: Stack, lab: Lab) -> None:
@@ -82,32 +41,32 @@ def test_a_wrong_host_key_stops_the_run_and_names_the_host(mesh: Stack, lab: Lab
     hosts = {name: mesh.describe(host) for name, host in lab.hosts.items()}
     with _fails_and_changes_nothing(mesh):
         wrong = {**hosts, "carol": mesh.describe(lab.hosts["carol"], hostKey=lab.hosts["dora"].host_key)}
-        new = _rotated(mesh)
+        new = rotated(mesh)
         mesh.write(new, wrong)
         output = mesh.fail()
         assert "host 'carol': has another SSH host key than the stack file says" in output
     mesh.write(new, hosts)
     mesh.up()
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 def test_a_host_without_power_stops_the_run_and_is_named(mesh: Stack, lab: Lab) -> None:
     """The others are not touched, and the run after the host's return succeeds."""
     lab.hosts["dora"].power_cut()
-    mesh.write(_rotated(mesh))
-    before = _kernels(mesh, without="dora")
+    mesh.write(rotated(mesh))
+    before = kernels(mesh, without="dora")
     output = mesh.fail()
     assert "'dora'" in output
     assert "nothing was changed" in output
-    assert _kernels(mesh, without="dora") == before
+    assert kernels(mesh, without="dora") == before
     plug_in(lab.hosts["dora"])
     mesh.up()
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 def test_a_host_without_a_network_is_named_within_seconds(mesh: Stack, lab: Lab) -> None:
     """Packets to it vanish, and the run ends anyway."""
-    mesh.write(_mesh(mesh, mtu=1400))
+    mesh.write(mesh_of(mesh, mtu=1400))
     with _fails_and_changes_nothing(mesh):
         lab.network.ip("ctl", "link set m-carol down")
         try:
@@ -118,7 +77,7 @@ def test_a_host_without_a_network_is_named_within_seconds(mesh: Stack, lab: Lab)
         assert outcome.seconds < 60
     mesh.up()
     assert {host.run("cat /sys/class/net/testwg/mtu") for host in lab.hosts.values()} == {"1400\n"}
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 def test_a_full_disk_is_named_and_changes_nothing(mesh: Stack, lab: Lab) -> None:
@@ -126,17 +85,17 @@ def test_a_full_disk_is_named_and_changes_nothing(mesh: Stack, lab: Lab) -> None
     lab.add([HostSpec("small", 9, disk_megabytes=24)])
     small = lab.hosts["small"]
     try:
-        mesh.write(_mesh(mesh))
+        mesh.write(mesh_of(mesh))
         mesh.up()
         with _fails_and_changes_nothing(mesh):
             small.run("cat /dev/zero >/root/full 2>/dev/null", check=False)
-            mesh.write(_rotated(mesh))
+            mesh.write(rotated(mesh))
             output = mesh.fail()
             assert "small" in output
             assert "disk full" in output
         small.run("rm /root/full")
         mesh.up()
-        _check_consistent(mesh)
+        check_consistent(mesh)
         mesh.write({"testwg": {**mesh.interfaces["testwg"], "hosts": [name for name in lab.hosts if name != "small"]}})
         mesh.up()
     finally:
@@ -147,8 +106,8 @@ def test_a_mesh_that_cannot_be_proven_goes_back_everywhere(mesh: Stack, lab: Lab
     """UDP is cut between two hosts: the run names both, and everybody runs the old keys again."""
     keys = mesh.public_keys()
     with _fails_and_changes_nothing(mesh):
-        mesh.write(_mesh(mesh, members={"carol": {"rotation": 1000}}))
-        lab.network.block_udp(1, 2, _PORT)
+        mesh.write(mesh_of(mesh, members={"carol": {"rotation": 1000}}))
+        lab.network.block_udp(1, 2, PORT)
         try:
             output = mesh.fail()
         finally:
@@ -160,14 +119,14 @@ def test_a_mesh_that_cannot_be_proven_goes_back_everywhere(mesh: Stack, lab: Lab
     assert {name for name in keys if made[name] != keys[name]} == {"testwg/carol/key"}
     mesh.up()
     assert mesh.public_keys() == made
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 def test_reverting_the_stack_file_after_a_failure_brings_the_old_keys_back(mesh: Stack, lab: Lab) -> None:
     """After a failed rotation the old stack file is in force again, with the keys that the hosts still run."""
     keys, before = mesh.public_keys(), mesh.interfaces
-    mesh.write(_rotated(mesh))
-    lab.network.block_udp(1, 2, _PORT)
+    mesh.write(rotated(mesh))
+    lab.network.block_udp(1, 2, PORT)
     try:
         mesh.fail()
     finally:
@@ -175,54 +134,22 @@ def test_reverting_the_stack_file_after_a_failure_brings_the_old_keys_back(mesh:
     mesh.write(before)
     mesh.up()
     assert mesh.public_keys() == keys
-    _check_consistent(mesh)
-
-
-def _wait_until_settled(stack: Stack) -> None:
-    """Wait until no host has a deadline running any more."""
-    wait_until(
-        lambda: (
-            not any(
-                host.run("cat /var/lib/mesh/testwg/deadline 2>/dev/null", check=False)
-                for host in stack.lab.hosts.values()
-            )
-        ),
-        90,
-    )
-
-
-@pytest.mark.parametrize("phase", ["creating", "connecting", "staging", "switching key 1", "proving"])
-def test_an_engine_killed_in_any_phase_leaves_all_old_or_all_new(mesh: Stack, phase: str) -> None:
-    """What it started ends by itself, hosts agree after the deadline, and cancel and up heal the stack."""
-    old = mesh.public_keys()
-    mesh.write(_rotated(mesh))
-    run = mesh.start("up")
-    run.wait_for("testwg/bernard/key" if phase == "creating" else phase)
-    run.kill_engine()
-    run.wait_for_remains(mesh.is_served)
-    _wait_until_settled(mesh)
-    new = mesh.public_keys()
-    running = {f"testwg/{name}/key": key for name, key in mesh.running_public_keys("testwg").items()}
-    # Keys whose making was not yet recorded run nowhere.
-    assert running in (old, new)
-    assert mesh.silent("testwg", 10) == []
-    mesh.heal()
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 @pytest.mark.parametrize("phase", ["staging", "switching key 2", "proving"])
 def test_hosts_go_back_by_themselves_when_the_operators_machine_dies(mesh: Stack, phase: str) -> None:
     """Nobody tells the hosts anything any more: at their deadline all run the old keys."""
     old = mesh.running_keys("testwg")
-    mesh.write(_rotated(mesh))
+    mesh.write(rotated(mesh))
     run = mesh.start("up")
     run.wait_for(phase)
     run.kill_all()
-    _wait_until_settled(mesh)
+    wait_until_settled(mesh)
     assert mesh.running_keys("testwg") == old
     assert mesh.silent("testwg", 10) == []
     mesh.heal()
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 def _wait_for_hold(stack: Stack, run: Run) -> None:
@@ -246,7 +173,7 @@ def _wait_for_hold(stack: Stack, run: Run) -> None:
 
 def test_between_hold_and_confirm_the_new_mesh_runs_on_and_the_next_run_confirms_it(mesh: Stack) -> None:
     """The operator's machine dies when all is proven: the keys that run are the new ones or the old, on all hosts."""
-    mesh.write(_rotated(mesh))
+    mesh.write(rotated(mesh))
     run = mesh.start("up")
     _wait_for_hold(mesh, run)
     run.kill_all()
@@ -255,15 +182,15 @@ def test_between_hold_and_confirm_the_new_mesh_runs_on_and_the_next_run_confirms
     assert {f"testwg/{name}/key": key for name, key in mesh.running_public_keys("testwg").items()} == new
     mesh.heal()
     assert mesh.public_keys() == new
-    _check_consistent(mesh)
-    _wait_until_settled(mesh)
+    check_consistent(mesh)
+    wait_until_settled(mesh)
 
 
 @pytest.mark.parametrize("phase", ["staging", "switching key 2", "proving"])
 def test_a_host_that_loses_power_before_the_confirmation_boots_the_old_state(mesh: Stack, lab: Lab, phase: str) -> None:
     """It may be switched already; the run fails, all go back, and the host agrees with them when it is back."""
     old = mesh.running_keys("testwg")
-    mesh.write(_rotated(mesh))
+    mesh.write(rotated(mesh))
     run = mesh.start("up")
     run.wait_for(phase)
     lab.hosts["carol"].power_cut()
@@ -274,14 +201,14 @@ def test_a_host_that_loses_power_before_the_confirmation_boots_the_old_state(mes
     wait_until(lambda: mesh.running_keys("testwg") == old, 60)
     wait_until(lambda: not mesh.silent("testwg"), 60)
     mesh.up()
-    _check_consistent(mesh)
+    check_consistent(mesh)
 
 
 def test_a_host_that_loses_power_when_all_is_proven_is_with_the_others_after_the_next_run(
     mesh: Stack, lab: Lab
 ) -> None:
     """The others may have been confirmed or not; no key is made again either way."""
-    mesh.write(_rotated(mesh))
+    mesh.write(rotated(mesh))
     run = mesh.start("up")
     _wait_for_hold(mesh, run)
     lab.hosts["carol"].power_cut()
@@ -293,5 +220,5 @@ def test_a_host_that_loses_power_when_all_is_proven_is_with_the_others_after_the
     mesh.heal()
     assert mesh.public_keys() == new
     assert mesh.silent("testwg") == []
-    _check_consistent(mesh)
-    _wait_until_settled(mesh)
+    check_consistent(mesh)
+    wait_until_settled(mesh)

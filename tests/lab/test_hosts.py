@@ -8,6 +8,7 @@ import pytest
 from tests.lab.conftest import PREFIX
 from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, wait_until
 
@@ -44,7 +45,7 @@ systemctl enable --now wg-quick@wg9 2>&1
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack whose mesh runs on seven hosts that are as different as the lab has them."""
     with Lab(_SPECS, prefix=f"{PREFIX}z") as lab:
-        stack = Stack(lab, tmp_path_factory.mktemp("zoo"))
+        stack = RehearsedStack(lab, tmp_path_factory.mktemp("zoo"))
         wait_until(lambda: all(lab.hosts[name].run(command, check=False) for name, command in _FILTERED.items()))
         lab.hosts["plain"].run(_OTHERS)
         stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}

@@ -21,6 +21,12 @@ _RUNS = (
 )
 
 
+@pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine: `python -m mesh adopt` puts secrets into its stack file."""
+    return engine_stack
+
+
 class ByHand:
     """A mesh of wg-quick files on every host of a lab; `kind` says what is special about it, or which tool made it."""
 

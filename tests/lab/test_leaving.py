@@ -83,18 +83,18 @@ def test_a_dead_host_that_is_removed_is_wiped_when_it_is_back(stack: Stack, lab:
     stack.destroy()
 
 
-def test_an_older_host_program_is_replaced_everywhere(stack: Stack, lab: Lab) -> None:
+def test_an_older_host_program_is_replaced_everywhere(engine_stack: Stack, lab: Lab) -> None:
     """The next change brings the new program, and the old one is gone with it."""
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
-    stack.up()
-    with (stack.own_checkout() / "host" / "core" / "main.sh").open("a") as program:
+    engine_stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
+    engine_stack.up()
+    with (engine_stack.own_checkout() / "host" / "core" / "main.sh").open("a") as program:
         program.write("# a later version\n")
-    stack.up("--expect-no-changes")
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT, "mtu": 1400}})
-    stack.up()
+    engine_stack.up("--expect-no-changes")
+    engine_stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT, "mtu": 1400}})
+    engine_stack.up()
     for host in lab.hosts.values():
         assert host.run("tail -n 1 /var/lib/mesh/program") == "# a later version\n"
         assert len(host.run("ls -d /var/lib/mesh/program-*").split()) == 1
     lab.hosts["carol"].reboot()
-    wait_until(lambda: not stack.silent("testwg"))
-    stack.destroy()
+    wait_until(lambda: not engine_stack.silent("testwg"))
+    engine_stack.destroy()

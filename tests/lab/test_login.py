@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.lab.stack import Stack, wait_until
+
+
+@pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine: its command plugin logs in beside the program."""
+    return engine_stack
 
 
 @contextmanager

@@ -2,10 +2,18 @@
 
 from typing import Any
 
+import pytest
+
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address, plug_in, wait_until
 
 _YES = ("--", "--yes", "--skip-preview", "--non-interactive", "--color", "never")
+
+
+@pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine: `python -m mesh up` becomes pulumi, and targets are the engine's."""
+    return engine_stack
 
 
 def _mesh(lab: Lab, *without: str, **changes: Any) -> dict[str, Any]:

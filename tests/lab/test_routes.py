@@ -177,7 +177,7 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
 _FORWARD_DROP = "table inet strict {\n chain f { type filter hook forward priority 0; policy drop; }\n}\n"
 
 
-# As docs/routes.md has it.
+# As docs/tasks/routes.md has it.
 _POLICIES = """
 firewall-cmd --permanent --new-zone mesh
 firewall-cmd --permanent --zone mesh --add-interface testwg
@@ -213,7 +213,7 @@ def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: S
                 "host 'grace': forwarding: firewalld on this host lets nothing of testwg pass (exit, from 192"
                 in stopped.output
             )
-            assert "docs/routes.md" in stopped.output
+            assert "docs/tasks/routes.md" in stopped.output
             assert not grace.run("ls /sys/class/net/testwg", check=False)
             stack.destroy()
             grace.run(_POLICIES)

@@ -18,6 +18,12 @@ _WATCH = (
 )
 
 
+@pytest.fixture
+def stack(engine_stack: Stack) -> Stack:
+    """Return a stack of the engine: what it prints and stores is looked at."""
+    return engine_stack
+
+
 def _secrets(stack: Stack) -> set[str]:
     """Return every secret key of the state, those of the past too."""
     names = ("privateKey", "presharedKey", "kept")

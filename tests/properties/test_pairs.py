@@ -61,12 +61,12 @@ def meshes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 def _add_routes(draw: st.DrawFn, interface: dict[str, Any], hosts: dict[str, Any]) -> None:
     """Give some participants networks behind them, but a roaming one in the relay's own site, which is refused."""
     sections = dict.fromkeys(interface["hosts"], "members") | dict.fromkeys(interface.get("peers", {}), "peers")
-    relay = hosts.get(interface.get("relay", ""), {})
+    public = [name for name in interface["hosts"] if "externalIps" in hosts[name] or "externalName" in hosts[name]]
+    named = interface.get("relay", "")
+    relay = hosts.get(public[0] if named == "auto" else named, {})
     for number, (name, section) in enumerate(sections.items(), 1):
         own = hosts.get(name, {})
-        if not draw(st.booleans()) or (
-            "externalIps" not in own and own.get("site") and own["site"] == relay.get("site")
-        ):
+        if not draw(st.booleans()) or (name not in public and own.get("site") and own["site"] == relay.get("site")):
             continue
         routes = [f"2001:db8:{number:x}a::/48", f"2001:db8:{number:x}b:1::/64"]
         if "ipv4" in interface:

@@ -166,7 +166,7 @@ def test_what_firewalld_lets_not_pass_is_known_beforehand(
     if stopped:
         assert ended.stderr == (
             f"forwarding: firewalld on this host lets nothing of testwg pass ({', '.join(stopped)}); "
-            "make a policy for it, as docs/routes.md shows\n"
+            "make a policy for it, as docs/tasks/routes.md shows\n"
         )
     host.run(f"mkdir -p $home/run; {_ROUTES}; passes run >$home/passes; passes_open")
     (host.directory / "running").unlink()

@@ -18,7 +18,7 @@ FAILS_LATER = (
 
 def run(folder: Path, files: dict[str, str], *options: str) -> tuple[int, list[str]]:
     """Run pytest over `files` where no tool is on PATH; return the exit code and the lines that it printed."""
-    (folder / "tests").mkdir()
+    (folder / "tests").mkdir(exist_ok=True)
     shutil.copy(CONFTEST, folder / "tests")
     for name, content in files.items():
         (folder / "tests" / name).parent.mkdir(exist_ok=True)
@@ -36,7 +36,12 @@ def run(folder: Path, files: dict[str, str], *options: str) -> tuple[int, list[s
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
-        command, cwd=folder, env=environment | {"PATH": ""}, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env=environment | {"PATH": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, (done.stdout + done.stderr).splitlines()
 
@@ -100,3 +105,53 @@ def test_an_unknown_level_is_refused(tmp_path: Path) -> None:
     code, lines = run(tmp_path, {"unit/test_a.py": PASSES}, "--require=labs")
     assert code == pytest.ExitCode.USAGE_ERROR
     assert any("--require: unknown level labs; give some of unit" in line for line in lines)
+
+
+def test_a_test_that_needs_the_engine_is_named_where_there_is_none(tmp_path: Path) -> None:
+    """Whatever its level: the others of that level run."""
+    needs = "def test_engine(engine: str) -> None:\n    assert engine\n"
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES + needs})
+    assert code == 0
+    assert lines[-3:] == [
+        "unit: 1 passed, 0 failed, 1 skipped",
+        "unit: 1 could not run, engine: there is no pulumi on PATH",
+        "1 passed, 0 failed, 1 skipped",
+    ]
+    code, lines = run(tmp_path, {}, "--require=engine")
+    assert code == 1
+    assert lines[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_the_last_lines_list_the_slowest_tests(tmp_path: Path) -> None:
+    """Ten of them, the slowest first, before the levels."""
+    slow = "import time\ndef test_slow() -> None:\n    time.sleep(0.3)\n"
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES, "unit/test_b.py": slow + PASSES})
+    assert code == 0
+    shown = lines[-5:-2]
+    assert shown[0].split()[2] == "tests/unit/test_b.py::test_slow"
+    times = [float(line.split()[0]) for line in shown]
+    assert times == sorted(times, reverse=True)
+    assert times[0] >= 0.3
+
+
+def test_a_count_goes_on_in_a_second_run(tmp_path: Path) -> None:
+    """Tests that run apart are in one sum with the others, which fails if one of either failed."""
+    count = tmp_path / "count"
+    files = {"unit/test_a.py": FAILS, "properties/test_b.py": "Traffic = None\n" + PASSES}
+    code, lines = run(tmp_path, files, "-m", "not loss", "--store-count", str(count))
+    assert code == 1
+    assert not any("passed, " in line and "skipped" in line for line in lines)
+    code, lines = run(tmp_path, {}, "-m", "loss", "--add-count", str(count))
+    assert code == 1
+    assert lines[-3:] == [
+        "unit: 0 passed, 1 failed",
+        "properties: 1 passed, 0 failed",
+        "1 passed, 1 failed, 0 skipped",
+    ]
+
+
+def test_a_first_run_that_did_not_end_is_told(tmp_path: Path) -> None:
+    """Its tests would be missing from the sum without a word."""
+    code, lines = run(tmp_path, {"unit/test_a.py": PASSES}, "--add-count", str(tmp_path / "count"))
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert any("the run before this one did not end" in line for line in lines)

@@ -12,7 +12,8 @@ from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.topology import plan_meshes
-from mesh.rollout.verification import Facts, find_faults
+from mesh.remote.reports import Facts
+from mesh.rollout.verification import find_faults
 from tests.strategies import HOST_KEY
 
 _LAN, _LAN6 = "192.168.10.0/24", "2001:db8:5::/64"
@@ -308,3 +309,15 @@ def test_the_proof_fails_where_a_host_does_not_hand_on() -> None:
         f"bernard: no longer routes {_LAN}, since forwarding is off or denied; pulumi up --refresh allows it again",
         "bernard: no longer masquerades what it forwards; pulumi up --refresh sets it up again",
     ]
+
+
+@pytest.mark.parametrize("relay", ["bernard", "auto"])
+def test_a_relay_in_the_site_of_a_roaming_router_takes_no_route_from_it(relay: str) -> None:
+    """Named or left to the program: it is in that network already, and would drop what others send there."""
+    members = {"files": {"routes": ["192.168.40.0/24"]}}
+    [fault] = _faults(_interface(relay=relay, members=members))
+    assert fault == (
+        "testwg.members.files.routes: 'bernard', the relay, is in the same site and takes no route from 'files'; give "
+        "these routes to the relay"
+    )
+    assert _faults(_interface(relay="carol", members=members)) == []

@@ -129,12 +129,13 @@ def _address_of(endpoint: str) -> IPv4Address | IPv6Address:
 
 
 def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
-    relay, router = hosts.get(interface.relay or ""), hosts.get(owner)
-    if relay is None or router is None or owner == interface.relay or not router.is_roaming:
+    name = peering.choose_relay(interface, hosts) or ""
+    relay, router = hosts.get(name), hosts.get(owner)
+    if relay is None or router is None or owner == name or not router.is_roaming:
         return
     if router.site is not None and router.site == relay.site:
         yield (
-            f"{show_name(interface.relay)}, the relay, is in the same site and takes no route from {owner!r}; give "
+            f"{show_name(name)}, the relay, is in the same site and takes no route from {owner!r}; give "
             "these routes to the relay"
         )
 

@@ -41,7 +41,7 @@ serve() {
 	obey settle serve || exit 1
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | ping | facts | status | audit | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
+		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
 		*) echo ".error this is not an order; run the same version of mesh everywhere" ;;
 		esac
 	done

@@ -82,7 +82,7 @@ check_passes() {
 	[ -n "$check_wanted" ] || return 0
 	check_stopped=$(printf '%s\n' "$check_wanted" | firewalld_stops | sort -u | tr '\n' ',' | sed 's/,$//; s/,/, /g')
 	[ -z "$check_stopped" ] ||
-		fail "forwarding: firewalld on this host lets nothing of $interface pass ($check_stopped); make a policy for it, as docs/routes.md shows"
+		fail "forwarding: firewalld on this host lets nothing of $interface pass ($check_stopped); make a policy for it, as docs/tasks/routes.md shows"
 }
 
 # passes_open: no firewall here drops what may pass.

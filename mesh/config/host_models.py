@@ -1,0 +1,132 @@
+"""The shape of `mesh:hosts` in the stack file: a machine, and how SSH reaches it.
+
+Names are snake_case here and camelCase in the file. A field's `description` says what the field means; it is in the
+reference and the JSON schema. What a type takes is said by its `Accepts`.
+"""
+
+from typing import Annotated, NotRequired, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from mesh.config.external_fields import ExternalAddress, ExternalName
+from mesh.config.fields import FormerName, HostKey, Port, Site, SshAddress, SshUser, Tag
+from mesh.config.patterns import Accepts, matching
+
+__all__ = ["Bastion", "Connection", "Flag", "Host", "Settings", "SshSettings", "Tags"]
+
+Flag = Annotated[bool, Field(strict=True), Accepts("true or false")]
+Tags = Annotated[tuple[Tag, ...], Accepts("a list of texts")]
+System = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[a-z0-9_]+-linux\z"),
+    matching("[a-z0-9_]+-linux"),
+    Accepts("a processor and linux, such as x86_64-linux or aarch64-linux"),
+]
+# 80 bytes more than the least that IPv6 inside the tunnel allows.
+LinkMtu = Annotated[int, Field(strict=True, ge=1360, le=65535), Accepts("bytes from 1360 to 65535")]
+
+
+class Connection(TypedDict):
+    """How SSH reaches a machine, as the state has it: `hostKey` is type and base64, `sudo` whether commands need it."""
+
+    address: str
+    port: int
+    user: str
+    sudo: bool
+    hostKey: str
+    bastion: NotRequired["Connection"]
+
+
+class Settings(BaseModel):
+    """What all parts of the stack file have in common: unknown fields are faults, and no fault repeats a value."""
+
+    # Pydantic repeats a rejected value in its message unless told otherwise, and the value may be a secret.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, populate_by_name=False
+    )
+
+
+class Bastion(Settings):
+    """How SSH reaches one machine, directly."""
+
+    address: SshAddress = Field(description="Where SSH connects to.")
+    port: Port = Field(default=22, description="The TCP port of the SSH server.")
+    user: SshUser = Field(default="root", description="The account that SSH logs in to.")
+    sudo: Flag | None = Field(
+        default=None,
+        description="Whether commands run by `sudo -n`. Without it: for every user but root. No effect on a bastion.",
+    )
+    host_key: HostKey = Field(
+        description="The public key by which the SSH server is known. `python -m mesh scan` fills it in."
+    )
+
+    @property
+    def uses_sudo(self) -> bool:
+        """Whether commands run by sudo: as the file says, else for every user but root."""
+        return self.user != "root" if self.sudo is None else self.sudo
+
+    def connection(self) -> Connection:
+        """Return what the state and the way to the hosts know of this machine."""
+        return {
+            "address": self.address,
+            "port": self.port,
+            "user": self.user,
+            "sudo": self.uses_sudo,
+            "hostKey": self.host_key,
+        }
+
+
+class SshSettings(Bastion):
+    """How SSH reaches a host, directly or through one bastion."""
+
+    bastion: Annotated[Bastion | None, Accepts("a mapping with at least address and hostKey")] = Field(
+        default=None, description="The SSH server through which this host is reached. It has no bastion of its own."
+    )
+
+    def connection(self) -> Connection:
+        """Return the same of a host, with its bastion, on which nothing is run."""
+        own = super().connection()
+        return {**own, "bastion": {**self.bastion.connection(), "sudo": False}} if self.bastion else own
+
+
+class Host(Settings):
+    """A Linux machine; without external addresses or an external name it is roaming, that is, behind NAT."""
+
+    system: System | None = Field(
+        default=None,
+        description="What the host has to be; the run stops if it is another. Without it: whatever is found there.",
+    )
+    external_ips: Annotated[tuple[ExternalAddress, ...], Accepts("a list of IP addresses, endpoint first")] = Field(
+        default=(),
+        description="Addresses at which peers find this host. The first is the endpoint, but for peers that have the "
+        "other IP version only. None: the host is roaming.",
+    )
+    external_name: ExternalName | None = Field(
+        default=None,
+        description="Instead of externalIps, a DNS name for a host whose address changes. Hosts look it up again every "
+        "30 seconds.",
+    )
+    site: Site | None = Field(
+        default=None, description="Hosts of one site find each other at the first of their localIps."
+    )
+    local_ips: Annotated[tuple[ExternalAddress, ...], Accepts("a list of IP addresses, for hosts of the same site")] = (
+        Field(default=(), description="Addresses within the site. They need a site.")
+    )
+    link_mtu: LinkMtu | None = Field(
+        default=None,
+        description="How large packets may be on the path to the other hosts. Without it: 1500. `python -m mesh scan` "
+        "fills it in where a link carries less.",
+    )
+    tags: Tags = Field(default=(), description="For peering rules, and for you.")
+    formerly: FormerName | None = Field(
+        default=None, description="The name of this host before it was renamed. With it the host keeps its key."
+    )
+    ssh: Annotated[SshSettings, Accepts("a mapping with at least address and hostKey")] = Field(
+        description="How SSH reaches the host."
+    )
+
+    @property
+    def is_roaming(self) -> bool:
+        """Whether peers elsewhere have no endpoint for it."""
+        return not self.external_ips and self.external_name is None

@@ -1,0 +1,60 @@
+"""Read the documents of the project: pages, code blocks, commands, headings."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+__all__ = ["FENCE", "PAGES", "ROOT", "anchors", "blocks", "commands", "label", "read"]
+
+ROOT = Path(__file__).parents[1]
+_FOUND = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/lab/README.md"]
+PAGES = sorted(page for page in _FOUND if "_build" not in page.parts)
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def label(path: Path) -> str:
+    """Return the path from the root."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def read(page: Path) -> str:
+    """Return the text of a page."""
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path, *languages: str) -> Iterator[str]:
+    """Yield the code blocks of a page in one of the languages, without their indentation."""
+    for indent, language, text in FENCE.findall(read(page)):
+        if language in languages:
+            yield re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", read(page)), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _lines(page: Path) -> Iterator[str]:
+    for text in blocks(page, "sh"):
+        yield from (line.split("#")[0] for line in text.replace("\\\n", " ").splitlines())
+    for text in blocks(page, "console"):
+        yield from (line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ "))
+    yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", FENCE.sub("", read(page))))
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield every command of every page, as its page and its words: of shell blocks, and what is quoted in a line."""
+    for page in PAGES:
+        for part in (part for line in _lines(page) for part in re.split(r" \| | && |; ", line)):
+            try:
+                words = shlex.split(part)
+            except ValueError:
+                continue
+            while words and re.fullmatch(r"[A-Z_]+=\S*|sudo", words[0]):
+                del words[0]
+            if words:
+                yield label(page), words

@@ -1,0 +1,115 @@
+"""The verbs of a rehearsal, named and worded as pulumi's."""
+
+import asyncio
+import json
+import logging
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime import run_in_stack, set_all_config, set_mocks
+from pulumi.runtime.settings import set_root_resource
+
+from mesh.cli.stack_file import StackFile
+from mesh.errors import MeshError
+from tests.rehearsal.monitor import Monitor, StoppedError
+from tests.rehearsal.providers import provider_for
+from tests.rehearsal.state import State
+
+__all__ = ["end", "rehearse"]
+
+_NOT_AS_EXPECTED = 7
+_FAILED = 255
+# What is about a person at a terminal changes nothing here.
+_IDLE = {"--yes", "--skip-preview", "--diff"}
+
+
+def rehearse(verb: str, options: Sequence[str], file: Path, state: State, program: Path) -> int:
+    """Run a verb on the stack file and return pulumi's exit code: 0, 7 after `--expect-no-changes`, or 255.
+
+    Raises:
+        NotImplementedError: If an option needs the engine.
+    """
+    if unknown := set(options) - _IDLE - {"--refresh", "--expect-no-changes"}:
+        raise NotImplementedError(f"rehearsal: {verb} {' '.join(sorted(unknown))} needs the engine: engine_stack")
+    config = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in StackFile(file).content["config"].items()
+    }
+    monitor = Monitor(state, config)
+    try:
+        if "--refresh" in options or verb == "refresh":
+            _refresh(state, config, keep=verb != "preview")
+            monitor = Monitor(state, config)
+        if verb in {"up", "preview"}:
+            asyncio.run(_run(program, config, monitor, preview=verb == "preview"))
+        if verb != "refresh":
+            _delete_what_is_left(monitor, state, config, preview=verb == "preview")
+    except (MeshError, pulumi.RunError) as error:
+        monitor.failures.append(str(error))
+    except StoppedError:
+        pass
+    for failure in monitor.failures:
+        sys.stderr.write(f"error: {failure}\n")
+    counts = ", ".join(f"{count} {action}" for action, count in sorted(monitor.done.items()))
+    sys.stderr.write(f"rehearsal: {counts or 'no resources'}\n")
+    if monitor.failures:
+        return _FAILED
+    if "--expect-no-changes" in options and set(monitor.done) - {"same"}:
+        sys.stderr.write("error: no changes were expected but changes were proposed\n")
+        return _NOT_AS_EXPECTED
+    return 0
+
+
+async def _run(program: Path, config: dict[str, str], monitor: Monitor, *, preview: bool) -> None:
+    logger = logging.getLogger("rehearsal")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [logging.StreamHandler()]
+    set_all_config(config)
+    set_mocks(monitor.mocks, "mesh", "lab", preview, logger, monitor, "organization")
+    # The stack that it made has its outputs before the program could give it any.
+    set_root_resource(None)  # type: ignore[arg-type]
+
+    def run() -> None:
+        runpy.run_path(str(program), run_name="__main__")
+
+    # Tasks that wait for what has failed would each repeat the failure, with a trace.
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    try:
+        await run_in_stack(run)
+    finally:
+        await asyncio.to_thread(monitor.wait)
+
+
+def _refresh(state: State, config: dict[str, str], *, keep: bool) -> None:
+    entries = list(state.entries.values())
+    with ThreadPoolExecutor(4) as pool:
+        seen = pool.map(lambda entry: provider_for(entry.type, entry.outputs, config).read(entry), entries)
+        for entry, outputs in zip(entries, seen, strict=True):
+            entry.outputs = outputs
+    if keep:
+        state.save()
+
+
+def _delete_what_is_left(monitor: Monitor, state: State, config: dict[str, str], *, preview: bool) -> None:
+    for entry in monitor.left:
+        with monitor.tells("delete", entry.name):
+            if preview:
+                continue
+            provider_for(entry.type, entry.outputs, config).delete(entry)
+            del state.entries[entry.urn]
+            state.save()
+    if not preview:
+        state.outputs = monitor.outputs
+        state.save()
+
+
+def end(code: int) -> None:
+    """End this process, whatever of the SDK still waits."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
