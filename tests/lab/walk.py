@@ -26,7 +26,7 @@ from tests.lab.snapshot import difference
 from tests.lab.stack import Stack, UnexpectedEndError
 from tests.lab.traffic import Traffic
 
-__all__ = ["Edit", "Summary", "Walk", "WalkError", "random_walk", "shortened", "walk_on"]
+__all__ = ["EDITS", "Draft", "Edit", "Summary", "Walk", "WalkError", "edited", "random_walk", "shortened", "walk_on"]
 
 INTERFACE = "testwg"
 _RATE = 20
@@ -155,6 +155,8 @@ def _ipv4(_: Random, draft: Draft) -> None:
         del draft.mesh["ipv4"]
         for entry in (*draft.mesh.get("members", {}).values(), *draft.mesh.get("peers", {}).values()):
             entry.pop("ipv4", None)
+            # Only with such addresses is there a way to networks of that version.
+            entry.pop("routes", None)
     else:
         draft.mesh["ipv4"] = "10.20.0.0/24"
 
@@ -233,7 +235,7 @@ class Edit:
     seed: int
 
 
-def _edited(draft: Draft, edits: Iterable[Edit]) -> Draft:
+def edited(draft: Draft, edits: Iterable[Edit]) -> Draft:
     """Return the file after these edits, whole: who is new in a mesh with IPv4 has such an address.
 
     Raises:
@@ -261,7 +263,7 @@ def random_walk(draft: Draft, seed: int, steps: int) -> list[list[Edit]]:
         names = random.sample(sorted(EDITS), random.choice([1, 2, 2, 3, 4]))
         edits = [Edit(name, random.randrange(2**32)) for name in names]
         try:
-            after = _edited(draft, edits)
+            after = edited(draft, edits)
         except ConfigurationError:
             continue
         if (after.hosts, after.mesh) != (draft.hosts, draft.mesh):
@@ -293,14 +295,14 @@ class Summary:
 
 
 _FOREIGN = """
-ip link add own0 type dummy; ip address add 192.168.44.1/24 dev own0; ip address add fd44::1/64 dev own0 nodad
-ip link set own0 up; ip route add 192.168.45.0/24 via 192.168.44.2; ip rule add pref 900 from 192.168.44.0/24 lookup 90
+ip link add own0 type bridge; ip address add 192.168.44.1/24 dev own0; ip address add fd44::1/64 dev own0 nodad
+ip link set own0 up; ip route add 192.168.45.0/24 dev own0; ip rule add pref 900 from 192.168.44.0/24 lookup 90
 nft 'add table inet own { chain c { type filter hook input priority 5; udp dport 9999 drop; }; }'
 echo '192.168.44.9 own.example # own' >>/etc/hosts
 mkdir -p /etc/wireguard; echo '# own' >/etc/wireguard/own.conf.disabled
 """
 _FOREIGN_LOOKS = """
-ip address show own0 | grep inet; ip route show dev own0; ip rule show pref 900; nft list table inet own
+ip -o address show own0 scope global; ip route show dev own0; ip rule show pref 900; nft list table inet own
 grep own /etc/hosts; cat /etc/wireguard/own.conf.disabled
 ip route show default; ip -4 rule show | grep -v 518; cat /etc/ssh/sshd_config.d/* /etc/resolv.conf 2>/dev/null
 """
@@ -330,6 +332,13 @@ class Walk:
 
     def __enter__(self) -> "Walk":
         """Put things of others on the hosts, and bring the first mesh up."""
+        try:
+            return self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _begin(self) -> "Walk":
         for name, host in self.lab.hosts.items():
             host.run(_FOREIGN)
             if name in self._at_second:
@@ -346,6 +355,7 @@ class Walk:
             if name in self._at_second:
                 self.lab.network.ip(name, f"addr del {self._second(host)}/32 dev eth0")
                 self.lab.network.ip("inet", f"route del {self._second(host)}/32 dev p-{name}")
+        self.stack.cancel()
         self.stack.destroy()
 
     @staticmethod
@@ -386,7 +396,7 @@ class Walk:
             WalkError: If a tunnel that stays lost something, if the hosts do not run the plan, or if anything of
                 others has changed.
         """
-        before, after, self.failed = self.draft, _edited(self.draft, edits), edits
+        before, after, self.failed = self.draft, edited(self.draft, edits), edits
         stay = before.tunnels() & after.tunnels()
         old, new = before.pairs(), after.pairs()
         names = {name for pair in stay for name in pair if old.address(name) == new.address(name)}
@@ -451,7 +461,7 @@ def shortened(walk: Walk) -> str:
     left = list(edits)
     for candidate in (left, *([edit] for edit in left)):
         try:
-            _edited(before, candidate)
+            edited(before, candidate)
             walk.restart(before)
             walk.step(candidate)
         except WalkError:
