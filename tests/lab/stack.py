@@ -107,11 +107,11 @@ class Run:
 
     def is_running(self) -> bool:
         """Tell whether the pulumi command still runs."""
-        return self._process.poll() is None
+        return self._process.pid in self.processes()
 
     def wait(self) -> None:
         """Wait for the pulumi command alone; what it started may live on."""
-        self._process.wait()
+        self._process.wait(_SECONDS)
 
     def kill_engine(self) -> None:
         """End the pulumi command alone, as an impatient operator or the kernel would; what it started lives on."""
