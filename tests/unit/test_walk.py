@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.lab.walk import EDITS, Draft, edited, random_walk
+from tests.lab.edits import EDITS, Draft, edited, random_walk
 from tests.strategies import HOST_KEY
 
 _NAMES = ("bernard", "carol", "dora", "edgeworth")
