@@ -13,7 +13,7 @@ from pulumi_command import remote
 
 from mesh.config.models import Bastion, SshSettings
 from mesh.remote import host_program
-from mesh.remote.credentials import AGENT_LINK
+from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.ssh_errors import explain_command_error
 
 __all__ = ["enrol", "explain_failures"]

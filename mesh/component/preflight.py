@@ -1,13 +1,14 @@
 """Look at hosts before a run, and say which of them it leaves out; a preview recalls it, since it asks no host."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pulumi
 
 from mesh.config.models import Configuration
-from mesh.errors import HostsFailedError
-from mesh.remote.concurrency import run
-from mesh.remote.credentials import agent_for_commands
+from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
+from mesh.remote import credentials
+from mesh.remote.command_agent import serve_commands
+from mesh.remote.concurrency import Connection, run
 from mesh.remote.reachability import look
 from mesh.rollout.unreachable import may_skip
 
@@ -24,11 +25,17 @@ def find_absent(configuration: Configuration, unknown: Collection[str] = ()) -> 
         HostsFailedError: Naming each host that does not answer and may not be skipped.
         MeshError: If there is nothing to authenticate with.
     """
-    agent_for_commands()
+    known = credentials.load()
+    if known.lack:
+        raise MeshError(f"SSH: {known.lack}")
+    for note in known.notes:
+        pulumi.log.warn(f"SSH: {note}")
     interfaces = configuration.interfaces
     used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
     ways = {host: configuration.hosts[host].ssh.model_dump(by_alias=True) for host in sorted(used)}
     silent = run(lambda: look(ways))
+    if known.are_many:
+        silent |= _try_logins({host: way for host, way in ways.items() if host not in silent})
     needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
     if stopping := {host: reason for host, reason in silent.items() if host in needed}:
         raise HostsFailedError(stopping, "nothing was changed, since not every host answers")
@@ -36,7 +43,27 @@ def find_absent(configuration: Configuration, unknown: Collection[str] = ()) -> 
         pulumi.log.warn(
             f"host {host!r}: {reason}. It is left out, and gets its change in the first up after its return"
         )
+    serve_commands(tuple(credentials.prefer(known.identities)[: credentials.OFFERED]))
     return {name: silent.keys() & set(interface.hosts) for name, interface in interfaces.items()}
+
+
+def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:
+    """Find out which of many keys the hosts accept, since a command can offer a few of them only.
+
+    Raises:
+        HostsFailedError: Naming each host that accepts none.
+    """
+    # It brings the SSH library in, which costs a tenth of a second.
+    from mesh.remote.sessions import log_in_everywhere  # noqa: PLC0415
+
+    failures = run(lambda: log_in_everywhere(ways))
+    refused = {host: error for host, error in failures.items() if not isinstance(error, UnreachableHostError)}
+    if refused:
+        raise HostsFailedError(
+            {host: error.message for host, error in refused.items()},
+            "nothing was changed, since not every host lets us in",
+        )
+    return {host: error.message for host, error in failures.items()}
 
 
 def recall_pending() -> dict[str, set[str]]:

@@ -17,7 +17,7 @@ from mesh.remote import host_program
 from mesh.remote.concurrency import Connection, gather, settle
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, dial, explain, meet
 
-__all__ = ["AT_ONCE", "Fan", "Session", "open_fan", "run_everywhere"]
+__all__ = ["AT_ONCE", "Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
 _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
@@ -217,3 +217,13 @@ async def run_everywhere(
 
         said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
         return said, absent | failures
+
+
+async def log_in_everywhere(connections: Mapping[str, Connection]) -> dict[str, HostError]:
+    """Log in to each host and out again; return why any does not let us in."""
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, failures = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+        return failures

@@ -4,17 +4,19 @@ Many hosts at once, and sessions with the host program on them, belong to `fanou
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.concurrency import Connection
-from mesh.remote.ssh_errors import KEY_REFUSED, OTHER_HOST_KEY
+from mesh.remote.identities import Identity, SigningError
+from mesh.remote.ssh_errors import FEW_TRIES, KEY_REFUSED, NO_KEY, OTHER_HOST_KEY, TOO_MANY_KEYS
+from mesh.remote.wire import unpack
 
 __all__ = [
     "COMMAND_SECONDS",
@@ -34,6 +36,7 @@ Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
 CONNECT_SECONDS = 15
 COMMAND_SECONDS = 30
+_TRIES = 3
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
@@ -53,39 +56,69 @@ class HostKey:
 async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
     """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
 
+    An sshd takes a few keys in one connection only, so further ones are offered in a next; but in three at most, since
+    OpenSSH turns away for a while whoever fails more often (PerSourcePenalties of sshd_config, from 9.8 on).
+
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
     """
-    async with AsyncExitStack() as agent:
-        return await _connect(connection, tunnel, await _identities(agent))
+    known = credentials.load()
+    offers = list(_batches(credentials.prefer(known.identities)))[:_TRIES]
+    for batch in offers[:-1]:
+        with suppress(asyncssh.PermissionDenied):
+            return await _connect(connection, tunnel, batch)
+    try:
+        return await _connect(connection, tunnel, offers[-1] if offers else [])
+    except asyncssh.PermissionDenied:
+        if known.lack:
+            raise LoginRefusedError(NO_KEY.format(lack=known.lack)) from None
+        if len(known.identities) > _TRIES * credentials.OFFERED:
+            raise LoginRefusedError(TOO_MANY_KEYS) from None
+        raise
 
 
-async def _identities(stack: AsyncExitStack) -> Sequence[Any] | None:
-    """Return what to log in with: the named key file, else the keys of the agent, which `stack` keeps open.
+class LoginRefusedError(asyncssh.PermissionDenied):
+    """A host lets nobody in with what we have; the reason is worded for the user."""
 
-    asyncssh is given the keys themselves: it takes None for "no public-key authentication", its agent included, and
-    an empty list for the files of ~/.ssh.
-    """
-    if key := credentials.key_file():
-        return [key]
-    path = credentials.agent_path()
-    if path is None:
-        return None
-    agent = asyncssh.SSHAgentClient(path)
-    stack.push_async_callback(agent.wait_closed)
-    stack.callback(agent.close)
-    return await agent.get_keys() or None
+
+def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:
+    for start in range(0, len(identities), credentials.OFFERED):
+        yield identities[start : start + credentials.OFFERED]
+
+
+class _Signer:
+    """What asyncssh takes for an agent that holds one key."""
+
+    def __init__(self, identity: Identity, is_one_of_many: bool) -> None:
+        self._identity = identity
+        self._is_one_of_many = is_one_of_many
+
+    def key_pair(self) -> asyncssh.SSHKeyPair:
+        [kind, *_] = unpack(self._identity.blob, 1)
+        agent = cast("asyncssh.SSHAgentClient", self)
+        return asyncssh.SSHAgentKeyPair(agent, kind, self._identity.blob, self._identity.comment.encode())
+
+    async def sign(self, _blob: bytes, data: bytes, flags: int = 0) -> bytes:
+        """Sign, which is asked for only when the host accepts the key."""
+        if self._is_one_of_many:
+            credentials.remember(self._identity)
+        try:
+            return await asyncio.to_thread(self._identity.sign, data, flags)
+        except SigningError as error:
+            raise ValueError(str(error)) from None
 
 
 async def _connect(
-    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, identities: Sequence[Any] | None
+    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, identities: Sequence[Identity]
 ) -> asyncssh.SSHClientConnection:
+    are_many = credentials.load().are_many
     return await asyncssh.connect(
         connection["address"],
         int(connection["port"]),
         username=connection["user"],
         known_hosts=asyncssh.import_known_hosts(f"* {connection['hostKey']}\n"),
-        client_keys=identities,
+        # asyncssh takes an empty list for the files of ~/.ssh, and None for no public keys at all.
+        client_keys=[_Signer(identity, are_many).key_pair() for identity in identities] or None,
         agent_path=None,
         tunnel=tunnel or (),
         config=None,
@@ -124,8 +157,12 @@ def explain(error: Exception) -> str:
             return f"does not answer SSH within {CONNECT_SECONDS} seconds; check that it runs and its address is right"
         case asyncssh.HostKeyNotVerifiable():
             return OTHER_HOST_KEY
+        case LoginRefusedError():
+            return error.reason
         case asyncssh.PermissionDenied():
             return KEY_REFUSED
+        case asyncssh.DisconnectError() if "Too many authentication failures" in error.reason:
+            return FEW_TRIES
         case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
             return f"closed the SSH connection ({error}); run pulumi up again"
         case OSError():

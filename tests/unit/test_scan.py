@@ -212,10 +212,19 @@ def test_a_host_is_scanned_through_its_bastion(tmp_path: Path, host: FakeHost) -
     assert (ssh["hostKey"], ssh["bastion"]["hostKey"]) == (host.public_key(), host.public_key())
 
 
-def test_a_host_that_refuses_us_is_named_and_its_key_kept(tmp_path: Path, host: FakeHost) -> None:
+@pytest.mark.parametrize("has_key", [True, False])
+def test_a_host_that_refuses_us_is_named_and_its_key_kept(
+    tmp_path: Path, host: FakeHost, has_key: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The fingerprint was accepted; only the login is left to mend."""
     file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}, user: stranger")
-    assert "refuses our SSH key" in scan(file).problems["bernard"]
+    if has_key:
+        key = tmp_path / "key"
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(key))
+        key.chmod(0o600)
+        monkeypatch.setenv("MESH_SSH_KEY_FILE", str(key))
+    words = "refuses our SSH key" if has_key else "lets nobody in without a key: no ssh-agent and no key file; start one"
+    assert scan(file).problems["bernard"].startswith(words)
     assert file.hosts["bernard"]["ssh"]["hostKey"] == host.public_key()
 
 
