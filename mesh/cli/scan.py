@@ -21,6 +21,7 @@ from mesh.config.models import Host
 from mesh.config.validation import read_entry
 from mesh.errors import ConfigurationError, HostError
 from mesh.remote.concurrency import run
+from mesh.remote.reachability import look
 from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint, run_command
 
 __all__ = ["Machine", "Scan", "external_addresses", "link_mtu", "read_machines"]
@@ -179,6 +180,9 @@ class Scan:
         return run(work)
 
     def _pin(self, machines: list[Machine]) -> list[Machine]:
+        unfit = run(lambda: look({machine.name: machine.connection for machine in machines}))
+        self.problems |= unfit
+        machines = [machine for machine in machines if machine.name not in unfit]
         shown = self._each(machines, lambda machine: fetch_host_key(machine.name, machine.connection))
         for machine, key in shown.items():
             machine.shown = key

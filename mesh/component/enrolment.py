@@ -4,8 +4,10 @@ Nothing switches here, and there is no `delete`: replacing or tainting an enrolm
 Installing WireGuard, and all that concerns more than one host, belongs to the rollout.
 """
 
+import asyncio
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
@@ -18,8 +20,11 @@ from mesh.remote.ssh_errors import explain_command_error
 
 __all__ = ["enrol", "explain_failures"]
 
-# The plugin tries again on any error, refused keys included, and a host may lock us out for that.
-_DIAL_ERRORS = 2
+# The plugin would try again on any error, refused keys included, and a host may lock us out for that.
+_DIAL_ERRORS = 0
+_RETRIES = 2
+# What a login ends with that was cut off, be it for a moment or for a reason that the plugin does not pass on.
+_CUT_OFF = re.compile(r"EOF|connection reset|broken pipe|connection closed|disconnect", re.IGNORECASE)
 _SECONDS = 30
 
 
@@ -63,13 +68,31 @@ def _proxy(bastion: Bastion, real: Callable[[Any], Any]) -> remote.ProxyConnecti
     )
 
 
-def _explain(failure: ErrorHookArgs) -> bool:
-    """Say in our words what the plugin says in its own, and try no further."""
-    words = explain_command_error(" ".join(failure.errors))
+async def _explain(failure: ErrorHookArgs) -> bool:
+    """Say in our words what the plugin says in its own; try again only after a login of ours shows that it may help."""
+    words = explain_command_error(failure.errors[0])
+    if words is None and _CUT_OFF.search(failure.errors[0]) and len(failure.errors) <= _RETRIES:
+        # The plugin keeps what a host says at a login to itself, so another login asks for it.
+        from mesh.remote.ssh import find_refusal  # noqa: PLC0415
+
+        await asyncio.sleep(len(failure.errors))
+        words = await find_refusal(_way(failure.new_inputs or {}))
+        if words is None:
+            return True
     if words:
         _, host, _ = failure.name.split("/")
         log.error(f"host {host!r}: {words}")
     return False
+
+
+def _way(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the connection of a command in the words of the stack file."""
+
+    def place(connection: Mapping[str, Any]) -> dict[str, Any]:
+        way = {"address": connection["host"], **{key: connection[key] for key in ("port", "user", "hostKey")}}
+        return {**way, "bastion": place(connection["proxy"]) if connection.get("proxy") else None}
+
+    return place(inputs["connection"])
 
 
 def explain_failures(interface: str) -> ResourceHookBinding:

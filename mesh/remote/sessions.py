@@ -15,7 +15,9 @@ import asyncssh
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import host_program
 from mesh.remote.concurrency import Connection, gather, settle
-from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, dial, explain, meet
+from mesh.remote.login import dial
+from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, explain, meet
+from mesh.remote.ssh_errors import explain_words
 
 __all__ = ["AT_ONCE", "Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
@@ -80,7 +82,11 @@ class Session:
             if last == ".program":
                 self._process.stdin.write(host_program.text())
                 text = ""
-        noise = (await self._process.stderr.read(2000)).strip().splitlines()
+        printed = await self._process.stderr.read(2000)
+        if words := explain_words(text + printed):
+            raise HostError(self.host, words)
+        # A forced command says on its output what it wants of us.
+        noise = (printed.strip() or text[-2000:].strip()).splitlines()
         if any("sudo" in line for line in noise):
             raise HostError(self.host, "sudo asks for a password; let ssh.user run sudo without one, or use root")
         reason = f": {noise[-1]}" if noise else ""

@@ -4,27 +4,26 @@ Many hosts at once, and sessions with the host program on them, belong to `fanou
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import asyncssh
 
 from mesh.errors import HostError, UnreachableHostError
-from mesh.remote import credentials
 from mesh.remote.concurrency import Connection
-from mesh.remote.identities import Identity, SigningError
-from mesh.remote.ssh_errors import FEW_TRIES, KEY_REFUSED, NO_KEY, OTHER_HOST_KEY, TOO_MANY_KEYS
-from mesh.remote.wire import unpack
+from mesh.remote.login import LoginRefusedError, dial
+from mesh.remote.reachability import ForwardingForbiddenError
+from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, OTHER_HOST_KEY, explain_words
 
 __all__ = [
     "COMMAND_SECONDS",
     "CONNECT_SECONDS",
     "HostKey",
-    "dial",
     "explain",
     "fetch_host_key",
+    "find_refusal",
     "fingerprint",
     "meet",
     "open_bastion",
@@ -36,7 +35,6 @@ Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
 CONNECT_SECONDS = 15
 COMMAND_SECONDS = 30
-_TRIES = 3
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
@@ -51,84 +49,6 @@ class HostKey:
     def type(self) -> str:
         """The key's type, such as ssh-ed25519."""
         return self.line.split()[0]
-
-
-async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
-    """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
-
-    An sshd takes a few keys in one connection only, so further ones are offered in a next; but in three at most, since
-    OpenSSH turns away for a while whoever fails more often (PerSourcePenalties of sshd_config, from 9.8 on).
-
-    Raises:
-        OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
-    """
-    known = credentials.load()
-    offers = list(_batches(credentials.prefer(known.identities)))[:_TRIES]
-    for batch in offers[:-1]:
-        with suppress(asyncssh.PermissionDenied):
-            return await _connect(connection, tunnel, batch)
-    try:
-        return await _connect(connection, tunnel, offers[-1] if offers else [])
-    except asyncssh.PermissionDenied:
-        if known.lack:
-            raise LoginRefusedError(NO_KEY.format(lack=known.lack)) from None
-        if len(known.identities) > _TRIES * credentials.OFFERED:
-            raise LoginRefusedError(TOO_MANY_KEYS) from None
-        raise
-
-
-class LoginRefusedError(asyncssh.PermissionDenied):
-    """A host lets nobody in with what we have; the reason is worded for the user."""
-
-
-def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:
-    for start in range(0, len(identities), credentials.OFFERED):
-        yield identities[start : start + credentials.OFFERED]
-
-
-class _Signer:
-    """What asyncssh takes for an agent that holds one key."""
-
-    def __init__(self, identity: Identity, is_one_of_many: bool) -> None:
-        self._identity = identity
-        self._is_one_of_many = is_one_of_many
-
-    def key_pair(self) -> asyncssh.SSHKeyPair:
-        [kind, *_] = unpack(self._identity.blob, 1)
-        agent = cast("asyncssh.SSHAgentClient", self)
-        return asyncssh.SSHAgentKeyPair(agent, kind, self._identity.blob, self._identity.comment.encode())
-
-    async def sign(self, _blob: bytes, data: bytes, flags: int = 0) -> bytes:
-        """Sign, which is asked for only when the host accepts the key."""
-        if self._is_one_of_many:
-            credentials.remember(self._identity)
-        try:
-            return await asyncio.to_thread(self._identity.sign, data, flags)
-        except SigningError as error:
-            raise ValueError(str(error)) from None
-
-
-async def _connect(
-    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, identities: Sequence[Identity]
-) -> asyncssh.SSHClientConnection:
-    are_many = credentials.load().are_many
-    return await asyncssh.connect(
-        connection["address"],
-        int(connection["port"]),
-        username=connection["user"],
-        known_hosts=asyncssh.import_known_hosts(f"* {connection['hostKey']}\n"),
-        # asyncssh takes an empty list for the files of ~/.ssh, and None for no public keys at all.
-        client_keys=[_Signer(identity, are_many).key_pair() for identity in identities] or None,
-        agent_path=None,
-        tunnel=tunnel or (),
-        config=None,
-        preferred_auth="publickey",
-        compression_algs=None,
-        # A sixth (small packets) to a third (large ones) of the operator's time that asyncssh's own first choice takes.
-        encryption_algs="^aes256-gcm@openssh.com",
-        keepalive_interval=10,
-        keepalive_count_max=3,
-    )
 
 
 async def meet(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> None:
@@ -161,8 +81,10 @@ def explain(error: Exception) -> str:
             return error.reason
         case asyncssh.PermissionDenied():
             return KEY_REFUSED
-        case asyncssh.DisconnectError() if "Too many authentication failures" in error.reason:
-            return FEW_TRIES
+        case asyncssh.ChannelOpenError(code=asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED):
+            return FORWARDING
+        case asyncssh.DisconnectError() if words := explain_words(error.reason):
+            return words
         case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
             return f"closed the SSH connection ({error}); run pulumi up again"
         case OSError():
@@ -203,6 +125,10 @@ async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
     async def stream(address: str, port: int) -> tuple[Any, Any]:
         try:
             return await connection.open_connection(address, port)
+        except asyncssh.ChannelOpenError as error:
+            if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+                raise ForwardingForbiddenError from None
+            raise OSError(f"from its bastion: {error.reason}") from None
         except asyncssh.Error as error:
             raise OSError(f"from its bastion: {error.reason}") from None
 
@@ -215,6 +141,16 @@ async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
 async def _tunnel(stack: AsyncExitStack, connection: Connection) -> asyncssh.SSHClientConnection | None:
     bastion = connection.get("bastion")
     return await stack.enter_async_context(await dial(bastion, None)) if bastion else None
+
+
+async def find_refusal(connection: Connection) -> str | None:
+    """Log in and out again, and return why that fails; None if it does not."""
+    try:
+        async with _bounded("", CONNECT_SECONDS) as stack:
+            await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
+    except UnreachableHostError as error:
+        return error.message
+    return None
 
 
 async def fetch_host_key(host: str, connection: Connection) -> HostKey:
@@ -252,5 +188,7 @@ async def run_command(host: str, connection: Connection, command: str, payload: 
         done = await opened.run(command, input=payload, check=False)
     if done.exit_status != 0:
         noise = str(done.stderr or "").strip().splitlines()
+        if words := explain_words(f"{done.stdout!s}{done.stderr!s}"):
+            raise HostError(host, words)
         raise HostError(host, f"{command.split(maxsplit=1)[0]!r} failed ({noise[-1] if noise else 'without a word'})")
     return str(done.stdout or "")
