@@ -4,7 +4,7 @@ Many hosts at once, and sessions with the host program on them, belong to `fanou
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -153,15 +153,17 @@ async def find_refusal(connection: Connection) -> str | None:
     return None
 
 
-async def fetch_host_key(host: str, connection: Connection) -> HostKey:
-    """Return the key that `host` shows, of the pinned key's type where it has one; nothing is verified but a bastion.
+async def fetch_host_key(host: str, connection: Connection, known: Collection[str] = ()) -> HostKey:
+    """Return the key that `host` shows, of the pinned key's type, or a `known` one, where it has one.
+
+    Nothing is verified but a bastion.
 
     Raises:
         UnreachableHostError: If it, or its bastion, does not answer.
     """
     pinned = (connection.get("hostKey") or "").partition(" ")[0]
     # A host has a key of each type: asking for another type than the pinned one would look like a changed key.
-    types = sorted(_HOST_KEY_TYPES, key=lambda name: name != pinned)
+    types = sorted(_HOST_KEY_TYPES, key=lambda name: name not in ({pinned} if pinned else known))
     async with _bounded(host, CONNECT_SECONDS) as stack:
         key = await asyncssh.get_server_host_key(
             connection["address"],
