@@ -20,6 +20,7 @@ _HELLO = b"SSH-2.0-mesh\r\n"
 # What both clients know; of each list the server has to offer one. The names are those of sshd_config.
 _SHARED = {
     "KexAlgorithms": (
+        "mlkem768x25519-sha256",
         "curve25519-sha256",
         "curve25519-sha256@libssh.org",
         "ecdh-sha2-nistp256",

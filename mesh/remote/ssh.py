@@ -15,7 +15,7 @@ from mesh.errors import HostError, UnreachableHostError
 from mesh.remote.concurrency import Connection
 from mesh.remote.login import LoginRefusedError, dial
 from mesh.remote.reachability import ForwardingForbiddenError
-from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, OTHER_HOST_KEY, explain_words
+from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, NOTHING_SHARED, OTHER_HOST_KEY, explain_words
 
 __all__ = [
     "COMMAND_SECONDS",
@@ -85,6 +85,8 @@ def explain(error: Exception) -> str:
             return FORWARDING
         case asyncssh.DisconnectError() if words := explain_words(error.reason):
             return words
+        case asyncssh.KeyExchangeFailed():
+            return NOTHING_SHARED
         case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
             return f"closed the SSH connection ({error}); run pulumi up again"
         case OSError():

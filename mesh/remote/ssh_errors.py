@@ -8,6 +8,7 @@ __all__ = [
     "FEW_TRIES",
     "FORWARDING",
     "KEY_REFUSED",
+    "NOTHING_SHARED",
     "NO_KEY",
     "OTHER_HOST_KEY",
     "RSA_ONLY",
@@ -45,6 +46,7 @@ RSA_ONLY = (
     "has only an RSA host key, which commands do not take; give it another one: ssh-keygen -A on the host makes those "
     "that are missing, then let sshd_config name it if it has HostKey lines, restart sshd, and run python -m mesh scan"
 )
+NOTHING_SHARED = "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config"
 FORWARDING = (
     "its bastion forbids to be passed; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
     "PermitOpen this host's address and port or any"
@@ -72,7 +74,7 @@ _SAID_BY_HOSTS = {
 _COMMAND_ERRORS = {
     "host key mismatch": OTHER_HOST_KEY,
     "no common algorithm for host key; we offered: [ssh-rsa]": RSA_ONLY,
-    "no common algorithm": "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config",
+    "no common algorithm": NOTHING_SHARED,
     "administratively prohibited": FORWARDING,
     "unable to authenticate": KEY_REFUSED,
     "i/o timeout": "does not answer SSH; check that it runs and its address is right",
