@@ -70,7 +70,7 @@ def run_sshd(folder: Path, configuration: str) -> Iterator[Sshd]:
         port = int(free.getsockname()[1])
     (folder / "config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host-key\nAuthorizedKeysFile {folder}/authorized\n"
-        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nLogLevel DEBUG1\n{configuration}\n"
+        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nLogLevel VERBOSE\n{configuration}\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
     sshd = Sshd(port, folder)
