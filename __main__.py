@@ -6,22 +6,19 @@ from pathlib import Path
 import pulumi
 
 from mesh.component.mesh import build_meshes
-from mesh.component.preflight import find_absent, recall_pending
+from mesh.component.preflight import absent_hosts, faults_end_the_run
 from mesh.config.hosts_file import read_hosts
 from mesh.config.reader import read_adopted, read_configuration
-from mesh.errors import MeshError
 
 
 def main() -> None:
     """Read, check, register and export."""
     config = pulumi.Config("mesh")
-    try:
+    with faults_end_the_run():
         hosts = read_hosts(config.get_object("hosts"), config.get("hostsFile"), Path.cwd())
         configuration = read_configuration(hosts, config.get_object("interfaces"), config.get("rotation"))
         adopted = read_adopted(config.get_object("adopted"), configuration)
-        absent = recall_pending() if pulumi.runtime.is_dry_run() else find_absent(configuration)
-    except MeshError as error:
-        raise pulumi.RunError(str(error)) from None
+        absent = absent_hosts(configuration)
     for name, mesh in build_meshes(configuration, adopted, absent).items():
         pulumi.export(name, mesh.public)
         if mesh.peer_files is not None:

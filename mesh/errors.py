@@ -23,13 +23,34 @@ __all__ = [
     "UnreachableHostError",
     "is_showable",
     "show_name",
+    "visible",
 ]
+
+_LONGEST_MESSAGE = 2000
 
 _SHOWABLE_NAME = re.compile(r"[ -~]{0,40}")
 
 
+def visible(text: str) -> str:
+    """Return `text` as one line that a terminal only shows: control characters are written as Python writes them.
+
+    Whatever a host says is a text of its own choosing, so that it passes here before anybody sees it.
+    """
+    # The engine takes this for the beginning of one of its colours, and dies of one that it does not know.
+    text = text.replace("<{%", "<{\\x25")
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 class MeshError(Exception):
-    """A failure that is explained to the user without a stack trace."""
+    """A failure that is explained to the user without a stack trace, in lines that a terminal only shows."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, which may hold what a host says."""
+        super().__init__("\n".join(map(visible, message.split("\n"))))
 
 
 class ConfigurationError(MeshError):
@@ -47,13 +68,16 @@ class InvalidKeyError(MeshError):
 
 
 class HostError(MeshError):
-    """Something failed on one host; `host` is its name in the stack file and `message` is the rest."""
+    """Something failed on one host; `host` is its name in the stack file and `message` is the rest, one line."""
 
     def __init__(self, host: str, message: str) -> None:
-        """Keep the host's name apart from the message, so that failures can be listed by host."""
+        """Keep the host's name apart from the message, so that failures can be listed by host.
+
+        The message may hold what the host says.
+        """
         self.host = host
-        self.message = message
-        super().__init__(f"host {host!r}: {message}")
+        self.message = visible(message[:_LONGEST_MESSAGE])
+        super().__init__(f"host {host!r}: {self.message}")
 
     def __reduce__(self) -> tuple[type["HostError"], tuple[str, str]]:
         """Return what rebuilds the error, since the default would pass the joined text as the host."""
@@ -69,7 +93,7 @@ class HostsFailedError(MeshError):
 
     def __init__(self, failures: Mapping[str, str], outcome: str = "") -> None:
         """Keep the failures; `outcome` says what became of the run."""
-        self.failures = dict(failures)
+        self.failures = {host: visible(message) for host, message in failures.items()}
         self.outcome = outcome
         lines = [f"host {host!r}: {message}" for host, message in sorted(self.failures.items())]
         super().__init__("\n  ".join([outcome, *lines]) if outcome else "\n".join(lines))

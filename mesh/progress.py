@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
+from mesh.errors import visible
+
 __all__ = ["announce"]
 
 
 def announce(title: str, lines: Iterable[str]) -> None:
-    """Print `lines`, under a title if there is one and any line."""
-    text = list(lines)
+    """Print `lines`, under a title if there is one and any line; what would do something to a terminal is shown."""
+    text = [visible(line) for line in lines]
     if title and text:
         text = [f"{title}:", *(f"  {line}" for line in text)]
     # Nobody listens after the engine was killed, and hosts still have to be told to go back.

@@ -5,7 +5,7 @@ in a process of its own, with secrets in clear; what they decide is written in `
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,13 +23,14 @@ __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "Roster
 
 Properties = dict[str, Any]
 
-# By interface, the roster from which the change was told in this run, so that the rollout need not tell it again.
-_TOLD_FROM: dict[str, Properties] = {}
-
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    # The engine shows an exception as a Python traceback; a user's mistake or a dead host deserves one line.
+    """Let the engine show a MeshError in one line.
+
+    It prints what `traceback.format_exc` returns, and only this limit, which holds for the process, leaves the frames
+    out of that. The process ends with its failed run, so nothing else is cut.
+    """
     from mesh.errors import MeshError  # noqa: PLC0415
 
     try:
@@ -39,8 +40,8 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
-def _prepare_rollout() -> None:
-    # What reaches hosts takes a quarter of a second to import, which it does while hosts are enrolled.
+def _import_ahead() -> None:
+    """Import what reaches hosts while hosts are enrolled: it takes a quarter of a second."""
     from threading import Thread  # noqa: PLC0415
 
     Thread(target=__import__, args=("mesh.rollout.apply",), daemon=True).start()
@@ -143,7 +144,7 @@ class RosterProvider(ResourceProvider):
 
         with _plain_errors():
             check_complete(props["roster"])
-        _prepare_rollout()
+        _import_ahead()
         roster_id = secrets.token_hex(8)
         return CreateResult(
             roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
@@ -151,26 +152,25 @@ class RosterProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
-        from mesh.plan.roster import check_complete  # noqa: PLC0415
-        from mesh.plan.roster_diff import describe_changes  # noqa: PLC0415
+        from mesh.plan.roster import check_complete, is_roster  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
 
-        if not isinstance(_news["roster"], Mapping):
+        if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
         with _plain_errors():
             check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
-            _TOLD_FROM[_news["roster"]["interface"]] = _olds["roster"]
-            announce(_news["roster"]["interface"], describe_changes(_olds["roster"], _news["roster"]))
+            announce(_news["roster"]["interface"], tell_roster_change(_olds["roster"], _news["roster"]))
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and who has left and may still have to be wiped."""
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
 
-        _prepare_rollout()
+        _import_ahead()
         leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
@@ -206,11 +206,10 @@ class RolloutProvider(ResourceProvider):
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh.progress import announce  # noqa: PLC0415
-        from mesh.rollout.pending_work import describe_unfinished, describe_waiting, differs  # noqa: PLC0415
+        from mesh.rollout.pending_work import differs  # noqa: PLC0415
+        from mesh.rollout.told_changes import tell_unfinished  # noqa: PLC0415
 
-        interface = _olds["roster"]["interface"]
-        recorded = _TOLD_FROM.get(interface, _news["roster"])
-        announce(interface, [*describe_unfinished(_olds, recorded), *describe_waiting(_olds, _news)])
+        announce(_olds["roster"]["interface"], tell_unfinished(_olds, _news))
         return DiffResult(changes=differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

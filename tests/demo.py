@@ -165,7 +165,7 @@ def up() -> None:
     """Bring up the lab and the mesh; a second run changes nothing."""
     lab, pulumi = running_lab(), shutil.which("pulumi")
     if lab and pulumi and REHEARSED.exists():
-        say("pulumi is here now; what was rehearsed has no state, so the hosts are made anew")
+        say("pulumi is here now; what was rehearsed has no state, so the hosts are regenerated")
         lab.down()
         lab = None
     if lab is None:

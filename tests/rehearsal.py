@@ -20,8 +20,8 @@ from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 
 from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
-from mesh.remote.ssh import run_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +38,7 @@ def _execute_command(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     def connection(settings: dict[str, Any]) -> dict[str, Any]:
         return {**settings, "address": settings["host"], "sudo": False}
 
-    settings = connection(inputs["connection"])
+    settings: Any = connection(inputs["connection"])
     proxy = inputs["connection"].get("proxy")
     settings["bastion"] = connection(proxy) if proxy else None
     stdout = run(lambda: run_command(name, settings, inputs["create"], inputs.get("stdin", "")))

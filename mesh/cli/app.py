@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate as write_addresses
+from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.importers.commands import import_commands
@@ -32,9 +32,8 @@ app = typer.Typer(
 )
 
 _ROOT = Path(__file__).parents[2]
-# A fingerprint has to be comparable in a log too.
-_console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-_errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+_console = Screen()
+_errors = Screen(stderr=True, soft_wrap=True)
 
 
 app.add_typer(import_commands(_ROOT, lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")

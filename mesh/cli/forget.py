@@ -1,4 +1,4 @@
-"""Forget hosts that have left and are gone for good: the stack file says so, and the next `up` stops seeking them."""
+"""Forget hosts that have left and are gone for good: the stack file says so, and no later `up` tries to wipe them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,13 +14,13 @@ __all__ = ["choose_interfaces", "write_forgotten"]
 def choose_interfaces(
     host: str, interface: str | None, interfaces: Mapping[str, Interface], not_wiped: Mapping[str, Iterable[str]]
 ) -> list[str]:
-    """Return the interfaces on which `host` is to be forgotten: all that still seek it, or the one that is named.
+    """Return the interfaces on which to forget `host`: all that still try to wipe it, or the one that is named.
 
     Raises:
-        MeshError: If it is a member there, or nothing seeks it.
+        MeshError: If it is a member there, or no interface tries to wipe it.
     """
-    seeking = sorted(name for name, hosts in not_wiped.items() if host in hosts)
-    chosen = [name for name in seeking if interface in (None, name)]
+    waiting_on = sorted(name for name, hosts in not_wiped.items() if host in hosts)
+    chosen = [name for name in waiting_on if interface in (None, name)]
     member = sorted(name for name, entry in interfaces.items() if host in entry.hosts and interface in (None, name))
     if member and not chosen:
         raise MeshError(
@@ -29,7 +29,9 @@ def choose_interfaces(
     if not chosen:
         waiting = sorted({name for hosts in not_wiped.values() for name in hosts})
         where = f"on {interface} " if interface else ""
-        raise MeshError(f"forget: {host} is not sought {where}any more; hosts that are: {', '.join(waiting) or 'none'}")
+        raise MeshError(
+            f"forget: {host} is not waiting to be wiped {where}any more; hosts that are: {', '.join(waiting) or 'none'}"
+        )
     if absent := [name for name in chosen if name not in interfaces]:
         raise MeshError(
             f"forget: {', '.join(absent)} is not in the stack file any more; run pulumi up, which removes it"

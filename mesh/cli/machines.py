@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from mesh.cli.ssh_config import KnownKeys
 from mesh.cli.stack_file import HOSTS
@@ -27,7 +28,7 @@ class Machine:
     """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file."""
 
     name: str
-    connection: dict[str, Any]
+    connection: Any
     entries: list[dict[str, Any]]
     shown: HostKey = _NOT_SHOWN
     known: KnownKeys = _NOTHING_KNOWN
@@ -72,7 +73,7 @@ def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[str
         if isinstance(settings, dict):
             settings["hostKey"] = _NO_KEY
     host, faults = read_entry(Host, raw, HOSTS, name)
-    return (host.ssh.model_dump(by_alias=True) if host and not faults else {}), faults
+    return ({"bastion": None, **host.ssh.connection()} if host and not faults else {}), faults
 
 
 def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machine]]:
@@ -115,6 +116,6 @@ def show_keys(machines: Iterable[Machine]) -> Table:
     for machine in machines:
         colour = {"new": "yellow", "known": "green", "same": "green", "CHANGED": "bold red"}[machine.status]
         place = f"{machine.connection['address']} port {machine.connection['port']}"
-        status = f"[{colour}]{machine.status}[/]"
+        status = Text(machine.status, style=colour)
         table.add_row(machine.name, place, machine.shown.type, machine.shown.fingerprint, status)
     return table

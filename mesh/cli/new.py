@@ -22,8 +22,8 @@ from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.config.external_fields import is_address
 from mesh.config.fields import is_host_name
 from mesh.errors import HostError, MeshError, show_name
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
-from mesh.remote.ssh import run_command
 
 __all__ = ["Wanted", "init_stack", "make_stack_file", "read_wanted"]
 

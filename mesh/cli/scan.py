@@ -5,10 +5,8 @@ fingerprint was shown and accepted, and no host is logged in to before its key i
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_interface
 from typing import Any, TypeVar
 
 from ruamel.yaml.comments import CommentedSeq
@@ -17,13 +15,15 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from mesh.cli.machines import Machine, read_machines, show_keys
 from mesh.cli.ssh_config import fill_in_way, keys_known_of
 from mesh.errors import HostError
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
 from mesh.remote.reachability import look
-from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint, run_command
+from mesh.remote.replies import lines_of
+from mesh.remote.reports import Found, read_found
+from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint
 
-__all__ = ["Scan", "external_addresses", "link_mtu"]
+__all__ = ["Scan"]
 
-_PROCESSOR = re.compile(r"[a-z0-9_]+")
 # An sshd lets ten connections authenticate at a time by default, and a bastion carries all that is behind it.
 _AT_ONCE = 8
 
@@ -39,22 +39,9 @@ _COMMON_LINK_MTU, _LEAST_LINK_MTU = 1500, 1360
 T = TypeVar("T")
 
 
-def external_addresses(output: str) -> list[str]:
-    """Return the addresses in what `ip -o address show` prints that are routed on the internet, IPv4 first."""
-    found = []
-    for line in output.splitlines():
-        words = line.split()
-        # A temporary address is gone tomorrow, and a deprecated one sooner.
-        if len(words) > 3 and words[2] in {"inet", "inet6"} and not {"temporary", "deprecated"} & set(words):
-            address = ip_interface(words[3]).ip
-            if address.is_global and not address.is_multicast:
-                found.append(address)
-    return list(dict.fromkeys(str(address) for address in sorted(found, key=lambda address: address.version)))
-
-
-def link_mtu(output: str) -> int | None:
-    """Return the least MTU of the links by which a host reaches others, in bytes; None if it cannot be told."""
-    return min(map(int, re.findall(r"^link-mtu (\d+)$", output, re.MULTILINE)), default=None)
+async def _look(machine: Machine) -> Found:
+    said = await run_command(machine.name, machine.connection, _LOOK, what="its system and addresses")
+    return read_found(machine.name, lines_of(said))
 
 
 @dataclass
@@ -156,27 +143,21 @@ class Scan:
         return await fetch_host_key(machine.name, machine.connection, known)
 
     def _ask(self, machines: list[Machine]) -> None:
-        answers = self._each(
-            machines,
-            lambda machine: run_command(machine.name, machine.connection, _LOOK),
-        )
-        for machine, answer in answers.items():
+        for machine, knows in self._each(machines, _look).items():
             entry = self.entries[machine.name]
-            processor, _, addresses = answer.partition("\n")
-            system = f"{processor.strip()}-linux"
-            if "system" not in entry and _PROCESSOR.fullmatch(processor.strip()):
-                entry.insert(0, "system", system)
-            elif entry.get("system", system) != system:
-                self.problems[machine.name] = f"is {system}, the file says {entry['system']}; correct its system"
-            found = external_addresses(addresses)
+            if "system" not in entry:
+                entry.insert(0, "system", knows.system)
+            elif entry["system"] != knows.system:
+                self.problems[machine.name] = f"is {knows.system}, the file says {entry['system']}; correct its system"
+            found = knows.external_addresses
             if found and "externalIps" not in entry and "externalName" not in entry:
                 # A bare colon may make a mapping of an IPv6 address, depending on who reads it.
                 sequence = CommentedSeq(DoubleQuotedScalarString(text) if ":" in text else text for text in found)
                 sequence.fa.set_flow_style()
                 entry.insert(1 if "system" in entry else 0, "externalIps", sequence)
                 self.show(f"{machine.name}: external address found: {', '.join(found)}")
-            if size := link_mtu(addresses):
-                self._fill_in_link_mtu(machine.name, entry, size)
+            if knows.link_mtu:
+                self._fill_in_link_mtu(machine.name, entry, knows.link_mtu)
 
     def _fill_in_link_mtu(self, name: str, entry: Any, size: int) -> None:
         if size < _LEAST_LINK_MTU:

@@ -5,15 +5,17 @@ Nothing is changed. Tables belong to `tables`.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
 from mesh.remote.concurrency import settle
+from mesh.remote.replies import read_each, read_pings
+from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
-from mesh.rollout.verification import Facts, find_faults, parse_facts
+from mesh.rollout.verification import find_faults
 
 __all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
 
@@ -93,18 +95,16 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
             {host: session.order("ping", seconds=_PING_SECONDS) for host, session in fan.sessions.items()}
         )
         answers.silent.update({host: error.message for host, error in failures.items()})
-        for host, lines in replies.items():
-            for _, peer, milliseconds in (line.split() for line in lines if line.startswith("ping ")):
-                answers.pings[host, peer] = None if milliseconds == "none" else float(milliseconds)
+        pings, unreadable = read_each(replies, read_pings)
+        answers.silent.update({host: error.message for host, error in unreadable.items()})
+        answers.pings.update({(host, peer): time for host, times in pings.items() for peer, time in times.items()})
     salt = secrets.token_hex(16)
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
     orders = {host: session.order("facts", salt) for host, session in reachable.items()}
     replies, failures = await settle(orders, AT_ONCE)
-    answers.silent.update({host: error.message for host, error in failures.items()})
-    for host, lines in replies.items():
-        found = [line.split()[1] for line in lines if line.startswith("preshared ")]
-        answers.digests[host] = found[0] if found else ""
-        answers.facts[host] = parse_facts(lines, answers.digests[host])
+    answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None))
+    answers.digests = {host: report.preshared for host, report in answers.facts.items()}
+    answers.silent.update({host: error.message for host, error in {**failures, **unreadable}.items()})
 
 
 def judge(
@@ -120,6 +120,7 @@ def judge(
     pending = set(recorded.get("pending") or ())
     mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
     faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
+    faults.extend(_left_out(relations, [host for host in sorted(facts) if host not in pending], pings))
     for host, report in facts.items():
         if host not in pending and report.confirmed != recorded["digest"]:
             faults.append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
@@ -137,6 +138,17 @@ def judge(
         tuple(faults),
         tuple(recorded.get("notWiped") or ()),
     )
+
+
+def _left_out(
+    pairs: Pairs, hosts: Collection[str], pings: Mapping[tuple[str, str], float | None] | None
+) -> Iterator[str]:
+    """Yield a fault for each peer of which a host that was asked to ping it said nothing."""
+    for host in hosts if pings is not None else ():
+        for peer in pairs.peers_of(host):
+            is_asked = pairs.turn(host, peer) != "never" or pairs.relay(host, peer)
+            if pings is not None and is_asked and peer in hosts and (host, peer) not in pings:
+                yield f"{host}: does not say whether {peer} answers; run pulumi up --refresh"
 
 
 def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:

@@ -13,7 +13,7 @@ from typing import Any
 from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
 from pulumi_command import remote
 
-from mesh.config.models import Bastion, SshSettings
+from mesh.config.models import Bastion, Connection, SshSettings
 from mesh.remote import host_program
 from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.ssh_errors import explain_command_error
@@ -85,14 +85,21 @@ async def _explain(failure: ErrorHookArgs) -> bool:
     return False
 
 
-def _way(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _way(inputs: Mapping[str, Any]) -> Connection:
     """Return the connection of a command in the words of the stack file."""
 
-    def place(connection: Mapping[str, Any]) -> dict[str, Any]:
-        way = {"address": connection["host"], **{key: connection[key] for key in ("port", "user", "hostKey")}}
-        return {**way, "bastion": place(connection["proxy"]) if connection.get("proxy") else None}
+    def place(connection: Mapping[str, Any]) -> Connection:
+        return {
+            "address": connection["host"],
+            "port": int(connection["port"]),
+            "user": connection["user"],
+            "sudo": False,
+            "hostKey": connection["hostKey"],
+        }
 
-    return place(inputs["connection"])
+    connection = inputs["connection"]
+    proxy = connection.get("proxy")
+    return {**place(connection), "bastion": place(proxy)} if proxy else place(connection)
 
 
 def explain_failures(interface: str) -> ResourceHookBinding:

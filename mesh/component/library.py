@@ -6,16 +6,15 @@ from typing import Any
 import pulumi
 
 from mesh.component.deferred import Later
-from mesh.component.mesh import Mesh as Component
-from mesh.component.preflight import find_absent, recall_pending
+from mesh.component.mesh import MeshComponent
+from mesh.component.preflight import absent_hosts, faults_end_the_run
 from mesh.config.reader import read_adopted, read_configuration
-from mesh.errors import MeshError
 from mesh.plan.topology import plan_meshes
 
 __all__ = ["Mesh"]
 
 
-class Mesh(Component):
+class Mesh(MeshComponent):
     """A WireGuard mesh on hosts that the program describes, and may make in the same run.
 
     After the `up` that has proven it, `public` is its plan: port, and by host the address, endpoint and public key.
@@ -47,13 +46,11 @@ class Mesh(Component):
         Raises:
             RunError: With every fault of the description, or each host that does not answer.
         """
-        try:
+        with faults_end_the_run():
             later = Later(hosts)
             configuration = read_configuration(later.plain, {interface: {"hosts": list(hosts), **(settings or {})}})
             keys = read_adopted(adopted, configuration)
-            absent = recall_pending() if pulumi.runtime.is_dry_run() else find_absent(configuration, later.hosts)
-        except MeshError as error:
-            raise pulumi.RunError(str(error)) from None
+            absent = absent_hosts(configuration, later.hosts)
         plan = plan_meshes(configuration)[interface]
         self.addresses = {member.name: str(member.address.ip) for member in plan.members}
         super().__init__(plan, configuration, keys, absent.get(interface, ()), opts, real=later.real)

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 
 import pulumi_random as random
-from pulumi import Alias, ComponentResource, Output, ResourceOptions
+from pulumi import Alias, ComponentResource, CustomResource, Output, ResourceOptions
 
 from mesh.component.enrolment import enrol, explain_failures
 from mesh.component.partial_run import find_left_out, public_key, unless_left_out, without
-from mesh.component.resources import KeyPair, PresharedKey, Rollout, Roster, Survey
-from mesh.config.models import Configuration, SshSettings
+from mesh.component.resources import KeyPair, PresharedKey, RolloutResource, RosterResource, Survey
+from mesh.config.models import Configuration
 from mesh.config.reader import Adopted
 from mesh.keyring.expiry import expires_at
 from mesh.plan.pairs import Pairs
@@ -18,36 +18,16 @@ from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.topology import MeshPlan, Participant, plan_meshes
 
-__all__ = ["Mesh", "build_meshes"]
+__all__ = ["MeshComponent", "build_meshes"]
 
 
-def _ssh_properties(ssh: SshSettings) -> dict[str, Any]:
-    properties: dict[str, Any] = {
-        "address": ssh.address,
-        "port": ssh.port,
-        "user": ssh.user,
-        "sudo": ssh.uses_sudo,
-        "hostKey": ssh.host_key,
-    }
-    if ssh.bastion:
-        bastion = ssh.bastion
-        properties["bastion"] = {
-            "address": bastion.address,
-            "port": bastion.port,
-            "user": bastion.user,
-            "sudo": False,
-            "hostKey": bastion.host_key,
-        }
-    return properties
-
-
-def _under_former_name(interface: str, member: Participant, resource: str) -> ResourceOptions:
+def _former_name(interface: str, member: Participant, resource: str) -> ResourceOptions:
     """Return the option by which a renamed host goes on with the `resource` that it had under its former name."""
     former = member.formerly
     return ResourceOptions(aliases=[Alias(name=f"{interface}/{former}/{resource}")] if former else [])
 
 
-class Mesh(ComponentResource):
+class MeshComponent(ComponentResource):
     """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has proven it.
 
     `peer_files` are the secret wg-quick files of the peers that are not managed here, by name; None without any.
@@ -70,74 +50,95 @@ class Mesh(ComponentResource):
         The enrolment of hosts in `absent` is left out of this run, since it would hang; so it comes when they are back.
         `real` puts outputs into what follows from the plan, where values of hosts are not known yet.
         """
-        name = plan.interface
-        super().__init__("mesh:index:Mesh", name, None, opts)
-        child = ResourceOptions(parent=self)
+        self._name = plan.interface
+        self._plan, self._hosts, self._adopted, self._real = plan, configuration.hosts, adopted, real
+        super().__init__("mesh:index:Mesh", self._name, None, opts)
         # Tells two stacks that claim one interface apart. Entropy that is no key, so its id may be in clear.
-        identity = random.RandomId(f"{name}/identity", byte_length=8, opts=child)
-        keys = {
-            owner.name: KeyPair(
-                f"{name}/{owner.name}/key",
-                interface=name,
-                host=owner.name,
-                rotation=owner.rotation,
-                adopted=adopted.private_keys.get((name, owner.name), ""),
-                max_key_age=plan.max_key_days,
-                opts=ResourceOptions.merge(child, _under_former_name(name, owner, "key")),
-            )
-            for owner in plan.participants
-            if owner.public_key is None
-        }
+        identity = random.RandomId(f"{self._name}/identity", byte_length=8, opts=ResourceOptions(parent=self))
+        keys = self._register_keys()
         keyless = find_left_out(keys)
-        preshared = PresharedKey(
-            f"{name}/preshared-key",
-            interface=name,
-            owners=[owner.name for owner in plan.participants],
-            pairwise=plan.preshared_keys == "pairwise",
-            rotation=plan.rotation,
-            adopted=adopted.preshared_keys.get(name, ""),
-            max_key_age=plan.max_key_days,
-            renamed={member.formerly: member.name for member in plan.members if member.formerly},
-            # Whoever targets a host's key, and what depends on it, must not leave its owners behind.
-            opts=ResourceOptions(parent=self, depends_on=without(keyless, keys)),
-        )
+        # Whoever targets a host's key, and what depends on it, must not leave the key's owners behind.
+        preshared = self._register_preshared_key(depends_on=without(keyless, keys))
         public_keys = {
             owner.name: owner.public_key or public_key(keyless, owner.name, keys[owner.name].publicKey)
             for owner in plan.participants
         }
-        logins = {
-            member.name: {
-                "system": configuration.hosts[member.name].system or "",
-                "ssh": _ssh_properties(configuration.hosts[member.name].ssh),
-            }
-            for member in plan.members
-        }
-        roster = Roster(
-            f"{name}/roster",
+        roster = RosterResource(
+            f"{self._name}/roster",
             mesh=identity.hex,
-            roster=real(build_roster(plan, public_keys, logins)),
+            roster=real(build_roster(plan, public_keys, self._logins())),
             # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
             # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
             opts=ResourceOptions(parent=self, depends_on=[preshared]),
         )
-        explained = ResourceOptions(parent=self, hooks=explain_failures(name))
-        survey = Survey(f"{name}/survey", interface=name, opts=child)
-        enrolments = {
+        rollout = self._register_rollout(identity, roster, preshared, self._enrol(keys, absent), absent)
+        self.public = self._describe(rollout, keys, preshared)
+        self.peer_files = self._write_peer_files(rollout, keys, preshared) if plan.peers else None
+        self.register_outputs({"public": self.public})
+
+    def _register_keys(self) -> dict[str, KeyPair]:
+        plan = self._plan
+        return {
+            owner.name: KeyPair(
+                f"{self._name}/{owner.name}/key",
+                interface=self._name,
+                host=owner.name,
+                rotation=owner.rotation,
+                adopted=self._adopted.private_keys.get((self._name, owner.name), ""),
+                max_key_age=plan.max_key_days,
+                opts=ResourceOptions.merge(ResourceOptions(parent=self), _former_name(self._name, owner, "key")),
+            )
+            for owner in plan.participants
+            if owner.public_key is None
+        }
+
+    def _register_preshared_key(self, depends_on: Any) -> PresharedKey:
+        plan = self._plan
+        return PresharedKey(
+            f"{self._name}/preshared-key",
+            interface=self._name,
+            owners=[owner.name for owner in plan.participants],
+            pairwise=plan.preshared_keys == "pairwise",
+            rotation=plan.rotation,
+            adopted=self._adopted.preshared_keys.get(self._name, ""),
+            max_key_age=plan.max_key_days,
+            renamed={member.formerly: member.name for member in plan.members if member.formerly},
+            opts=ResourceOptions(parent=self, depends_on=depends_on),
+        )
+
+    def _logins(self) -> dict[str, dict[str, Any]]:
+        hosts = {member.name: self._hosts[member.name] for member in self._plan.members}
+        return {name: {"system": host.system or "", "ssh": host.ssh.connection()} for name, host in hosts.items()}
+
+    def _enrol(self, keys: Mapping[str, KeyPair], absent: Collection[str]) -> dict[str, CustomResource]:
+        explained = ResourceOptions(parent=self, hooks=explain_failures(self._name))
+        survey = Survey(f"{self._name}/survey", interface=self._name, opts=ResourceOptions(parent=self))
+        return {
             member.name: enrol(
-                f"{name}/{member.name}/enrol",
-                interface=name,
-                ssh=configuration.hosts[member.name].ssh,
-                real=real,
+                f"{self._name}/{member.name}/enrol",
+                interface=self._name,
+                ssh=self._hosts[member.name].ssh,
+                real=self._real,
                 private_key=keys[member.name].privateKey,
                 installation=survey.installations.apply(partial(_installation, member.name)),
-                opts=ResourceOptions.merge(explained, _under_former_name(name, member, "enrol")),
+                opts=ResourceOptions.merge(explained, _former_name(self._name, member, "enrol")),
             )
-            for member in plan.members
+            for member in self._plan.members
             if member.name not in absent
         }
+
+    def _register_rollout(
+        self,
+        identity: random.RandomId,
+        roster: RosterResource,
+        preshared: PresharedKey,
+        enrolments: Mapping[str, CustomResource],
+        absent: Collection[str],
+    ) -> RolloutResource:
         unenrolled = find_left_out(enrolments)
-        rollout = Rollout(
-            f"{name}/rollout",
+        adopted = self._adopted
+        return RolloutResource(
+            f"{self._name}/rollout",
             mesh=identity.hex,
             roster=roster,
             preshared_key=preshared.presharedKey,
@@ -145,9 +146,13 @@ class Mesh(ComponentResource):
             pairwise=preshared.pairwise,
             unenrolled=unenrolled,
             absent=sorted(absent),
-            adopted=[member.name for member in plan.members if adopted.private_key(name, member.name)],
+            adopted=[member.name for member in self._plan.members if adopted.private_key(self._name, member.name)],
             opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )
+
+    def _describe(
+        self, rollout: RolloutResource, keys: Mapping[str, KeyPair], preshared: PresharedKey
+    ) -> Output[dict[str, Any]]:
         public = Output.all(
             # Nothing of an unproven mesh is told to others; with --target, keys may be ahead of it.
             roster=rollout.roster,
@@ -155,15 +160,18 @@ class Mesh(ComponentResource):
             preshared=preshared.createdAt,
             not_wiped=rollout.notWiped,
             pending=rollout.pending,
-        ).apply(partial(_public, plan.max_key_days))
-        self.public = unless_left_out(public, rollout)
+        ).apply(partial(_public, self._plan.max_key_days))
+        return unless_left_out(public, rollout)
+
+    def _write_peer_files(
+        self, rollout: RolloutResource, keys: Mapping[str, KeyPair], preshared: PresharedKey
+    ) -> Output[dict[str, str]]:
         files = Output.all(
             roster=rollout.roster,
             preshared=preshared.presharedKey,
-            private={peer.name: keys[peer.name].privateKey for peer in plan.peers if peer.name in keys},
+            private={peer.name: keys[peer.name].privateKey for peer in self._plan.peers if peer.name in keys},
         ).apply(_peer_files)
-        self.peer_files = unless_left_out(Output.secret(files), rollout) if plan.peers else None
-        self.register_outputs({"public": self.public})
+        return unless_left_out(Output.secret(files), rollout)
 
 
 def _installation(host: str, installations: Mapping[str, float]) -> int:
@@ -207,7 +215,7 @@ def _public(max_key_days: int, known: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_meshes(
     configuration: Configuration, adopted: Adopted, absent: Mapping[str, Collection[str]]
-) -> dict[str, Mesh]:
+) -> dict[str, MeshComponent]:
     """Register every mesh of the configuration, without enrolling its `absent` hosts; return them by interface name."""
     plans = plan_meshes(configuration)
-    return {name: Mesh(plan, configuration, adopted, absent.get(name, ())) for name, plan in plans.items()}
+    return {name: MeshComponent(plan, configuration, adopted, absent.get(name, ())) for name, plan in plans.items()}

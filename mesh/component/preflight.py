@@ -1,29 +1,50 @@
-"""Look at hosts before a run, and say which of them it leaves out; a preview recalls it, since it asks no host."""
+"""Before the first resource: end the run in words for a fault, and find the hosts that it has to leave out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import pulumi
 
-from mesh.config.models import Configuration
+from mesh.config.models import Configuration, Connection
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.command_agent import serve_commands
-from mesh.remote.concurrency import Connection, run
+from mesh.remote.concurrency import run
 from mesh.remote.reachability import look
 from mesh.rollout.unreachable import may_skip
 
-__all__ = ["find_absent", "recall_pending"]
+__all__ = ["absent_hosts", "faults_end_the_run"]
 
 
-def find_absent(configuration: Configuration, unknown: Collection[str] = ()) -> dict[str, set[str]]:
-    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
+@contextmanager
+def faults_end_the_run() -> Iterator[None]:
+    """Turn our errors into the engine's, which it shows without a traceback.
 
-    Hosts that every one of their interfaces may skip are named and returned instead, by interface. Hosts whose way is
-    `unknown` yet are not looked at.
+    Raises:
+        RunError: With the text of a MeshError from the block.
+    """
+    try:
+        yield
+    except MeshError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def absent_hosts(configuration: Configuration, unknown: Collection[str] = ()) -> dict[str, set[str]]:
+    """Return by interface the hosts that this run leaves out; a preview recalls the last run's, since it asks no host.
+
+    Hosts whose way is `unknown` yet are not looked at.
 
     Raises:
         HostsFailedError: Naming each host that does not answer and may not be skipped.
         MeshError: If there is nothing to authenticate with.
+    """
+    return _recall_pending() if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
+
+
+def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict[str, set[str]]:
+    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
+
+    Hosts that every one of their interfaces may skip are named and returned instead, by interface.
     """
     known = credentials.load()
     if known.lack:
@@ -32,7 +53,7 @@ def find_absent(configuration: Configuration, unknown: Collection[str] = ()) -> 
         pulumi.log.warn(f"SSH: {note}")
     interfaces = configuration.interfaces
     used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
-    ways = {host: configuration.hosts[host].ssh.model_dump(by_alias=True) for host in sorted(used)}
+    ways = {host: configuration.hosts[host].ssh.connection() for host in sorted(used)}
     silent = run(lambda: look(ways))
     if known.are_many:
         silent |= _try_logins({host: way for host, way in ways.items() if host not in silent})
@@ -66,7 +87,7 @@ def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:
     return {host: error.message for host, error in failures.items()}
 
 
-def recall_pending() -> dict[str, set[str]]:
+def _recall_pending() -> dict[str, set[str]]:
     """Return by output of this stack the hosts that the last run left out."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value

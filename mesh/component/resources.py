@@ -14,7 +14,7 @@ from mesh.providers import (
     SurveyProvider,
 )
 
-__all__ = ["KeyPair", "PresharedKey", "Rollout", "Roster", "Survey"]
+__all__ = ["KeyPair", "PresharedKey", "RolloutResource", "RosterResource", "Survey"]
 
 
 def _with_secrets(opts: ResourceOptions | None, *names: str) -> ResourceOptions:
@@ -52,7 +52,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
 
 
 class PresharedKey(Resource, module="mesh", name="PresharedKey"):
-    """The key that all hosts of a mesh share; made anew when an owner leaves, or for a new `rotation`."""
+    """The key that all hosts of a mesh share; regenerated when an owner leaves, or for a new `rotation`."""
 
     owners: Output[Sequence[str]]
     pairwise: Output[bool]
@@ -99,7 +99,7 @@ class Survey(Resource, module="mesh", name="Survey"):
         super().__init__(SurveyProvider(), name, {"interface": interface, "installations": None}, opts)
 
 
-class Roster(Resource, module="mesh", name="Roster"):
+class RosterResource(Resource, module="mesh", name="Roster"):
     """The public data of all members; its diff is what a reviewer reads, its deletion wipes the hosts."""
 
     roster: Output[Mapping[str, Any]]
@@ -114,7 +114,7 @@ class Roster(Resource, module="mesh", name="Roster"):
         super().__init__(RosterProvider(), name, props, opts)
 
 
-class Rollout(Resource, module="mesh", name="Rollout"):
+class RolloutResource(Resource, module="mesh", name="Rollout"):
     """All hosts brought to the roster as one transaction, proven; `digest` names the plan that they run."""
 
     digest: Output[str]
@@ -128,7 +128,7 @@ class Rollout(Resource, module="mesh", name="Rollout"):
         name: str,
         *,
         mesh: Input[str],
-        roster: Roster,
+        roster: RosterResource,
         preshared_key: Input[str],
         owners: Input[Sequence[str]],
         pairwise: Input[bool],

@@ -1,4 +1,4 @@
-"""The value types of the stack file for where a host is sought from outside the mesh: addresses, names and endpoints.
+"""The value types of the stack file for the endpoints of hosts: addresses and names outside the mesh.
 
 Which field has which type belongs in `settings`. A name is resolved by the hosts, never here.
 """

@@ -5,7 +5,7 @@ rules across several entries in `consistency`. A field's `description` says what
 """
 
 from ipaddress import IPv4Address, IPv6Interface
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -30,10 +30,32 @@ from mesh.config.fields import (
 )
 from mesh.config.route_fields import OFF, ExitNode, Network, Route, in_order
 
-__all__ = ["AUTO", "Bastion", "Configuration", "Host", "Interface", "MemberOverrides", "Peer", "Peering", "SshSettings"]
+__all__ = [
+    "AUTO",
+    "Bastion",
+    "Configuration",
+    "Connection",
+    "Host",
+    "Interface",
+    "MemberOverrides",
+    "Peering",
+    "SshSettings",
+    "UnmanagedPeer",
+]
 
 # In place of a name: the program chooses.
 AUTO = "auto"
+
+
+class Connection(TypedDict):
+    """How SSH reaches a machine, as the state has it: `hostKey` is type and base64, `sudo` whether commands need it."""
+
+    address: str
+    port: int
+    user: str
+    sudo: bool
+    hostKey: str
+    bastion: NotRequired["Connection"]
 
 
 class _Settings(BaseModel):
@@ -57,11 +79,26 @@ class Bastion(_Settings):
         """Whether commands run by sudo: as the file says, else for every user but root."""
         return self.user != "root" if self.sudo is None else self.sudo
 
+    def connection(self) -> Connection:
+        """Return what the state and the way to the hosts know of this machine."""
+        return {
+            "address": self.address,
+            "port": self.port,
+            "user": self.user,
+            "sudo": self.uses_sudo,
+            "hostKey": self.host_key,
+        }
+
 
 class SshSettings(Bastion):
     """How SSH reaches a host, directly or through one bastion."""
 
     bastion: Bastion | None = Field(default=None, description="a mapping with at least address and hostKey")
+
+    def connection(self) -> Connection:
+        """Return the same of a host, with its bastion, on which nothing is run."""
+        own = super().connection()
+        return {**own, "bastion": {**self.bastion.connection(), "sudo": False}} if self.bastion else own
 
 
 class Host(_Settings):
@@ -87,7 +124,7 @@ class Host(_Settings):
 
     @property
     def is_roaming(self) -> bool:
-        """Whether peers elsewhere do not know where to seek it."""
+        """Whether peers elsewhere have no endpoint for it."""
         return not self.external_ips and self.external_name is None
 
 
@@ -104,7 +141,7 @@ class MemberOverrides(_Settings):
     exit_node: ExitNode | None = None
 
 
-class Peer(_Settings):
+class UnmanagedPeer(_Settings):
     """A participant that no run reaches, such as a phone or a router; without a public key it gets one made here."""
 
     public_key: PublicKey | None = None
@@ -143,7 +180,7 @@ class Interface(_Settings):
         default_factory=dict, description="a mapping from a host of this interface to what differs there"
     )
 
-    peers: dict[str, Peer] = Field(
+    peers: dict[str, UnmanagedPeer] = Field(
         default_factory=dict, description="a mapping from the name of a peer that is not managed here to what it is"
     )
     peering: tuple[Peering, ...] = Field(
@@ -165,19 +202,19 @@ class Interface(_Settings):
     @property
     def ipv4_addresses(self) -> dict[str, IPv4Address]:
         """The IPv4 addresses of the participants that have one, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: entry.ipv4 for name, entry in entries.items() if entry.ipv4 is not None}
 
     @property
     def routes(self) -> dict[str, tuple[Network, ...]]:
         """The networks behind the participants that have any, sorted, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: in_order(entry.routes) for name, entry in entries.items() if entry.routes}
 
     @property
     def exit_nodes(self) -> dict[str, str]:
         """The exit node of each participant that uses one, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         chosen = {name: entry.exit_node for name, entry in entries.items() if entry.exit_node is not None}
         # Who is the exit node for all others needs no line that says so of itself.
         default = {name: self.exit_node for name in self.participants if self.exit_node not in (None, name)}
@@ -191,7 +228,7 @@ class Interface(_Settings):
     @property
     def fixed_addresses(self) -> dict[str, IPv6Interface]:
         """The addresses that do not follow from the participant's name, by name."""
-        entries: dict[str, MemberOverrides | Peer] = {**self.members, **self.peers}
+        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: entry.address for name, entry in entries.items() if entry.address is not None}
 
 

@@ -10,7 +10,7 @@ from mesh.config.models import Host, Interface, Peering
 from mesh.config.validation import join_path
 from mesh.errors import show_name
 
-__all__ = ["find_faults", "resolve", "tags_of"]
+__all__ = ["peering_faults", "resolve", "tags_of"]
 
 _EVERYONE = "all"
 _TAG = "tag:"
@@ -49,7 +49,7 @@ def resolve(rules: Sequence[Peering], tags: Tags) -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(own - {name})) for name, own in peers.items()}
 
 
-def find_faults(interface: str, rules: Sequence[Peering], tags: Tags) -> Iterator[str]:
+def peering_faults(interface: str, rules: Sequence[Peering], tags: Tags) -> Iterator[str]:
     """Yield what is wrong with the rules of one interface."""
     for number, rule in enumerate(rules):
         path = join_path("mesh:interfaces", interface, "peering", number)

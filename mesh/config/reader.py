@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from mesh.config.fields import is_host_name, is_interface_name
 from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
-from mesh.config.rules.across_entries import find_faults
+from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry
 from mesh.errors import ConfigurationError, show_name
 from mesh.wireguard import keys
@@ -102,7 +102,7 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
     declared = [name for name in hosts if isinstance(name, str)] if isinstance(hosts, Mapping) else []
     # Names that cannot be used are told above; deriving from them would only repeat it.
     usable = {name: entry for name, entry in read_interfaces.items() if is_interface_name(name)}
-    faults.extend(find_faults(declared, {n: h for n, h in read_hosts.items() if is_host_name(n)}, usable))
+    faults.extend(faults_across_entries(declared, {n: h for n, h in read_hosts.items() if is_host_name(n)}, usable))
     if faults or number is None:
         raise ConfigurationError(faults)
     return Configuration(hosts=read_hosts, interfaces=read_interfaces, rotation=int(number[0]))

@@ -20,7 +20,7 @@ def expires_at(created_at: str, days: int) -> str:
 
 
 def has_expired(created_at: str, days: int) -> bool:
-    """Tell whether a key is due to be made anew."""
+    """Tell whether a key is due to be regenerated."""
     return bool(days) and _end(created_at, days) <= datetime.now(UTC)
 
 
@@ -31,8 +31,8 @@ def describe_expiry(name: str, created_at: str, days: int) -> list[str]:
     end = _end(created_at, days)
     left = end - datetime.now(UTC)
     if left <= timedelta():
-        return [f"~ {name} expired on {end:%Y-%m-%d} (made on {created_at[:10]}, maxKeyAge {days}d) and is made anew"]
+        return [f"~ {name} expired on {end:%Y-%m-%d} (made on {created_at[:10]}, maxKeyAge {days}d) and is regenerated"]
     if left <= _WARNING:
         when = "1 day" if left.days == 0 else f"{left.days + 1} days"
-        return [f"! {name} expires on {end:%Y-%m-%d}, in {when}; pulumi up makes it anew from then on"]
+        return [f"! {name} expires on {end:%Y-%m-%d}, in {when}; pulumi up regenerates it from then on"]
     return []

@@ -16,7 +16,7 @@ __all__ = ["explain_key_pair", "explain_preshared_key"]
 
 
 def explain_key_pair(old: State, inputs: State) -> list[str]:
-    """Return why a host's key is made anew, comes back or is adopted, and whether it expires soon."""
+    """Return why a host's key is regenerated, comes back or is adopted, and whether it expires soon."""
     name, days = f"{inputs['host']} key", int(inputs["maxKeyAge"])
     if not key_pair_changes(old, inputs):
         return describe_expiry(name, old["createdAt"], days)
@@ -25,7 +25,7 @@ def explain_key_pair(old: State, inputs: State) -> list[str]:
 
 
 def explain_preshared_key(old: State, inputs: State) -> list[str]:
-    """Return why the preshared key is made anew, comes back or is adopted, and whether it expires soon."""
+    """Return why the preshared key is regenerated, comes back or is adopted, and whether it expires soon."""
     name, days = "preshared key", int(inputs["maxKeyAge"])
     if not preshared_key_changes(old, inputs):
         return describe_expiry(name, old["createdAt"], days)
@@ -34,7 +34,7 @@ def explain_preshared_key(old: State, inputs: State) -> list[str]:
         return describe_expiry(name, old["createdAt"], days)
     former = sorted(set(with_new_names(old, inputs)["knownTo"]) - set(inputs["owners"]))
     if former and old["rotation"] == inputs["rotation"] and key not in old["kept"] and key != inputs["adopted"]:
-        return [f"~ {name} is made anew: {', '.join(former)} knew it and is no longer an owner"]
+        return [f"~ {name} is regenerated: {', '.join(former)} knew it and is no longer an owner"]
     return _explain(name, old, inputs, key, "presharedKey")
 
 
@@ -42,7 +42,7 @@ def _explain(name: str, old: State, inputs: State, key: str, field: str) -> list
     if key == inputs["adopted"]:
         return [f"~ {name} is adopted from mesh:adopted"]
     back = any(entry[field] == key for entry in json.loads(old["kept"]))
-    outcome = "comes back" if back else "is made anew"
+    outcome = "comes back" if back else "is regenerated"
     if old["rotation"] != inputs["rotation"]:
         return [f"~ {name} {outcome}: {_rotation(old, inputs)}"]
     if has_expired(old["createdAt"], int(inputs["maxKeyAge"])):

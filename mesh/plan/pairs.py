@@ -3,11 +3,11 @@
 All of it follows from the roster, so nothing of it is stored; `roster` says what a roster holds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from ipaddress import IPv6Interface
-from typing import Any
 
+from mesh.plan.roster import Participant, Roster
 from mesh.wireguard.endpoint import ip_version
 
 __all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
@@ -16,7 +16,7 @@ __all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
-def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
+def allowed_ips(participant: Participant) -> tuple[str, ...]:
     """Return the prefixes that are a participant's own, in canonical form, as `wg` prints them."""
     subnet = str(participant.get("subnet") or IPv6Interface(participant["address"]).network)
     return (subnet, f"{participant['ipv4']}/32") if participant.get("ipv4") else (subnet,)
@@ -25,10 +25,10 @@ def allowed_ips(participant: Mapping[str, Any]) -> tuple[str, ...]:
 class Pairs:
     """The pairs of one roster: of all participants with all others, or of those that its peering joins."""
 
-    def __init__(self, roster: Mapping[str, Any]) -> None:
+    def __init__(self, roster: Roster) -> None:
         """Look at the roster once, since a large one is asked for each of its pairs."""
-        self._managed: Mapping[str, Mapping[str, Any]] = roster["members"]
-        self.participants: dict[str, Mapping[str, Any]] = {**self._managed, **(roster.get("peers") or {})}
+        self._managed = roster["members"]
+        self.participants: dict[str, Participant] = {**self._managed, **(roster.get("peers") or {})}
         self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
         self._sorted = sorted(self.participants)
 
@@ -49,7 +49,7 @@ class Pairs:
         return str(self.participants[name]["address"].partition("/")[0])
 
     def endpoint(self, host: str, peer: str) -> str:
-        """Return where `host` first seeks `peer`: an address or name, and a port; empty where it has to wait."""
+        """Return the endpoint at which `host` first contacts `peer`; empty where it has to wait for the peer."""
         own, other = self.participants[host], self.participants[peer]
         site = other.get("site")
         if site and site == own.get("site") and other.get("localEndpoint"):
@@ -59,7 +59,7 @@ class Pairs:
         return str(other["endpoint"])
 
     def name(self, host: str, peer: str) -> str:
-        """Return the DNS name at which `host` seeks `peer`, and which it resolves itself; empty where it is none."""
+        """Return the DNS name of the endpoint that `host` uses for `peer`; empty where that is an address."""
         if peer not in self._named:
             return ""
         endpoint = self.endpoint(host, peer)
@@ -67,14 +67,14 @@ class Pairs:
 
     @property
     def has_names(self) -> bool:
-        """Whether anybody is sought at a name."""
+        """Whether any endpoint of the mesh is a DNS name."""
         return bool(self._named)
 
     @cached_property
     def _named(self) -> frozenset[str]:
-        """Those that are sought at a name by anybody."""
-        sought = {name: str(entry["endpoint"]) for name, entry in self.participants.items()}
-        return frozenset(name for name, endpoint in sought.items() if endpoint and not ip_version(endpoint))
+        """The participants whose endpoint is a DNS name."""
+        endpoints = {name: str(entry["endpoint"]) for name, entry in self.participants.items()}
+        return frozenset(name for name, endpoint in endpoints.items() if endpoint and not ip_version(endpoint))
 
     def own_version(self, host: str) -> int | None:
         """Return the only IP version of which `host` has addresses, since it may reach no others; None if not known."""
@@ -152,6 +152,11 @@ class Pairs:
         if own != other:
             return "first" if other else "second"
         return "first" if host < peer else "second"
+
+    def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
+        """Return the peers that `host` pings in its first or second `turn` of a proof, but for the `absent`."""
+        peers = self.peers_of(host)
+        return frozenset(peer for peer in peers if peer not in absent and self.turn(host, peer) == turn)
 
     def keepalive(self, host: str, peer: str) -> str:
         """Return after how many seconds `host` says something to `peer`, or `off`, as `wg` prints it."""

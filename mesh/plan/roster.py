@@ -10,7 +10,7 @@ An endpoint may be a name with a port, which each host resolves for itself: a ch
 
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
 peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
-"localEndpoint" at which those of the same site seek it; its "otherEndpoint" of the other IP version; its "peers" where
+"localEndpoint", which hosts of its site use; its "otherEndpoint" of the other IP version; its "peers" where
 those are not all others. The roster's "peers" are the participants that are not managed here: no "system" and no "ssh".
 A participant's "routes" are the networks behind it, "masquerade" says whether a host that has any, or is an exit node,
 hands packets on with its own address as source, and "exitNode" is the host by which it reaches everything else.
@@ -22,17 +22,62 @@ It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster b
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict, TypeGuard
 
+from mesh.config.models import Connection
 from mesh.errors import MeshError
-from mesh.plan.pairs import Pairs
 
-__all__ = ["Roster", "check_complete", "digest", "find_leavers", "machine_of"]
+__all__ = ["Member", "Participant", "Roster", "check_complete", "digest", "find_leavers", "is_roster", "machine_of"]
 
-Roster = Mapping[str, Any]
+
+class Participant(TypedDict):
+    """What others are told of a participant; `keepalive` is in seconds, 0 for off."""
+
+    publicKey: str
+    address: str
+    endpoint: str
+    keepalive: int
+    subnet: NotRequired[str]
+    ipv4: NotRequired[str]
+    site: NotRequired[str]
+    localEndpoint: NotRequired[str]
+    otherEndpoint: NotRequired[str]
+    peers: NotRequired[list[str]]
+    routes: NotRequired[list[str]]
+    masquerade: NotRequired[bool]
+    exitNode: NotRequired[str]
+
+
+class Member(Participant):
+    """A participant that is a host of ours."""
+
+    system: str
+    ssh: Connection
+
+
+class Roster(TypedDict):
+    """The public data of all members of one mesh; `deadline` is in seconds, `mtu` in bytes."""
+
+    interface: str
+    port: int
+    mtu: int
+    deadline: int
+    unreachable: str
+    forgotten: list[str]
+    members: dict[str, Member]
+    peers: NotRequired[dict[str, Participant]]
+    relay: NotRequired[str]
+    names: NotRequired[bool]
+    presharedKeys: NotRequired[str]
+
 
 # What may change without a host having to hear of it.
 _NOT_ON_HOSTS = ("ssh", "system")
+
+
+def is_roster(value: object) -> TypeGuard[Roster]:
+    """Tell whether a property is a roster, and not a value that the run leaves out or that is not known yet."""
+    return isinstance(value, Mapping)
 
 
 def _for_digest(participants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -65,7 +110,7 @@ def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
 def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
     """Return how SSH reaches each host that is a member no more: those of `earlier`, and those that only `old` has.
 
-    A machine that is a member under another name has not left, and one that is forgotten is not sought any more.
+    A machine that is a member under another name has not left, and one that is forgotten is not contacted any more.
     """
     members = new["members"]
     settled = {*members, *new.get("forgotten", ())}
@@ -86,7 +131,8 @@ def check_complete(roster: Roster) -> None:
     Raises:
         MeshError: Naming the hosts that the run leaves out, though they are new.
     """
-    missing = sorted(name for name, entry in Pairs(roster).participants.items() if entry["publicKey"] == "")
+    everyone: dict[str, Participant] = {**roster["members"], **(roster.get("peers") or {})}
+    missing = sorted(name for name, entry in everyone.items() if entry["publicKey"] == "")
     if missing:
         raise MeshError(
             f"{roster['interface']}: {', '.join(missing)} would be new, but this run leaves out the key (--target, "

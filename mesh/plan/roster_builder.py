@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.plan.roster import Roster
 from mesh.plan.topology import MeshPlan, Participant
 
 __all__ = ["build_roster"]
 
 
-def _describe(participant: Participant, public_key: Any) -> dict[str, Any]:
+def _describe(participant: Participant, public_key: Any) -> Any:
     optional = {
         "subnet": str(participant.subnet) if participant.subnet != participant.address.network else None,
         "ipv4": str(participant.ipv4) if participant.ipv4 else None,
@@ -29,9 +30,7 @@ def _describe(participant: Participant, public_key: Any) -> dict[str, Any]:
     }
 
 
-def build_roster(
-    plan: MeshPlan, public_keys: Mapping[str, Any], logins: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def build_roster(plan: MeshPlan, public_keys: Mapping[str, Any], logins: Mapping[str, Any]) -> Roster:
     """Return the roster of a plan.
 
     Args:
@@ -39,7 +38,7 @@ def build_roster(
         public_keys: By participant; they may be values that are not known yet.
         logins: By host, how SSH reaches it ("ssh") and what system it has to be ("system", empty for any).
     """
-    roster: dict[str, Any] = {
+    roster: Roster = {
         "interface": plan.interface,
         "port": plan.port,
         "mtu": plan.mtu,
@@ -47,8 +46,7 @@ def build_roster(
         "unreachable": plan.unreachable,
         "forgotten": list(plan.forgotten),
         "members": {
-            member.name: {**_describe(member, public_keys[member.name]), **logins[member.name]}
-            for member in plan.members
+            member.name: _describe(member, public_keys[member.name]) | logins[member.name] for member in plan.members
         },
     }
     if plan.peers:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from mesh.plan.pairs import Pairs, allowed_ips
-from mesh.plan.roster import Roster, machine_of
+from mesh.plan.roster import Participant, Roster, machine_of
 
 __all__ = ["describe_changes"]
 
@@ -25,7 +25,7 @@ def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iter
         now = machines.get(machine_of(old["members"][host]["ssh"])) if old else None
         if now:
             fate = f"its machine is {now} now (which would keep its key with formerly: {host} in mesh:hosts.{now})"
-        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is made anew"
+        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is regenerated"
     if leaving:
         yield "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it"
     for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
@@ -50,7 +50,7 @@ _FIELDS = (
 )
 
 
-def _changes_of(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _changes_of(name: str, was: Participant, now: Participant) -> Iterator[str]:
     if was["publicKey"] != now["publicKey"]:
         yield f"~ {name} key: {_fingerprint(was)} becomes {_fingerprint(now)}"
     for field, label in _FIELDS:
@@ -98,7 +98,7 @@ def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
         yield f"+ {name} joins, not managed here: {after[name]['address']}, {where}"
         yield from _routing_changes(name, {}, after[name])
     for name in sorted(before.keys() - after.keys() - new["members"].keys()):
-        yield f"- {name} leaves, and was not managed here: its peers drop it; the preshared key is made anew"
+        yield f"- {name} leaves, and was not managed here: its peers drop it; the preshared key is regenerated"
     for name in sorted(before.keys() & after.keys()):
         yield from _changes_of(name, before[name], after[name])
 
@@ -131,9 +131,9 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
             lines.append(f"~ preshared keys: {keys}")
         if bool(old.get("names")) != bool(new.get("names")):
             lines.append(f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}")
-        for field, label in (("port", "listen port"), ("mtu", "MTU")):
-            if old[field] != new[field]:
-                lines.append(f"~ every host, {label}: {int(old[field])} becomes {int(new[field])}")
+        for label, first, then in (("listen port", old["port"], new["port"]), ("MTU", old["mtu"], new["mtu"])):
+            if first != then:
+                lines.append(f"~ every host, {label}: {int(first)} becomes {int(then)}")
         stay = len(set(before) & set(after))
         if joining and stay:
             lines.append(f"  {stay} hosts gain {len(joining)} peer{'s' if len(joining) > 1 else ''}")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Interface, IPv6Network, ip_address
 from typing import Literal
 
-from mesh.config.models import AUTO, Configuration, Host, Interface, MemberOverrides, Peer
+from mesh.config.models import AUTO, Configuration, Host, Interface, MemberOverrides, UnmanagedPeer
 from mesh.config.peering import resolve, tags_of
 from mesh.config.route_fields import Network
 from mesh.wireguard.addressing import host_address, owned_subnets
@@ -28,8 +28,8 @@ _COMMON_LINK_MTU, _OVERHEAD = 1500, 80
 class Participant:
     """One host on one interface, or a peer that is not managed here; peers send it what goes to its `subnet`.
 
-    `endpoint` is where peers first seek it, such as `78.11.11.11:51825`, `[2001:db8::1]:51825` or
-    `bernard.example.org:51825`, or None if it is roaming; hosts of the same `site` seek it at its `local_endpoint`, if
+    `endpoint` is where peers first contact it, such as `78.11.11.11:51825`, `[2001:db8::1]:51825` or
+    `bernard.example.org:51825`, or None if it is roaming; hosts of the same `site` use its `local_endpoint`, if
     it has one. `persistent_keepalive` is in seconds, 0 for off, and is what the host itself sends. A new `rotation`,
     the interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host
     before. `peers` are by name, None for all. `other_endpoint` is of the other IP version than `endpoint`, for peers
@@ -142,7 +142,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
     # Left out where nobody asked for it, so that a newer version of mesh makes no new keys.
     of_all = f"@{rotation}" if rotation > 1 else ""
 
-    def plan(participant: str, endpoint: str | None, own: MemberOverrides | Peer) -> Participant:
+    def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> Participant:
         return Participant(
             name=participant,
             address=own.address or host_address(subnets[participant]),

@@ -6,14 +6,11 @@ Nothing here speaks SSH: that is `fanout`.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
-__all__ = ["Connection", "gather", "run", "settle"]
-
-# What resources say of a host's SSH: address, port, user, sudo, hostKey and, nested, bastion.
-Connection = Mapping[str, Any]
+__all__ = ["gather", "run", "settle"]
 
 T = TypeVar("T")
 

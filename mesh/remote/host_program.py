@@ -4,7 +4,9 @@ What it does on a host is written there; sending it belongs to `fanout`.
 """
 
 import hashlib
+import re
 import shlex
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 
@@ -43,9 +45,23 @@ _SESSION_SECONDS = 1800
 
 @cache
 def text() -> str:
-    """Return the program that serves orders on a host."""
+    """Return the program that serves orders on a host, without its comments: they are a third of it."""
     folder = resources.files("mesh") / "host"
-    return "".join((folder / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS)
+    return "".join(_code((folder / f"{part}.sh").read_text(encoding="utf-8") for part in PARTS))
+
+
+def _code(parts: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that the shell runs, and those of the files that it writes as they are."""
+    file_ends = ""
+    for line in "".join(parts).splitlines(keepends=True):
+        words = line.strip()
+        if file_ends:
+            file_ends = "" if words == file_ends else file_ends
+        elif file := re.search(r"<<'(\w+)'$", words):
+            file_ends = file[1]
+        elif not words or re.match(r"#( |$)", words):
+            continue
+        yield line
 
 
 @cache
@@ -54,8 +70,8 @@ def digest() -> str:
     return hashlib.sha256(text().encode()).hexdigest()[:16]
 
 
-def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
-    """Return the command that starts a session for `interface`, and takes the program first where the host lacks it.
+def invocation(interface: str, *, only_known: bool = False) -> str:
+    """Return the script that starts a session for `interface`, and takes the program first where the host lacks it.
 
     The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`. With
     `only_known`, a host that has nothing of the interface is given nothing either, and says so.
@@ -67,7 +83,7 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
         f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "
         "{ echo .error has nothing of this mesh\\; run pulumi up; exit 1; }; "
     )
-    script = (
+    return (
         f"{known if only_known else ''}p={path}; "
         f'fits() {{ [ "$(sha256sum 2>/dev/null <$p)" = "{whole}  -" ]; }}; '
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
@@ -78,4 +94,3 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
         f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )
-    return f"{'sudo -n ' if sudo else ''}sh -c {shlex.quote(script)}"

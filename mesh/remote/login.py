@@ -9,8 +9,8 @@ from typing import cast
 
 import asyncssh
 
+from mesh.config.models import Connection
 from mesh.remote import credentials
-from mesh.remote.concurrency import Connection
 from mesh.remote.identities import Identity, SigningError
 from mesh.remote.ssh_errors import NO_KEY, TOO_MANY_KEYS, explain_words
 from mesh.remote.wire import unpack

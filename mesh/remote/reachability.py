@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import groupby
 from typing import Any
 
+from mesh.config.models import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
-from mesh.remote.concurrency import Connection, gather
+from mesh.remote.concurrency import gather
 from mesh.remote.greeting import read_greeting
 from mesh.remote.ssh_errors import CLOSED_AT_ONCE, FORWARDING
 

@@ -1,10 +1,11 @@
 """Talk to many hosts at once over SSH: one connection to each, one session on it, orders and replies.
 
-Every wait has a bound of our own. Opening one connection belongs to `ssh`, and what the orders mean to `rollout` and to
-the host program.
+Every wait has a bound of our own. Opening one connection belongs to `ssh`, what a host may say to `commands`, and what
+the orders mean to `rollout` and to the host program.
 """
 
 import asyncio
+import re
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,12 +13,13 @@ from typing import TypeVar
 
 import asyncssh
 
+from mesh.config.models import Connection
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
-from mesh.remote import host_program
-from mesh.remote.concurrency import Connection, gather, settle
+from mesh.remote import commands, host_program
+from mesh.remote.commands import Stream
+from mesh.remote.concurrency import gather, settle
 from mesh.remote.login import dial
-from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, explain, meet
-from mesh.remote.ssh_errors import explain_words
+from mesh.remote.ssh import CONNECT_SECONDS, explain, meet
 
 __all__ = ["AT_ONCE", "Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
@@ -25,7 +27,7 @@ _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
 # the operator's own machine, also where much is sent to each host, or comes from it.
 AT_ONCE = 64
-_PIECE = 1 << 18
+_MESSAGE = 500
 
 T = TypeVar("T")
 Opened = TypeVar("Opened")
@@ -34,63 +36,68 @@ Opened = TypeVar("Opened")
 Skip = type[HostError] | tuple[()]
 
 
+class _OrderFailedError(HostError):
+    """The host itself says that an order failed; it takes others."""
+
+
 class Session:
     """The host program on one host, taking orders."""
 
-    def __init__(self, host: str, process: asyncssh.SSHClientProcess[str]) -> None:
-        """Use a process that has already said `.ok`."""
-        self.host = host
-        self._process = process
-        self._busy = ""
+    def __init__(self, stream: Stream) -> None:
+        """Use the stream of a host program that was just started; `begin` comes before the first order."""
+        self.host = stream.host
+        self._stream = stream
+        self._fault = ""
+        status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
+        self._end = re.compile(rb"^(?:\.(?P<word>ok|program)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE)
+
+    async def begin(self) -> None:
+        """Give the host the program if it asks for it, and wait until it takes orders.
+
+        Raises:
+            HostError: If it cannot take any, or asks again.
+        """
+        if await self._reply("a session") is None:
+            self._stream.write(host_program.text())
+            if await self._reply("a session") is None:
+                raise self._stream.cut_off("a session")
 
     async def order(self, *words: object, payload: str = "", seconds: float = _ORDER_SECONDS) -> list[str]:
         """Return the lines that the host replies to one order.
 
         Raises:
-            HostError: If the host says that it failed, or does not answer within `seconds`; what it says later would
-                be taken for the answer to another order, so it is given none any more.
+            HostError: If the host says that it failed, says too much, or does not answer within `seconds`; what it
+                says later would be taken for the answer to another order, so it is given none any more.
         """
-        if self._busy:
-            raise UnreachableHostError(self.host, f"is still busy with {self._busy!r}; run pulumi up again")
-        line = " ".join(str(word) for word in words)
+        if self._fault:
+            raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
+        # Until there is an answer: whoever is cut off here must not be asked for more.
+        self._fault = f"is still busy with {str(words[0])!r}"
         try:
-            self._process.stdin.write(f"{line}\n{payload}")
-            return await asyncio.wait_for(self.replies(), seconds)
+            self._stream.forget()
+            self._stream.write(f"{' '.join(map(str, words))}\n{payload}")
+            lines = await asyncio.wait_for(self._reply(f"an answer to {words[0]!r}"), seconds)
         except TimeoutError:
-            self._busy = str(words[0])
             raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
         except (OSError, asyncssh.Error) as error:
             raise UnreachableHostError(self.host, explain(error)) from None
+        except _OrderFailedError:
+            self._fault = ""
+            raise
+        if lines is None:
+            raise self._stream.cut_off(f"an answer to {words[0]!r}")
+        self._fault = ""
+        return lines
 
-    async def replies(self) -> list[str]:
-        """Return the lines up to `.ok`.
-
-        Raises:
-            HostError: If the host ends with `.error`, or hangs up.
-        """
-        text = ""
-        # In pieces, not by lines: the hosts of a large mesh reply with a million of these.
-        while piece := await self._process.stdout.read(_PIECE):
-            text += piece
-            last = text[text.rfind("\n", 0, -1) + 1 : -1]
-            if not text.endswith("\n") or not last.startswith("."):
-                continue
-            if last == ".ok":
-                return text.splitlines()[:-1]
-            if last.startswith(".error "):
-                raise HostError(self.host, last.removeprefix(".error ").strip())
-            if last == ".program":
-                self._process.stdin.write(host_program.text())
-                text = ""
-        printed = await self._process.stderr.read(2000)
-        if words := explain_words(text + printed):
-            raise HostError(self.host, words)
-        # A forced command says on its output what it wants of us.
-        noise = (printed.strip() or text[-2000:].strip()).splitlines()
-        if any("sudo" in line for line in noise):
-            raise HostError(self.host, "sudo asks for a password; let ssh.user run sudo without one, or use root")
-        reason = f": {noise[-1]}" if noise else ""
-        raise UnreachableHostError(self.host, f"ended the session{reason}; run pulumi up again")
+    async def _reply(self, what: str) -> list[str] | None:
+        """Return the lines up to `.ok`, or None where the host wants the program."""
+        text, end = await self._stream.read_to(self._end, what)
+        if end and end["word"]:
+            return text.split("\n")[:-1] if end["word"] == b"ok" else None
+        if end and end["error"] is not None:
+            raise _OrderFailedError(self.host, end["error"].decode("utf-8", "replace")[:_MESSAGE].strip())
+        noise = await self._stream.noise()
+        raise UnreachableHostError(self.host, f"ended the session{f': {noise}' if noise else ''}; run pulumi up again")
 
 
 class Fan:
@@ -192,12 +199,15 @@ async def open_fan(
         absent = _stop_unless(skip, failures)
 
         async def start(host: str) -> Session:
-            command = host_program.invocation(interface, sudo=bool(connections[host]["sudo"]), only_known=only_known)
+            script = host_program.invocation(interface, only_known=only_known)
             try:
-                process = await asyncio.wait_for(opened[host].create_process(command), CONNECT_SECONDS)
-                session = Session(host, process)
-                await asyncio.wait_for(session.replies(), _ORDER_SECONDS)
-            except (OSError, TimeoutError, asyncssh.Error) as error:
+                session = Session(
+                    await commands.start(host, opened[host], script, sudo=bool(connections[host]["sudo"]))
+                )
+                await asyncio.wait_for(session.begin(), _ORDER_SECONDS)
+            except TimeoutError:
+                raise HostError(host, f"took no orders within {_ORDER_SECONDS} seconds; run pulumi up again") from None
+            except (OSError, asyncssh.Error) as error:
                 raise UnreachableHostError(host, explain(error)) from None
             return session
 
@@ -206,9 +216,12 @@ async def open_fan(
 
 
 async def run_everywhere(
-    connections: Mapping[str, Connection], commands: Mapping[str, str]
+    connections: Mapping[str, Connection], script: str, what: str
 ) -> tuple[dict[str, str], dict[str, HostError]]:
-    """Run one command on each host, without a session or its lock; return what each printed, and why any cannot."""
+    """Run one script on each host, without a session or its lock, as `commands.ask` does.
+
+    Return what each printed, and why any cannot tell `what`.
+    """
     _allow_many_connections()
     async with AsyncExitStack() as stack:
         opened, absent = await _connect_all(stack, connections, dial)
@@ -217,8 +230,8 @@ async def run_everywhere(
 
         async def ask(host: str) -> str:
             try:
-                return str((await asyncio.wait_for(opened[host].run(commands[host]), COMMAND_SECONDS)).stdout)
-            except (OSError, TimeoutError, asyncssh.Error) as error:
+                return await commands.ask(host, opened[host], script, sudo=bool(connections[host]["sudo"]), what=what)
+            except (OSError, asyncssh.Error) as error:
                 raise UnreachableHostError(host, explain(error)) from None
 
         said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)

@@ -1,6 +1,6 @@
-"""One SSH connection: how it is opened, what its failures mean, a host's public key, and a single command.
+"""One SSH connection: how it is opened, what its failures mean, and a host's public key.
 
-Many hosts at once, and sessions with the host program on them, belong to `fanout`.
+Commands on it belong to `commands`, many hosts at once and sessions with the host program to `sessions`.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncssh
 
-from mesh.errors import HostError, UnreachableHostError
-from mesh.remote.concurrency import Connection
+from mesh.config.models import Connection
+from mesh.errors import UnreachableHostError
 from mesh.remote.login import LoginRefusedError, dial
 from mesh.remote.reachability import ForwardingForbiddenError
 from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, NOTHING_SHARED, OTHER_HOST_KEY, explain_words
@@ -21,13 +21,13 @@ __all__ = [
     "COMMAND_SECONDS",
     "CONNECT_SECONDS",
     "HostKey",
+    "connected",
     "explain",
     "fetch_host_key",
     "find_refusal",
     "fingerprint",
     "meet",
     "open_bastion",
-    "run_command",
 ]
 
 # Opens a stream to an address and a port: what is read from, and what is written to.
@@ -180,19 +180,20 @@ async def fetch_host_key(host: str, connection: Connection, known: Collection[st
     return HostKey(f"{words[0]} {words[1]}", key.get_fingerprint())
 
 
-async def run_command(host: str, connection: Connection, command: str, payload: str = "") -> str:
-    """Run one command on `host` with `payload` as its input and return its output.
+@asynccontextmanager
+async def connected(host: str, connection: Connection) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """Log in to `host`, by its bastion if it has one, and keep the connection for as long as the context.
 
     Raises:
-        UnreachableHostError: If it, or its bastion, does not let us in.
-        HostError: If the command fails; with the last line that it printed as an error.
+        UnreachableHostError: If it, or its bastion, does not let us in, or the connection breaks.
     """
-    async with _bounded(host, CONNECT_SECONDS + COMMAND_SECONDS) as stack:
-        opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
-        done = await opened.run(command, input=payload, check=False)
-    if done.exit_status != 0:
-        noise = str(done.stderr or "").strip().splitlines()
-        if words := explain_words(f"{done.stdout!s}{done.stderr!s}"):
-            raise HostError(host, words)
-        raise HostError(host, f"{command.split(maxsplit=1)[0]!r} failed ({noise[-1] if noise else 'without a word'})")
-    return str(done.stdout or "")
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
+        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+            raise UnreachableHostError(host, explain(error)) from None
+        try:
+            yield opened
+        except (OSError, asyncssh.Error) as error:
+            raise UnreachableHostError(host, explain(error)) from None

@@ -4,18 +4,17 @@ Properties are plain data of the state. Whether there is work is told by `outsta
 `rollout`.
 """
 
-import socket
-import sys
-from collections.abc import Mapping
 from typing import Any
 
-from mesh.errors import HostError, MeshError
+from mesh.errors import HostError, MeshError, visible
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
+from mesh.plan.roster import is_roster
 from mesh.progress import announce
 from mesh.remote.concurrency import run
 from mesh.remote.sessions import open_fan
 from mesh.rollout.drift import describe_drift
+from mesh.rollout.engine_process import engine_is_alive
 from mesh.rollout.facts import collect_facts
 from mesh.rollout.pending_work import Properties, changing_hosts, plan_digest, to_wipe
 from mesh.rollout.transaction import Rollout, roll_out
@@ -25,25 +24,12 @@ from mesh.rollout.wipe import wipe
 __all__ = ["deploy", "find_drift"]
 
 
-def _engine_is_alive() -> bool:
-    # This process outlives an engine that was killed, and its own parent is a shell. The engine's address is its
-    # argument, and nobody listens there any more.
-    address = sys.argv[-1].rpartition(":")
-    if not address[2].isdigit():
-        return True
-    try:
-        socket.create_connection((address[0] or "127.0.0.1", int(address[2])), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
 def _say(line: str) -> None:
     announce("", [line])
 
 
 def _check_complete(news: Properties) -> None:
-    if not isinstance(news.get("roster"), Mapping):
+    if not is_roster(news.get("roster")):
         raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
     interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
     if news["unenrolled"]:
@@ -77,7 +63,7 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
             _say(f"{interface}: changing {', '.join(sorted(changing))} only")
         rollout = Rollout(
             roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], may_skip(roster["unreachable"]), _say,
-            _engine_is_alive, changing, frozenset(news.get("adopted") or ()),
+            engine_is_alive, changing, frozenset(news.get("adopted") or ()),
         )  # fmt: skip
         systems, left_out = run(lambda: roll_out(rollout))
         pending |= set(left_out)
@@ -127,7 +113,7 @@ def find_drift(props: Properties) -> dict[str, list[str]]:
 
     drift, silent = run(look)
     drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
-    drift = dict(sorted(drift.items()))
+    drift = {host: [visible(line) for line in lines] for host, lines in sorted(drift.items())}
     waits = [
         f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
     ]

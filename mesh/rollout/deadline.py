@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from mesh.remote.concurrency import gather
+from mesh.remote.replies import read_clock
 from mesh.remote.sessions import Fan, Session
 
 __all__ = ["Deadline"]
@@ -55,7 +56,7 @@ async def _read_clock(session: Session) -> float:
     readings = []
     for _ in range(_READINGS):
         asked = time.monotonic()
-        [clock] = await session.order("clock")
+        lines = await session.order("clock")
         answered = time.monotonic()
-        readings.append((answered - asked, float(clock) - (asked + answered) / 2))
+        readings.append((answered - asked, read_clock(session.host, lines) - (asked + answered) / 2))
     return min(readings)[1]

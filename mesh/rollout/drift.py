@@ -4,8 +4,9 @@ Collecting the reports belongs to `rollout`. Nothing here talks to a host, and n
 """
 
 from mesh.plan.roster import Roster
+from mesh.remote.reports import Facts
 from mesh.rollout.host_differences import REPAIR, describe_difference
-from mesh.rollout.verification import Facts, kernel_faults
+from mesh.rollout.verification import kernel_faults
 
 __all__ = ["describe_drift"]
 

@@ -6,12 +6,15 @@ What the answers mean is judged in `proof` and `drift`.
 import asyncio
 import secrets
 
+from mesh.errors import HostError
 from mesh.plan.pair_keys import keys_of
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.concurrency import settle
+from mesh.remote.replies import read_each
+from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan
-from mesh.rollout.verification import Facts, parse_facts, salted_digest
+from mesh.rollout.verification import salted_digest
 
 __all__ = ["collect_facts"]
 
@@ -19,7 +22,7 @@ __all__ = ["collect_facts"]
 async def collect_facts(
     fan: Fan, roster: Roster, preshared_key: str, order: str = "facts"
 ) -> tuple[dict[str, Facts], dict[str, str]]:
-    """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot say.
+    """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot be read.
 
     The order `audit` asks for what else may have drifted, too.
     """
@@ -27,12 +30,13 @@ async def collect_facts(
     orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
     replies, failures = await settle(orders, AT_ONCE)
 
-    def read() -> dict[str, Facts]:
+    def read() -> tuple[dict[str, Facts], dict[str, HostError]]:
         pairs = Pairs(roster)
-        return {
-            host: parse_facts(lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)))
-            for host, lines in replies.items()
-        }
 
-    facts = await asyncio.to_thread(read)
-    return facts, {host: error.message for host, error in failures.items()}
+        def read_one(host: str, lines: list[str]) -> Facts:
+            return read_facts(host, lines, salted_digest(salt, keys_of(roster, pairs, preshared_key, host)), order)
+
+        return read_each(replies, read_one)
+
+    facts, unreadable = await asyncio.to_thread(read)
+    return facts, {host: error.message for host, error in {**failures, **unreadable}.items()}

@@ -6,7 +6,7 @@ It is asked for every preview, so it imports nothing that reaches a host. Doing 
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.plan.roster import digest
+from mesh.plan.roster import digest, is_roster
 from mesh.plan.roster_diff import describe_changes
 
 __all__ = [
@@ -86,7 +86,7 @@ def differs(olds: Properties, news: Properties) -> bool:
 
 def describe_unfinished(olds: Properties, recorded: object) -> list[str]:
     """Return what an earlier run put into the `recorded` roster and did not bring to the hosts, in words."""
-    if not isinstance(recorded, Mapping):
+    if not is_roster(recorded):
         return []
     lines = describe_changes(olds["roster"], recorded)
     return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []

@@ -4,25 +4,23 @@ A survey counts the installations of each host, from 1. The count is an input of
 refresh raises it.
 """
 
-import shlex
 from collections.abc import Mapping
 
-from mesh.config.models import SshSettings
 from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.progress import announce
 from mesh.remote import host_program
 from mesh.remote.concurrency import run
+from mesh.remote.replies import lines_of, read_each, read_survey
 from mesh.remote.sessions import run_everywhere
 
 __all__ = ["count_installations"]
 
 
-def _question(interface: str, ssh: SshSettings) -> str:
+def _question(interface: str) -> str:
     keys = f"{host_program.DIRECTORY}/{interface}/*/private-key"
     # The last word tells a host that has no key from one that could not look.
-    script = f'for key in {keys}; do [ ! -s "$key" ] || echo key; done; echo seen'
-    return f"{'sudo -n ' if ssh.uses_sudo else ''}sh -c {shlex.quote(script)}"
+    return f'for key in {keys}; do [ ! -s "$key" ] || echo key; done; echo seen'
 
 
 def count_installations(interface: str, counts: Mapping[str, int], hosts: object, interfaces: object) -> dict[str, int]:
@@ -39,9 +37,10 @@ def count_installations(interface: str, counts: Mapping[str, int], hosts: object
     if interface not in configuration.interfaces:
         return known
     members = {host: configuration.hosts[host].ssh for host in configuration.interfaces[interface].hosts}
-    connections = {host: ssh.model_dump(by_alias=True) for host, ssh in members.items()}
-    questions = {host: _question(interface, ssh) for host, ssh in members.items()}
-    answers, _ = run(lambda: run_everywhere(connections, questions))
-    bare = sorted(host for host, said in answers.items() if said.split() == ["seen"])
-    announce(interface, [f"{host}: has no private key of {interface}, and is enrolled again" for host in bare])
+    connections = {host: ssh.connection() for host, ssh in members.items()}
+    answers, _ = run(lambda: run_everywhere(connections, _question(interface), "whether it has a private key"))
+    has_key, unreadable = read_each({host: lines_of(said) for host, said in answers.items()}, read_survey)
+    bare = sorted(host for host, has in has_key.items() if not has)
+    lines = [f"{host}: has no private key of {interface}, and is enrolled again" for host in bare]
+    announce(interface, [*lines, *(f"{host}: {error.message}" for host, error in sorted(unreadable.items()))])
     return known | {host: known.get(host, 1) + 1 for host in bare}

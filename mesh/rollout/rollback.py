@@ -7,19 +7,24 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 
 from mesh.errors import MeshError
+from mesh.plan.pairs import Pairs
 from mesh.remote.concurrency import settle
 from mesh.remote.sessions import Fan
+from mesh.rollout.switch_plan import exchange_key
 
 __all__ = ["go_back"]
 
 _STEP_SECONDS = 10
 
 
-async def go_back(fan: Fan, switched: Sequence[str], live: Collection[str], changing: Collection[str]) -> None:
+async def go_back(
+    fan: Fan, pairs: Pairs, switched: Sequence[str], live: Collection[str], changing: Collection[str]
+) -> None:
     """Bring every host back that still answers.
 
     Args:
         fan: The sessions of the rollout.
+        pairs: Those of its roster.
         switched: The hosts that took another key, in the order in which they did.
         live: The hosts whose interface ran before the rollout.
         changing: All hosts of the rollout that change.
@@ -35,8 +40,7 @@ async def go_back(fan: Fan, switched: Sequence[str], live: Collection[str], chan
         await order("preshared", hosts=sorted(willing))
     for host in switched:
         if host in willing:
-            await order("ready", host, hosts=sorted(willing - {host}))
-            await order("own", hosts=[host])
-            await order("peer", host, hosts=sorted(willing - {host}))
+            for step in exchange_key(host, pairs.links_of(host)):
+                await order(step.order, *step.words, hosts=sorted(willing & {*step.hosts}))
     with suppress(MeshError):
         await fan.everyone("abort", hosts=changing)

@@ -7,21 +7,24 @@ written in the host program.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+from mesh.config.models import Connection
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.concurrency import Connection, gather
+from mesh.remote.concurrency import gather
+from mesh.remote.replies import read_all, read_proof, read_running, read_system
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.facts import collect_facts
 from mesh.rollout.rollback import go_back
+from mesh.rollout.switch_plan import Running, plan_switch
 from mesh.rollout.verification import find_faults
 
 __all__ = ["Rollout", "roll_out"]
@@ -115,7 +118,9 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:
                 say(f"{interface}: going back on all hosts")
-                await go_back(fan, switched, [host for host, key in running.items() if key != "absent"], changing)
+                await go_back(
+                    fan, rollout.pairs, switched, [host for host, runs in running.items() if runs.public_key], changing
+                )
                 raise
         # One way only from here on. Who misses the word goes back when its hold ends; the next `up` brings it forward.
         with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
@@ -144,8 +149,7 @@ def _outcome(text: str) -> Iterator[None]:
 async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Any]:
     tools = rollout.pairs.tools
     work = {h: fan.sessions[h].order("prepare", *tools(h), seconds=_INSTALL_SECONDS) for h in changing}
-    replies = await gather(work)
-    systems = {host: dict(line.split(" ", 1) for line in lines if " " in line) for host, lines in replies.items()}
+    systems: dict[str, Any] = read_all(await gather(work), read_system)
     wrong = {
         host: f"runs {systems[host].get('system')}, but the stack file says system: {member['system']}; correct it"
         for host, member in rollout.roster["members"].items()
@@ -156,8 +160,8 @@ async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dic
     return systems
 
 
-async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, str]:
-    """Lay the plan beside the running one and return the public key that each host runs, or `absent`."""
+async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Running]:
+    """Lay the plan beside the running one and return what each host runs."""
     work, absent = {}, sorted(fan.absent)
     for host in changing:
         text = payload(
@@ -166,51 +170,33 @@ async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[
             pairs=rollout.pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
-    replies = await gather(work, AT_ONCE)
-    return {host: dict(line.split(" ", 1) for line in lines)["running"] for host, lines in replies.items()}
+    found = read_all(await gather(work, AT_ONCE), read_running)
+    return {host: Running(*runs) for host, runs in found.items()}
 
 
 async def _switch(
-    rollout: Rollout, fan: Fan, running: Mapping[str, str], deadline: Deadline, switched: list[str]
+    rollout: Rollout, fan: Fan, running: Mapping[str, Running], deadline: Deadline, switched: list[str]
 ) -> list[str]:
     """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key.
 
     A host that is about to take another key is added to `switched`, for whoever has to lead back.
     """
-    members, began = rollout.roster["members"], time.monotonic()
-    live = sorted(host for host, key in running.items() if key != "absent")
-    others = sorted(set(fan.sessions) - set(running))
-    changed = [host for host in live if running[host] != members[host]["publicKey"]]
-    if live:
-        await fan.everyone("preshared", hosts=live)
-    for number, host in enumerate(changed, 1):
-        rollout.report(f"{rollout.interface}: switching key {number} of {len(changed)} ({host})")
-        peers = [other for other in live if other != host]
-        await fan.everyone("ready", host, hosts=peers)
-        # Its own key first: peers still reach it, and what it sends waits for them. The other way round loses packets.
-        switched.append(host)
-        await fan.everyone("own", hosts=[host])
-        await fan.everyone("peer", host, hosts=peers)
-        await deadline.renew()
-    if live:
-        await fan.everyone("ready", hosts=live)
-        moved = [host for host, lines in (await fan.everyone("finish", hosts=live)).items() if "moved" in lines]
-        await deadline.renew()
-        # Who lost a peer has lost its session; and NAT lets nothing in from a port that nobody behind it has sent to.
-        if unheard := live if others else [host for host in moved if not members[host]["endpoint"]]:
-            await fan.everyone("wake", hosts=unheard)
-    new = [host for host in running if host not in live]
-    # Who can be reached comes up before who reaches out, so that no first handshake is missed and waits 5 seconds.
-    for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
-        if group:
-            rollout.report(f"{rollout.interface}: bringing up {_hosts(len(group))}")
-            await fan.everyone("finish", hosts=group)
-            await deadline.renew()
-    if new and (live or others):
+    began = time.monotonic()
+    for step in plan_switch(rollout.roster, running, set(fan.sessions) - set(running), rollout.pairs):
+        if step.says:
+            rollout.report(f"{rollout.interface}: {step.says}")
+        if step.order == "own":
+            switched.extend(step.hosts)
         # Rounded up, since hosts count whole seconds: a session from since then is one with what was just made.
-        seconds = int(time.monotonic() - began) + 1
-        await fan.everyone("again", seconds, *new, hosts=[*live, *others])
-    return [*changed, *new]
+        since = (int(time.monotonic() - began) + 1,) if step.order == "again" else ()
+        await fan.everyone(step.order, *since, *step.words, hosts=step.hosts)
+        if not step.waiting:
+            await deadline.renew()
+    return [*switched, *(host for host, runs in running.items() if not runs.public_key)]
+
+
+def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lines: list[str]) -> dict[str, str | int]:
+    return read_proof(host, lines, pairs.asked(host, turn, absent))
 
 
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:
@@ -218,21 +204,30 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     unresolved: list[tuple[str, str]] = []
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
-        for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
-            for line in lines:
-                match line.split():
-                    case ["silent", peer, *why]:
-                        (unresolved if why else silent).append((host, peer))
-                    case ["narrow", peer, size]:
-                        narrow[host, peer] = int(size)
-                    case _:
-                        pass
+        read = partial(_read_proof, rollout.pairs, turn, fan.absent)
+        for host, said in read_all(await fan.everyone("prove", turn, *sorted(fan.absent)), read).items():
+            for peer, result in said.items():
+                if isinstance(result, int):
+                    narrow[host, peer] = result
+                elif result != "well":
+                    (unresolved if result == "unresolved" else silent).append((host, peer))
         await deadline.renew()
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
+    sources = await _find_sources(fan, silent)
     # Aside, since a million pairs take seconds, in which new connections would have no answer.
-    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved)
+    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
+
+
+async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return for silent pairs from which address the one that was asked sends to the other, where that may matter."""
+    sources = {}
+    for host, peer in silent:
+        if peer in fan.sessions:
+            for line in await fan.sessions[peer].order("source", host):
+                sources[host, peer] = line.removeprefix("source ").strip()
+    return sources

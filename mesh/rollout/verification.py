@@ -5,83 +5,20 @@ Collecting the reports belongs to `rollout`. Nothing here talks to a host.
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
+from mesh.remote.reports import Facts, Peer
 from mesh.rollout.host_differences import describe_difference
 
-__all__ = ["Facts", "Peer", "find_faults", "kernel_faults", "parse_facts", "salted_digest"]
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One peer as a host's kernel has it; `handshake` is in seconds since the epoch, 0 for never."""
-
-    endpoint: str
-    allowed_ips: str
-    handshake: int
-    received: int
-    sent: int
-    keepalive: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last.
-
-    `differences` are what the host itself found to be otherwise than it is wanted: what it forwards, its way to
-    everywhere, and, if it was asked to audit, all that was confirmed.
-    """
-
-    public_key: str = ""
-    port: int = 0
-    mtu: int = 0
-    since: int = 0
-    addresses: tuple[str, ...] = ()
-    has_preshared_key: bool = True
-    confirmed: str = ""
-    peers: Mapping[str, Peer] = field(default_factory=dict)
-    differences: tuple[str, ...] = ()
+__all__ = ["find_faults", "kernel_faults", "salted_digest"]
 
 
 def salted_digest(salt: str, preshared_keys: Collection[str]) -> str:
     """Return what a host replies to `facts SALT` when its peers have just these preshared keys."""
     lines = "".join(f"{salt}{key}\n" for key in sorted(preshared_keys))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def parse_facts(lines: Iterable[str], expected: str) -> Facts:
-    """Return the reply to the order `facts` or `audit`; `expected` is the salted digest of the preshared keys."""
-    public_key, port, mtu, since = "", 0, 0, 0
-    addresses: list[str] = []
-    preshared, confirmed = expected, ""
-    peers: dict[str, Peer] = {}
-    differences: list[str] = []
-    for line in lines:
-        match line.split():
-            case ["interface", key, listen]:
-                public_key, port = key, int(listen)
-            case ["mtu", value]:
-                mtu = int(value)
-            case ["since", value]:
-                since = int(value)
-            case ["address", value]:
-                addresses.append(value)
-            case ["preshared", value]:
-                preshared = value
-            case ["confirmed", value]:
-                confirmed = value
-            case ["differs", *words]:
-                differences.append(" ".join(words))
-            case ["peer", key, endpoint, allowed, handshake, received, sent, keepalive]:
-                peers[key] = Peer(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
-            case _:
-                pass
-    # Without a peer there is no preshared key in the kernel to be wrong.
-    agrees = preshared == expected or not peers
-    return Facts(public_key, port, mtu, since, tuple(addresses), agrees, confirmed, peers, tuple(differences))
 
 
 def find_faults(
@@ -91,12 +28,14 @@ def find_faults(
     changed: Iterable[str] = (),
     narrow: Mapping[tuple[str, str], int] = MappingProxyType({}),
     unresolved: Iterable[tuple[str, str]] = (),
+    sources: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> list[str]:
     """Return what disproves the mesh, a line each with its likely cause; empty when every pair is proven.
 
     `silent` are the pairs (from, to) whose ping had no answer, `unresolved` those of them whose first does not find out
     where the name of the other leads, `changed` the hosts whose key was just switched, for which a handshake older than
-    the switch proves nothing, and `narrow` the pairs that answer small packets only, with the bytes that pass.
+    the switch proves nothing, `narrow` the pairs that answer small packets only, with the bytes that pass, and
+    `sources` from where the second of silent pairs answers, where that may be another place than it is asked at.
     """
     pairs = Pairs(roster)
     faults: list[str] = []
@@ -122,7 +61,10 @@ def find_faults(
                     f"{host} → {peer}: no answer: {name} does not resolve on {host} now; see what {host} asks for names"
                 )
             elif (host, peer) in mute:
-                faults.append(_silence(roster, host, peer, seen, pairs.name(host, peer)))
+                faults.append(
+                    _other_source(pairs, host, peer, sources.get((host, peer), ""))
+                    or _silence(roster, host, peer, seen, pairs.name(host, peer))
+                )
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
                 faults.append(
@@ -180,6 +122,18 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
         for key in sorted(set(report.peers) - set(wanted))
     )
     return faults
+
+
+def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:
+    """Return what is wrong where a peer answers from an address of which the NAT in front of `host` knows nothing."""
+    sought = pairs.endpoint(host, peer).rpartition(":")[0].strip("[]")
+    if not source or source == sought or pairs.name(host, peer) or pairs.endpoint(peer, host):
+        return ""
+    return (
+        f"{host} → {peer}: no answer: its endpoint is {sought}, and WireGuard in userspace answers from {source}, "
+        f"which NAT keeps from {host}; on {peer}, make {sought} the source of the default route "
+        "(ip route replace … src)"
+    )
 
 
 def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
+from mesh.config.models import Connection
 from mesh.errors import HostError
-from mesh.remote.concurrency import Connection, settle
+from mesh.remote.concurrency import settle
+from mesh.remote.replies import read_each, read_wiped
 from mesh.remote.sessions import open_fan
 
 __all__ = ["wipe"]
@@ -20,8 +22,9 @@ async def wipe(
             host: session.order("wipe", mesh, roster_id, host, seconds=_SECONDS)
             for host, session in fan.sessions.items()
         }
-        _, failures = await settle(orders)
-    left = {**fan.absent, **{host: error.message for host, error in failures.items()}}
+        replies, failures = await settle(orders)
+    _, unreadable = read_each(replies, read_wiped)
+    left = {**fan.absent, **{host: error.message for host, error in {**failures, **unreadable}.items()}}
     for host, reason in sorted(left.items()):
         report(f"{interface}: {host} is not wiped: {reason}")
     return left

@@ -1,6 +1,6 @@
 """Endpoints as texts, `78.11.11.11:51825`, `[2001:db8::1]:51825` or `bernard.example.org:51825`.
 
-What the stack file may say of them belongs in `external`, who is sought where in `pairs`. Names are resolved on hosts.
+What the stack file may say of them belongs in `config.external_fields`. Hosts resolve names, we never do.
 """
 
 __all__ = ["ip_version", "join_endpoint"]

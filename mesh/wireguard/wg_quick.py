@@ -148,7 +148,8 @@ def _settings(text: str, where: str) -> Iterator[Setting]:
     above = ""
     for number, line in enumerate(text.splitlines(), 1):
         setting, _, comment = line.partition("#")
-        called = _NAME.fullmatch(comment.strip("# \t"))
+        # No name is longer, and what is longer costs the square of its length.
+        called = _NAME.fullmatch(comment.strip("# \t")) if len(comment) <= 300 else None
         # What is no name, such as a peer that was taken out by #, hides the one above it, which was its own.
         above = (called[1] if called else "") or (above if setting.strip() else "")
         name, equals, value = setting.partition("=")

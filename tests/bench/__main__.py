@@ -1,5 +1,6 @@
 """`python -m tests.bench`: measure against booted hosts and, at engine level, against hosts on loopback."""
 
+import secrets
 import signal
 import statistics
 import sys
@@ -83,6 +84,23 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
     _CONSOLE.print(table)
 
 
+@app.command()
+def walk(
+    steps: Annotated[int, typer.Option(help="how many times the stack file is edited")] = 200,
+    seed: Annotated[int | None, typer.Option(help="which edits; without it, another walk each time")] = None,
+) -> None:
+    """Random edits of the stack file, one to four at a time, each under traffic in all directions, at 4 hosts."""
+    from tests.bench.walk import walk_far  # noqa: PLC0415
+
+    chosen = secrets.randbelow(2**32) if seed is None else seed
+    sys.stderr.write(f"bench: walk with seed {chosen}\n")
+    try:
+        for line in walk_far(chosen, steps):
+            _CONSOLE.print(line)
+    except LabUnavailableError as error:
+        raise SystemExit(f"bench: the lab cannot run here: {error}") from None
+
+
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context) -> None:
     """Run all of it."""
@@ -92,6 +110,7 @@ def everything(context: typer.Context) -> None:
         lab()
         loss()
         engine()
+        walk()
 
 
 app()

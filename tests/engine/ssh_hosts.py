@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import asyncssh
 
 from mesh.wireguard.keys import public_key_of
+from tests.login_shell import hear
 
 __all__ = ["FakeHost", "Hosts", "Interface"]
 
@@ -55,6 +56,9 @@ class FakeHost:
     orders: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
     program: bool = False
+    # What its login shell prints first, and what it says to an order instead of what it would, in pieces without end.
+    noise: bytes = b""
+    says: dict[str, Callable[[bytes], Iterable[bytes]]] = field(default_factory=dict)
     server: Any = None
     open: list[Any] = field(default_factory=list)
 
@@ -203,22 +207,31 @@ class Hosts:
         host.port = host.server.get_port()
 
     async def _handle(self, host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        command = process.command or ""
-        enrol = re.search(r"/mesh/([^/ ]+)/enrolled", command)
-        survey = re.search(r"/mesh/([^/ ]+)/\*/private-key", command)
-        if survey:
-            known = host.interfaces.get(survey[1], Interface())
-            process.stdout.write(b"key\nseen\n" if known.enrolled or known.confirmed or known.staged else b"seen\n")
-            process.exit(0)
-        elif enrol:
+        if enrol := re.search(r"/mesh/([^/ ]+)/enrolled", process.command or ""):
             await self._enrol(host, enrol[1], process)
+            return
+        asked = await hear(process, host.noise)
+        if survey := re.search(r"/mesh/([^/ ]+)/\*/private-key", asked.script):
+            known = host.interfaces.get(survey[1], Interface())
+            keys = ["key"] if known.enrolled or known.confirmed or known.staged else []
+            await self._say(host, process, "survey", [*keys, "seen"])
+            asked.end()
         else:
-            size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", command, re.DOTALL).groups()  # type: ignore[union-attr]
+            size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
             if not host.program:
                 process.stdout.write(b".program\n")
                 await process.stdin.readexactly(int(size))
                 host.program = True
             await self._serve(host, interface, process)
+
+    async def _say(
+        self, host: FakeHost, process: asyncssh.SSHServerProcess[bytes], order: str, lines: list[str]
+    ) -> None:
+        """Say the lines, or whatever the host says instead, for as long as it does."""
+        said = "".join(f"{line}\n" for line in lines).encode()
+        for piece in host.says[order](said) if order in host.says else [said]:
+            process.stdout.write(piece)
+            await process.stdout.drain()
 
     async def _enrol(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
         key = (await process.stdin.read()).decode().strip()
@@ -233,7 +246,7 @@ class Hosts:
 
     async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
         state = host.interfaces.setdefault(interface, Interface())
-        process.stdout.write(b".ok\n")
+        await self._say(host, process, "start", [".ok"])
         while line := (await process.stdin.readline()).decode():
             order, *words = line.split()
             count = int(words[0]) if order == "stage" else 0
@@ -246,8 +259,9 @@ class Hosts:
             try:
                 if host.fail_at == order:
                     raise OrderError(f"told to fail at {order}; tell it otherwise")
-                replies = [*self._obey(host, interface, state, order, words, payload), ".ok", ""]
-                process.stdout.write("\n".join(replies).encode())
+                await self._say(
+                    host, process, order, [*self._obey(host, interface, state, order, words, payload), ".ok"]
+                )
             except OrderError as error:
                 process.stdout.write(f".error {error}\n".encode())
         process.exit(0)
@@ -270,13 +284,21 @@ class Hosts:
             case "preshared" | "ready" | "own" | "peer" | "again" | "finish" | "wake":
                 self._switch(state, order)
             case "prove":
-                return [f"silent {peer}" for peer in self._silent(name, state, *words)]
+                return self._prove(name, state, *words)
+            case "ping":
+                return [
+                    f"ping {line.split()[1]} 1.0"
+                    for turn in ("first", "second")
+                    for line in self._prove(name, state, turn)
+                ]
             case "facts":
                 return self._facts(state, words[0])
             case "audit":
                 return self._audit(state, words[0])
             case "confirm":
                 self._confirm(state, words[0])
+            case "source":
+                return []
             case "abort":
                 if state.guard:
                     self._go_back(state)
@@ -300,7 +322,7 @@ class Hosts:
             self._go_back(state)
         if not state.guard:
             state.staged = {**plan, "private-key": keys[0]}
-        running = state.kernel["public-key"] if state.kernel else "absent"
+        running = f"{state.kernel['public-key']} {state.kernel['port']}" if state.kernel else "absent"
         return [f"running {running}", f"confirmed {state.confirmed['digest'] if state.confirmed else 'none'}"]
 
     def _arm(self, state: Interface, seconds: float, *, fresh: bool) -> None:
@@ -325,16 +347,16 @@ class Hosts:
             state.kernel = dict(state.staged)
             state.differs.clear()
 
-    def _silent(self, name: str, state: Interface, turn: str, *absent: str) -> list[str]:
+    def _prove(self, name: str, state: Interface, turn: str, *absent: str) -> list[str]:
         plan = state.staged or state.confirmed or {"peers": {}}
-        silent = []
+        lines = []
         for peer, fields in plan["peers"].items():
             if fields[-1] != turn or peer in absent:
                 continue
             other = self.by_name[peer].interfaces.get(name)
-            if not (other and other.kernel and other.kernel["public-key"] == fields[0]):
-                silent.append(peer)
-        return silent
+            answers = other and other.kernel and other.kernel["public-key"] == fields[0]
+            lines.append(f"{'well' if answers else 'silent'} {peer}")
+        return lines
 
     def _facts(self, state: Interface, salt: str) -> list[str]:
         kernel = state.kernel

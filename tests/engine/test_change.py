@@ -132,7 +132,7 @@ def test_one_number_makes_all_keys_of_all_interfaces_anew(make_stack: Maker) -> 
     stack, both = _two_meshes(make_stack)
     first = {name: stack.public_keys(name) for name in both}
     stack.must("config", "set", "mesh:rotation", "2")
-    assert "h1 key is made anew: rotation of all interfaces 1 becomes 2" in stack.must("preview").output
+    assert "h1 key is regenerated: rotation of all interfaces 1 becomes 2" in stack.must("preview").output
     stack.up()
     second = {name: stack.public_keys(name) for name in both}
     assert not {*first["testwg"].values(), *first["other"].values()} & {

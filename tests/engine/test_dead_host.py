@@ -102,7 +102,7 @@ def test_a_dead_host_that_is_removed_is_tried_in_every_run_until_it_is_wiped(sta
     stack.hosts.become("h4", "silent")
     write(stack, REST)
     preview = stack.must("preview")
-    assert "- h4 leaves: its peers drop it, then it is wiped; the preshared key is made anew" in preview.text
+    assert "- h4 leaves: its peers drop it, then it is wiped; the preshared key is regenerated" in preview.text
     assert "keeps its key and the old preshared key; no member with the change accepts it" in preview.text
     outcome = stack.up()
     assert outcome.seconds < 60

@@ -1,4 +1,4 @@
-"""Keys that have served their time, with the real engine: warned of, made anew when due, and never before."""
+"""Keys that have served their time, with the real engine: warned of, regenerated when due, and never before."""
 
 import json
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ def test_a_preview_warns_in_the_last_two_weeks_and_changes_nothing(running: Stac
     running.age_keys(20, "h1")
     outcome = running.must("preview", "--expect-no-changes")
     assert "! h1 key expires on" in outcome.text
-    assert "in 10 days; pulumi up makes it anew from then on" in outcome.text
+    assert "in 10 days; pulumi up regenerates it from then on" in outcome.text
     assert "h2 key expires" not in outcome.text
 
 

@@ -82,15 +82,15 @@ def test_a_router_brings_its_own_key_and_endpoint(stack: Stack) -> None:
 
 
 def test_a_lost_phone_leaves_with_what_it_knew(stack: Stack) -> None:
-    """The preshared key is made anew, and no host has it any more; its own key can be made anew too."""
+    """The preshared key is regenerated, and no host has it any more; its own key can be regenerated too."""
     write(stack, peers={"phone": {}, "tablet": {}})
     stack.up()
     before = stack.companion("peer", "tablet").output
     keys = stack.public_keys()
     write(stack, peers={"tablet": {"rotation": 2}})
     told = stack.must("preview").text
-    assert "- phone leaves, and was not managed here: its peers drop it; the preshared key is made anew" in told
-    assert "preshared key is made anew: phone knew it and is no longer an owner" in told
+    assert "- phone leaves, and was not managed here: its peers drop it; the preshared key is regenerated" in told
+    assert "preshared key is regenerated: phone knew it and is no longer an owner" in told
     run = stack.up().text
     assert "tablet needs its new file: python -m mesh peer tablet" in run
     after = stack.companion("peer", "tablet").output

@@ -152,7 +152,7 @@ def test_a_joining_host_can_come_alone(part: Part) -> None:
 
 
 def test_a_leaver_goes_with_any_change_of_its_mesh(part: Part) -> None:
-    """It is said; its peers drop it, it is wiped, and the preshared key is made anew in the same run."""
+    """It is said; its peers drop it, it is wiped, and the preshared key is regenerated in the same run."""
     part.plan("h1", "h2", "h3")
     preview = part.stack.must("preview", *HOST)
     assert "- h4 leaves" in preview.text

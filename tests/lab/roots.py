@@ -32,6 +32,8 @@ RECIPES = {
     "trixie": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables"),
     # What Ansible needs on a host; we do not.
     "trixie-python": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables python3"),
+    # Login shells of every family.
+    "trixie-shells": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables fish tcsh zsh"),
     "bookworm": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} nftables"),
     "trixie-bare": Recipe("trixie", f"{_SYSTEMD} nftables", fetched=_WIREGUARD),
     "trixie-ufw": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} ufw iptables"),

@@ -1,6 +1,9 @@
 """Where peers seek a host."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address, wait_until
@@ -55,39 +58,66 @@ def test_hosts_of_one_site_use_their_local_addresses_and_others_the_external_one
     stack.destroy()
 
 
-def test_a_host_that_moved_is_sought_where_it_is_though_late_packets_led_back(stack: Stack, lab: Lab) -> None:
+@pytest.fixture
+def second(lab: Lab) -> Iterator[str]:
+    """Return a second public address of carol, who still sends from the first."""
+    address = "203.0.113.200"
+    lab.network.ip("carol", f"addr add {address}/32 dev eth0")
+    lab.network.ip("inet", f"route add {address}/32 dev p-carol")
+    try:
+        yield address
+    finally:
+        _send_from(lab, "203.0.113.2")
+        lab.network.ip("carol", f"addr del {address}/32 dev eth0")
+        lab.network.ip("inet", f"route del {address}/32 dev p-carol")
+
+
+def _send_from(lab: Lab, address: str) -> None:
+    lab.network.ip("carol", f"route replace default via 169.254.0.1 dev eth0 src {address}")
+
+
+def test_a_host_that_moved_is_sought_where_it_is_though_late_packets_led_back(
+    stack: Stack, lab: Lab, second: str
+) -> None:
     """Behind NAT nobody hears what comes from a place that was not asked, so neither end would find the other again.
 
     WireGuard in userspace answers from the first address of its host: here the new one, and it is asked at the old one.
     """
-    network, mesh = lab.network, {"hosts": ["carol", "edgeworth"], "port": 51825}
-    network.ip(
-        "carol",
-        "addr add 203.0.113.200/32 dev eth0",
-        "route replace default via 169.254.0.1 dev eth0 src 203.0.113.200",
-    )
-    network.ip("inet", "route add 203.0.113.200/32 dev p-carol")
+    mesh = {"hosts": ["carol", "edgeworth"], "port": 51825}
+    _send_from(lab, second)
     hosts: dict[str, Any] = {name: stack.describe(lab.hosts[name]) for name in ("carol", "edgeworth")}
-    hosts["carol"]["externalIps"] = ["203.0.113.200"]
-    try:
-        stack.write({"testwg": mesh}, hosts)
-        stack.up()
-        carol = lab.hosts["carol"].run("wg show testwg public-key").strip()
-        # By that ping the moved one learns of a way through NAT that is open to its old address only.
-        back = f"wg set testwg peer {carol} endpoint 203.0.113.2:51825"
-        lab.hosts["edgeworth"].run(f"{back}; ping -q -c 1 -W 1 {mesh_address('carol', 'testwg')}", check=False)
-        assert stack.silent("testwg", 1) == [("carol", "edgeworth"), ("edgeworth", "carol")]
-        stack.write({"testwg": {**mesh, "mtu": 1400}}, hosts)
-        stack.up()
-        assert "203.0.113.200:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints")
-        stack.destroy()
-    finally:
-        network.ip(
-            "carol",
-            "route replace default via 169.254.0.1 dev eth0 src 203.0.113.2",
-            "addr del 203.0.113.200/32 dev eth0",
-        )
-        network.ip("inet", "route del 203.0.113.200/32 dev p-carol")
+    hosts["carol"]["externalIps"] = [second]
+    stack.write({"testwg": mesh}, hosts)
+    stack.up()
+    carol = lab.hosts["carol"].run("wg show testwg public-key").strip()
+    # By that ping the moved one learns of a way through NAT that is open to its old address only.
+    back = f"wg set testwg peer {carol} endpoint 203.0.113.2:51825"
+    lab.hosts["edgeworth"].run(f"{back}; ping -q -c 1 -W 1 {mesh_address('carol', 'testwg')}", check=False)
+    assert stack.silent("testwg", 1) == [("carol", "edgeworth"), ("edgeworth", "carol")]
+    stack.write({"testwg": {**mesh, "mtu": 1400}}, hosts)
+    stack.up()
+    assert f"{second}:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints")
+    stack.destroy()
+
+
+def test_a_host_moves_while_all_keys_change(stack: Stack, lab: Lab, second: str) -> None:
+    """Where it answers from the new address; where it does not, the host behind NAT cannot hear it, and is told why."""
+    mesh: dict[str, Any] = {"hosts": list(lab.hosts), "port": 51825, "deadline": 20}
+    stack.write({"testwg": mesh})
+    stack.up()
+    before = stack.running_keys("testwg")
+    hosts: dict[str, Any] = {name: stack.describe(lab.hosts[name]) for name in mesh["hosts"]}
+    hosts["carol"]["externalIps"] = [second]
+    stack.write({"testwg": {**mesh, "rotation": 2}}, hosts)
+    told = stack.fail()
+    assert f"its endpoint is {second}, and WireGuard in userspace answers from 203.0.113.2" in told
+    assert stack.running_keys("testwg") == before
+    assert stack.silent("testwg") == []
+    _send_from(lab, second)
+    stack.up()
+    assert stack.silent("testwg") == []
+    assert f"{second}:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints")
+    stack.destroy()
 
 
 def test_hosts_seek_each_other_by_the_ip_version_that_both_have(stack: Stack, lab: Lab) -> None:

@@ -11,10 +11,11 @@ import struct
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import permutations
+from types import MappingProxyType
 
 from tests.lab.gaps import Gaps, find_gaps
 from tests.lab.hosts import Host
@@ -114,9 +115,26 @@ class _Stream:
 class Traffic:
     """Datagrams among hosts, `rate` a second in each direction, and one TCP connection for each pair of `streams`."""
 
-    def __init__(self, hosts: Sequence[Host], interface: str, rate: float, streams: Sequence[Pair] = ()) -> None:
-        """Describe the traffic; hosts that are no members yet are tried in vain. Two hosts behind NAT cannot meet."""
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        interface: str,
+        rate: float,
+        streams: Sequence[Pair] = (),
+        *,
+        directions: Iterable[Pair] | None = None,
+        addresses: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Describe the traffic; hosts that are no members yet are tried in vain.
+
+        Without `directions` these are all but those between two hosts behind NAT, which cannot meet. `addresses` are
+        those of hosts that have another than the derived one.
+        """
         self._hosts = list(hosts)
+        nat = {host.name for host in self._hosts if host.spec.nat}
+        every = (pair for pair in permutations((host.name for host in self._hosts), 2) if not set(pair) <= nat)
+        self._directions = list(every if directions is None else directions)
+        self._addresses = addresses
         self._interval = 1 / rate
         self._interface = interface
         self._pairs = streams
@@ -175,11 +193,9 @@ class Traffic:
     def _run(self) -> None:
         numbers = {host.name: number for number, host in enumerate(self._hosts)}
         names = list(numbers)
-        nat = {host.name for host in self._hosts if host.spec.nat}
         targets: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
-        for one, other in permutations(names, 2):
-            if not {one, other} <= nat:
-                targets[one].append((other, mesh_address(other, self._interface)))
+        for one, other in self._directions:
+            targets[one].append((other, self._addresses.get(other) or mesh_address(other, self._interface)))
         poll = select.epoll()
         for opened in self._sockets.values():
             poll.register(opened, select.EPOLLIN)

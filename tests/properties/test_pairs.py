@@ -1,6 +1,5 @@
 """What holds between the hosts of every mesh, with relays, rules, sites and peers that are not managed here."""
 
-from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from itertools import combinations
 from random import Random
@@ -75,7 +74,7 @@ def _add_routes(draw: st.DrawFn, interface: dict[str, Any], hosts: dict[str, Any
         interface.setdefault(section, {}).setdefault(name, {})["routes"] = draw(st.permutations(routes))
 
 
-def roster_of(mesh: tuple[dict[str, Any], dict[str, Any]]) -> Mapping[str, Any]:
+def roster_of(mesh: tuple[dict[str, Any], dict[str, Any]]) -> Any:
     """Return the roster of a mesh, in which names stand for public keys."""
     plan = plan_meshes(read_configuration(*mesh))["testwg"]
     names = [participant.name for participant in plan.participants]

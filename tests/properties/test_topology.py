@@ -13,6 +13,7 @@ from mesh.config.models import Peering
 from mesh.config.peering import resolve
 from mesh.config.reader import read_configuration
 from mesh.plan.pairs import Pairs
+from mesh.plan.roster import Roster
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.topology import MeshPlan, plan_meshes
 from mesh.wireguard.endpoint import ip_version
@@ -26,7 +27,7 @@ def plans(stack_file: StackFile) -> Mapping[str, MeshPlan]:
     return plan_meshes(read_configuration(*stack_file))
 
 
-def roster_of(plan: MeshPlan) -> dict[str, Any]:
+def roster_of(plan: MeshPlan) -> Roster:
     """Return the roster of a plan whose keys are the hosts' names."""
     names = [participant.name for participant in plan.participants]
     return build_roster(plan, {name: name for name in names}, {name: {"system": "", "ssh": {}} for name in names})

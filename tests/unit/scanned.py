@@ -11,6 +11,7 @@ import asyncssh
 
 from mesh.cli.scan import Scan
 from mesh.cli.stack_file import StackFile
+from tests.login_shell import hear
 
 __all__ = ["ANSWER", "OTHER_KEY", "FakeHost", "running_host", "scan", "write"]
 
@@ -31,7 +32,8 @@ class FakeHost:
     port: int = 0
     keys: list[asyncssh.SSHKey] = field(default_factory=list)
     logins: int = 0
-    answer: str = ""
+    answer: str | bytes = ""
+    noise: bytes = b""
 
     def public_key(self, number: int = 0) -> str:
         """Return a host key as a stack file holds it."""
@@ -56,14 +58,19 @@ def running_host() -> Iterator[FakeHost]:
     fake = FakeHost(keys=[asyncssh.generate_private_key(kind) for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256")])
     loop = asyncio.new_event_loop()
 
-    def answer(process: asyncssh.SSHServerProcess[str]) -> None:
+    async def answer(process: asyncssh.SSHServerProcess[bytes]) -> None:
         fake.logins += 1
-        process.stdout.write(fake.answer or ANSWER)
-        process.exit(0)
+        asked = await hear(process, fake.noise)
+        asked.end(fake.answer if isinstance(fake.answer, bytes) else (fake.answer or ANSWER).encode())
 
     async def listen() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
-            "127.0.0.1", 0, server_factory=Welcoming, server_host_keys=fake.keys, process_factory=answer
+            "127.0.0.1",
+            0,
+            server_factory=Welcoming,
+            server_host_keys=fake.keys,
+            process_factory=answer,
+            encoding=None,
         )
 
     async def end(server: asyncssh.SSHAcceptor) -> None:

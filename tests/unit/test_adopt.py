@@ -14,6 +14,7 @@ from mesh.cli.adopt import Adoption, key_fingerprint
 from mesh.config.reader import read_configuration
 from mesh.errors import HostsFailedError, MeshError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from tests.login_shell import hear
 
 ONE, TWO = generate_key_pair(), generate_key_pair()
 PRESHARED = generate_preshared_key()
@@ -55,9 +56,8 @@ def adopt(monkeypatch: pytest.MonkeyPatch, shown: io.StringIO) -> Iterator[Start
     servers: list[asyncssh.SSHAcceptor] = []
 
     async def listen(text: str) -> asyncssh.SSHAcceptor:
-        def answer(process: asyncssh.SSHServerProcess[str]) -> None:
-            process.stdout.write(text)
-            process.exit(0)
+        async def answer(process: asyncssh.SSHServerProcess[str]) -> None:
+            (await hear(process)).end(text.encode())
 
         return await asyncssh.listen(
             "127.0.0.1", 0, server_factory=Welcoming, server_host_keys=[key], process_factory=answer

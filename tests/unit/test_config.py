@@ -472,7 +472,7 @@ def test_a_host_has_addresses_or_a_name_that_no_other_has(hosts: Section, interf
     hosts["bernard"]["externalName"] = "Home.example.org"
     assert faults_of(hosts, interfaces) == (
         (
-            "mesh:hosts.bernard.externalName: host 'bernard' has externalIps too, and peers seek it at one of the two; "
+            "mesh:hosts.bernard.externalName: host 'bernard' has externalIps too, and peers use one of the two; "
             "leave the addresses out where they change, else the name"
         ),
     )
@@ -511,7 +511,7 @@ def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Sec
     assert faults_of(hosts, interfaces) == (
         (
             "mesh:interfaces.testwg.members.edgeworth.externalPort: host 'edgeworth' has no externalIps or "
-            "externalName, so peers do not seek it; give the router's address or name there, or leave the port out"
+            "externalName, so it has no endpoint; give the router's address or name there, or leave the port out"
         ),
     )
 
@@ -664,7 +664,7 @@ def test_an_endpoint_in_a_fixed_subnet_is_refused(hosts: Section, interfaces: Se
 
 
 def test_a_peer_whose_key_is_declared_has_no_rotation_and_no_twin(hosts: Section, interfaces: Section) -> None:
-    """Only a key that is made here can be made anew."""
+    """Only a key that is made here can be regenerated."""
     key = generate_key_pair().public_key
     interfaces["testwg"]["peers"] = {"phone": {"publicKey": key, "rotation": 2}, "tablet": {"publicKey": key}}
     assert faults_of(hosts, interfaces) == (

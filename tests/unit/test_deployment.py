@@ -1,7 +1,6 @@
 """When the rollout has work, and what it refuses to begin."""
 
 import copy
-import sys
 from typing import Any
 
 import pytest
@@ -120,14 +119,6 @@ def test_a_host_that_left_and_came_back_may_leave_again(olds: Properties, news: 
     ssh = news["roster"]["members"]["bernard"]["ssh"]
     back = apply.deploy(news, {**olds, "leavers": {"edgeworth": ssh}, "wiped": ["edgeworth"]})
     assert pending_work.differs(back, {**news, "leavers": {"edgeworth": ssh}})
-
-
-def test_an_engine_that_nobody_can_reach_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider's argument is the engine's address; port 1 of loopback is nobody's."""
-    monkeypatch.setattr(sys, "argv", ["provider", "127.0.0.1:1"])
-    assert not apply._engine_is_alive()  # noqa: SLF001
-    monkeypatch.setattr(sys, "argv", ["provider"])
-    assert apply._engine_is_alive()  # noqa: SLF001
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from mesh.remote.reports import Facts, Peer, read_facts
 from mesh.rollout.drift import describe_drift
-from mesh.rollout.verification import Facts, Peer, parse_facts
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "="}
-ROSTER: dict[str, Any] = {
+ROSTER: Any = {
     "interface": "testwg",
     "port": 51825.0,
     "mtu": 1420.0,
@@ -75,6 +75,6 @@ def test_an_older_plan_is_drift() -> None:
 
 
 def test_what_the_host_found_is_read_with_its_facts() -> None:
-    """As `order_audit` of the host program prints it, paths with their spaces."""
-    facts = parse_facts(["differs edited /etc/a b", "differs absent", "confirmed d1"], "")
-    assert facts.differences == ("edited /etc/a b", "absent")
+    """As `order_audit` of the host program prints it."""
+    facts = read_facts("bernard", ["differs edited /etc/a", "differs absent"], "", "audit")
+    assert facts.differences == ("edited /etc/a", "absent")

@@ -26,7 +26,7 @@ def test_the_end_is_a_date_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("age", "words"),
-    [(15.5, []), (16.5, ["in 14 days"]), (29.5, ["in 1 day;"]), (30.1, ["expired on", "is made anew"])],
+    [(15.5, []), (16.5, ["in 14 days"]), (29.5, ["in 1 day;"]), (30.1, ["expired on", "is regenerated"])],
 )
 def test_the_warning_begins_14_days_before(age: float, words: list[str]) -> None:
     """With the date, and what to do."""

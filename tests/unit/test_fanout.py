@@ -8,8 +8,11 @@ import pytest
 
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program
+from mesh.remote.commands import Stream
 from mesh.remote.concurrency import settle
 from mesh.remote.sessions import Session
+
+MARKER = "0" * 32
 
 
 class Pieces:
@@ -19,20 +22,23 @@ class Pieces:
         """Keep the pieces."""
         self.pieces, self.ends = list(pieces), ends
 
-    async def read(self, _most: int) -> str:
+    async def read(self, _most: int) -> bytes:
         """Return the next piece."""
         if not self.pieces and not self.ends:
             await asyncio.Event().wait()
-        return self.pieces.pop(0) if self.pieces else ""
+        return self.pieces.pop(0).encode() if self.pieces else b""
 
 
 def session(*pieces: str, ends: bool = True, noise: str = "") -> tuple[Session, list[str]]:
     """Return a session with a host that says these, and what it is sent."""
     sent: list[str] = []
     process: Any = SimpleNamespace(
-        stdout=Pieces(*pieces, ends=ends), stderr=Pieces(noise), stdin=SimpleNamespace(write=sent.append)
+        stdout=Pieces(*pieces, ends=ends),
+        stderr=Pieces(noise),
+        stdin=SimpleNamespace(write=lambda said: sent.append(said.decode())),
+        close=lambda: sent.append("closed"),
     )
-    return Session("bernard", process), sent
+    return Session(Stream("bernard", process, MARKER)), sent
 
 
 @pytest.mark.parametrize(
@@ -54,8 +60,16 @@ def test_a_reply_ends_with_ok_however_it_is_cut(pieces: list[str], lines: list[s
 def test_a_host_that_lacks_the_program_is_sent_it() -> None:
     """What it says before is no part of the reply."""
     talk, sent = session("noise\n.program\n", ".ok\n")
-    assert asyncio.run(talk.replies()) == []
+    asyncio.run(talk.begin())
     assert sent == [host_program.text()]
+
+
+def test_a_host_that_asks_for_the_program_again_is_cut_off() -> None:
+    """It would be sent it without end."""
+    talk, sent = session(".program\n", ".program\n", ends=False)
+    with pytest.raises(HostError, match="host 'bernard': says without end where a session is due, and was cut off"):
+        asyncio.run(talk.begin())
+    assert sent == [host_program.text(), "closed"]
 
 
 def test_a_failure_is_the_hosts_own_words() -> None:

@@ -62,8 +62,8 @@ def test_a_host_is_forgotten_wherever_it_is_sought_or_where_one_says(interfaces:
     ("host", "interface", "said"),
     [
         ("bernard", None, "forget: bernard is a host of backwg, testwg; take it out of hosts and run pulumi up first"),
-        ("carl", None, "forget: carl is not sought any more; hosts that are: carol, dora"),
-        ("dora", "testwg", "forget: dora is not sought on testwg any more; hosts that are: carol, dora"),
+        ("carl", None, "forget: carl is not waiting to be wiped any more; hosts that are: carol, dora"),
+        ("dora", "testwg", "forget: dora is not waiting to be wiped on testwg any more; hosts that are: carol, dora"),
         ("dora", None, "forget: oldwg is not in the stack file any more; run pulumi up, which removes it"),
     ],
 )

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from mesh.rollout.verification import Facts, Peer, find_faults, parse_facts, salted_digest
+from mesh.errors import HostError
+from mesh.remote.reports import Facts, Peer, read_facts
+from mesh.rollout.verification import find_faults, salted_digest
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "=", "phoenix": "P" * 43 + "="}
 ADDRESSES = {
@@ -13,7 +15,7 @@ ADDRESSES = {
     "edgeworth": "fd00:cac2:10cb:6ee9::1/64",
     "phoenix": "fd00:a1b::1/64",
 }
-ROSTER: dict[str, Any] = {
+ROSTER: Any = {
     "interface": "testwg",
     "port": 51825.0,
     "mtu": 1420,
@@ -61,19 +63,20 @@ def change(facts: dict[str, Facts], host: str, other: str, **fields: Any) -> dic
     return {**facts, host: replace(facts[host], peers=changed)}
 
 
+REPORT = [
+    "confirmed d0",
+    "since 1700000000",
+    "mtu 1420",
+    "address fd00:1c86:78d4:dcef::1/64",
+    "preshared abc",
+    f"interface {KEYS['bernard']} 51825",
+    f"peer {KEYS['edgeworth']} 1.2.3.4:51825 fd00:cac2:10cb:6ee9::/64 1700000001 20 30 25",
+]
+
+
 def test_a_report_is_read_whole() -> None:
     """As `order_facts` of the host program prints it."""
-    lines = [
-        "confirmed d0",
-        "since 1700000000",
-        "mtu 1420",
-        "address fd00:1c86:78d4:dcef::1/64",
-        "preshared abc",
-        f"interface {KEYS['bernard']} 51825",
-        f"peer {KEYS['edgeworth']} 1.2.3.4:51825 fd00:cac2:10cb:6ee9::/64 1700000001 20 30 25",
-        "something that a later version says",
-    ]
-    assert parse_facts(lines, "abc") == Facts(
+    assert read_facts("bernard", REPORT, "abc") == Facts(
         KEYS["bernard"],
         51825,
         1420,
@@ -82,7 +85,26 @@ def test_a_report_is_read_whole() -> None:
         True,
         "d0",
         {KEYS["edgeworth"]: Peer("1.2.3.4:51825", "fd00:cac2:10cb:6ee9::/64", 1700000001, 20, 30, "25")},
+        preshared="abc",
     )
+
+
+@pytest.mark.parametrize("line", ["something that nobody asked for", "mtu 1420 1420", "mtu x", "mtu 1421"])
+def test_a_report_with_a_line_that_is_none_is_its_hosts_fault(line: str) -> None:
+    """The program there is ours by its digest, so that somebody else must have said it."""
+    with pytest.raises(HostError, match=f"host 'bernard': answers facts with what cannot be read .'{line}'.; look"):
+        read_facts("bernard", [*REPORT, line], "abc")
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_report_that_leaves_anything_out_is_its_hosts_fault(number: int) -> None:
+    """But for its addresses and peers, whose absence is a difference."""
+    lines = [line for at, line in enumerate(REPORT) if at != number]
+    if REPORT[number].split()[0] in {"address", "peer"}:
+        read_facts("bernard", lines, "abc")
+    else:
+        with pytest.raises(HostError, match=f"answers facts without {REPORT[number].split()[0]}"):
+            read_facts("bernard", lines, "abc")
 
 
 def test_hosts_as_the_roster_says_are_proven(facts: dict[str, Facts]) -> None:
@@ -165,10 +187,11 @@ def test_a_learned_endpoint_and_an_old_handshake_are_no_faults(facts: dict[str, 
 
 def test_a_preshared_key_is_compared_by_a_salted_digest() -> None:
     """As the host's `sha256sum` makes it; a host without peers has none."""
-    report = [f"preshared {salted_digest('salt', 'key')}", f"peer {KEYS['edgeworth']} 1.2.3.4:1 fd00::/64 0 0 0 off"]
-    assert parse_facts(report, salted_digest("salt", "key")).has_preshared_key
-    assert not parse_facts(report, salted_digest("salt", "other")).has_preshared_key
-    assert parse_facts(report[:1], salted_digest("salt", "other")).has_preshared_key
+    report = [line for line in REPORT if not line.startswith("preshared")]
+    report.insert(0, f"preshared {salted_digest('salt', 'key')}")
+    assert read_facts("bernard", report, salted_digest("salt", "key")).has_preshared_key
+    assert not read_facts("bernard", report, salted_digest("salt", "other")).has_preshared_key
+    assert read_facts("bernard", report[:-1], salted_digest("salt", "other")).has_preshared_key
 
 
 @pytest.mark.parametrize(
@@ -209,8 +232,24 @@ def test_a_silent_peer_that_is_sought_at_a_name_is_named_with_what_that_led_to(
     changed = change(facts, "edgeworth", "bernard", endpoint=endpoint)
     pair = [("edgeworth", "bernard")]
     silent, lost = ([], pair) if unresolved else (pair, [])
-    [fault] = find_faults({**ROSTER, "members": members}, changed, silent, unresolved=lost)
+    [fault] = find_faults(ROSTER | {"members": members}, changed, silent, unresolved=lost)
     assert fault.startswith(f"edgeworth → bernard: no answer: {cause}")
+
+
+def test_a_peer_that_answers_a_roaming_host_from_elsewhere_is_told_apart_from_a_closed_port(
+    facts: dict[str, Facts],
+) -> None:
+    """From behind NAT it would be heard from where it was asked only; whoever can be sought hears it from anywhere."""
+    silent = [("edgeworth", "bernard"), ("bernard", "phoenix")]
+    sources = {("edgeworth", "bernard"): "192.0.2.7", ("bernard", "phoenix"): "192.0.2.8"}
+    [roaming, other] = sorted(find_faults(ROSTER, facts, silent, sources=sources), reverse=True)
+    assert roaming == (
+        "edgeworth → bernard: no answer: its endpoint is 1.2.3.4, and WireGuard in userspace answers from 192.0.2.7, "
+        "which NAT keeps from edgeworth; on bernard, make 1.2.3.4 the source of the default route "
+        "(ip route replace … src)"
+    )
+    assert "192.0.2.8" not in other
+    assert "answers from" not in "".join(find_faults(ROSTER, facts, silent, sources={silent[0]: "1.2.3.4"}))
 
 
 def test_a_changed_key_needs_a_handshake_of_its_own(facts: dict[str, Facts]) -> None:

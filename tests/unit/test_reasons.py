@@ -23,21 +23,23 @@ def test_nothing_is_said_of_a_key_that_stays() -> None:
 def test_a_rotation_names_whose_number_changed() -> None:
     """The interface's, the host's, or both."""
     state = history.new_key_pair(pair_inputs("1.1"))
-    assert explain_key_pair(state, pair_inputs("2.1")) == ["~ bernard key is made anew: rotation of testwg 1 becomes 2"]
+    assert explain_key_pair(state, pair_inputs("2.1")) == [
+        "~ bernard key is regenerated: rotation of testwg 1 becomes 2"
+    ]
     assert explain_key_pair(state, pair_inputs("1.3")) == [
-        "~ bernard key is made anew: rotation of bernard 1 becomes 3"
+        "~ bernard key is regenerated: rotation of bernard 1 becomes 3"
     ]
     assert explain_key_pair(state, pair_inputs("2.3")) == [
-        "~ bernard key is made anew: rotation of testwg 1 becomes 2 and rotation of bernard 1 becomes 3"
+        "~ bernard key is regenerated: rotation of testwg 1 becomes 2 and rotation of bernard 1 becomes 3"
     ]
     assert explain_key_pair(state, pair_inputs("1.1@2")) == [
-        "~ bernard key is made anew: rotation of all interfaces 1 becomes 2"
+        "~ bernard key is regenerated: rotation of all interfaces 1 becomes 2"
     ]
     assert explain_preshared_key(shared("a"), shared_inputs("a", rotation="1@2")) == [
-        "~ preshared key is made anew: rotation of all interfaces 1 becomes 2"
+        "~ preshared key is regenerated: rotation of all interfaces 1 becomes 2"
     ]
     assert explain_preshared_key(shared("a"), shared_inputs("a", rotation="2")) == [
-        "~ preshared key is made anew: rotation of testwg 1 becomes 2"
+        "~ preshared key is regenerated: rotation of testwg 1 becomes 2"
     ]
 
 
@@ -50,7 +52,7 @@ def test_a_reverted_rotation_brings_the_key_back() -> None:
 def test_who_left_is_why_the_preshared_key_is_made_anew() -> None:
     """By name."""
     assert explain_preshared_key(shared("a", "b", "c"), shared_inputs("a")) == [
-        "~ preshared key is made anew: b, c knew it and is no longer an owner"
+        "~ preshared key is regenerated: b, c knew it and is no longer an owner"
     ]
 
 

@@ -17,7 +17,7 @@ PRESHARED = generate_preshared_key()
 KEYS = {name: generate_key_pair().public_key for name in ("bernard", "edgeworth", "phoenix")}
 
 
-def member(name: str, address: str, endpoint: str, keepalive: int = 0) -> dict[str, Any]:
+def member(name: str, address: str, endpoint: str, keepalive: int = 0) -> Any:
     """Return one member as the state has it."""
     ssh = {"address": f"{name}.example.org", "port": 22, "user": "root", "sudo": False, "hostKey": "ssh-ed25519 AAAA"}
     return {
@@ -31,7 +31,7 @@ def member(name: str, address: str, endpoint: str, keepalive: int = 0) -> dict[s
 
 
 @pytest.fixture
-def members() -> dict[str, Any]:
+def members() -> Any:
     """Return a roster of one public host and two roaming ones."""
     return {
         "interface": "testwg",
@@ -47,7 +47,7 @@ def members() -> dict[str, Any]:
     }
 
 
-def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> None:
+def test_a_host_is_told_its_own_part_and_every_peer(members: Any) -> None:
     """Word by word, since the host program reads just this."""
     text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
     assert text.splitlines() == [
@@ -66,14 +66,14 @@ def test_a_host_is_told_its_own_part_and_every_peer(members: dict[str, Any]) -> 
     assert text.endswith("\n")
 
 
-def test_a_host_is_told_that_its_key_was_adopted(members: dict[str, Any]) -> None:
+def test_a_host_is_told_that_its_key_was_adopted(members: Any) -> None:
     """It may then hand over an interface that mesh did not make; the plan itself is the same."""
     plain = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
     adopted = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1", adopted=True)
     assert set(adopted.splitlines()) - set(plain.splitlines()) == {"adopted yes"}
 
 
-def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: dict[str, Any]) -> None:
+def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: Any) -> None:
     """Its own interface keeps the length of the subnet."""
     members["members"]["bernard"] |= {"address": "fd12::1/64", "subnet": "fd12::1/128"}
     own = payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
@@ -83,14 +83,14 @@ def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: dict[st
     assert (peer[3], peer[6]) == ("fd12::1", "fd12::1/128")
 
 
-def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: dict[str, Any]) -> None:
+def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: Any) -> None:
     """The engine keeps every number as a float."""
-    floats = {**members, "port": 51825.0, "mtu": 1420.0}
+    floats: Any = {**members, "port": 51825.0, "mtu": 1420.0}
     text = payload(floats, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
     assert "port 51825\nmtu 1420\n" in text
 
 
-def test_of_each_pair_one_speaks_first(members: dict[str, Any]) -> None:
+def test_of_each_pair_one_speaks_first(members: Any) -> None:
     """Two first packets that cross would cost both five seconds."""
     members["members"]["apollo"] = {"endpoint": "1.2.3.4:51825"}
     pairs = Pairs(members)
@@ -100,7 +100,7 @@ def test_of_each_pair_one_speaks_first(members: dict[str, Any]) -> None:
     assert Pairs(members).cannot_meet() == [("edgeworth", "phoenix")]
 
 
-def test_the_digest_does_not_depend_on_order_or_ssh(members: dict[str, Any]) -> None:
+def test_the_digest_does_not_depend_on_order_or_ssh(members: Any) -> None:
     """Nothing on the hosts changes with these."""
     before = roster.digest(members, PRESHARED, "m1")
     other = copy.deepcopy(members)
@@ -111,7 +111,7 @@ def test_the_digest_does_not_depend_on_order_or_ssh(members: dict[str, Any]) -> 
     assert roster.digest(other, PRESHARED, "m1") == before
 
 
-def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: dict[str, Any]) -> None:
+def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: Any) -> None:
     """A whole number and the engine's fraction are one plan."""
     other = copy.deepcopy(members)
     other["port"], other["mtu"] = 51825.0, 1420.0
@@ -128,20 +128,20 @@ def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: dict[str, A
     ],
     ids=str,
 )
-def test_the_digest_changes_with_what_hosts_run(members: dict[str, Any], change: dict[str, Any]) -> None:
+def test_the_digest_changes_with_what_hosts_run(members: Any, change: Any) -> None:
     """Else a host would not hear of it."""
-    assert roster.digest({**members, **change}, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
+    assert roster.digest(members | change, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
 
 
 @pytest.mark.parametrize("field", ["publicKey", "address", "endpoint", "keepalive"])
-def test_the_digest_changes_with_each_field_of_a_member(members: dict[str, Any], field: str) -> None:
+def test_the_digest_changes_with_each_field_of_a_member(members: Any, field: str) -> None:
     """Else a host would not hear of it."""
     other = copy.deepcopy(members)
     other["members"]["bernard"][field] = 15 if field == "keepalive" else "other"
     assert roster.digest(other, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
 
 
-def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: dict[str, Any]) -> None:
+def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: Any) -> None:
     """And holds neither."""
     digests = {
         roster.digest(members, PRESHARED, "m1"),
@@ -152,7 +152,7 @@ def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: dict[st
     assert all(len(digest) == 64 for digest in digests)
 
 
-def test_a_first_roster_names_who_joins(members: dict[str, Any]) -> None:
+def test_a_first_roster_names_who_joins(members: Any) -> None:
     """With address and endpoint; nobody gains peers who was not there."""
     assert describe_changes(None, members) == [
         "+ bernard joins: fd00:1c86:78d4:dcef::1/64, 78.11.11.11:51825",
@@ -161,7 +161,7 @@ def test_a_first_roster_names_who_joins(members: dict[str, Any]) -> None:
     ]
 
 
-def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
+def test_a_change_reads_in_words_of_the_mesh(members: Any) -> None:
     """Who joins and leaves, whose key and endpoint change, and what changes on every host."""
     new = copy.deepcopy(members)
     del new["members"]["phoenix"]
@@ -171,7 +171,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
     new["port"] = 51900.0
     assert describe_changes(members, new) == [
         "+ apollo joins: fd00:1c86:78d4:dcef::1/64, 5.6.7.8:51825",
-        "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is made anew",
+        "- phoenix leaves: its peers drop it, then it is wiped; the preshared key is regenerated",
         "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
         "~ bernard endpoint: 78.11.11.11:51825 becomes none",
         f"~ edgeworth key: {KEYS['edgeworth'][:8]}… becomes a new key",
@@ -181,7 +181,7 @@ def test_a_change_reads_in_words_of_the_mesh(members: dict[str, Any]) -> None:
     ]
 
 
-def test_nothing_changed_reads_as_nothing(members: dict[str, Any]) -> None:
+def test_nothing_changed_reads_as_nothing(members: Any) -> None:
     """A reviewer sees no line that means nothing."""
     assert describe_changes(members, copy.deepcopy(members)) == []
 
@@ -189,13 +189,13 @@ def test_nothing_changed_reads_as_nothing(members: dict[str, Any]) -> None:
 def test_a_renamed_machine_has_not_left() -> None:
     """Wiping it would take a member down; another machine that is gone is told."""
     ssh = {name: {"address": name, "port": 22} for name in ("one", "two")}
-    old = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
-    new = {"members": {"bern": {"ssh": {**ssh["one"], "port": 22.0, "user": "admin"}}}}
+    old: Any = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
+    new: Any = {"members": {"bern": {"ssh": {**ssh["one"], "port": 22.0, "user": "admin"}}}}
     assert roster.find_leavers({}, old, new) == {"carol": ssh["two"]}
     assert roster.find_leavers({"dora": ssh["one"]}, old, new) == {"carol": ssh["two"]}
 
 
-def test_hosts_of_one_site_seek_each_other_there(members: dict[str, Any]) -> None:
+def test_hosts_of_one_site_seek_each_other_there(members: Any) -> None:
     """Others seek the external endpoint; without a local endpoint of the peer, so does its own site."""
     found = members["members"]
     found["bernard"] |= {"site": "home", "localEndpoint": "192.168.1.5:51825"}
@@ -209,7 +209,7 @@ def test_hosts_of_one_site_seek_each_other_there(members: dict[str, Any]) -> Non
     assert " 192.168.1.5:51825 25 fd00:1c86:78d4:dcef::/64 first" in text
 
 
-def test_a_renamed_host_reads_as_one_host(members: dict[str, Any]) -> None:
+def test_a_renamed_host_reads_as_one_host(members: Any) -> None:
     """It has the key of one that is gone; what follows from its name is told, and nobody joins or leaves."""
     new = copy.deepcopy(members)
     new["members"]["apollo"] = {**new["members"].pop("phoenix"), "address": "fd00:5::1/64"}
@@ -219,45 +219,45 @@ def test_a_renamed_host_reads_as_one_host(members: dict[str, Any]) -> None:
     ]
 
 
-def test_a_machine_with_a_new_name_and_a_new_key_is_not_said_to_be_wiped(members: dict[str, Any]) -> None:
+def test_a_machine_with_a_new_name_and_a_new_key_is_not_said_to_be_wiped(members: Any) -> None:
     """A reviewer sees how it would keep its key instead."""
     new = copy.deepcopy(members)
     new["members"]["apollo"] = {**new["members"].pop("phoenix"), "publicKey": object()}
     assert (
         "- phoenix leaves: its peers drop it, its machine is apollo now (which would keep its key with "
-        "formerly: phoenix in mesh:hosts.apollo); the preshared key is made anew"
+        "formerly: phoenix in mesh:hosts.apollo); the preshared key is regenerated"
     ) in describe_changes(members, new)
 
 
 def test_a_forgotten_host_is_no_leaver() -> None:
     """Neither one that left before nor one that leaves now; others still are."""
     ssh = {name: {"address": name, "port": 22} for name in ("one", "two", "three")}
-    old = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
-    new = {"members": {}, "forgotten": ["carol", "dora"]}
+    old: Any = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
+    new: Any = {"members": {}, "forgotten": ["carol", "dora"]}
     assert roster.find_leavers({"dora": ssh["three"]}, old, new) == {"bernard": ssh["one"]}
 
 
-def test_forgetting_reads_as_what_it_is(members: dict[str, Any]) -> None:
+def test_forgetting_reads_as_what_it_is(members: Any) -> None:
     """A host that left earlier is told once; one that leaves now is not said to be wiped."""
     new = copy.deepcopy(members)
     del new["members"]["phoenix"]
     new["forgotten"] = ["apollo", "phoenix"]
     assert describe_changes(members, new)[:3] == [
-        "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is made anew",
+        "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is regenerated",
         "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
         "- apollo is forgotten: no run tries to wipe it any more",
     ]
     assert describe_changes(new, copy.deepcopy(new)) == []
 
 
-def test_who_is_forgotten_is_no_matter_of_the_hosts(members: dict[str, Any]) -> None:
+def test_who_is_forgotten_is_no_matter_of_the_hosts(members: Any) -> None:
     """So forgetting needs no rollout."""
-    assert roster.digest({**members, "forgotten": ["apollo"]}, PRESHARED, "m1") == roster.digest(
+    assert roster.digest(members | {"forgotten": ["apollo"]}, PRESHARED, "m1") == roster.digest(
         members, PRESHARED, "m1"
     )
 
 
-def test_a_member_without_a_key_is_refused_by_name(members: dict[str, Any]) -> None:
+def test_a_member_without_a_key_is_refused_by_name(members: Any) -> None:
     """A key that is not made yet, as in a preview, is no fault; one that this run leaves out is."""
     members["members"]["bernard"]["publicKey"] = object()
     roster.check_complete(members)
@@ -267,7 +267,7 @@ def test_a_member_without_a_key_is_refused_by_name(members: dict[str, Any]) -> N
         roster.check_complete(members)
 
 
-def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: dict[str, Any]) -> None:
+def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: Any) -> None:
     """The address stays."""
     new = copy.deepcopy(members)
     address = new["members"]["bernard"]["address"].partition("/")[0]
@@ -277,7 +277,7 @@ def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: dict[
     assert line == f"~ bernard allowed IPs: {prefix} becomes {address}/128"
 
 
-def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: dict[str, Any]) -> None:
+def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: Any) -> None:
     """The first address counts for who has both, or tells nothing of itself."""
     found = members["members"]
     found["bernard"] |= {"endpoint": "78.11.11.11:51825", "otherEndpoint": "[2001:db8::1]:51825"}
@@ -290,7 +290,7 @@ def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: dict[str
     assert Pairs(members).endpoint("edgeworth", "bernard") == "78.11.11.11:51825"
 
 
-def test_a_host_that_seeks_a_peer_at_a_name_is_told_the_ip_version_that_it_has(members: dict[str, Any]) -> None:
+def test_a_host_that_seeks_a_peer_at_a_name_is_told_the_ip_version_that_it_has(members: Any) -> None:
     """And no other host is told anything more; a name tells of no version itself."""
     text = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", plan="d1") for name in KEYS}
     members["members"]["phoenix"]["endpoint"] = "phoenix.example.org:51825"
@@ -309,7 +309,7 @@ def test_a_host_that_seeks_a_peer_at_a_name_is_told_the_ip_version_that_it_has(m
     assert Pairs(members).endpoint("phoenix", "bernard") == "78.11.11.11:51825"
 
 
-def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(members: dict[str, Any]) -> None:
+def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(members: Any) -> None:
     """Both ends are told the same, and nobody is told the mesh's own, from which all of them follow."""
     members["presharedKeys"] = "pairwise"
     told = {
@@ -329,13 +329,13 @@ def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(member
     assert len(everything) == 3
     assert PRESHARED not in everything
     assert roster.digest(members, PRESHARED, "m1") != roster.digest(
-        {**members, "presharedKeys": "shared"}, PRESHARED, "m1"
+        members | {"presharedKeys": "shared"}, PRESHARED, "m1"
     )
 
 
 def test_the_key_of_a_pair_is_what_hkdf_gives() -> None:
     """A value that was computed by OpenSSL, so that no later version gives another."""
-    found = {"presharedKeys": "pairwise", "interface": "testwg"}
+    found: Any = {"presharedKeys": "pairwise", "interface": "testwg"}
     mesh_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
     assert pair_key(found, mesh_key, "edgeworth", "bernard") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="
     assert pair_key(found, mesh_key, "bernard", "edgeworth") == "EyyviRqQaYiHCHzCwG2OJQOODZXYHn3ptdZQCXioQsY="

@@ -12,7 +12,8 @@ from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.topology import plan_meshes
-from mesh.rollout.verification import Facts, find_faults
+from mesh.remote.reports import Facts
+from mesh.rollout.verification import find_faults
 from tests.strategies import HOST_KEY
 
 _LAN, _LAN6 = "192.168.10.0/24", "2001:db8:5::/64"
@@ -49,14 +50,14 @@ def _faults(*interfaces: dict[str, Any], hosts: dict[str, Any] | None = None) ->
     return []
 
 
-def _roster(hosts: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+def _roster(hosts: dict[str, Any] | None = None, **settings: Any) -> Any:
     plan = plan_meshes(read_configuration(hosts or _hosts(), {"testwg": _interface(**settings)}))["testwg"]
     names = [participant.name for participant in plan.participants]
     login = {"system": "", "ssh": {"address": "a", "port": 22}}
     return build_roster(plan, {name: name.ljust(43, "x") + "=" for name in names}, dict.fromkeys(names, login))
 
 
-def _told(roster: dict[str, Any], host: str) -> list[str]:
+def _told(roster: Any, host: str) -> list[str]:
     lines = payload(roster, host, _KEY, mesh="m", roster_id="r", plan="p").splitlines()
     return [line for line in lines if line.split()[0] in ("behind", "exit", "forward", "forward-ipv4")]
 

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
-from mesh.cli.scan import external_addresses
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.errors import MeshError
+from mesh.remote.reports import read_found
 from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host, scan, write
 
 
@@ -155,10 +155,45 @@ def test_a_wrong_system_in_the_file_is_named(tmp_path: Path, host: FakeHost) -> 
     assert scan(file).problems["bernard"].startswith("is x86_64-linux, the file says aarch64-linux")
 
 
+def test_what_start_up_files_print_is_no_part_of_an_answer(tmp_path: Path, host: FakeHost) -> None:
+    """The system is no greeting."""
+    host.noise = b"\x1b]0;carol\x07Welcome to carol\n\xfc ber alles"
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    assert scan(file).problems == {}
+    assert "system: x86_64-linux" in file.text()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"x86_64\n2: eth0    inet 78.11.11.999/24 scope global eth0\n",
+        b"x86_64\n2: eth0    inet6 2a01:4f8::5%\x1b[2J/64 scope global\n",
+        b"x86_64\nlink-mtu " + b"9" * 5000,
+        b"x86_64\nWelcome\n",
+        b"[/nope]\n",
+        b"\xff\xfe\x1b]0;owned\x07\n",
+        b" ",
+    ],
+)
+def test_an_answer_that_is_none_is_its_hosts_fault(tmp_path: Path, host: FakeHost, answer: bytes) -> None:
+    """In one line that does nothing to a terminal; the key that was accepted is written all the same."""
+    host.answer = answer
+    path = write(tmp_path, f"address: 127.0.0.1, port: {host.port}").path
+    done = run(str(path), "--yes")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: host 'bernard': answers its system and addresses with what cannot be read (")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.strip().isprintable()
+    assert host.public_key() in path.read_text()
+    assert "externalIps" not in path.read_text()
+
+
 @pytest.mark.parametrize("address", ["10.0.0.5", "192.168.1.2", "203.0.113.1", "100.64.0.1", "fd00::1", "2001:db8::1"])
 def test_an_address_that_is_not_routed_is_no_external_one(address: str) -> None:
     """Peers elsewhere could not reach it."""
-    assert external_addresses(f"2: eth0    inet {address}/24 scope global eth0") == []
+    kind = "inet6" if ":" in address else "inet"
+    found = read_found("bernard", ["x86_64", f"2: eth0    {kind} {address}/24 scope global eth0"])
+    assert found.external_addresses == ()
 
 
 def run(*words: str) -> Any:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mesh.cli.status import MeshStatus, judge
 from mesh.cli.status_tables import show_json, show_tables
-from mesh.rollout.verification import Facts, Peer
+from mesh.remote.reports import Facts, Peer
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
 
 DIGEST = "d" * 64

@@ -14,7 +14,7 @@ from mesh.config.rules import prefixes, routes
 from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path
 from mesh.errors import show_name
 
-__all__ = ["find_faults"]
+__all__ = ["faults_across_entries"]
 
 _PUBLIC = "name one that has externalIps or externalName"
 
@@ -22,7 +22,7 @@ Hosts = Mapping[str, Host]
 Interfaces = Mapping[str, Interface]
 
 
-def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def faults_across_entries(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     """Yield every fault that concerns several entries.
 
     `declared` names all hosts of the file, also those that are not in `hosts` because nothing of them could be read.
@@ -35,12 +35,12 @@ def find_faults(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -
     yield from _membership(declared, interfaces)
     yield from _peers(interfaces)
     for name, interface in interfaces.items():
-        yield from peering.find_faults(name, interface.peering, peering.tags_of(interface, hosts))
+        yield from peering.peering_faults(name, interface.peering, peering.tags_of(interface, hosts))
     yield from _relays(hosts, interfaces)
     yield from _shared_ports(interfaces)
     yield from _shared_endpoints(hosts, interfaces)
-    yield from prefixes.find_faults(hosts, interfaces)
-    yield from routes.find_faults(hosts, interfaces)
+    yield from prefixes.prefix_faults(hosts, interfaces)
+    yield from routes.route_faults(hosts, interfaces)
 
 
 def _names(names: Iterable[str]) -> str:
@@ -92,7 +92,7 @@ def _addresses_and_names(hosts: Hosts) -> Iterator[str]:
         if host.external_ips and host.external_name:
             yield (
                 f"{join_path('mesh:hosts', name, 'externalName')}: host {show_name(name)} has externalIps too, and "
-                "peers seek it at one of the two; leave the addresses out where they change, else the name"
+                "peers use one of the two; leave the addresses out where they change, else the name"
             )
 
 
@@ -210,6 +210,6 @@ def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[
             if member.external_port and host in hosts and hosts[host].is_roaming:
                 path = join_path("mesh:interfaces", name, "members", host, "externalPort")
                 yield (
-                    f"{path}: host {show_name(host)} has no externalIps or externalName, so peers do not seek it; give "
+                    f"{path}: host {show_name(host)} has no externalIps or externalName, so it has no endpoint; give "
                     "the router's address or name there, or leave the port out"
                 )

@@ -9,13 +9,13 @@ from mesh.config.models import Host, Interface
 from mesh.config.validation import join_path
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 
-__all__ = ["find_faults"]
+__all__ = ["prefix_faults"]
 
 Hosts = Mapping[str, Host]
 Interfaces = Mapping[str, Interface]
 
 
-def find_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def prefix_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     """Yield what two owners claim, and each endpoint that a tunnel would have to carry through itself."""
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
     yield from _names_inside_the_mesh(hosts, interfaces)
@@ -74,12 +74,12 @@ def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str
         if interface.names
         for owner in interface.participants
     }
-    sought = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
+    outside_names = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
     for interface_name, interface in interfaces.items():
         for name, peer in interface.peers.items():
             path = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
-            sought[path] = (peer.endpoint or "").rpartition(":")[0]
-    for path, outside in sought.items():
+            outside_names[path] = (peer.endpoint or "").rpartition(":")[0]
+    for path, outside in outside_names.items():
         if outside and (owner := inside.get(outside)):
             yield (
                 f"{path}: {outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "

@@ -16,13 +16,13 @@ from mesh.errors import show_name
 from mesh.wireguard.addressing import owned_subnets
 from mesh.wireguard.endpoint import ip_version
 
-__all__ = ["find_faults"]
+__all__ = ["route_faults"]
 
 Hosts = Mapping[str, Host]
 Interfaces = Mapping[str, Interface]
 
 
-def find_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
     """Yield what two owners claim, routes that would cut off the way to a host, and exit nodes that cannot be used."""
     for name, interface in interfaces.items():
         for owner, routes in interface.routes.items():

@@ -24,7 +24,7 @@ serve() {
 	set +e
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | ping | facts | audit | hold | confirm | abort | wipe) ;;
+		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | audit | hold | confirm | abort | wipe) ;;
 		*)
 			echo ".error this is not an order; run the same version of mesh everywhere"
 			continue

@@ -28,7 +28,9 @@ retreat() (
 	order_preshared
 	turns "$moment" | {
 		while read -r when name; do
-			if [ "$name" = "$(setting next host)" ]; then
+			if [ "$name" = - ]; then
+				sleep_until "$when" || true
+			elif [ "$name" = "$(setting next host)" ]; then
 				ready_own
 				sleep_until "$when" || true
 				take_own
@@ -44,20 +46,17 @@ retreat() (
 	}
 )
 
-# turns MOMENT: a line `WHEN NAME` for each host whose key changes: when this host has to do its part of that. The others
-# take part a little later, since a host comes before its peers, and clocks and messages are not exact.
+# turns MOMENT: a line `WHEN NAME` for each host whose key changes: when this host has to do its part of that; and `WHEN -` for
+# all the rest, such as a port: who moved before the last peer has taken part in the last turn would not be found by it. The
+# others take part a little later, since a host comes before its peers, and clocks and messages are not exact.
 turns() {
-	{
-		echo "$(setting next host) $(setting next public-key) $(setting run public-key)"
-		awk -v others="$home/run/peers" '
-			BEGIN { while ((getline line < others) > 0) { split(line, field, " "); key[field[1]] = field[2] } }
-			$1 in key { print $1, $2, key[$1] }' "$home/next/peers"
-	} | awk '$2 != $3 { print $1 }' | sort | awk -v moment="$1" -v own="$(setting next host)" '
+	sort -u "$home/turns" 2>/dev/null | awk -v moment="$1" -v own="$(setting next host)" '
 		{ name[NR] = $1 }
 		END {
 			# The lock that a next run waits for is held meanwhile.
 			pause = NR > 25 ? 30 / NR : 1.2
 			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == own ? 0 : 0.06), name[i]
+			if (NR) printf "%.2f -\n", moment + (NR + 1) * pause
 		}'
 }
 

@@ -2,8 +2,10 @@
 # From what runs to what is staged, in an order in which no running tunnel breaks: preshared, then for each new key own and peer,
 # then finish, wake and again. `ready` works out beforehand what has to be quick.
 
-# preshared: every running peer that stays has the staged preshared key; running sessions do not notice.
+# preshared [NAME...]: every running peer that stays has the staged preshared key; running sessions do not notice. Next, the keys
+# of these hosts change, in this order: who goes back by itself, and knows only some of them, has the same turns as all others.
 order_preshared() {
+	[ $# = 0 ] || printf '%s\n' "$@" >>"$home/previous/turns"
 	is_up || return 0
 	arguments=$(wg show "$interface" peers | awk -v folder="$home/next" -v confirmed="$home/run/peers" "$secrets"'
 		BEGIN {
@@ -55,15 +57,23 @@ open_port() {
 # key or a port changes, packets wait; what they wait for is that.
 order_ready() {
 	[ -d "$ready" ] || mkdir -p "$ready"
-	[ -n "${1:-}" ] || open_port
-	delta "$@" >"$ready/${1:-.all}"
-	[ -z "${1:-}" ] || address_of "$1" >"$ready/.address.$1"
+	if [ -n "${1:-}" ]; then
+		exchange "$1" >"$ready/$1"
+		address_of "$1" >"$ready/.address.$1"
+	else
+		open_port
+		delta >"$ready/.all"
+	fi
 }
 
-# address_of NAME: where a peer that this host can meet is inside the mesh.
-address_of() { awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/next/peers"; }
+# address_of NAME: where a peer that this host can meet is inside the mesh, as long as only keys have changed.
+address_of() {
+	for place in run next; do
+		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/$place/peers"
+	done | head -n 1
+}
 
-# peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
+# peer NAME: takes over the staged key of one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {
 	take_peer "$1"
 	greet "$1"
@@ -98,8 +108,7 @@ order_again() {
 	set_peers
 }
 
-# finish: the interface runs what is staged, whatever it ran before. Replies `moved` when it listens on another port, since
-# peers hold on to the one that they last heard from.
+# finish: the interface runs what is staged, whatever it ran before.
 order_finish() {
 	if is_up; then
 		[ -s "$ready/.all" ] || order_ready
@@ -109,7 +118,6 @@ order_finish() {
 		else
 			# A port that stays is not set again: wireguard-go would open its sockets anew.
 			set_worked_out listen-port "$port"
-			echo moved
 		fi
 		: >"$ready/.all"
 		lock_host 60

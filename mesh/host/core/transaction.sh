@@ -9,7 +9,7 @@ is_armed() {
 }
 
 # stage LINES [ABSENT...]: takes the roster from standard input, checks it against this host, and lays it down in next/.
-# Replies `running KEY|absent` (absent also where no packet could pass) and `confirmed DIGEST|none`.
+# Replies `running KEY PORT`, or `running absent` (also where no packet could pass), and `confirmed DIGEST|none`.
 order_stage() {
 	lines=$1
 	shift
@@ -39,7 +39,7 @@ order_stage() {
 	else
 		rm -rf "$home/incoming"
 	fi
-	if is_running; then echo "running $(wg show "$interface" public-key)"; else echo "running absent"; fi
+	if is_running; then echo "running $(wg show "$interface" public-key) $(wg show "$interface" listen-port)"; else echo "running absent"; fi
 	digest=$(setting run digest)
 	echo "confirmed ${digest:-none}"
 }

@@ -30,24 +30,30 @@ unanswered() {
 	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
 }
 
-# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME [unresolved]` where none is at
-# all, and `narrow NAME BYTES` where smaller ones are.
+# prove_peer NAME ADDRESS MTU: replies `well NAME` where a ping of the tunnel's full size is answered, `silent NAME [unresolved]`
+# where none is at all, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
-	if answers_ping "$3" "$2" 2; then return 0; fi
+	if answers_ping "$3" "$2" 2; then
+		echo "well $1" >&3
+		return 0
+	fi
 	answers_ping 1280 "$2" 2 || aim "$1"
 	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
-	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then return 0; fi
+	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then
+		echo "well $1" >&3
+		return 0
+	fi
 	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 4; then
 		echo "silent $1$(unanswered "$1")" >&3
 		return 0
 	fi
 	fits=$(widest "$2" "$3")
 	# What came to itself meanwhile was not narrow.
-	ping -6 -q -c 2 -W 2 -s $(($3 - 48)) "$2" || echo "narrow $1 $fits" >&3
+	if ping -6 -q -c 2 -W 2 -s $(($3 - 48)) "$2"; then echo "well $1" >&3; else echo "narrow $1 $fits" >&3; fi
 }
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
-# absent. Replies a line for each that is not well. A peer whose tunnel is dead is sought where its name leads before.
+# absent. Replies a line for each: a peer of which none is said is not proven. One whose tunnel is dead is sought where its name leads.
 order_prove() {
 	[ "$1" != first ] || seek
 	mtu=$(setting "$(planned)" mtu)
@@ -62,6 +68,15 @@ order_prove() {
 		done
 		wait
 	} 3>&1
+}
+
+# source NAME: replies `source ADDRESS`, from which this host sends to a peer, where WireGuard runs in userspace: some versions of it
+# answer from there, wherever they were asked, as the kernel never does.
+order_source() {
+	[ -S "/var/run/wireguard/$interface.sock" ] || return 0
+	key=$(awk -v name="$1" '$1 == name { print $2 }' "$home/$(planned)/peers")
+	where=$(wg show "$interface" endpoints | awk -v key="$key" '$1 == key && $2 ~ /:/ { sub(/:[0-9]*$/, "", $2); gsub(/[][]/, "", $2); print $2 }')
+	[ -z "$where" ] || ip -o route get "$where" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/source \1/p'
 }
 
 # ping: replies `ping NAME MILLISECONDS|none` for each confirmed peer that this host can meet.

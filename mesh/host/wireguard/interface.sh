@@ -84,13 +84,57 @@ write_configuration() {
 	mv "$configuration.new" "$configuration"
 }
 
-# delta [NAME]: the arguments for `wg set` that bring the peers (or only NAME) to what is planned; nothing where they agree.
-# A peer whose key changed keeps the endpoint that was learned for its old key, so that a host behind NAT stays reachable.
+# In awk: staged peers and confirmed ones, and what the interface runs, by key. `former(name)` is the key by which a peer of that
+# name runs now, if it is not the staged one.
+running='
+	function load_peers(   line, field) {
+		while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; key_of[field[1]] = field[2]; left[field[2]] = 1 }
+		# It may be the same file, which would be read on from its end.
+		close(confirmed)
+		while ((getline line < staged) > 0) { lines[++count] = line; split(line, field, " "); keep[field[2]] = 1 }
+	}
+	NR > 1 {
+		known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
+		split($4, prefixes, ",")
+		for (i in prefixes) owner[prefixes[i]] = $1
+	}
+	function former(name, prefix,   old) {
+		old = key_of[name] in known ? key_of[name] : owner[prefix]
+		# Who has the address and stays has relayed for it, and is no earlier key of it.
+		return old in keep ? "" : old
+	}
+'
+
+# exchange NAME: the arguments for `wg set` that put the planned key of one peer in the place of the key by which it runs; nothing
+# where there is none. All else that is known of it goes over as it is, also what is planned anew: the port at which it will
+# listen, or the address that it will have, is nobody's before it has moved there.
+exchange() {
+	place=$(planned)
+	wg show "$interface" dump | awk -v name="$1" -v folder="$home/$place" -v staged="$home/$place/peers" \
+		-v confirmed="$home/run/peers" "$secrets$running"'
+		BEGIN { load_peers() }
+		END {
+			for (number = 1; number <= count; number++) {
+				split(lines[number], field, " ")
+				if (field[1] != name || field[2] in known) continue
+				split(field[6], prefixes, ",")
+				old = former(name, prefixes[1])
+				if (old == "") continue
+				printf "peer %s preshared-key %s persistent-keepalive %s", field[2], secret(name), keepalive[old]
+				if (endpoint[old] != "(none)") printf " endpoint %s", endpoint[old]
+				if (allowed[old] != "(none)") printf " allowed-ips %s", allowed[old]
+				print " peer", old, "remove"
+			}
+		}'
+}
+
+# delta: the arguments for `wg set` that bring the peers to what is planned; nothing where they agree. A peer that runs by an earlier
+# key keeps the endpoint that was learned for that one, so that a host behind NAT stays reachable.
 delta() {
 	place=$(planned)
-	wg show "$interface" dump | awk -v only="${1:-}" -v folder="$home/$place" \
-		-v staged="$home/$place/peers" -v confirmed="$home/run/peers" "$secrets$by_name"'
-		BEGIN { load(folder "/addresses") }
+	wg show "$interface" dump | awk -v folder="$home/$place" -v staged="$home/$place/peers" \
+		-v confirmed="$home/run/peers" "$secrets$by_name$running"'
+		BEGIN { load(folder "/addresses"); load_peers() }
 		# agree ONE OTHER: the same prefixes, which the kernel lists as they came and wireguard-go by their bits.
 		function agree(one, other,   size, parts, i, seen) {
 			size = split(one, parts, ",")
@@ -99,28 +143,10 @@ delta() {
 			for (i = 1; i <= size; i++) if (!(parts[i] in seen)) return 0
 			return 1
 		}
-		NR > 1 {
-			known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
-			split($4, prefixes, ",")
-			for (i in prefixes) owner[prefixes[i]] = $1
-		}
 		END {
-			while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; former[field[2]] = 1 }
-			# It may be the same file, which would be read on from its end.
-			close(confirmed)
-			while ((getline line < staged) > 0) {
-				lines[++count] = line
-				split(line, field, " ")
-				keep[field[2]] = 1
-			}
 			for (number = 1; number <= count; number++) {
 				split(lines[number], field, " ")
 				name = field[1]; key = field[2]
-				split(field[6], prefixes, ",")
-				old = owner[prefixes[1]]
-				# Who has the address and stays has relayed for it, and is no earlier key of it.
-				if (old in keep && old != key) old = ""
-				if (only != "" && name != only) continue
 				out = ""
 				target = field[4]
 				# Of a name, whoever runs it sees where it leads; it is planned anew only if it is another name.
@@ -134,24 +160,24 @@ delta() {
 					if (keepalive[key] != field[5]) out = out " persistent-keepalive " field[5]
 					if (!agree(allowed[key], field[6])) out = out " allowed-ips " field[6]
 				} else {
-					if (target == "-" || field[4] == was[name]) {
-						# Who took the address without ever being a peer of ours tells nothing about where the peer is.
-						if (old in former && endpoint[old] != "(none)") target = endpoint[old]
-					}
+					split(field[6], prefixes, ",")
+					old = former(name, prefixes[1])
+					# Who took the address without ever being a peer of ours tells nothing about where the peer is.
+					if ((target == "-" || field[4] == was[name]) && old in left && endpoint[old] != "(none)") target = endpoint[old]
 					if (target != "-") out = out " endpoint " target
 					out = out " preshared-key " secret(name) " persistent-keepalive " field[5] " allowed-ips " field[6]
-					if (old != "" && old != key) out = out " peer " old " remove"
+					if (old != "") out = out " peer " old " remove"
 					gone[old] = 1
 				}
 				if (out != "") print "peer " key out
 			}
-			if (only == "") for (key in known) if (!(key in keep) && !(key in gone)) print "peer " key " remove"
+			for (key in known) if (!(key in keep) && !(key in gone)) print "peer " key " remove"
 		}'
 }
 
-# set_peers [NAME]: applies the delta; unchanged peers are not touched at all.
+# set_peers: applies the delta; unchanged peers are not touched at all.
 set_peers() {
-	arguments=$(delta "$@")
+	arguments=$(delta)
 	[ -z "$arguments" ] || wg set "$interface" $arguments
 }
 

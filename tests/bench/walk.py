@@ -1,0 +1,32 @@
+"""A long walk in a lab of its own; one that fails is made as short as it can be and still fails."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.lab.lab import Lab, default_hosts
+from tests.lab.stack import Stack
+from tests.lab.walk import Walk, WalkError, random_walk, shortened, walk_on
+
+__all__ = ["walk_far"]
+
+
+def walk_far(seed: int, steps: int) -> Iterator[str]:
+    """Yield what a walk did and lost, in words.
+
+    Raises:
+        WalkError: With the seed, the step that failed, and the shortest step that fails by itself.
+    """
+    prefix = os.environ.get("MESH_LAB_PREFIX", "walk")
+    with Lab(default_hosts(4), prefix=prefix) as lab, TemporaryDirectory() as scratch, _walk(lab, scratch) as walk:
+        try:
+            walk_on(walk, random_walk(walk.draft, seed, steps))
+        except WalkError as error:
+            raise WalkError(f"seed {seed}, {error}\nshort: {shortened(walk)}") from None
+        finally:
+            yield from walk.summary.lines()
+
+
+def _walk(lab: Lab, scratch: str) -> Walk:
+    return Walk(lab, Stack(lab, Path(scratch) / "stack"))

@@ -1,0 +1,91 @@
+"""What a host sets for a peer whose key changes, and what it leaves for the end of the switch."""
+
+from tests.host_program import PARTS, HostProgram
+
+PROGRAM = "".join(
+    (PARTS / f"{part}.sh").read_text() for part in ("wireguard/interface", "wireguard/endpoints", "core/switch")
+)
+_OLD, _NEW, _OTHER = (letter * 43 + "=" for letter in "ONX")
+_LEARNED = "203.0.113.4:3880"
+
+
+def lay(host: HostProgram, *, before: str, after: str, runs: str) -> None:
+    """Let the host go from the peers `before` to `after`, while its interface runs the lines `runs` of a dump."""
+    for place, lines in (("run", before), ("next", after)):
+        (host.home / place).mkdir(parents=True)
+        (host.home / place / "peers").write_text(lines)
+    (host.home / "next/preshared-key").write_text("secret\n")
+    host.stub("wg", f"printf 'private\\tpublic\\t51825\\toff\\n{runs}'")
+
+
+def sets(host: HostProgram, order: str) -> str:
+    """Return the arguments of `wg set` that an order works out, after the interface."""
+    # In the test's header, what is planned is what runs.
+    return host.run(f"{PROGRAM}\nplanned() {{ echo next; }}\n{order}").stdout.strip()
+
+
+def peer(name: str, key: str, *, address: str = "fd00::", endpoint: str = "-", keepalive: str = "off") -> str:
+    """Return a staged line of one peer."""
+    return f"{name} {key} {address}1 {endpoint} {keepalive} {address}/64 first\n"
+
+
+def runs(key: str, *, allowed: str = "fd00::/64", keepalive: str = "off", endpoint: str = _LEARNED) -> str:
+    """Return a line of `wg show IF dump`."""
+    return f"{key}\\t(secret)\\t{endpoint}\\t{allowed}\\t0\\t0\\t0\\t{keepalive}\\n"
+
+
+def test_a_new_key_is_sought_where_the_old_one_was_heard_though_a_port_is_planned_anew(host: HostProgram) -> None:
+    """Nobody listens at the new port yet. Where the peer will be, and what it will own, is set at the end."""
+    lay(
+        host,
+        before=peer("carol", _OLD, endpoint="203.0.113.4:51825"),
+        after=peer("carol", _NEW, endpoint="203.0.113.4:51826", address="fd77::", keepalive="25"),
+        runs=runs(_OLD, keepalive="15"),
+    )
+    shared = host.home / "next/preshared-key"
+    assert sets(host, "exchange carol") == (
+        f"peer {_NEW} preshared-key {shared} persistent-keepalive 15 endpoint {_LEARNED} allowed-ips fd00::/64 "
+        f"peer {_OLD} remove"
+    )
+    host.stub("wg", f"printf 'private\\tpublic\\t51825\\toff\\n{runs(_NEW, keepalive='15')}'")
+    assert sets(host, "exchange carol") == ""
+    assert sets(host, "delta") == (
+        f"peer {_NEW} endpoint 203.0.113.4:51826 preshared-key {shared} persistent-keepalive 25 allowed-ips fd77::/64"
+    )
+
+
+def test_a_key_that_nobody_knew_by_its_name_is_found_by_the_addresses_that_it_has(host: HostProgram) -> None:
+    """As where a mesh made by hand is taken over."""
+    lay(host, before="", after=peer("carol", _NEW), runs=runs(_OLD))
+    assert sets(host, "exchange carol").endswith(f"peer {_OLD} remove")
+
+
+def test_a_peer_that_is_new_waits_for_the_end_and_a_relay_is_no_earlier_key_of_those_it_relays_for(
+    host: HostProgram,
+) -> None:
+    """Its round would wait for an answer that cannot come: the other end does not know this host yet."""
+    relay = peer("relay", _OTHER, address="fd01::")
+    lay(
+        host,
+        before=relay,
+        after=relay + peer("carol", _NEW),
+        runs=runs(_OTHER, allowed="fd01::/64,fd00::/64", endpoint="203.0.113.9:51825"),
+    )
+    assert sets(host, "exchange carol") == ""
+    assert f"{_OTHER} remove" not in sets(host, "delta")
+
+
+def test_the_round_of_a_key_waits_for_an_answer_from_the_address_that_the_peer_still_has(host: HostProgram) -> None:
+    """Also where its address inside the mesh changes in the same go."""
+    lay(host, before=peer("carol", _OLD), after=peer("carol", _NEW, address="fd77::"), runs=runs(_OLD))
+    assert sets(host, "address_of carol") == "fd00::1"
+    (host.home / "run/peers").write_text("")
+    assert sets(host, "address_of carol") == "fd77::1"
+
+
+def test_whose_keys_change_is_remembered_for_going_back_alone(host: HostProgram) -> None:
+    """A run that goes on where another was cut off adds to them, and going back by order names nobody."""
+    lay(host, before=peer("carol", _OLD), after=peer("carol", _NEW), runs=runs(_OLD))
+    (host.home / "previous").mkdir()
+    sets(host, "order_preshared carol dora; order_preshared; order_preshared bernard")
+    assert (host.home / "previous/turns").read_text().split() == ["carol", "dora", "bernard"]

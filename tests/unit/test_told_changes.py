@@ -1,0 +1,31 @@
+"""What two resources of one mesh say of a change, once."""
+
+from typing import Any
+
+from mesh.rollout.told_changes import tell_roster_change, tell_unfinished
+
+
+def roster(interface: str, mtu: int) -> Any:
+    """Return a roster of nobody."""
+    return {"interface": interface, "port": 51825, "mtu": mtu, "deadline": 60, "unreachable": "stop", "members": {}}
+
+
+def properties(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what a rollout of that roster has in the state."""
+    return {"roster": found, "leavers": {}}
+
+
+def test_the_rollout_tells_what_the_roster_did_not_tell_in_this_run() -> None:
+    """What an earlier run recorded and did not bring to the hosts; not what this run changes."""
+    on_hosts, recorded, wanted = (roster("toldwg", mtu) for mtu in (1420, 1400, 1380))
+    [told] = tell_roster_change(recorded, wanted)
+    assert "1400 becomes 1380" in told
+    before, line = tell_unfinished(properties(on_hosts), properties(wanted))
+    assert before.startswith("an earlier run did not bring")
+    assert "1420 becomes 1400" in line
+
+
+def test_without_a_change_of_the_roster_all_that_is_not_on_the_hosts_is_told() -> None:
+    """As after a failed rollout, when nothing was edited since."""
+    _, line = tell_unfinished(properties(roster("otherwg", 1420)), properties(roster("otherwg", 1400)))
+    assert "1420 becomes 1400" in line
