@@ -76,7 +76,9 @@ async def _explain(failure: ErrorHookArgs) -> bool:
         from mesh.remote.ssh import find_refusal  # noqa: PLC0415
 
         await asyncio.sleep(len(failure.errors))
-        words = await find_refusal(_way(failure.new_inputs or {}))
+        # The plugin's SDK makes a secret of it.
+        connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
+        words = await find_refusal(_way(connection or {}))
         if words is None:
             return True
     if words:
@@ -85,7 +87,7 @@ async def _explain(failure: ErrorHookArgs) -> bool:
     return False
 
 
-def _way(inputs: Mapping[str, Any]) -> Connection:
+def _way(connection: Mapping[str, Any]) -> Connection:
     """Return the connection of a command in the words of the stack file."""
 
     def place(connection: Mapping[str, Any]) -> Connection:
@@ -97,7 +99,6 @@ def _way(inputs: Mapping[str, Any]) -> Connection:
             "hostKey": connection["hostKey"],
         }
 
-    connection = inputs["connection"]
     proxy = connection.get("proxy")
     return {**place(connection), "bastion": place(proxy)} if proxy else place(connection)
 

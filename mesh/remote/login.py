@@ -57,6 +57,17 @@ def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:
         yield identities[start : start + credentials.OFFERED]
 
 
+class _KeyPair(asyncssh.SSHAgentKeyPair):
+    def set_sig_algorithm(self, sig_algorithm: bytes) -> None:
+        """Name an RSA certificate by SHA-2 at once (RFC 8332).
+
+        asyncssh tries the name of SHA-1 first, which costs one of the few tries, and gives up there if it is the last.
+        """
+        super().set_sig_algorithm(sig_algorithm)
+        if self.has_cert and sig_algorithm.startswith(b"rsa-"):
+            self.algorithm = sig_algorithm + b"-cert-v01@openssh.com"
+
+
 class _Signer:
     """What asyncssh takes for an agent that holds one key."""
 
@@ -67,7 +78,7 @@ class _Signer:
     def key_pair(self) -> asyncssh.SSHKeyPair:
         [kind, *_] = unpack(self._identity.blob, 1)
         agent = cast("asyncssh.SSHAgentClient", self)
-        return asyncssh.SSHAgentKeyPair(agent, kind, self._identity.blob, self._identity.comment.encode())
+        return _KeyPair(agent, kind, self._identity.blob, self._identity.comment.encode())
 
     async def sign(self, _blob: bytes, data: bytes, flags: int = 0) -> bytes:
         """Sign, which is asked for only when the host accepts the key."""

@@ -3,12 +3,15 @@
 Root's commands are answered by a forced one, so that the enrolment succeeds and the rollout ends with its words.
 """
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -203,3 +206,48 @@ def test_a_key_that_is_refused_is_told_and_tried_once(operator: Operator, shared
     outcome = shared.run("up", "--yes", "--skip-preview")
     assert "host 'h1': refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts" in outcome.text
     assert operator.sshd.log.count("Failed publickey for root") <= 1
+
+
+@contextmanager
+def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Stand before an sshd and hang up on the first logins of one client; yield the port, and who has come."""
+    seen: list[bytes] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(65536):
+                writer.write(piece)
+                await writer.drain()
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(await onward.readline())
+        version = await reader.readline()
+        seen.append(version)
+        if client in version and sum(client in one for one in seen) <= times:
+            writer.close()
+            back.close()
+            return
+        back.write(version)
+        await asyncio.gather(pump(reader, back), pump(onward, writer))
+
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0), loop).result(10)
+    yield server.sockets[0].getsockname()[1], seen
+    loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+def test_a_login_that_is_cut_off_once_is_tried_again_after_a_look(operator: Operator, shared: Stack) -> None:
+    """The plugin's words, EOF, do not tell a host that is busy from one that refuses us; a login of ours does."""
+    one_key_in_the_agent(operator)
+    with cut_off(operator.sshd.port, b"Go", 1) as (port, seen):
+        way = {**operator.ssh, "port": port}
+        shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=way)
+        assert WORDS in shared.run("up", "--yes", "--skip-preview").text
+    clients = [next(name for name in ("mesh", "Go", "AsyncSSH") if name.encode() in version) for version in seen]
+    assert clients[:4] == ["mesh", "Go", "AsyncSSH", "Go"]
