@@ -90,9 +90,12 @@ class StackFile:
             hosts = config.get(HOSTS)
         else:
             # A file of hosts alone, which a stack names as its hostsFile.
-            hosts = content if all(isinstance(host, dict) and "ssh" in host for host in content.values()) else None
+            hosts = content if all(host is None or isinstance(host, dict) for host in content.values()) else None
         if not isinstance(hosts, dict) or not (hosts or self._complete):
-            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
+            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each there")
+        for name, host in hosts.items():
+            # A name alone is enough where `ssh NAME` knows the way.
+            hosts[name] = CommentedMap() if host is None else host
         return hosts
 
     def section(self, name: str) -> dict[str, Any]:
