@@ -18,8 +18,8 @@ from mesh.remote import host_program
 PARTS = Path(__file__).parents[1] / "mesh" / "host"
 # These work with a real interface and real peers; tests that need one of them take it by itself.
 _LEFT_OUT = (
-    *("core/header", "core/transaction", "core/switch", "core/verify", "core/rollback", "core/recovery", "core/main"),
-    "wireguard/interface",
+    *("core/header", "core/transaction", "core/switch", "core/verify", "core/rollback", "core/watchdog"),
+    *("core/recovery", "core/main", "wireguard/interface"),
 )
 PROGRAM_PARTS = [part for part in host_program.PARTS if part not in _LEFT_OUT]
 TOOLS = [

@@ -55,15 +55,23 @@ def _fill(interface: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield owner, str(address)
 
 
+def _read_route(route: object) -> IPv4Network | None:
+    try:
+        return IPv4Network(str(route))
+    except ValueError:
+        # It is of IPv6, or a fault that the preview tells.
+        return None
+
+
 def _free(prefix: IPv4Network, entry: dict[str, Any]) -> Iterator[IPv4Address]:
-    """Yield addresses above the highest that is taken, then those below."""
-    taken = {
-        str(own["ipv4"])
-        for section in ("members", "peers")
-        for own in (entry.get(section) or {}).values()
-        if isinstance(own, dict) and own.get("ipv4")
-    }
-    rest = [address for address in prefix.hosts() if str(address) not in taken]
+    """Yield addresses above the highest that is taken, then those below; none in a range that somebody routes."""
+    entries = [own for section in ("members", "peers") for own in (entry.get(section) or {}).values()]
+    named = [own for own in entries if isinstance(own, dict)]
+    taken = {str(own["ipv4"]) for own in named if own.get("ipv4")}
+    ranges = [_read_route(route) for own in named for route in own.get("routes") or ()]
+    inside = [found for found in ranges if found is not None and found.overlaps(prefix)]
+    free = (address for address in prefix.hosts() if not any(address in found for found in inside))
+    rest = [address for address in free if str(address) not in taken]
     highest = max((IPv4Address(address) for address in taken), default=prefix.network_address)
     yield from (address for address in rest if address > highest)
     yield from (address for address in rest if address <= highest)

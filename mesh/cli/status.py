@@ -100,7 +100,7 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
         answers.pings.update({(host, peer): time for host, times in pings.items() for peer, time in times.items()})
     salt = secrets.token_hex(16)
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
-    orders = {host: session.order("facts", salt) for host, session in reachable.items()}
+    orders = {host: session.order("status", salt) for host, session in reachable.items()}
     replies, failures = await settle(orders, AT_ONCE)
     answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None))
     answers.digests = {host: report.preshared for host, report in answers.facts.items()}

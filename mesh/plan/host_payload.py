@@ -74,7 +74,7 @@ def _forwarding(pairs: Pairs, host: str) -> Iterator[str]:
         yield "forward yes"
         if own.get("ipv4"):
             yield "forward-ipv4 yes"
-    for route in own.get("routes") or ():
+    for route in pairs.behind(host):
         yield f"behind {route} {'masquerade' if own.get('masquerade') else 'plain'}"
     if pairs.exit_users(host):
         # Addresses inside a mesh are nobody's elsewhere, so here it has to be said where there is a way back.

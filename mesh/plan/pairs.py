@@ -5,7 +5,7 @@ All of it follows from the roster, so nothing of it is stored; `roster` says wha
 
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Interface, ip_address, ip_network
 
 from mesh.plan.roster import Participant, Roster
 from mesh.wireguard.endpoint import ip_version
@@ -108,7 +108,7 @@ class Pairs:
 
     def tools(self, host: str) -> tuple[str, ...]:
         """Return the commands that `host` needs beside those of every host: nft where it forwards anything."""
-        forwards = self.participants[host].get("routes") or self.exit_users(host) or self.relays(host)
+        forwards = self.behind(host) or self.exit_users(host) or self.relays(host)
         return ("nft",) if forwards else ()
 
     def links_of(self, host: str) -> list[str]:
@@ -129,6 +129,13 @@ class Pairs:
         if not other.get("routes") or (other.get("site") and other.get("site") == own.get("site")):
             return ()
         return tuple(other["routes"])
+
+    def behind(self, host: str) -> tuple[str, ...]:
+        """Return the networks to which `host` hands packets on: its routes, but for a range around its own address."""
+        own = self.participants[host]
+        inside = [ip_address(word.partition("/")[0]) for word in (own["address"], own.get("ipv4")) if word]
+        networks = {route: ip_network(route) for route in own.get("routes") or ()}
+        return tuple(route for route, network in networks.items() if not any(each in network for each in inside))
 
     def exit_users(self, host: str) -> list[str]:
         """Return who reaches everything else over `host`, sorted."""

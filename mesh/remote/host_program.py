@@ -34,6 +34,7 @@ PARTS = (
     "core/switch",
     "core/verify",
     "core/rollback",
+    "core/watchdog",
     "core/recovery",
     "core/audit",
     "core/main",

@@ -22,7 +22,7 @@ class Deadline:
         self._ahead: dict[str, float] = {}
 
     async def arm(self, token: str) -> None:
-        """Remember the way back on each of the hosts, and start the guard that takes it at the deadline.
+        """Remember the way back on each of the hosts, and start the watchdog that takes it at the deadline.
 
         Raises:
             HostsFailedError: Naming each host that failed.
@@ -36,8 +36,8 @@ class Deadline:
         if time.monotonic() - self._set > self._seconds / 4:
             await self.move(self._seconds)
 
-    async def move(self, seconds: int, order: str = "renew") -> None:
-        """Set the deadline to `seconds` from now, by the order `renew` or `hold`; what renews it later gives as many.
+    async def move(self, seconds: int) -> None:
+        """Set the deadline to `seconds` from now; what renews it later gives as many.
 
         Raises:
             HostsFailedError: Naming each host that failed.
@@ -45,7 +45,7 @@ class Deadline:
         self._set, self._seconds = time.monotonic(), seconds
         await gather(
             {
-                host: self._fan.sessions[host].order(order, seconds, f"{self._set + ahead:.2f}")
+                host: self._fan.sessions[host].order("renew", seconds, f"{self._set + ahead:.2f}")
                 for host, ahead in self._ahead.items()
             }
         )

@@ -47,6 +47,11 @@ def describe_difference(roster: Roster, host: str, difference: str) -> str:
             return f"interface {interface} is not there; {REPAIR} brings it up again"
         case ["forgotten"]:
             return f"lost its private key; {REPAIR} gives it again"
+        case ["late"]:
+            return (
+                "had not gone back at the deadline of a rollout that was cut off, and did so only when asked now; "
+                f"'journalctl -t mesh-{interface}' there may say why"
+            )
         case ["unsettled"]:
             return f"a rollout was cut off here and is not confirmed; {REPAIR} settles it"
         case _:

@@ -113,7 +113,9 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
                         raise outcome
-                await deadline.move(_HOLD_SECONDS, "hold")
+                # First everywhere what may wait or fail, so that all hosts begin to hold at one moment, or none does.
+                await fan.everyone("store", hosts=changing)
+                await deadline.move(_HOLD_SECONDS)
                 if not rollout.alive():
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:

@@ -1,5 +1,6 @@
 """`python -m tests.bench`: measure against booted hosts and, at engine level, against hosts on loopback."""
 
+import os
 import secrets
 import signal
 import statistics
@@ -85,6 +86,29 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
 
 
 @app.command()
+def chaos(
+    strikes: Annotated[int, typer.Option(help="how many fall; every fault comes in every phase in 168")] = 200,
+    seed: Annotated[int, typer.Option(help="the first one's; a seed that failed is tried again by --strikes 1")] = 0,
+) -> None:
+    """Strike changes at random moments, check what must hold, write docs/fault-matrix.md; 1 where a promise broke."""
+    from tests.bench.chaos import MATRIX, render, strike  # noqa: PLC0415
+    from tests.lab.chaos import ChaosError  # noqa: PLC0415
+
+    prefix = os.environ.get("MESH_LAB_PREFIX", "chaos")
+    try:
+        outcomes = list(strike(strikes, seed, prefix))
+    except LabUnavailableError as error:
+        raise SystemExit(f"bench: the lab cannot run here: {error}") from None
+    errors = [each for each in outcomes if isinstance(each, ChaosError)]
+    text = render([each for each in outcomes if not isinstance(each, ChaosError)], errors)
+    if strikes >= 20:
+        MATRIX.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command()
 def walk(
     steps: Annotated[int, typer.Option(help="how many times the stack file is edited")] = 200,
     seed: Annotated[int | None, typer.Option(help="which edits; without it, another walk each time")] = None,
@@ -111,6 +135,7 @@ def everything(context: typer.Context) -> None:
         loss()
         engine()
         walk()
+        chaos()
 
 
 app()

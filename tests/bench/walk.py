@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.lab.edits import random_walk
 from tests.lab.lab import Lab, default_hosts
 from tests.lab.stack import Stack
-from tests.lab.walk import Walk, WalkError, random_walk, shortened, walk_on
+from tests.lab.walk import Walk, WalkError, shortened, walk_on
 
 __all__ = ["walk_far"]
 

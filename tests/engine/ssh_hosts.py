@@ -38,7 +38,7 @@ class Interface:
     confirmed: dict[str, Any] | None = None
     kernel: dict[str, Any] | None = None
     previous: dict[str, Any] | None = None
-    guard: asyncio.TimerHandle | None = None
+    watchdog: asyncio.TimerHandle | None = None
     differs: list[str] = field(default_factory=list)
     since: int = 0
 
@@ -277,11 +277,11 @@ class Hosts:
             case "clock":
                 return [f"{time.monotonic():.2f}"]
             case "back":
-                if state.guard and state.kernel and state.previous and words[0] == "own":
+                if state.watchdog and state.kernel and state.previous and words[0] == "own":
                     state.kernel = {**state.kernel, "public-key": state.previous["public-key"]}
-            case "arm" | "renew" | "hold":
+            case "arm" | "renew":
                 self._arm(state, float(words[0]), fresh=order == "arm")
-            case "preshared" | "ready" | "own" | "peer" | "again" | "finish" | "wake":
+            case "preshared" | "ready" | "own" | "peer" | "again" | "finish" | "wake" | "store":
                 self._switch(state, order)
             case "prove":
                 return self._prove(name, state, *words)
@@ -291,7 +291,7 @@ class Hosts:
                     for turn in ("first", "second")
                     for line in self._prove(name, state, turn)
                 ]
-            case "facts":
+            case "facts" | "status":
                 return self._facts(state, words[0])
             case "audit":
                 return self._audit(state, words[0])
@@ -300,7 +300,7 @@ class Hosts:
             case "source":
                 return []
             case "abort":
-                if state.guard:
+                if state.watchdog:
                     self._go_back(state)
             case "wipe":
                 return self._wipe(host, name, state, words)
@@ -318,24 +318,24 @@ class Hosts:
         keys = [key for key in held if key and public_key_of(key) == plan["public-key"]]
         if not keys:
             raise OrderError("this host has no private key for its public key in the roster")
-        if state.guard and state.staged and state.staged["digest"] != plan["digest"]:
+        if state.watchdog and state.staged and state.staged["digest"] != plan["digest"]:
             self._go_back(state)
-        if not state.guard:
+        if not state.watchdog:
             state.staged = {**plan, "private-key": keys[0]}
         running = f"{state.kernel['public-key']} {state.kernel['port']}" if state.kernel else "absent"
         return [f"running {running}", f"confirmed {state.confirmed['digest'] if state.confirmed else 'none'}"]
 
     def _arm(self, state: Interface, seconds: float, *, fresh: bool) -> None:
-        if not fresh and not state.guard:
+        if not fresh and not state.watchdog:
             raise OrderError("the deadline has passed and this host went back; run pulumi up again")
-        if state.guard:
-            state.guard.cancel()
+        if state.watchdog:
+            state.watchdog.cancel()
         elif fresh:
             state.previous, state.since = state.kernel, int(time.time())
-        state.guard = self._loop.call_later(seconds, self._go_back, state)
+        state.watchdog = self._loop.call_later(seconds, self._go_back, state)
 
     def _switch(self, state: Interface, order: str) -> None:
-        if order in {"again", "wake"}:
+        if order in {"again", "wake", "store"}:
             return
         if state.staged is None:
             raise OrderError("nothing is staged")
@@ -388,21 +388,21 @@ class Hosts:
             if state.confirmed is None or state.confirmed["digest"] != digest:
                 raise OrderError("nothing is staged here to be confirmed; run pulumi up again")
             return
-        if state.guard:
-            state.guard.cancel()
-        state.confirmed, state.staged, state.previous, state.guard = state.staged, None, None, None
+        if state.watchdog:
+            state.watchdog.cancel()
+        state.confirmed, state.staged, state.previous, state.watchdog = state.staged, None, None, None
         state.enrolled = ""
 
     def _go_back(self, state: Interface) -> None:
-        if state.guard:
-            state.guard.cancel()
-        state.kernel, state.staged, state.previous, state.guard = state.previous, None, None, None
+        if state.watchdog:
+            state.watchdog.cancel()
+        state.kernel, state.staged, state.previous, state.watchdog = state.previous, None, None, None
 
     def _wipe(self, host: FakeHost, name: str, state: Interface, words: list[str]) -> list[str]:
         run = state.confirmed
         if run and (run["mesh"] != words[0] or words[1] not in ("any", run["roster"]) or words[2] != run["host"]):
             return ["kept"]
-        if state.guard:
-            state.guard.cancel()
+        if state.watchdog:
+            state.watchdog.cancel()
         host.interfaces.pop(name, None)
         return ["wiped"]

@@ -7,7 +7,20 @@ from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 
 HOSTS = ["h1", "h2"]
-ORDERS = ["enrol", "prepare", "stage", "arm", "preshared", "own", "peer", "finish", "prove", "facts", "hold", "confirm"]
+ORDERS = [
+    "enrol",
+    "prepare",
+    "stage",
+    "arm",
+    "preshared",
+    "own",
+    "peer",
+    "finish",
+    "prove",
+    "facts",
+    "store",
+    "confirm",
+]
 
 
 @pytest.fixture(scope="module")

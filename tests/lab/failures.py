@@ -27,7 +27,7 @@ def kernels(stack: Stack, without: str = "") -> dict[str, str]:
     command = (
         "wg showconf testwg | sed '/^Endpoint/d' | sort; ip -6 route show dev testwg | sort; "
         "cat /etc/wireguard/testwg.conf /sys/class/net/testwg/mtu; "
-        "ls /var/lib/mesh/testwg | grep -E 'deadline|next|previous|guard|incoming'"
+        "ls /var/lib/mesh/testwg | grep -E 'deadline|next|previous|watchdog|incoming'"
     )
     return {name: host.run(command, check=False) for name, host in stack.lab.hosts.items() if name != without}
 

@@ -203,6 +203,10 @@ class Network:
         """Drop packets of more than `size` bytes between two public hosts without a word, until `unblock`."""
         self._drop(one, other, f"meta length > {size}")
 
+    def cut(self, one: int, other: int) -> None:
+        """Drop everything between two public hosts, both ways, until `unblock`."""
+        self._drop(one, other, "")
+
     def _drop(self, one: int, other: int, what: str) -> None:
         pair = [(one, other), (other, one)]
         rules = "\n".join(f"ip saddr 203.0.113.{a} ip daddr 203.0.113.{b} {what} drop" for a, b in pair)

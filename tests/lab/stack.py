@@ -105,6 +105,14 @@ class Run:
         if not any(text in line for line in self.lines()):
             raise UnexpectedEndError(f"{text!r} was never printed:\n{''.join(self._lines)}")
 
+    def is_running(self) -> bool:
+        """Tell whether the pulumi command still runs."""
+        return self._process.pid in self.processes()
+
+    def wait(self) -> None:
+        """Wait for the pulumi command alone; what it started may live on."""
+        self._process.wait(_SECONDS)
+
     def kill_engine(self) -> None:
         """End the pulumi command alone, as an impatient operator or the kernel would; what it started lives on."""
         self._process.send_signal(signal.SIGKILL)
@@ -113,7 +121,7 @@ class Run:
     def kill_all(self) -> None:
         """End everything that the run started, as a machine that loses power."""
         for number in (signal.SIGSTOP, signal.SIGKILL):
-            for process in self._session():
+            for process in self.processes():
                 with suppress(ProcessLookupError):
                     os.kill(process, number)
         self._close()
@@ -143,7 +151,13 @@ class Run:
         self._close()
         return Outcome(self._process.returncode, "".join(self._lines), time.monotonic() - self._began)
 
-    def _session(self) -> list[int]:
+    @property
+    def number(self) -> int:
+        """The process of the pulumi command."""
+        return self._process.pid
+
+    def processes(self) -> list[int]:
+        """Return every process that the run started and that still lives, the pulumi command included."""
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():

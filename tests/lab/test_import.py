@@ -8,6 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from mesh.wireguard.keys import KeyPair, generate_key_pair, generate_preshared_key
+from tests import wg_meshconf
+from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
 from tests.lab.snapshot import difference, snapshot
@@ -39,9 +41,14 @@ class ByHand:
         seed = {name: f"{mesh_address(name, 'testwg')}/64" for name in names}
         shared = {name: f"fd12:3456:789a::{number}/64" for number, name in enumerate(names, 1)}
         ipv4 = {name: f"10.66.0.{number}/24" for number, name in enumerate(names, 1)}
+        ranges = {name: f"10.2{number}.0.1/16" for number, name in enumerate(names, 1)}
         self.addresses = {
             "seed": seed, "fleet": seed, "none": own, "wg-meshconf": own, "pairs": shared, "ipv4": ipv4,
+            "ranges": ranges,
         }[kind]  # fmt: skip
+        if kind == "ranges":
+            self._generate()
+            return
         keys = {name: generate_key_pair() for name in names}
         for name, host in lab.hosts.items():
             lines = ["[Interface]", f"PrivateKey = {keys[name].private_key}", f"Address = {self.addresses[name]}"]
@@ -65,9 +72,29 @@ class ByHand:
             text = "# made by hand\n" + "\n".join(lines) + "\n"
             (folder / name).mkdir(parents=True)
             (folder / name / "testwg.conf").write_text(text)
-            host.run("mkdir -p -m 700 /etc/wireguard; umask 077; cat >/etc/wireguard/testwg.conf", text=text)
+            self._lay(host, text)
         self.keys = {key.private_key for key in keys.values()}
         self.source = self._describe(kind, keys)
+
+    @staticmethod
+    def _lay(host: Host, text: str) -> None:
+        host.run("mkdir -p -m 700 /etc/wireguard; umask 077; cat >/etc/wireguard/testwg.conf", text=text)
+
+    def _generate(self) -> None:
+        """Let the real wg-meshconf make it, in the layout of its README: a range for each host."""
+        self.folder.mkdir()
+        wg_meshconf.run(self.folder, "init")
+        for name, host in self.lab.hosts.items():
+            known = ["--endpoint", host.external_address] if host.external_address else []
+            words = ("--address", self.addresses[name], *known, "--persistentkeepalive", "25")
+            wg_meshconf.run(self.folder, "addpeer", name, *words)
+        wg_meshconf.run(self.folder, "genconfig")
+        self.keys = set()
+        for name, host in self.lab.hosts.items():
+            text = (self.folder / "output" / f"{name}.conf").read_text()
+            self.keys.add(text.partition("PrivateKey = ")[2].partition("\n")[0])
+            self._lay(host, text)
+        self.source = ["wg-meshconf", str(self.folder / "database.csv"), "--interface", "testwg"]
 
     def _describe(self, kind: str, keys: Mapping[str, KeyPair]) -> list[str]:
         """Write the records of the tool that made the mesh, and return the words that import them."""
@@ -119,7 +146,10 @@ class ByHand:
 @pytest.fixture
 def by_hand(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ByHand]:
     """Return a mesh that was set up by hand."""
-    made = ByHand(lab, tmp_path / "files", request.param)
+    try:
+        made = ByHand(lab, tmp_path / "files", request.param)
+    except wg_meshconf.NotInstalledError as lack:
+        pytest.skip(str(lack))
     yield made
     made.stop()
 
@@ -211,6 +241,44 @@ def test_a_mesh_of_ipv4_addresses_with_a_phone_is_taken_over_without_loss(
     stack.lab.hosts["carol"].reboot()
     wait_until(lambda: not stack.silent("testwg"))
     assert bernard.run("ping -q -c 1 -W 2 10.66.0.2")
+    stack.destroy()
+
+
+@pytest.mark.parametrize("by_hand", ["ranges"], indirect=True)
+def test_the_layout_of_the_readme_of_wg_meshconf_is_taken_over_without_loss(
+    stack: Stack, by_hand: ByHand, record_property: Callable[[str, object], None]
+) -> None:
+    """Each host is sent all of its range, as before; no host begins to forward anything for it."""
+    by_hand.start()
+    output = _import(stack, by_hand)
+    assert "bernard: is sent all of 10.21.0.0/16, which becomes its routes" in output
+    addresses = {name: address.partition("/")[0] for name, address in by_hand.addresses.items()}
+    lost: dict[tuple[str, str], Loss] = {}
+    with pinging(stack, "testwg", list(stack.lab.hosts), lost, addresses):
+        output += stack.up().output
+        stack.up("--expect-no-changes")
+    record_property(
+        "loss",
+        f"taking over (ranges): {sum(loss.lost for loss in lost.values())} of "
+        f"{sum(loss.sent for loss in lost.values())}",
+    )
+    assert {pair: loss.lost for pair, loss in lost.items() if loss.lost} == {}
+    assert {key for key in by_hand.keys if key in output + stack.file.read_text()} == set()
+    carol = stack.lab.hosts["carol"]
+    assert {"10.21.0.1/32", "10.21.0.0/16"} < set(carol.run("wg show testwg allowed-ips").split())
+    assert "dev testwg" in carol.run("ip route get 10.21.9.9")
+    forwards = "cat /proc/sys/net/ipv4/ip_forward; nft list tables"
+    assert {host.run(forwards).split()[0] for host in stack.lab.hosts.values()} == {"0"}
+    assert [name for name, host in stack.lab.hosts.items() if "mesh_forward" in host.run(forwards)] == []
+    carol.reboot()
+    wait_until(lambda: not stack.silent("testwg"))
+    assert carol.run("ping -q -c 1 -W 2 10.21.0.1")
+    # What the note says: without a route that nobody needs, addresses are all that is sent.
+    for member in stack.interfaces["testwg"]["members"].values():
+        member.pop("routes")
+    stack.write(stack.interfaces)
+    stack.up()
+    assert "10.21.0.0/16" not in carol.run("wg show testwg allowed-ips")
     stack.destroy()
 
 

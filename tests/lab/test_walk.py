@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.lab.edits import random_walk
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack
-from tests.lab.walk import Walk, WalkError, random_walk, walk_on
+from tests.lab.walk import Walk, WalkError, walk_on
 
 
 @pytest.mark.parametrize("seed", [1])

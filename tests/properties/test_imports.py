@@ -1,75 +1,127 @@
 """What holds of reading any file that is to be imported, however broken."""
 
 import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.cli.importers.fleet import read_fleet
+from mesh.cli.importers.found import FoundMesh
+from mesh.cli.importers.stack import add_meshes
 from mesh.cli.importers.wg_meshconf import read_wg_meshconf
 from mesh.cli.importers.wg_quick import read_wg_quick_files
+from mesh.cli.stack_file import StackFile
 from mesh.errors import ConfigurationError
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from mesh.wireguard.wg_quick import read_wg_quick
 from tests.strategies import SECRETS
 
-FAULT = re.compile(r"[^\n]+?: [^\n]+; [^\n]+")
-secrets = st.sampled_from(SECRETS)
-names = st.sampled_from(
-    ["[Interface]", "[Peer]", "PrivateKey", "PublicKey", "PresharedKey", "Address", "AllowedIPs", "Endpoint", "MTU",
-     "ListenPort", "PersistentKeepalive", "PostUp", "DNS", "Table"]
-)  # fmt: skip
-values = st.one_of(
-    st.text(max_size=40), secrets, st.sampled_from(["fd00::1/64", "10.0.0.1/24", "1.2.3.4:5", "0", "-1", "²", "off"])
+FAULT = re.compile(r"[^\n]+?: [^\n]+[;?] ?[^\n]*")
+PAIRS = [generate_key_pair() for _ in range(3)]
+KEYS = [SECRETS[0], generate_preshared_key(), *(pair.private_key for pair in PAIRS)]
+# A part of a key is told apart from other text by this many of its characters.
+PART = 12
+PARTS = {key[start : start + PART] for key in KEYS for start in range(len(key) - PART)}
+
+secrets = st.one_of(
+    st.sampled_from([*KEYS, *SECRETS]),
+    # What an editor or a mail broke into two, and what somebody pasted in the wrong place.
+    st.builds(lambda key, at: f"{key[:at]}\n{key[at:]}", st.sampled_from(KEYS), st.integers(0, 44)),
+    st.builds(lambda key, at: key[at:], st.sampled_from(KEYS), st.integers(0, 30)),
 )
-lines = st.one_of(st.builds("{} = {}".format, names, values), names, values)
+NAMES = (
+    "[Interface]", "[Peer]", "PrivateKey", "PublicKey", "PresharedKey", "Address", "AllowedIPs", "Endpoint", "MTU",
+    "ListenPort", "PersistentKeepalive", "PostUp", "DNS", "Table", "FwMark", "SaveConfig", "#", "# phone", "Mtu x",
+)  # fmt: skip
+names = st.sampled_from(NAMES)
+PLAIN = (
+    "fd00::1/64", "fd00:1::/64", "10.0.0.1/24", "10.0.0.2/32", "::/0", "1.2.3.4:5", "a.example.org:5", "[::1]:5", "0",
+    "-1", "²", "off", "1400", "51820", "true", "", "bernard", "db_01", *(pair.public_key for pair in PAIRS),
+)  # fmt: skip
+values = st.one_of(st.text(max_size=40), secrets, st.sampled_from(PLAIN))
+lines = st.one_of(st.builds("{}{}{}".format, names, st.sampled_from(["=", " = ", " "]), values), names, values)
 texts = st.one_of(st.text(), st.lists(lines, max_size=12).map("\n".join))
+# A text in any encoding that an editor may have chosen, and what is none.
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "latin-1")
+contents = st.one_of(
+    texts,
+    st.builds(lambda text, encoding: text.encode(encoding, "replace"), texts, st.sampled_from(ENCODINGS)),
+    st.binary(max_size=200),
+)
 NIX = ["{", "}", "[", "]", "=", ";", '"', "secrets", "hosts", "testwg-key", "owners", "public.raw", "a.b", "#", "\n"]
 nix = st.lists(st.one_of(st.sampled_from(NIX), values), max_size=30).map(" ".join)
-COLUMNS = ("Name", "Address", "Endpoint", "AllowedIPs", "ListenPort", "PrivateKey", "PresharedKeys", "PostUp")
-cells = st.one_of(values, st.just(""))
-rows = st.lists(st.lists(cells, max_size=9).map(",".join), max_size=4).map(
-    lambda found: "\n".join([",".join(COLUMNS), *found])
-)
+COLUMNS = ("Name", "Address", "Endpoint", "AllowedIPs", "ListenPort", "PrivateKey", "Comment", "PostUp")
+cells = st.one_of(values, st.sampled_from([f'"{value}"' for value in PLAIN]), st.just(""))
 
 
-def check(error: ConfigurationError) -> None:
-    """Fail unless every fault is worded as it should be and none repeats a secret."""
-    assert error.faults
-    assert [fault for fault in error.faults if not FAULT.fullmatch(fault)] == []
-    assert [secret for secret in SECRETS if secret in str(error)] == []
+@st.composite
+def tables(draw: st.DrawFn) -> str:
+    """Return a database with columns of any kind."""
+    separator = draw(st.sampled_from([",", ";", "\t"]))
+    rows = draw(st.lists(st.lists(cells, max_size=9), max_size=4))
+    return "\n".join(separator.join(row) for row in [COLUMNS, *rows])
 
 
-@given(texts)
-def test_a_broken_configuration_is_refused_in_words(text: str) -> None:
+def check(read: Callable[[], object], where: str, seconds: float = 2) -> None:
+    """Fail unless it reads or is refused as it should be: soon, with `where` and no key in every fault, in words."""
+    faults: tuple[str, ...] = ()
+    began = time.process_time()
+    try:
+        read()
+    except ConfigurationError as error:
+        faults = error.faults or ("",)
+    assert time.process_time() - began < seconds
+    assert [fault for fault in faults if not (FAULT.fullmatch(fault) and fault.startswith(where))] == []
+    assert [part for part in PARTS if part in "".join(faults)] == []
+
+
+def write(*meshes: FoundMesh) -> None:
+    """Do what is left of an import, as far as a stack file."""
+    file = StackFile(Path("none.yaml"), complete=True)
+    add_meshes(file, meshes)
+    shown = file.text() + "\n".join(note for mesh in meshes for note in mesh.notes)
+    private = [mesh.keys[name] for mesh in meshes for name in mesh.keys]
+    assert [key for key in private if key in shown] == []
+
+
+@given(contents)
+def test_a_broken_configuration_is_refused_in_words(content: Any) -> None:
     """Whatever a host or a file holds is read or refused, with no other exception and no secret."""
-    try:
-        read_wg_quick(text, "a.conf")
-    except ConfigurationError as error:
-        check(error)
+    check(lambda: read_wg_quick(content, "a.conf"), "a.conf")
 
 
-@given(st.dictionaries(st.sampled_from(["a/wg0.conf", "b/wg0.conf", "c.conf"]), texts, max_size=3))
-def test_a_folder_of_garbage_is_refused_in_words(files: dict[str, str]) -> None:
+@given(st.dictionaries(st.sampled_from(["a/wg0.conf", "b/wg0.conf", "c.conf", "a_b/wg0.conf"]), contents, max_size=3))
+def test_a_folder_of_garbage_is_refused_in_words(files: Any) -> None:
     """Also when single files can be read and do not fit together."""
-    try:
-        read_wg_quick_files(files, None)
-    except ConfigurationError as error:
-        check(error)
+    check(lambda: write(*read_wg_quick_files(files, None, "conf")), "conf")
 
 
-@given(st.one_of(texts, rows))
-def test_a_broken_database_is_refused_in_words(text: str) -> None:
+@given(st.one_of(contents, tables()))
+def test_a_broken_database_is_refused_in_words(content: Any) -> None:
     """Cells, lines and headers of any kind."""
-    try:
-        read_wg_meshconf(text, "wg0")
-    except ConfigurationError as error:
-        check(error)
+    check(lambda: write(read_wg_meshconf(content, "wg0", "hosts.csv")), "hosts.csv")
 
 
-@given(st.one_of(texts, nix))
-def test_a_broken_fleet_state_is_refused_in_words(text: str) -> None:
+@given(st.one_of(contents, nix))
+def test_a_broken_fleet_state_is_refused_in_words(content: Any) -> None:
     """Sets that do not close, texts that do not end, and what is no Nix at all."""
-    try:
-        read_fleet(text, None)
-    except ConfigurationError as error:
-        check(error)
+    check(lambda: write(*read_fleet(content, None, "state.nix")), "state.nix")
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "wg-quick": lambda text: read_wg_quick(text, "a"),
+    "folder": lambda text: read_wg_quick_files({"a/wg0.conf": text, "b/wg0.conf": text}, None, "a"),
+    "wg-meshconf": lambda text: read_wg_meshconf(text, "wg0", "a"),
+    "fleet": lambda text: read_fleet(text, None, "a"),
+}
+
+
+@given(st.sampled_from(sorted(READERS)), st.one_of(lines, cells, nix), st.integers(1, 400_000))
+def test_a_large_file_is_read_or_refused_as_quickly(reader: str, piece: str, length: int) -> None:
+    """One that says the same again and again; time that grows with the square would be minutes here."""
+    text = ("[Interface]\n" if reader in ("wg-quick", "folder") else "") + piece * (length // (len(piece) or 1))
+    check(lambda: READERS[reader](text), "a", seconds=10)

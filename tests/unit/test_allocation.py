@@ -67,6 +67,14 @@ def test_a_free_address_is_given_again_when_no_other_is_left(tmp_path: Path) -> 
     assert small.path.read_text() == before
 
 
+def test_no_address_is_given_in_a_range_that_a_host_has(tmp_path: Path) -> None:
+    """All of it is sent there."""
+    path = tmp_path / "Pulumi.test.yaml"
+    ranged = "carol: {ipv4: 10.20.0.5, routes: [10.20.0.0/25, '2001:db8:5::/64']}"
+    path.write_text(TEXT.format(prefix="10.20.0.0/24").replace("carol: {ipv4: 10.20.0.5}", ranged))
+    assert list(allocate(StackFile(path, complete=True)).values()) == ["10.20.0.128", "10.20.0.129", "10.20.0.130"]
+
+
 def test_what_is_no_prefix_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(MeshError, match="not an IPv4 prefix"):

@@ -1,57 +1,24 @@
-"""What an import makes of the files of other tools, and what it refuses."""
+"""What an import makes of a folder of wg-quick files, and what it refuses."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mesh.cli.importers.fleet import read_fleet
 from mesh.cli.importers.found import FoundMesh
-from mesh.cli.importers.stack import add_meshes, hosts_without_address
-from mesh.cli.importers.wg_meshconf import read_wg_meshconf
-from mesh.cli.importers.wg_quick import read_wg_quick_files
+from mesh.cli.importers.stack import add_meshes
+from mesh.cli.importers.wg_quick import read_wg_quick_files, read_wg_quick_folder
 from mesh.cli.stack_file import StackFile
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.text import MOST_BYTES
 from mesh.wireguard.wg_quick import read_wg_quick
 
 KEYS = {name: generate_key_pair() for name in ("bernard", "carol", "edgeworth")}
 PRESHARED = generate_preshared_key()
 ADDRESSES = {"bernard": "fd12:1::1/64", "carol": "fd12:2::1/64", "edgeworth": "fd12:3::1/64"}
 ENDPOINTS = {"bernard": "78.11.11.11:51820", "carol": "[2001:db8::3]:51820", "edgeworth": ""}
-FLEET = """{
-  # written by fleet
-  hosts = {
-    bernard.encryptionKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
-    edgeworth.encryptionKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIELc1m...";
-  };
-  secrets = {
-    testwg-key = [
-      {
-        owners = [ "bernard" ];
-        createdAt = "2026-04-23T16:39:29.532714437Z";
-        public.raw = "<PLAINTEXT>T7F6A+6jU87kz4c8GftttyU+xB0KhHIaplDV65psb3M=";
-        secret.raw = "<ENCRYPTED><BASE64-ENCODED>abc";
-      }
-      {
-        owners = [ "edgeworth" ];
-        createdAt = "2026-04-23T16:39:43.337788671Z";
-        public.raw = "<PLAINTEXT>QgERRQnE+blQaVNMNiQZ+uk+HEOFKVTmvg4O+MqQ0hA=";
-        secret.raw = "<ENCRYPTED><BASE64-ENCODED>abc";
-      }
-    ];
-    testwg-psk = {
-      owners = [ "bernard" "edgeworth" ];
-      createdAt = "2026-04-23T16:39:30.126077659Z";
-      secret.raw = "<ENCRYPTED><BASE64-ENCODED>abc";
-    };
-    other-key = { owners = [ "bernard" ]; public.raw = "<PLAINTEXT>ssh"; };
-  };
-}
-"""
 
 
 def files(**changes: tuple[str, str]) -> dict[str, str]:
@@ -69,13 +36,13 @@ def files(**changes: tuple[str, str]) -> dict[str, str]:
     return made
 
 
-def read(found: Mapping[str, str]) -> FoundMesh:
+def read(found: Mapping[str, str | bytes]) -> FoundMesh:
     """Return the one mesh in a folder."""
     (mesh,) = read_wg_quick_files(found, None)
     return mesh
 
 
-def refused(found: Mapping[str, str], interface: str | None = None) -> str:
+def refused(found: Mapping[str, str | bytes], interface: str | None = None) -> str:
     """Return the faults of a folder that cannot be imported."""
     with pytest.raises(ConfigurationError) as caught:
         read_wg_quick_files(found, interface)
@@ -118,10 +85,101 @@ def test_a_folder_of_wg_quick_files_becomes_a_mesh(tmp_path: Path) -> None:
 def test_files_named_after_hosts_need_the_name_of_the_interface() -> None:
     """As wg-meshconf and many hands lay them."""
     flat = {path.replace("/wg0", ""): text for path, text in files().items()}
-    assert "'bernard.conf': of which interface is not said; give it with --interface" in refused(flat)
+    assert "  bernard.conf: of which interface is not said; give it with --interface" in refused(flat)
     (mesh,) = read_wg_quick_files(flat, "wg1")
     assert mesh.interface == "wg1"
     assert mesh.members == read(files()).members
+
+
+def test_how_an_editor_saved_a_file_makes_no_difference() -> None:
+    """A byte-order mark, line ends of Windows, Latin-1 in a comment."""
+    saved: dict[str, str | bytes] = {**files()}
+    plain = files()
+    saved["bernard/wg0.conf"] = "\ufeff" + plain["bernard/wg0.conf"].replace("\n", "\r\n")
+    saved["carol/wg0.conf"] = b"# B\xfcro\n" + plain["carol/wg0.conf"].encode()
+    saved["edgeworth/wg0.conf"] = plain["edgeworth/wg0.conf"].encode("utf-16")
+    assert read(saved) == read(plain)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        (
+            "db_01.conf",
+            "db_01.conf: the name of the file is no host name (letters, digits and - joined by dots); rename",
+        ),
+        (
+            "db_01/wg0.conf",
+            "db_01/wg0.conf: the name of the folder is no host name (letters, digits and - joined by do",
+        ),
+        ("db_01/wg0.conf", "rename it, to db-01 for one"),
+        ("a\nb/wg0.conf", "'a\\nb/wg0.conf': the name of the folder is no host name"),
+        ("bernard.conf", "bernard/wg0.conf: bernard.conf is the file of bernard too; leave one of the two out"),
+    ],
+)
+def test_a_file_name_that_is_no_host_name_is_refused_by_that_name(path: str, fault: str) -> None:
+    """Not by a place in a stack file that is not written."""
+    given = files()
+    given[path] = given["bernard/wg0.conf"]
+    assert fault in refused(given, "wg0")
+
+
+def test_a_file_name_that_is_no_interface_name_is_refused() -> None:
+    """With how else to say it."""
+    given = files()
+    given["bernard/my mesh.conf"] = given.pop("bernard/wg0.conf")
+    assert "bernard/my mesh.conf: no interface can be called so; rename it as the interface is called" in refused(given)
+    assert "b.conf: no interface can be called so; give another with --interface" in refused({"b.conf": ""}, "my mesh")
+
+
+def test_the_faults_of_all_files_are_told_at_once() -> None:
+    """Also what is wrong with a host alone, where another one could not be read."""
+    given = files(bernard=("ListenPort", "DNS = 1.1.1.1\nListenPort"), carol=("ListenPort = ", "ListenPort = x"))
+    given["edgeworth/wg1.conf"] = given["edgeworth/wg0.conf"].replace("fd12:3::1/64", "fd12:3::x")
+    told = refused(given)
+    assert "3 faults" in told
+    for fault in ("bernard/wg0.conf:4: DNS: ", "carol/wg0.conf:4: ListenPort: ", "edgeworth/wg1.conf:3: Address: "):
+        assert fault in told
+
+
+def test_the_documentation_shows_faults_as_they_are() -> None:
+    """Word by word; lines are folded there."""
+    given = files(bernard=("ListenPort", "\n\n\nMTU = x\nListenPort"), carol=("ListenPort", "\nPostUp = x\nListenPort"))
+    given["db_01/wg0.conf"] = given.pop("edgeworth/wg0.conf")
+    with pytest.raises(ConfigurationError) as caught:
+        read_wg_quick_files(given, None, "conf")
+    shown = (Path(__file__).parents[2] / "docs" / "tasks" / "import.md").read_text()
+    assert " ".join(str(caught.value).split()) in " ".join(shown.split())
+
+
+def test_a_folder_is_read_with_its_own_name_in_every_fault(tmp_path: Path) -> None:
+    """What is no file of a mesh is left alone, and one that is too large is not read."""
+    for path, text in files(bernard=("MTU", "MTU")).items():
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(text)
+    (tmp_path / "README").write_text("x")
+    (tmp_path / "bernard" / "old.conf").mkdir()
+    (mesh,) = read_wg_quick_folder(tmp_path, None)
+    assert mesh == read(files())
+    (tmp_path / "bernard" / "wg0.conf").write_text("x")
+    with (tmp_path / "carol" / "wg0.conf").open("wb") as large:
+        large.truncate(MOST_BYTES + 1)
+    with pytest.raises(ConfigurationError) as caught:
+        read_wg_quick_folder(tmp_path, None)
+    assert sorted(fault.partition(": ")[0] for fault in caught.value.faults) == [
+        f"{tmp_path}/bernard/wg0.conf:1",
+        f"{tmp_path}/carol/wg0.conf",
+    ]
+    with pytest.raises(ConfigurationError, match=r"bernard/wg0\.conf: no folder; give the one that holds"):
+        read_wg_quick_folder(tmp_path / "bernard" / "wg0.conf", None)
+
+
+def test_a_list_of_all_hosts_may_hold_the_host_itself() -> None:
+    """WireGuard ignores it, and so many tools write one list for all."""
+    given = files()
+    for path, host in ((path, path.partition("/")[0]) for path in files()):
+        given[path] += f"[Peer]\nPublicKey = {KEYS[host].public_key}\nAllowedIPs = {ADDRESSES[host]}\n"
+    assert read(given) == read(files())
 
 
 def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
@@ -137,16 +195,50 @@ def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("fd12:1::1/64", "fd12:1::1/64, 10.0.0.1/24", "wg0 on carol: no IPv4 address, and bernard has one"),
-        ("fd12:1::1/64", "fd12:1::1/64, fd12:9::1/64", "wg0 on bernard: 2 IPv6 addresses; a host of a mesh has one at"),
-        ("Address = fd12:1::1/64", "MTU = 1400", "wg0 on bernard: no address; give the file that holds it"),
-        ("ListenPort", "PostUp = x\nDNS = y\nListenPort", "wg0 on bernard: PostUp, DNS: mesh has no place for it"),
-        ("fd12:2::/64", "fd12:2::1/128", "sends fd12:2::1/128 to carol, and mesh would send fd12:2::/64; make that"),
-        ("fd12:2::/64", "fd12:2::/64, ::/0", "wg0 on carol: is sent everything; take that out of AllowedIPs, and name"),
-        ("fd12:2::/64", "fd12:2::/64, fd12:3::/80", "wg0 on carol: is sent fd12:3::/80, where edgeworth is too"),
-        ("2001:db8::3", "2001:db8::4", "wg0 on carol: its peers seek it at several endpoints"),
-        ("ListenPort = 51820", "ListenPort = 1", "wg0 on bernard: listens on 1 and is sought at 51820"),
+        ("fd12:1::1/64", "fd12:1::1/64, 10.0.0.1/24", "carol/wg0.conf:3: no IPv4 address, and bernard has one"),
+        (
+            "fd12:1::1/64",
+            "fd12:1::1/64, fd12:9::1/64",
+            "bernard/wg0.conf:3: 2 IPv6 addresses; a host of a mesh has one",
+        ),
+        ("Address = fd12:1::1/64", "MTU = 1400", "bernard/wg0.conf: no Address; give the one that the host has"),
+        ("ListenPort", "PostUp = x\nDNS = y\nListenPort", "bernard/wg0.conf:4: PostUp: mesh has no place for it"),
+        (
+            "fd12:2::/64",
+            "fd12:2::1/128",
+            "bernard/wg0.conf:5: carol is sent fd12:2::1/128, and mesh would send it fd12:2::/64; make its",
+        ),
+        (
+            "fd12:2::/64",
+            "fd12:2::/64, ::/0",
+            "bernard/wg0.conf:5: carol is sent everything; take that out of its AllowedIPs first, and",
+        ),
+        (
+            "fd12:2::/64",
+            "fd12:2::/64, fd12:3::/80",
+            "bernard/wg0.conf:5: carol is sent fd12:3::/80, where edgeworth is too; take that out of its",
+        ),
+        (
+            "2001:db8::3",
+            "2001:db8::4",
+            "edgeworth/wg0.conf:11: carol is sought at another Endpoint in bernard/wg0.conf:5; mesh has one for all",
+        ),
+        (
+            "ListenPort = 51820",
+            "ListenPort = 1",
+            "bernard/wg0.conf:4: bernard listens on 1 and is sought at 51820; mesh has one port for both",
+        ),
         ("PrivateKey", "Address", "bernard/wg0.conf:2: Address: not usable; give addresses"),
+        (
+            "fd12:2::/64",
+            "fd12:2::/64, fd12:2::/80",
+            "carol is sent fd12:2::/80, and what holds it; take that out of its",
+        ),
+        (
+            "fd12:3::/64",
+            "fd12:3::/64, fd12:2::/64",
+            "bernard/wg0.conf:5: carol is sent nothing, since a later peer has fd12:2::/64 too and WireGuard lets the",
+        ),
     ],
 )
 def test_what_mesh_could_not_keep_stops_the_import(old: str, new: str, fault: str) -> None:
@@ -158,18 +250,18 @@ def test_a_name_as_endpoint_is_kept(tmp_path: Path) -> None:
     """It becomes the external name; one that the stack file has otherwise stops the import."""
     given = {path: text.replace("78.11.11.11", "VPN.example.org") for path, text in files().items()}
     (mesh,) = read_wg_quick_files(given, None)
-    assert [each.external for each in mesh.members] == ["VPN.example.org", "2001:db8::3", None]
+    assert [each.external for each in mesh.members] == ["vpn.example.org", "2001:db8::3", None]
     path = tmp_path / "Pulumi.office.yaml"
     path.write_text("config: {}\n")
     file = StackFile(path, complete=True)
     add_meshes(file, [mesh])
-    assert file.hosts["bernard"]["externalName"] == "VPN.example.org"
+    assert file.hosts["bernard"]["externalName"] == "vpn.example.org"
     assert "externalIps" not in file.hosts["bernard"]
     del file.content["config"]["mesh:interfaces"]["wg0"]
     file.hosts["bernard"]["externalName"] = "other.example.org"
     with pytest.raises(ConfigurationError) as caught:
         add_meshes(file, [mesh])
-    assert "mesh:hosts.bernard.externalName: another place than its peers send to, VPN.example.org" in str(caught.value)
+    assert "mesh:hosts.bernard.externalName: another place than its peers send to, vpn.example.org" in str(caught.value)
 
 
 def test_a_mesh_of_ipv4_addresses_keeps_them_and_gets_ipv6_beside(tmp_path: Path) -> None:
@@ -207,6 +299,72 @@ def test_more_than_a_host_owns_becomes_its_routes(tmp_path: Path) -> None:
     assert mesh.notes == ("edgeworth: sends 2001:db8:5::/64 to carol too, with the first up",)
     members = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]["members"]
     assert members["carol"] == {"address": "fd12:2::1/64", "routes": ["2001:db8:5::/64"]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("ListenPort", "MTU = 900\nListenPort", "bernard/wg0.conf:4: MTU: not usable; give bytes from 1280 to 9000"),
+        (
+            "fd12:1::",
+            "fe80::",
+            "bernard/wg0.conf:3: Address: not an address that peers can send to; give one of your own",
+        ),
+        ("fd12:1::1/64", "fd12:1::1/16", "bernard/wg0.conf:3: Address: a subnet that swallows other networks; give a"),
+        (
+            "[2001:db8::3]",
+            "127.0.0.1",
+            "bernard/wg0.conf:5: Endpoint: a loopback address cannot be an endpoint; give the",
+        ),
+        ("fd12:2::/64", "fd12:2::/64, 2000::/4", "bernard/wg0.conf:5: AllowedIPs: wider than 8 bits (IPv4) or 16 bits"),
+        ("fd12:2::/64", "fd12:2::/64, 10.0.0.0/8", "bernard/wg0.conf:5: AllowedIPs: 10.0.0.0/8 is IPv4, and the inter"),
+    ],
+)
+def test_what_the_stack_file_cannot_hold_is_told_by_the_file_that_is_there(
+    tmp_path: Path, old: str, new: str, fault: str
+) -> None:
+    """The stack file is not written yet, so a place in it would say nothing."""
+    given = {path: text.replace(old, new).replace("fd12:1::/64", "fd12:1::/16") for path, text in files().items()}
+    if "/16" not in new:
+        given = {path: text.replace("fd12:1::/16", "fd12:1::/64") for path, text in given.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        written(tmp_path, read(given))
+    assert fault in str(caught.value)
+    assert "mesh:" not in str(caught.value)
+
+
+def test_a_range_around_each_hosts_address_is_kept(tmp_path: Path) -> None:
+    """It becomes a route to the host whose address is in it, unless another one is in it too."""
+    given = files()
+    for path in given:
+        for number in (1, 2, 3):
+            given[path] = given[path].replace(f"fd12:{number}::1/64", f"10.{number}.0.1/16")
+            given[path] = given[path].replace(f"fd12:{number}::/64", f"10.{number}.0.0/16")
+    mesh = read(given)
+    kept = "is sent all of 10.1.0.0/16, which becomes its routes; take that out of the stack file after the first up"
+    assert mesh.notes[0] == f"bernard: {kept} if nothing else is there"
+    interface = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]
+    assert interface["ipv4"] == "10.0.0.0/14"
+    assert interface["members"]["carol"] == {"ipv4": "10.2.0.1", "routes": ["10.2.0.0/16"]}
+    for path in given:
+        given[path] = given[path].replace("10.2.0.", "10.1.9.").replace("10.1.9.0/16", "10.1.9.0/24")
+    assert "carol/wg0.conf:5: bernard is sent 10.1.0.0/16, where carol is too; take that out of its Al" in refused(
+        given
+    )
+    given["bernard/wg0.conf"] += PHONE.replace("fd12:9::7/128", "10.3.0.9/32")
+    assert "edgeworth is sent 10.3.0.0/16, where phone is too; take that out of its AllowedIPs here and" in refused(
+        given
+    )
+
+
+def test_networks_behind_two_hosts_do_not_hold_each_other() -> None:
+    """Both are told, each by its file."""
+    given = files(
+        bernard=("fd12:2::/64", "fd12:2::/64, 2001:db8::/32"), carol=("fd12:1::/64", "fd12:1::/64, 2001:db8:5::/48")
+    )
+    told = refused(given)
+    assert "bernard/wg0.conf:5: carol is sent 2001:db8::/32, where bernard is too" in told
+    assert "carol/wg0.conf:5: bernard is sent 2001:db8:5::/48, where carol is too" in told
 
 
 PHONE = f"""
@@ -262,7 +420,7 @@ def test_a_peer_without_a_file_that_mesh_could_not_keep_is_refused(old: str, new
     given = files()
     given["bernard/wg0.conf"] += PHONE + "Endpoint = 192.0.2.9:51\n"
     given["carol/wg0.conf"] += PHONE.replace(old, new)
-    assert f"wg0: peer phone, whose file is not here: {fault}" in refused(given)
+    assert f"bernard/wg0.conf:16: peer phone has no file here, and {fault}" in refused(given)
 
 
 def test_names_of_peers_are_free_ones() -> None:
@@ -320,7 +478,7 @@ def test_ipv4_addresses_that_no_network_holds_are_refused() -> None:
                 .replace(f"fd12:{number}::1/64", f"{address}/32")
                 .replace(f"fd12:{number}::/64", f"{address}/32")
             )
-    assert "wg0: 10.0.0.1 and 192.168.1.1 are in no network of 8 bits or more" in refused(given)
+    assert "folder: 10.0.0.1 and 192.168.1.1 are in no network of 8 bits or more" in refused(given)
 
 
 def test_a_host_that_two_meshes_seek_at_different_places_is_refused(tmp_path: Path) -> None:
@@ -370,76 +528,3 @@ def test_an_interface_that_is_in_the_file_is_not_imported_again(tmp_path: Path) 
         written(tmp_path, read(files()), text=text)
     assert "mesh:interfaces.wg0: is there already; take it out" in str(caught.value)
     assert "mesh:hosts.bernard.externalIps: begins with another address" in str(caught.value)
-
-
-def database(**changes: str) -> str:
-    """Return the database of wg-meshconf with the same mesh; `changes` are columns of every line."""
-    stream = io.StringIO()
-    rows: list[dict[str, str]] = []
-    for name, key in KEYS.items():
-        endpoint = ENDPOINTS[name].rpartition(":")[0].strip("[]")
-        rows.append({"Name": name, "Address": ADDRESSES[name], "Endpoint": endpoint, "AllowedIPs": "",
-                     "ListenPort": "51820", "PrivateKey": key.private_key, "MTU": "1400", "PostUp": "",
-                     **changes})  # fmt: skip
-    writer = csv.DictWriter(stream, list(rows[0]), quoting=csv.QUOTE_ALL)
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-def test_a_database_of_wg_meshconf_becomes_the_mesh_that_it_generates() -> None:
-    """It has no preshared keys, and a new one is made."""
-    mesh = read_wg_meshconf(database(), "wg0")
-    assert mesh.keys == {f"wg0/{name}": key.private_key for name, key in KEYS.items()}
-    assert (mesh.port, mesh.mtu) == (51820, 1400)
-    assert [(each.host, str(each.address), each.external) for each in mesh.members] == [
-        ("bernard", "fd12:1::1/64", "78.11.11.11"),
-        ("carol", "fd12:2::1/64", "2001:db8::3"),
-        ("edgeworth", "fd12:3::1/64", None),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        (database(PostUp="reboot"), "wg0 on bernard: PostUp: mesh has no place for it"),
-        (
-            database(Address="10.1.0.1/16"),
-            "wg0 on carol: sends 10.1.0.0/16 to bernard, and mesh would send 10.1.0.1/32",
-        ),
-        (database(PrivateKey="x"), "line 2: PrivateKey: not a WireGuard key"),
-        (database(Name="bernard"), "Name: the name of several lines; give each host its own"),
-        ("a,b\n1,2\n", "database: no column Address, Endpoint, Name, PrivateKey; give the database.csv of wg-meshconf"),
-        ("", "database: no column"),
-    ],
-)
-def test_a_database_that_cannot_be_kept_is_refused(text: str, fault: str) -> None:
-    """Each fault names its line or host, and no key."""
-    with pytest.raises(ConfigurationError) as caught:
-        read_wg_meshconf(text, "wg0")
-    assert fault in str(caught.value)
-    assert all(key.private_key not in str(caught.value) for key in KEYS.values())
-
-
-def test_a_fleet_state_gives_hosts_and_the_public_keys_to_compare(tmp_path: Path) -> None:
-    """A host key that was shortened is left for scan; private keys are for adopt."""
-    (mesh,) = read_fleet(FLEET, 51825)
-    assert mesh.notes[0] == (
-        "bernard: public key T7F6A+6jU87kz4c8GftttyU+xB0KhHIaplDV65psb3M=, made 2026-04-23T16:39:29Z; adopt has to "
-        "show the same"
-    )
-    assert mesh.keys == {}
-    config = written(tmp_path, mesh)
-    assert config["mesh:interfaces"] == {"testwg": {"hosts": ["bernard", "edgeworth"], "port": 51825}}
-    assert config["mesh:hosts"]["bernard"]["ssh"]["hostKey"].endswith("9GKJl")
-    assert config["mesh:hosts"]["edgeworth"] == {"ssh": {"address": "edgeworth"}}
-    assert hosts_without_address(StackFile(tmp_path / "Pulumi.office.yaml")) == []
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[ ]", '{ a = "', "{ a = { b = 1; }; a.b = 2; ", "{" * 10000, "{ secrets = { }; }"]
-)
-def test_what_is_no_fleet_state_is_refused(text: str) -> None:
-    """Without another exception."""
-    with pytest.raises(ConfigurationError, match="fleet state: "):
-        read_fleet(text, None)

@@ -230,6 +230,31 @@ def test_a_host_has_one_way_to_everywhere() -> None:
     ]
 
 
+def test_a_range_around_a_hosts_own_address_is_sent_to_it_and_not_handed_on() -> None:
+    """Some tools give each host a range of the mesh's addresses; whoever else has an address in it is in the way."""
+    interface = _interface(ipv4="10.20.0.0/16", members={"carol": {"ipv4": "10.20.5.1", "routes": ["10.20.5.0/24"]}})
+    assert _faults(interface) == []
+    roster = _roster(ipv4="10.20.0.0/16", members=interface["members"])
+    assert "10.20.5.0/24" in Pairs(roster).allowed_ips("bernard", "carol")
+    assert _told(roster, "carol") == []
+    assert Pairs(roster).tools("carol") == ()
+    interface["members"]["frank"]["ipv4"] = "10.20.5.9"
+    assert _faults(interface) == [
+        (
+            "testwg.members.carol.routes: 10.20.5.0/24 and 10.20.0.0/16, the ipv4 of interface 'testwg', overlap; "
+            "choose another one there"
+        )
+    ]
+
+
+def test_an_own_address_is_no_route() -> None:
+    """Nor is what is inside an own subnet: it is sent there anyway."""
+    own = {"ipv4": "10.20.0.2", "routes": ["10.20.0.2/32", "fd00:aaaa:0:1::/80"], "address": "fd00:aaaa:0:1::1/64"}
+    assert len(_faults(_interface(members={"carol": own}))) == 2
+    own["routes"] = ["fd00:aaaa::/48"]
+    assert _faults(_interface(members={"carol": own})) == []
+
+
 def test_who_is_in_the_network_already_takes_no_route_to_it() -> None:
     """Hosts of the router's site; all others send it there."""
     pairs = Pairs(_roster(members={"bernard": {"routes": [_LAN, _LAN6]}}))

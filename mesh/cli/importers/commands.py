@@ -6,25 +6,18 @@ from typing import Annotated
 
 import typer
 
+from mesh.cli.importers.files import read_bytes, show_path
 from mesh.cli.importers.fleet import read_fleet
 from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.stack import add_meshes, hosts_without_address
 from mesh.cli.importers.wg_meshconf import read_wg_meshconf
-from mesh.cli.importers.wg_quick import read_wg_quick_files
+from mesh.cli.importers.wg_quick import read_wg_quick_folder
 from mesh.cli.stack_config import ADOPTED, StackConfig
 from mesh.cli.stack_file import StackFile, find_or_name_stack_file
-from mesh.errors import MeshError
 
 __all__ = ["import_commands"]
 
 Stack = Annotated[str, typer.Argument(help="the stack to import into, or the path of its file")]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise MeshError(f"{path}: not a file that can be read as text; give another") from None
 
 
 def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
@@ -62,8 +55,7 @@ def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
         interface: Annotated[str | None, typer.Option(help="the interface of HOST.conf; or only this one")] = None,
     ) -> None:
         """Import a folder of wg-quick files, one for each host."""
-        found = [path for path in sorted((*files.glob("*.conf"), *files.glob("*/*.conf"))) if path.is_file()]
-        finish(stack, read_wg_quick_files({p.relative_to(files).as_posix(): _read(p) for p in found}, interface))
+        finish(stack, read_wg_quick_folder(files, interface))
 
     @commands.command("wg-meshconf")
     def wg_meshconf(
@@ -72,7 +64,7 @@ def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
         interface: Annotated[str, typer.Option(help="the name of the interface on the hosts")] = "wg0",
     ) -> None:
         """Import the database of wg-meshconf."""
-        finish(stack, [read_wg_meshconf(_read(database), interface)])
+        finish(stack, [read_wg_meshconf(read_bytes(database), interface, show_path(database))])
 
     @commands.command("fleet")
     def fleet(
@@ -81,6 +73,6 @@ def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
         port: Annotated[int | None, typer.Option(help="the UDP port of the mesh", min=1, max=65535)] = None,
     ) -> None:
         """Import the public part of a Fleet state; private keys are adopted from the hosts."""
-        finish(stack, read_fleet(_read(state), port))
+        finish(stack, read_fleet(read_bytes(state), port, show_path(state)))
 
     return commands

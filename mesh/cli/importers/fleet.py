@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.cli.importers.found import FoundMember, FoundMesh
+from mesh.cli.importers.source import MOST_HOSTS
+from mesh.cli.stack_file import HOSTS, INTERFACES
 from mesh.config.fields import is_host_name, is_interface_name
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import is_key
+from mesh.wireguard.text import read_text
 
 __all__ = ["read_fleet"]
 
@@ -18,39 +21,61 @@ _TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<text>"(?:[^"\\]|\\.)*")|(?P<name>[A-Za-
 _PLAIN = "<PLAINTEXT>"
 _DEEPEST = 20
 
-_NO_STATE = "fleet state: not readable as one; give the file fleet.nix that holds `hosts` and `secrets`"
+_NO_STATE = "not readable as a fleet state; give the file fleet.nix that holds `hosts` and `secrets`"
+
+_NO_HOST = "no host name (letters, digits and - joined by dots); rename this host"
 
 
 class _NotNixError(Exception):
-    """The text is no set of values."""
+    """The text is no set of values; `place` is where that shows, in characters from its beginning."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
 
 
-def read_fleet(text: str, port: int | None) -> list[FoundMesh]:
+def read_fleet(content: bytes | str, port: int | None, where: str = "fleet.nix") -> list[FoundMesh]:
     """Return every mesh in a fleet state; the state does not know its `port`, nor the hosts' external addresses.
 
     Raises:
-        ConfigurationError: If there is none.
+        ConfigurationError: With every fault, after the name of the file, which is `where`.
     """
+    text = read_text(content, where)
     try:
         state = _Reader(text).read()
-    except _NotNixError:
-        raise ConfigurationError([_NO_STATE], "import") from None
+    except _NotNixError as error:
+        raise ConfigurationError([f"{where}:{_line(text, error.place)}: {_NO_STATE}"], "import") from None
     secrets, hosts = _mapping(state.get("secrets")), _mapping(state.get("hosts"))
-    found = []
+    found, faults = [], []
     for name, value in sorted(secrets.items()):
         interface = name.removesuffix("-key")
         made = {owner: entry for entry in _entries(value) for owner in _owners(entry) if is_key(_public_key(entry))}
-        if made and interface != name and is_interface_name(interface):
-            found.append(_mesh(interface, made, hosts, port))
-    if not found:
-        raise ConfigurationError(
-            ["fleet state: no secret NAME-key with public keys of WireGuard; give the state of a deployed mesh"],
-            "import",
-        )
+        if not made or interface == name:
+            continue
+        if not is_interface_name(interface):
+            faults.append(f"{where}:{_line_of(text, name)}: no interface can have the name of this secret; rename it")
+        wrong = [_line_of(text, f'"{owner}"') for owner in made if not is_host_name(owner)]
+        faults.extend(f"{where}:{line}: {_NO_HOST}" for line in wrong)
+        if len(made) > MOST_HOSTS:
+            faults.append(f"{where}:{_line_of(text, name)}: more than {MOST_HOSTS:,} hosts, the most that is read")
+        if not faults:
+            found.append(_mesh(interface, made, hosts, port, where))
+    if not found and not faults:
+        faults.append(f"{where}: no secret NAME-key with public keys of WireGuard; give the state of a deployed mesh")
+    if faults:
+        raise ConfigurationError(dict.fromkeys(faults), "import")
     return found
 
 
-def _mesh(interface: str, made: Mapping[str, Any], hosts: Mapping[str, Any], port: int | None) -> FoundMesh:
+def _line(text: str, place: int) -> int:
+    return text.count("\n", 0, place) + 1
+
+
+def _line_of(text: str, word: str) -> int:
+    return _line(text, max(text.find(word), 0))
+
+
+def _mesh(interface: str, made: Mapping[str, Any], hosts: Mapping[str, Any], port: int | None, where: str) -> FoundMesh:
     notes = [
         f"{host}: public key {_public_key(entry)}, made {_moment(entry)}; adopt has to show the same"
         for host, entry in sorted(made.items())
@@ -62,7 +87,9 @@ def _mesh(interface: str, made: Mapping[str, Any], hosts: Mapping[str, Any], por
         FoundMember(host, ssh_address=host, host_key=_mapping(hosts.get(host)).get("encryptionKey"))
         for host in sorted(made)
     )
-    return FoundMesh(interface, members, port, notes=tuple(notes))
+    places: dict[tuple[str, ...], str] = {(HOSTS, host): where for host in made}
+    places[INTERFACES, interface] = where
+    return FoundMesh(interface, members, port, notes=tuple(notes), places=places)
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -76,7 +103,7 @@ def _entries(value: object) -> list[dict[str, Any]]:
 
 def _owners(entry: Mapping[str, Any]) -> list[str]:
     owners = entry.get("owners")
-    return [owner for owner in owners if is_host_name(owner)] if isinstance(owners, list) else []
+    return [owner for owner in owners if isinstance(owner, str)] if isinstance(owners, list) else []
 
 
 def _public_key(entry: Mapping[str, Any]) -> str:
@@ -93,28 +120,31 @@ class _Reader:
     """The part of Nix that a state is written in: sets, lists and texts."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = list(_tokens(text))
+        self._tokens = [*_tokens(text), ("", len(text))]
         self._next = 0
 
     def read(self) -> dict[str, Any]:
         value = self._value(0)
         if self._peek() or not isinstance(value, dict):
-            raise _NotNixError
+            raise self._error()
         return value
 
+    def _error(self) -> _NotNixError:
+        return _NotNixError(self._tokens[self._next][1])
+
     def _peek(self) -> str:
-        return self._tokens[self._next] if self._next < len(self._tokens) else ""
+        return self._tokens[self._next][0]
 
     def _take(self, wanted: str = "") -> str:
         token = self._peek()
         if not token or (wanted and token != wanted):
-            raise _NotNixError
+            raise self._error()
         self._next += 1
         return token
 
     def _value(self, depth: int) -> Any:
         if depth > _DEEPEST:
-            raise _NotNixError
+            raise self._error()
         word = self._take()
         if word == "[":
             items = []
@@ -125,7 +155,8 @@ class _Reader:
         if word == "{":
             return self._set(depth)
         if word in "}]=;":
-            raise _NotNixError
+            self._next -= 1
+            raise self._error()
         return _unquoted(word)
 
     def _set(self, depth: int) -> dict[str, Any]:
@@ -138,21 +169,21 @@ class _Reader:
             for part in path[:-1]:
                 holder = holder.setdefault(part, {})
                 if not isinstance(holder, dict):
-                    raise _NotNixError
+                    raise self._error()
             holder[path[-1]] = self._value(depth + 1)
             self._take(";")
         self._take("}")
         return made
 
 
-def _tokens(text: str) -> Iterator[str]:
+def _tokens(text: str) -> Iterator[tuple[str, int]]:
     place = 0
     while place < len(text):
         found = _TOKEN.match(text, place)
         if found is None:
-            raise _NotNixError
+            raise _NotNixError(place)
         if found.lastgroup:
-            yield found.group()
+            yield found.group(), place
         place = found.end()
 
 

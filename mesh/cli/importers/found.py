@@ -1,5 +1,6 @@
 """A mesh that was found somewhere, as far as it is known; how the files of its hosts make one belongs in `join`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 
@@ -42,7 +43,8 @@ class FoundPeer:
 class FoundMesh:
     """One interface on all its hosts; `notes` say what its first `up` changes, and what could not be known.
 
-    `ipv4` is the prefix of the IPv4 addresses, where there are any.
+    `ipv4` is the prefix of the IPv4 addresses, where there are any. `places` are the file and the line that each place
+    of the stack file comes from, so that a fault can name what its reader has.
     """
 
     interface: str
@@ -53,6 +55,7 @@ class FoundMesh:
     notes: tuple[str, ...] = ()
     ipv4: IPv4Network | None = None
     peers: tuple[FoundPeer, ...] = ()
+    places: Mapping[tuple[str, ...], str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def keys(self) -> dict[str, str]:

@@ -17,20 +17,21 @@ _Kind = TypeVar("_Kind", IPv4Interface, IPv6Interface)
 _LONGEST_PREFIX, _SHORTEST_PREFIX = 30, 8
 
 
-def find_address_faults(hosts: Mapping[str, WgQuick]) -> Iterator[tuple[str, str]]:
-    """Yield the hosts whose addresses mesh could not keep, each with what is wrong."""
+def find_address_faults(hosts: Mapping[str, WgQuick]) -> Iterator[str]:
+    """Yield the addresses that mesh could not keep."""
     has_ipv4 = {host for host, own in hosts.items() if _addresses(own, IPv4Interface)}
     for host, own in hosts.items():
+        place = own.place("Address")
         if not own.addresses:
-            yield host, "no address; give the file that holds it"
+            yield f"{place}: no Address; give the one that the host has"
         counts = {"IPv6": len(_addresses(own, IPv6Interface)), "IPv4": len(_addresses(own, IPv4Interface))}
         for version, count in counts.items():
             if count > 1:
-                yield host, f"{count} {version} addresses; a host of a mesh has one at most, so make it one first"
-        if has_ipv4 and host not in has_ipv4:
+                yield f"{place}: {count} {version} addresses; a host of a mesh has one at most, so make it one first"
+        if own.addresses and has_ipv4 and host not in has_ipv4:
             yield (
-                host,
-                f"no IPv4 address, and {min(has_ipv4)} has one; a mesh has one for each host, so give it one first",
+                f"{place}: no IPv4 address, and {min(has_ipv4)} has one; a mesh has one for each host, so give it one "
+                "first"
             )
 
 
@@ -47,11 +48,13 @@ def find_ipv4_prefix(written: Iterable[IPv4Interface], addresses: Iterable[IPv4A
     networks = {each.network for each in written if _SHORTEST_PREFIX <= each.network.prefixlen <= _LONGEST_PREFIX}
     grown = IPv4Network((owned[0], _LONGEST_PREFIX), strict=False)
     wider = [grown.supernet(new_prefix=length) for length in range(_LONGEST_PREFIX, _SHORTEST_PREFIX - 1, -1)]
-    return next((net for net in (*sorted(networks, key=_by_size), *wider) if _holds(net, owned)), None)
+    # One that does not hold both ends holds not all, so few are looked at in full.
+    held = (net for net in (*sorted(networks, key=_by_size), *wider) if owned[0] in net and owned[-1] in net)
+    return next((net for net in held if _holds(net, owned)), None)
 
 
-def _by_size(network: IPv4Network) -> int:
-    return -network.prefixlen
+def _by_size(network: IPv4Network) -> tuple[int, IPv4Network]:
+    return -network.prefixlen, network
 
 
 def _holds(network: IPv4Network, addresses: Iterable[IPv4Address]) -> bool:

@@ -3,7 +3,8 @@
 Keys are not written here: they go through the engine, which encrypts them.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -23,6 +24,8 @@ __all__ = ["add_meshes", "hosts_without_address"]
 # Stands in where the file has no key yet; only what is around it is read.
 _NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 _ROAMING_KEEPALIVE = 25
+# Of the path of a fault.
+_LAST_PART = re.compile(r'(\.[A-Za-z0-9_-]+|\["[^"]*"\]|\[[0-9]+\])\Z')
 
 
 def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
@@ -33,9 +36,13 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     """
     interfaces = file.content["config"].setdefault(INTERFACES, CommentedMap())
     faults: list[str] = []
+    places: dict[str, str] = {}
     for mesh in meshes:
         # Also with the mesh before it, which may seek a host elsewhere.
         faults.extend(_conflicts(file, mesh))
+        # What the file has already has its place there.
+        new = {key: place for key, place in mesh.places.items() if key[0] != HOSTS or key[1] not in file.hosts}
+        places |= {join_path(*key): place for key, place in new.items()}
         for member in mesh.members:
             entry = file.hosts.setdefault(member.host, CommentedMap())
             if member.external and not {"externalIps", "externalName"} & set(entry):
@@ -51,7 +58,20 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _NO_KEY}}
         for name, entry in file.hosts.items()
     }
-    read_configuration(hosts, interfaces)
+    try:
+        read_configuration(hosts, interfaces)
+    except ConfigurationError as error:
+        raise ConfigurationError([_name_source(fault, places) for fault in error.faults], "import") from None
+
+
+def _name_source(fault: str, places: Mapping[str, str]) -> str:
+    """Return the fault with the place that its reader has, instead of one in a file that is not written."""
+    path, _, text = fault.partition(": ")
+    while path:
+        if path in places:
+            return f"{places[path]}: {text}"
+        path = _LAST_PART.sub("", path) if _LAST_PART.search(path) else ""
+    return fault
 
 
 def hosts_without_address(file: StackFile) -> list[str]:

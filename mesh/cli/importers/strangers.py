@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Interface, IPv6Network
 from itertools import count
 
+from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.found import FoundPeer
 from mesh.config.fields import is_host_name
 from mesh.config.route_fields import Network, in_order
@@ -22,13 +23,18 @@ class Stranger:
 
     name: str
     public_key: str
-    networks: frozenset[Network]
+    networks: Claims = field(repr=False)
     known: dict[str, Peer] = field(default_factory=dict)
 
     @property
     def allowed_ips(self) -> set[Network]:
         """What the hosts send to it, all together."""
         return set[Network]().union(*(peer.allowed_ips for peer in self.known.values()))
+
+    @property
+    def place(self) -> str:
+        """Where the first host has it."""
+        return next(iter(self.known.values())).place
 
     @property
     def _own_ipv4(self) -> IPv4Network | None:
@@ -38,13 +44,12 @@ class Stranger:
     @property
     def _own_ipv6(self) -> IPv6Network | None:
         # Where no host has an IPv6 address inside the mesh, a subnet is what lies behind.
-        lengths = {128, 64} if any(net.version == 6 for net in self.networks) else {128}
+        lengths = {128, 64} if any(net.version == 6 for net, _ in self.networks) else {128}
         found = (net for net in self.allowed_ips if isinstance(net, IPv6Network) and net.prefixlen in lengths)
         return min(found, key=lambda net: (net.prefixlen != 128, self._network_of(net) is None, net), default=None)
 
     def _network_of(self, own: Network) -> Network | None:
-        holding = [net for net in self.networks if net.version == own.version and own.network_address in net]
-        return max(holding, key=lambda net: net.prefixlen, default=None)
+        return next((net for net, _ in self.networks.around(own)), None)
 
     @property
     def ipv4(self) -> IPv4Address | None:
@@ -78,13 +83,22 @@ class Stranger:
             yield "it is sent everything; take that out of AllowedIPs first"
         ipv4 = [net for net in self.allowed_ips if net.version == 4 and net.prefixlen]
         if has_ipv4 and self.ipv4 is None:
-            yield "no IPv4 address among its AllowedIPs, and the hosts have one; give it one first"
+            yield "it has no IPv4 address among its AllowedIPs, and the hosts have one; give it one first"
         elif ipv4 and not has_ipv4:
             yield "it is sent IPv4, and the hosts have no IPv4 address; give them some, or take that out of AllowedIPs"
 
+    @property
+    def owned(self) -> set[Network]:
+        """What is sent to it because of its addresses."""
+        return {own for own in (self._own_ipv4, self._own_ipv6) if own}
+
+    @property
+    def routes(self) -> set[Network]:
+        """What is sent to it besides: the networks behind it."""
+        return self.allowed_ips - self.owned
+
     def found(self) -> FoundPeer:
         """Return it as the stack file describes it."""
-        routes = self.allowed_ips - {self._own_ipv6, self._own_ipv4}
         endpoint = next((peer.endpoint for peer in self.known.values() if peer.endpoint), None)
         return FoundPeer(
             self.name,
@@ -92,7 +106,7 @@ class Stranger:
             self.ipv6,
             self.ipv4,
             join_endpoint(endpoint[0], str(endpoint[1])) if endpoint else None,
-            in_order(routes),
+            in_order(self.routes),
         )
 
 
@@ -104,7 +118,9 @@ def find_strangers(hosts: Mapping[str, WgQuick]) -> list[Stranger]:
         for peer in own.peers:
             if peer.public_key not in keys:
                 known.setdefault(peer.public_key, {})[host] = peer
-    networks = frozenset(address.network for own in hosts.values() for address in own.addresses)
+    networks = Claims()
+    for address in {address.network for own in hosts.values() for address in own.addresses}:
+        networks.add(address, "")
     called = {
         key: list(dict.fromkeys(peer.name.lower() for peer in entries.values() if is_host_name(peer.name)))
         for key, entries in known.items()

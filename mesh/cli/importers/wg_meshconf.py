@@ -1,96 +1,148 @@
 """The database of wg-meshconf: a CSV file with a line for each host and its private key.
 
-What its `genconfig` would write for each host is what is taken over, so the hosts are expected to run that.
+What `genconfig` of wg-meshconf 2.5.1 writes for each host is what is taken over, so the hosts are expected to run that.
 """
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from mesh.cli.importers.found import FoundMesh
-from mesh.cli.importers.join import join_configurations
-from mesh.errors import ConfigurationError, InvalidKeyError
-from mesh.wireguard.keys import public_key_of
-from mesh.wireguard.wg_quick import Setting, WgQuick, read_settings
+from mesh.cli.importers.join import find_own_faults, join_configurations
+from mesh.cli.importers.source import MOST_HOSTS, Source
+from mesh.cli.importers.table import read_table
+from mesh.config.fields import is_host_name, is_interface_name
+from mesh.config.route_fields import Network
+from mesh.errors import ConfigurationError
+from mesh.wireguard.keys import is_key, public_key_of
+from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, Setting, WgQuick, read_settings, settle_allowed_ips
 
 __all__ = ["read_wg_meshconf"]
 
-_OWN = ("PrivateKey", "Address", "ListenPort", "MTU")
-_OTHERS = ("DNS", "FwMark", "Table", "PreUp", "PostUp", "PreDown", "PostDown", "SaveConfig")
-_NEEDED = {"Name", "Address", "Endpoint", "PrivateKey"}
-# Where the database has none, its `init` gives this one.
-_PORT = "51820"
+_OWN = (
+    "PrivateKey",
+    "Address",
+    "ListenPort",
+    "MTU",
+    "DNS",
+    "FwMark",
+    "Table",
+    "PreUp",
+    "PostUp",
+    "PreDown",
+    "PostDown",
+)
+_COLUMNS = ("Name", "Endpoint", "AllowedIPs", "PersistentKeepalive", "SaveConfig", *_OWN)
+_NEEDED = ("Name", "Address", "Endpoint", "PrivateKey")
 
 Row = Mapping[str, str]
 
 
-def read_wg_meshconf(text: str, interface: str) -> FoundMesh:
-    """Return the mesh in a database, under the name that its `interface` has on the hosts.
+class _Database(Source):
+    """Its AllowedIPs derive from each host's Address, and hosts run what `genconfig` makes of it."""
+
+    def send(self, host: str, own: WgQuick, wanted: Iterable[Network]) -> str:
+        del wanted
+        words = " ".join(f"--address {address.ip}/{address.max_prefixlen}" for address in own.addresses)
+        return f"run wg-meshconf updatepeer {host} {words}, then genconfig, and let the hosts run that first"
+
+    def leave_out(self, name: str, own: WgQuick | None, prefix: Network) -> str:
+        if own and any(address.network == prefix for address in own.addresses):
+            return self.send(name, own, ())
+        return "take that out of its AllowedIPs, run wg-meshconf genconfig, and let the hosts run that first"
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """A line of the database: what the host is told of itself, and what all others are told of it."""
+
+    name: str
+    own: WgQuick
+    peer: Peer
+
+
+def read_wg_meshconf(content: bytes | str, interface: str, where: str = "database.csv") -> FoundMesh:
+    """Return the mesh in a database, under the name that its `interface` has on the hosts; `where` names the file.
 
     Raises:
         ConfigurationError: With every fault; none repeats a key.
     """
-    rows = _read_rows(text)
-    faults: list[str] = []
-    hosts: dict[str, WgQuick] = {}
-    for place, row in rows.items():
+    faults = [] if is_interface_name(interface) else ["--interface: no interface can be called so; give its name"]
+    table = read_table(content, where, _COLUMNS, MOST_HOSTS)
+    if missing := [name for name in _NEEDED if name not in table.columns]:
+        faults.append(f"{where}:1: no column {', '.join(missing)}; give the database.csv of wg-meshconf")
+        raise ConfigurationError(faults, "import")
+    faults += table.faults
+    if not table.rows:
+        faults.append(f"{where}: no hosts; give the database.csv of wg-meshconf")
+    hosts: list[_Host] = []
+    for place, row in table.rows.items():
         try:
-            hosts[row["Name"]] = read_settings(_settings(place, rows), place)
+            hosts.append(_read_host(place, row))
         except ConfigurationError as error:
             faults.extend(error.faults)
-    if not faults and len(hosts) < len(rows):
-        faults.append("Name: the name of several lines; give each host its own")
+    faults.extend(_same_names(table.rows))
+    own = {host.name: host.own for host in hosts}
     if faults:
-        raise ConfigurationError(dict.fromkeys(faults), "import")
-    return join_configurations(interface, hosts)
+        raise ConfigurationError([*faults, *find_own_faults(own)], "import")
+    return join_configurations(interface, {host.name: _with_peers(host, hosts) for host in hosts}, _Database(where))
 
 
-def _read_rows(text: str) -> dict[str, Row]:
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = _NEEDED - set(reader.fieldnames or ())
-        rows = {f"line {reader.line_num}": {name or "": value for name, value in row.items()} for row in reader}
-    except csv.Error:
-        raise ConfigurationError(["database: not a CSV file; give the database.csv of wg-meshconf"], "import") from None
-    if missing or not rows:
-        what = f"no column {', '.join(sorted(missing))}" if missing else "no hosts"
-        raise ConfigurationError([f"database: {what}; give the database.csv of wg-meshconf"], "import")
-    # A short line leaves columns empty, and a long one makes a list of what has no column.
-    return {
-        place: {name: value if isinstance(value, str) else "" for name, value in row.items()}
-        for place, row in rows.items()
-    }
+def _same_names(rows: Mapping[str, Row]) -> Iterator[str]:
+    uses = Counter(row.get("Name") for row in rows.values())
+    for place, row in rows.items():
+        if (name := row.get("Name")) and uses[name] > 1:
+            yield f"{place}: Name: the name of several lines; give each host its own"
 
 
-def _settings(place: str, rows: Mapping[str, Row]) -> Iterator[Setting]:
-    own = rows[place]
-    yield place, "[Interface]", ""
-    for name in (*_OWN, *_OTHERS):
-        if own.get(name):
-            yield place, name, own[name]
-    for other, row in rows.items():
-        if other == place:
-            continue
-        yield other, "[Peer]", ""
+def _read_host(place: str, row: Row) -> _Host:
+    faults = []
+    name = row.get("Name", "")
+    if not is_host_name(name):
+        faults.append(f"{place}: Name: no host name; use letters, digits and - joined by dots")
+    needed = ["PrivateKey", *(["ListenPort"] if "Endpoint" in row else [])]
+    faults += [
+        f"{place}: {column}: none; run wg-meshconf init, which fills it in, and genconfig, and let the hosts run that"
+        for column in needed
+        if column not in row
+    ]
+    parts = []
+    for settings in (_own_settings, _peer_settings):
         try:
-            yield other, "PublicKey", public_key_of(row["PrivateKey"])
-        except InvalidKeyError:
-            # Its own line tells it.
-            yield other, "PublicKey", public_key_of("A" * 43 + "=")
-        yield other, "AllowedIPs", ",".join(filter(None, (row["Address"], row.get("AllowedIPs"))))
-        if row["Endpoint"]:
-            host = f"[{row['Endpoint']}]" if ":" in row["Endpoint"] else row["Endpoint"]
-            yield other, "Endpoint", f"{host}:{row.get('ListenPort') or _PORT}"
-        if row.get("PersistentKeepalive"):
-            yield other, "PersistentKeepalive", row["PersistentKeepalive"]
-        for one, two, key in _preshared_keys(own):
-            if {one, two} == {own["Name"], row["Name"]}:
-                yield place, "PresharedKey", key
+            parts.append(read_settings(settings(place, row), place))
+        except ConfigurationError as error:
+            # What is wrong with an Address is wrong with the AllowedIPs that derive from it.
+            if not any(fault.startswith(f"{place}: Address: ") for fault in faults):
+                faults.extend(error.faults)
+    if faults:
+        raise ConfigurationError(faults, "import")
+    own, others = parts
+    return _Host(name, own, replace(others.peers[0], name=name))
 
 
-def _preshared_keys(row: Row) -> Iterator[tuple[str, str, str]]:
-    for entry in (row.get("PresharedKeys") or "").split(","):
-        one, _, rest = entry.partition(":")
-        two, _, key = rest.partition(":")
-        if key:
-            yield one, two, key
+def _own_settings(place: str, row: Row) -> Iterator[Setting]:
+    """Yield what `genconfig` writes of a host into its own file."""
+    yield Setting(place, "[Interface]")
+    yield from (Setting(place, name, row[name]) for name in _OWN if name in row)
+    if "SaveConfig" in row:
+        # Whatever else there is means no.
+        yield Setting(place, "SaveConfig", "true" if row["SaveConfig"].lower() == "true" else "false")
+
+
+def _peer_settings(place: str, row: Row) -> Iterator[Setting]:
+    """Yield what `genconfig` writes of a host into the files of all others."""
+    yield Setting(place, "[Peer]")
+    key = row.get("PrivateKey", "")
+    # One that is none is told of the host itself.
+    yield Setting(place, "PublicKey", public_key_of(key if is_key(key) else NO_PRESHARED_KEY))
+    for column in ("Address", "AllowedIPs"):
+        if column in row:
+            yield Setting(place, "AllowedIPs", row[column])
+    if "Endpoint" in row and "ListenPort" in row:
+        yield Setting(place, "Endpoint", f"{row['Endpoint']}:{row['ListenPort']}")
+    if "PersistentKeepalive" in row:
+        yield Setting(place, "PersistentKeepalive", row["PersistentKeepalive"])
+
+
+def _with_peers(host: _Host, hosts: Iterable[_Host]) -> WgQuick:
+    return replace(host.own, peers=settle_allowed_ips(other.peer for other in hosts if other is not host))

@@ -1,37 +1,121 @@
 """A folder of wg-quick files: `HOST/IF.conf`, or `HOST.conf` for one interface."""
 
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
+from mesh.cli.importers.files import read_bytes, show_path
 from mesh.cli.importers.found import FoundMesh
-from mesh.cli.importers.join import join_configurations
-from mesh.errors import ConfigurationError, show_name
+from mesh.cli.importers.join import find_own_faults, join_configurations
+from mesh.cli.importers.source import MOST_HOSTS, Source
+from mesh.config.fields import is_host_name, is_interface_name
+from mesh.errors import ConfigurationError
 from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 
-__all__ = ["read_wg_quick_files"]
+__all__ = ["read_wg_quick_files", "read_wg_quick_folder"]
 
 
-def read_wg_quick_files(files: Mapping[str, str], interface: str | None) -> list[FoundMesh]:
-    """Return the meshes in `files`, texts by their path in the folder; `interface` names or chooses one.
+def read_wg_quick_folder(folder: Path, interface: str | None) -> list[FoundMesh]:
+    """Return the meshes of the files in a folder; `interface` names or chooses one.
 
     Raises:
         ConfigurationError: With every fault; none repeats a key.
     """
+    if not folder.is_dir():
+        raise ConfigurationError([f"{show_path(folder)}: no folder; give the one that holds HOST/IF.conf"], "import")
+    paths = [
+        path
+        for path in sorted((*folder.glob("*.conf"), *folder.glob("*/*.conf")))
+        if path.is_file()
+        and _names(path.relative_to(folder).as_posix(), interface)[0] in (None, interface or path.stem)
+    ]
+    if len(paths) > MOST_HOSTS:
+        advice = "import one interface after another with --interface"
+        raise ConfigurationError([f"{show_path(folder)}: more than {MOST_HOSTS:,} files; {advice}"], "import")
+    contents: dict[str, bytes] = {}
     faults: list[str] = []
-    found: dict[str, dict[str, WgQuick]] = {}
-    for path, text in sorted(files.items()):
-        place = PurePosixPath(path)
-        folder = place.parent.name
-        name, host = (place.stem, folder) if folder else (interface, place.stem)
+    for path in paths:
+        try:
+            contents[path.relative_to(folder).as_posix()] = read_bytes(path)
+        except ConfigurationError as error:
+            faults.extend(error.faults)
+    return read_wg_quick_files(contents, interface, show_path(folder), faults)
+
+
+def read_wg_quick_files(
+    contents: Mapping[str, bytes | str], interface: str | None, folder: str = "", unread: Iterable[str] = ()
+) -> list[FoundMesh]:
+    """Return the meshes of files, by their path in `folder`; `unread` are the faults of those that could not be read.
+
+    Raises:
+        ConfigurationError: With every fault; none repeats a key.
+    """
+    files = _Files(folder, list(unread))
+    for path, content in sorted(contents.items()):
+        files.add(path, content, interface)
+    return files.meshes()
+
+
+def _names(path: str, interface: str | None) -> tuple[str | None, str]:
+    """Return of which interface and host a file is."""
+    place = PurePosixPath(path)
+    return (place.stem, place.parent.name) if place.parent.name else (interface, place.stem)
+
+
+class _Files:
+    """What was read of a folder; meshes of which a host could not be read are `incomplete`."""
+
+    def __init__(self, folder: str, faults: list[str]) -> None:
+        self.folder = folder
+        self.faults = faults
+        self.hosts: dict[str, dict[str, WgQuick]] = {}
+        self.incomplete: set[str] = set()
+
+    def add(self, path: str, content: bytes | str, interface: str | None) -> None:
+        where = show_path(PurePosixPath(self.folder, path))
+        name, host = _names(path, interface)
         if name is None:
-            faults.append(f"{show_name(path)}: of which interface is not said; give it with --interface")
-        elif interface in (None, name):
+            self.faults.append(f"{where}: of which interface is not said; give it with --interface")
+            return
+        if interface not in (None, name):
+            return
+        self.faults.extend(f"{where}: {fault}" for fault in _name_faults(path, name, host))
+        hosts = self.hosts.setdefault(name, {})
+        if host in hosts:
+            self.faults.append(f"{where}: {hosts[host].where} is the file of {host} too; leave one of the two out")
+            return
+        try:
+            hosts[host] = read_wg_quick(content, where)
+        except ConfigurationError as error:
+            self.faults.extend(error.faults)
+            self.incomplete.add(name)
+
+    def meshes(self) -> list[FoundMesh]:
+        found = []
+        if not self.hosts and not self.faults:
+            layout = "lay them there as HOST/IF.conf, or as HOST.conf with --interface"
+            self.faults.append(f"{self.folder or 'folder'}: no such files in it; {layout}")
+        for name, hosts in sorted(self.hosts.items()):
+            if name in self.incomplete:
+                self.faults.extend(find_own_faults(hosts))
+                continue
             try:
-                found.setdefault(name, {})[host] = read_wg_quick(text, path)
+                found.append(join_configurations(name, hosts, Source(self.folder or "folder")))
             except ConfigurationError as error:
-                faults.extend(error.faults)
-    if not found and not faults:
-        faults.append("folder: no such files in it; lay them there as HOST/IF.conf, or as HOST.conf with --interface")
-    if faults:
-        raise ConfigurationError(faults, "import")
-    return [join_configurations(name, hosts) for name, hosts in sorted(found.items())]
+                self.faults.extend(error.faults)
+        if self.faults:
+            raise ConfigurationError(dict.fromkeys(self.faults), "import")
+        return found
+
+
+def _name_faults(path: str, interface: str, host: str) -> Iterator[str]:
+    is_flat = "/" not in path
+    if not is_interface_name(interface):
+        advice = "give another with --interface" if is_flat else "rename it as the interface is called on the host"
+        yield f"no interface can be called so; {advice}"
+    if not is_host_name(host):
+        better = re.sub("[^a-zA-Z0-9.]+", "-", host).strip("-.")
+        yield (
+            f"the name of the {'file' if is_flat else 'folder'} is no host name (letters, digits and - joined by "
+            f"dots); rename it{f', to {better} for one' if is_host_name(better) else ''}"
+        )

@@ -29,7 +29,7 @@ def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
             path = f"{_place(name, interface, owner)}.routes"
             for number, route in enumerate(routes):
                 yield from (f"{path}: {fault}" for fault in _other_owners(name, owner, number, interfaces))
-                yield from (f"{path}: {fault}" for fault in _inside_the_mesh(name, route, interfaces))
+                yield from (f"{path}: {fault}" for fault in _inside_the_mesh(name, owner, route, interfaces))
                 yield from (f"{path}: {fault}" for fault in _addresses_outside(owner, route, interface, hosts))
             yield from (f"{path}: {fault}" for fault in _behind_a_relay(owner, interface, hosts))
         yield from _masquerade(name, interface)
@@ -75,7 +75,7 @@ def _other_owners(name: str, owner: str, number: int, interfaces: Interfaces) ->
                     )
 
 
-def _inside_the_mesh(name: str, route: Network, interfaces: Interfaces) -> Iterator[str]:
+def _inside_the_mesh(name: str, owner: str, route: Network, interfaces: Interfaces) -> Iterator[str]:
     if route.version == 4 and interfaces[name].ipv4 is None:
         yield (
             f"{route} is IPv4, and the interface has no ipv4 prefix, so no host would have an address to send from; "
@@ -83,13 +83,19 @@ def _inside_the_mesh(name: str, route: Network, interfaces: Interfaces) -> Itera
         )
     for other, place in _neighbours(name, interfaces).items():
         interface = interfaces[other]
-        if interface.ipv4 and _overlap(route, interface.ipv4):
+        # Of its own prefix of IPv4, each participant has its address only; a range around that takes from nobody.
+        is_own_range = other == name and not any(
+            address in route and (participant != owner or route.prefixlen == 32)
+            for participant, address in interface.ipv4_addresses.items()
+        )
+        if interface.ipv4 and _overlap(route, interface.ipv4) and not is_own_range:
             yield f"{route} and {interface.ipv4}, the ipv4 of interface {other!r}, overlap; choose another one there"
         subnets = owned_subnets(
             other, filter(is_host_name, interface.participants), interface.fixed_addresses, interface.prefix
         )
         for participant, subnet in subnets.items():
-            if _overlap(route, subnet):
+            is_around_own = (other, participant) == (name, owner) and route.prefixlen < subnet.prefixlen
+            if _overlap(route, subnet) and not is_around_own:
                 yield (
                     f"{route} and {subnet}, of {participant!r} inside the mesh{place}, overlap; route to networks "
                     "outside the mesh only"

@@ -56,9 +56,21 @@ audit_routes() {
 	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && $2 !~ /\/0$/ && !($2 in has) { print "differs route " $2 }'
 }
 
+# unsettled: replies when a change is not confirmed here, and when this host went back only because it was asked now.
+unsettled() {
+	if is_armed; then echo "differs unsettled"; fi
+	if [ -n "$late" ]; then echo "differs late"; fi
+}
+
+# status SALT: what `facts SALT` replies, and `differs KIND` where a change was left unfinished here.
+order_status() {
+	unsettled
+	order_facts "$1"
+}
+
 # audit SALT: `differs KIND [VALUE]` for each thing that is not as it was confirmed, then what `facts SALT` replies.
 order_audit() {
-	if is_armed; then echo "differs unsettled"; fi
+	unsettled
 	if [ ! -s "$home/run/private-key" ]; then echo "differs forgotten"; fi
 	if [ -d "$home/run" ]; then
 		audit_files

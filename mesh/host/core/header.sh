@@ -3,7 +3,8 @@
 #   program serve IF        take orders for interface IF on standard input until it closes
 #   program boot IF         settle what a reboot interrupted, open the firewall; called before wg-quick@IF
 #   program exit IF         set up the way to everywhere over an exit node; called by wg-quick@IF
-#   program guard IF TOKEN  go back by itself when the deadline passes; started by `serve`
+#   program watchdog IF     go back by itself when the deadline passes; started by `serve`
+#   program supervise IF    start the watchdog, and start it again when it is gone; where there is no systemd
 #   program resolve IF      seek peers where their names lead now; called every 30 seconds where there are names
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
@@ -50,8 +51,27 @@ first_word() {
 	echo "$word"
 }
 
-# lock_host SECONDS: waits for what all interfaces of this host share: packages, firewall, units, the program.
-lock_host() {
-	exec 8>"$base/lock"
-	flock -n 8 || timeout "$1" flock 8 || fail "another run is changing this host; wait for it and run pulumi up again"
+# shared SECONDS COMMAND...: carries out what concerns things that all interfaces of this host share (firewall, services, names,
+# what is forwarded, the program), one run at a time; fails where others take longer. It is held for moments, so nothing that
+# may wait for anything else belongs in it.
+shared() (
+	[ -e "$base/lock" ] || : >"$base/lock"
+	# For reading, since a file system that has become read-only must not keep a host from going back.
+	exec 8<"$base/lock"
+	# What waits may outlive a session that is ended, and must not keep anything of it.
+	flock -n 8 || timeout "$1" flock 8 >/dev/null 2>&1 4>&- 9<&- || fail "another run is changing this host; wait for it and run pulumi up again"
+	shift
+	"$@" 8<&-
+)
+
+# own_lock: descriptor 9 is the lock of this interface, which is still to be taken. A session holds it until it ends.
+own_lock() {
+	[ -e "$home/lock" ] || : >"$home/lock"
+	exec 9<"$home/lock"
+}
+
+# persist PATH...: what these files and folders hold is on the disk, whatever becomes of the power. Of a folder: which names it has.
+persist() {
+	# Of busybox and of old coreutils, `sync` knows no files and writes everything.
+	sync "$@" 2>/dev/null || sync
 }

@@ -2,44 +2,65 @@
 
 # prepare [COMMAND...]: WireGuard is installed, and each command. Replies what kind of system this is.
 order_prepare() {
-	lock_host 300
-	install_wireguard 8>&-
-	for command; do
-		has_command "$command" || install_for "$command" 8>&-
-	done
+	# Installing may take minutes, so only who installs waits for others who do.
+	if [ -n "$(name_missing "$@")" ]; then
+		exec 8>"$base/packages-lock"
+		flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
+		install_missing "$@" 8>&-
+	fi
 	describe_system
 }
+
+# install_missing [COMMAND...]: WireGuard is there, and each command.
+install_missing() {
+	install_wireguard
+	for command; do
+		has_command "$command" || install_for "$command"
+	done
+}
+
+# name_missing [COMMAND...]: names what `install_missing` would install.
+name_missing() (
+	install_for() { echo "$1"; }
+	install_missing "$@"
+)
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {
 	mkdir -p "$home"
-	exec 9>"$home/lock"
+	own_lock
 	if ! flock -n 9 && ! timeout 40 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
 		exit 1
 	fi
-	echo $$ >"$home/session"
-	settle serve
-	echo .ok
+	# A full disk must not keep anybody from looking; `arm` needs it.
+	{ echo $$ >"$home/session"; } 2>/dev/null || true
+	late=
+	if is_due 5; then late=yes; fi
 	set +e
+	obey settle serve || exit 1
 	while read -r order arguments; do
 		case $order in
-		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | audit | hold | confirm | abort | wipe) ;;
-		*)
-			echo ".error this is not an order; run the same version of mesh everywhere"
-			continue
-			;;
+		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
+		*) echo ".error this is not an order; run the same version of mesh everywhere" ;;
 		esac
-		{ message=$(set -e; "order_$order" $arguments 2>&1 >&4); } 4>&1
-		if [ $? = 0 ]; then
-			echo .ok
-		else
-			# wg repeats what it cannot read, and that could be a key.
-			printf '.error %s\n' "$(printf '%s' "$message" | sed 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' | tail -n 3 | tr '\n' ' ' | cut -c1-500)"
-		fi
 	done
 	rm -f "$home/session" 2>/dev/null
 }
+
+# obey COMMAND...: carries it out; replies its lines, then `.ok` or `.error MESSAGE`.
+obey() {
+	{ message=$(set -e; "$@" 2>&1 >&4); } 4>&1
+	if [ $? = 0 ]; then
+		echo .ok
+	else
+		printf '.error %s\n' "$(printf '%s' "$message" | in_a_line)"
+		return 1
+	fi
+}
+
+# in_a_line: the last words of standard input, without keys: wg repeats what it cannot read, and that could be one.
+in_a_line() { sed 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' | tail -n 3 | tr '\n' ' ' | cut -c1-500; }
 
 program=$0
 # A version whose file was edited lies beside itself, until the next rollout puts it in its place.
@@ -48,10 +69,13 @@ base=/var/lib/mesh
 interface=$2
 home=$base/$interface
 ready=$home/previous/ready
+# Until when the watchdog should be heard of, where systemd does not keep that.
+alive=/run/mesh-watchdog-$interface
 configuration=/etc/wireguard/$interface.conf
 case $1 in
 serve) serve ;;
-guard) guard "$3" ;;
+watchdog) watchdog ;;
+supervise) supervise ;;
 resolve) resolve ;;
 resolving) resolving "$3" ;;
 boot)

@@ -1,97 +1,84 @@
 # ----------------------------------------------------------------------------------------------------------- recovery
-# The ways out: back to what was confirmed, by order, by the guard or after a reboot; and away, leaving nothing.
+# The ways out: back to what was confirmed, by order, by the watchdog or after a reboot; and away, leaving nothing.
 
 # is_process FILE WORD: 0 when the process named in FILE runs the program as WORD; a number alone may be somebody else's.
 is_process() {
 	[ -r "$home/$1" ] && read -r process <"$home/$1" || return 1
-	tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -q " $2 $interface "
+	tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -qF " $2 $interface "
 }
 
-# is_guarded: 0 while a guard runs.
-is_guarded() { is_process guard guard; }
-
-# stop_guard: ends the guard and its sleep, if there is one.
-stop_guard() {
-	if is_guarded; then kill -- "-$process" 2>/dev/null || true; fi
-	rm -f "$home/guard"
-}
-
-# guard TOKEN: waits until the deadline of TOKEN has passed, ends the session that missed it, and goes back.
-guard() {
-	echo $$ >"$home/guard"
-	while read -r until token boot 2>/dev/null <"$home/deadline" && [ "$token" = "$1" ]; do
-		if sleep_until "$until"; then continue; fi
-		if is_process session serve; then kill "$process" 2>/dev/null || true; fi
-		exec 9>"$home/lock"
-		timeout 60 flock 9 || true
-		read -r until token boot 2>/dev/null <"$home/deadline" || exit 0
-		[ "$token" = "$1" ] && [ "${until%.*}" -le "$(clock)" ] || continue
-		rm -f "$home/guard"
-		(set +e && hurry && retreat)
-		go_back
-		say "not confirmed in time: went back to the last confirmed state"
-		exit 0
-	done
-}
-
-# hurry: this (sub)shell and what it starts go before others. Who comes late to its turn on a busy host leaves a pair silent for
-# five seconds.
-hurry() {
-	# The number of a subshell is in no variable, and it is the shell itself that opens this.
-	read -r own _ </proc/self/stat
-	renice -n -15 -p "$own" >/dev/null 2>&1 || true
-}
-
-# go_back: this host runs and boots what it did before the rollout. Each step is tried, whatever became of the one before:
-# a host that stopped halfway would stay there.
+# go_back: this host runs and boots what it did before the rollout. What is the interface's own comes first and waits for nobody,
+# then what interfaces share. Each step is tried, whatever became of the one before. Where any of the first kind fails, or others
+# hold what is shared, it fails, saying why, and whoever is next tries again: the watchdog, a session, the next boot.
 go_back() (
 	set +e
-	stop_guard
-	lock_host 60
 	restore_run
-	if [ -e "$home/previous/absent" ]; then (service_stop); fi
-	before=run
-	if [ -d "$home/run" ]; then
-		(write_configuration run)
-	elif [ -d "$home/previous" ]; then
-		before=previous
-		(give_up)
-		(give_back)
-	fi
-	if [ -d "$home/previous" ] && [ ! -e "$home/previous/absent" ]; then
-		if is_up; then
-			restore_wireguard
-			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
-			list_addresses >"$home/addresses"
-			grep -vxFf "$home/addresses" "$home/previous/addresses" |
-				while read -r address; do ip address add "$address" dev "$interface"; done
-			grep -vxFf "$home/previous/addresses" "$home/addresses" |
-				while read -r address; do ip address del "$address" dev "$interface"; done
-			rm -f "$home/addresses"
-			[ ! -d "$home/next" ] || (set_routes next $before)
-		else
-			(service_start 8>&- 4>&- 9>&-)
-		fi
-	fi
-	close_staged_port
-	(exit_apply run)
-	(exit_ports)
-	(forwarding_apply run)
-	(names_apply run)
-	(timer_apply run 4>&- 8>&- 9>&-)
-	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
+	status=0
+	if [ -d "$home/run" ] || [ -e "$home/previous/absent" ] || is_up; then (restore_interface) || status=1; fi
+	if [ -d "$home/run" ]; then (restore_configuration) || status=1; fi
+	shared 10 restore_shared || exit 1
+	# What was taken over, and is down now, needs its own file first.
+	if [ -d "$home/previous/theirs" ] && ! is_up; then (restore_interface) || status=1; fi
+	[ "$status" = 0 ] && rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new" || exit 1
 	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
 	return 0
 )
+
+# restore_interface: the interface is up as it was before, or down.
+restore_interface() {
+	if [ ! -d "$home/previous" ]; then
+		return 0
+	elif [ -e "$home/previous/absent" ]; then
+		sign_of_life 60
+		service_stop
+	elif ! is_up; then
+		sign_of_life 90
+		service_start 4>&- 9>&-
+	else
+		restore_wireguard && restore_link
+	fi
+}
+
+# restore_link: MTU, addresses and routes are those of before. Nothing is written, since the disk may be what failed.
+restore_link() {
+	ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
+	found=$(list_addresses)
+	wanted=$(cat "$home/previous/addresses")
+	for address in $wanted; do
+		echo "$found" | grep -qxF "$address" || ip address add "$address" dev "$interface" || return 1
+	done
+	for address in $found; do
+		echo "$wanted" | grep -qxF "$address" || ip address del "$address" dev "$interface" || return 1
+	done
+	before=run
+	[ -d "$home/run" ] || before=previous
+	[ ! -d "$home/next" ] || set_routes next $before
+}
+
+# restore_configuration: the file that boots is the confirmed one; written only where it is not, since the disk may be full.
+restore_configuration() {
+	[ "$(digest_of "$configuration")" = "$(first_word "$home/run/configuration" none)" ] || write_configuration run
+}
+
+# restore_shared: the same for what interfaces of this host share. What cannot be had back is told, and is drift from then on.
+restore_shared() {
+	if [ ! -d "$home/run" ] && [ -d "$home/previous" ]; then
+		(give_up) || say "going back: something of this interface could not be taken away"
+		(give_back) || say "going back: something that was there before could not be given back"
+	fi
+	for step in close_other_ports "exit_apply run" exit_ports "forwarding_apply run" "names_apply run" "timer_apply run"; do
+		($step 4>&- 9>&-) || say "going back: $step failed"
+	done
+}
 
 # restore_wireguard: keys, port and peers are those of before. The steps of the switch lead there where they can, since
 # `wg syncconf` sets the port too, also one that stays, and wireguard-go drops what waits at it.
 restore_wireguard() {
 	if is_switched; then (home=$home/previous && set_peers); fi
 	if [ "$(running_settings)" != "$(cat "$home/previous/running")" ]; then
-		wg syncconf "$interface" "$home/previous/wg.conf"
+		wg syncconf "$interface" "$home/previous/wg.conf" || return 1
 		bare=$(bare_peers)
-		[ -z "$bare" ] || wg set "$interface" $bare
+		[ -z "$bare" ] || wg set "$interface" $bare || return 1
 	fi
 	elsewhere=$(moved_peers)
 	[ -z "$elsewhere" ] || wg set "$interface" $elsewhere
@@ -129,16 +116,18 @@ bare_peers() {
 # restore_run: brings back what was confirmed, if confirming something else was cut off in the middle.
 restore_run() { if [ -d "$home/former" ] && [ ! -d "$home/run" ]; then mv "$home/former" "$home/run"; fi; }
 
-# close_staged_port: closes the port that only what is staged would need.
-close_staged_port() {
-	staged=$(setting next port)
-	[ -z "$staged" ] || [ "$staged" = "$(setting run port)" ] || firewall_close "$staged"
+# close_other_ports: of the ports that were opened for this interface, only the confirmed one stays open.
+close_other_ports() {
+	confirmed=$(setting run port)
+	for opened in $(firewall_ports); do
+		[ "$opened" = "$confirmed" ] || firewall_close "$opened"
+	done
 }
 
 # give_up: the interface is no longer ours; nothing of it boots, is open or lies in /etc.
 give_up() {
 	rm -f "$configuration" "$configuration.new"
-	timer_apply none 4>&- 8>&- 9>&-
+	timer_apply none 4>&- 9>&-
 	service_remove "$(others_left)"
 	firewall_close_all
 	exit_apply none
@@ -148,34 +137,64 @@ give_up() {
 	forget_made
 }
 
-# abort: goes back at once instead of at the deadline.
-order_abort() { if is_armed; then go_back; fi; }
+# give_up_nothing: the same where the interface never became ours.
+give_up_nothing() {
+	firewall_close_all
+	forget_made
+}
 
-# settle boot|serve: after a reboot in the middle of a rollout the old state runs; the rest of it is cleared away.
+# abort: goes back at once instead of at the deadline.
+order_abort() {
+	is_armed || return 0
+	if go_back; then
+		end_watchdog
+	else
+		# What cannot be done now is the watchdog's from now on.
+		write_deadline 0 "$token" "$(precise_clock)"
+		exit 1
+	fi
+}
+
+# settle boot|serve: a change whose deadline has passed, or that a reboot interrupted, is taken back; one that was confirmed and
+# not cleared away is.
 # At boot the init system has yet to start the interface, and waits for us, so it must not be asked for anything.
 settle() {
 	restore_run
 	[ -e "$home/deadline" ] || return 0
-	if is_armed; then return 0; fi
+	if is_armed; then
+		if [ "$1" = boot ]; then
+			return 0
+		elif is_due 5; then
+			go_back
+			say "went back to the last confirmed state, later than it should have"
+		else
+			watch
+		fi
+		return 0
+	fi
 	if [ -d "$home/run" ]; then
-		write_configuration run
+		restore_configuration
 	elif [ -d "$home/previous/theirs" ]; then
 		# What was taken over runs again as it did before, by its own file.
 		if [ "$1" = boot ]; then
 			give_back
 			return 0
 		fi
-		(give_up)
+		(shared 20 give_up)
 		give_back
 	else
 		[ "$1" = boot ] || service_stop
 		rm -f "$configuration"
 	fi
-	close_staged_port
-	# What forwards is set anew at boot.
+	shared 20 settle_shared "$1"
+	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/former" "$home/watchdog" "$configuration.new"
+}
+
+# settle_shared boot|serve: the same for what interfaces of this host share. What forwards is set anew at boot.
+settle_shared() {
+	close_other_ports
 	(names_apply run)
-	[ "$1" = boot ] || (timer_apply run 4>&- 8>&- 9>&-)
-	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/guard" "$configuration.new"
+	[ "$1" = boot ] || (timer_apply run 4>&- 9>&-)
 }
 
 # others_left: `last` when no other interface of ours is on this host, else `not-last`.
@@ -203,15 +222,13 @@ order_wipe() {
 		fi
 	done
 	if is_armed; then go_back; fi
-	stop_guard
-	lock_host 60
+	end_watchdog
 	# A run that was refused here may have found somebody else's interface and file, and those stay.
 	if [ -d "$home/run" ] || is_our_configuration "$1" || service_is_ours; then
 		service_stop
-		give_up
+		shared 40 give_up
 	else
-		firewall_close_all
-		forget_made
+		shared 40 give_up_nothing
 	fi
 	if [ "$(others_left)" = last ]; then rm -rf "$base"; else rm -rf "$home"; fi
 	echo wiped

@@ -20,6 +20,9 @@ order_back() {
 	"order_$@"
 }
 
+# is_led_back: 0 when what WireGuard runs is what it ran before.
+is_led_back() { [ -r "$home/previous/running" ] && [ "$(running_settings)" = "$(cat "$home/previous/running")" ]; }
+
 # retreat: the same without an operator. All hosts know the order and, by their deadlines, the moments of it.
 retreat() (
 	is_switched || exit 0
@@ -28,6 +31,7 @@ retreat() (
 	order_preshared
 	turns "$moment" | {
 		while read -r when name; do
+			sign_of_life
 			if [ "$name" = - ]; then
 				sleep_until "$when" || true
 			elif [ "$name" = "$(setting next host)" ]; then
@@ -60,8 +64,11 @@ turns() {
 		}'
 }
 
-# sleep_until WHEN: waits for a moment, in seconds since boot; 1 when it has passed already.
+# sleep_until WHEN [MOST]: waits for a moment, in seconds since boot, but no longer than MOST seconds; 1 when it has passed already.
 sleep_until() {
-	left=$(awk -v moment="$1" '{ if (moment - $1 > 0.005) printf "%.2f", moment - $1 }' /proc/uptime)
+	left=$(awk -v moment="$1" -v most="${2:-1e9}" '{
+		left = moment - $1
+		if (left > 0.005) printf "%.2f", left < most ? left : most
+	}' /proc/uptime)
 	[ -n "$left" ] && sleep "$left"
 }

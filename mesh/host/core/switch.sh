@@ -48,8 +48,7 @@ take_own() {
 
 # open_port: what is staged can be reached, whatever filters here and wherever everything else goes.
 open_port() {
-	lock_host 60
-	firewall_open "$(setting next port)" 8>&-
+	firewall_open "$(setting next port)"
 	exit_ports
 }
 
@@ -61,7 +60,7 @@ order_ready() {
 		exchange "$1" >"$ready/$1"
 		address_of "$1" >"$ready/.address.$1"
 	else
-		open_port
+		shared 20 open_port
 		delta >"$ready/.all"
 	fi
 }
@@ -120,15 +119,21 @@ order_finish() {
 			set_worked_out listen-port "$port"
 		fi
 		: >"$ready/.all"
-		lock_host 60
 		set_link next
 	else
-		open_port
+		shared 20 open_port
+		# From here on it would boot, and only the deadline tells that it is not confirmed.
+		persist "$home/deadline" "$home"
 		write_configuration next
-		service_start 4>&- 8>&- 9>&-
+		service_start 4>&- 9>&-
 		# What the configuration leaves out: where a name leads, and what PostUp does, if this program is not the one that boots.
 		if seeks_names next || [ -n "$(exit_plan next)" ]; then set_peers; fi
 	fi
+	shared 20 finish_shared
+}
+
+# finish_shared: the same for what interfaces of this host share.
+finish_shared() {
 	exit_apply next
 	forwarding_apply next
 	names_apply next

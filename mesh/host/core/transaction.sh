@@ -1,9 +1,9 @@
 # -------------------------------------------------------------------------------------------------------- transaction
 # Stage, arm, switch, prove, hold, confirm; or go back. Each order can be given again without harm.
 
-# is_armed: 0 while a deadline of this boot is running.
+# is_armed: 0 while a deadline of this boot runs, or has passed, and what is staged is not confirmed.
 is_armed() {
-	[ -r "$home/deadline" ] || return 1
+	[ -r "$home/deadline" ] && [ -d "$home/next" ] || return 1
 	read -r until token boot <"$home/deadline"
 	[ "$boot" = "$(boot_id)" ]
 }
@@ -97,8 +97,10 @@ check_foreign() {
 	check_passes incoming
 }
 
-# arm SECONDS TOKEN: remembers the way back and starts the guard that takes it unless the rollout is confirmed in time.
+# arm SECONDS TOKEN: remembers the way back and sees to a watchdog that takes it unless the rollout is confirmed in time.
 order_arm() {
+	# By this the watchdog finds whom it has to end.
+	[ "$(first_word "$home/session")" = $$ ] || fail "$home/session could not be written; is the disk full?"
 	if ! is_armed; then
 		[ ! -e "$home/previous" ] || rm -rf "$home/previous"
 		mkdir "$home/previous"
@@ -114,22 +116,8 @@ order_arm() {
 		turn_back
 		date +%s >"$home/next/since"
 	fi
-	stop_guard
 	write_deadline "$1" "$2" "$(precise_clock)"
-	# It leads a process group of its own, so that it can be ended with its sleep. What is inherited is closed: the lock
-	# and the connection would live on with it.
-	guarding=setsid
-	if [ -d /run/systemd/system ] && [ -n "${SUDO_USER:-}" ]; then
-		# The session of a user who is not root may be killed with everything in it when the connection goes.
-		guarding="systemd-run --quiet --collect --no-block"
-	fi
-	$guarding sh "$program" guard "$interface" "$2" </dev/null >/dev/null 2>&1 4>&- 9>&- &
-	waits=0
-	until is_guarded; do
-		[ "$waits" -lt 100 ] || fail "the guard that goes back by itself does not start; look at the log of this host"
-		sleep 0.05
-		waits=$((waits + 1))
-	done
+	watch
 }
 
 # write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that go back by themselves take turns by it.
@@ -147,17 +135,30 @@ order_renew() {
 # clock: the seconds since boot, for an operator who names a moment.
 order_clock() { precise_clock; }
 
-# hold SECONDS SINCE: proven here. All that could still fail is done now, so that confirming is a few renames.
-order_hold() {
-	order_renew "$@"
-	lock_host 60
-	link_program
-	service_install
-	# One that is needed no more stays until the end, since whoever goes back would still need it.
-	if seeks_names next; then timer_apply next 4>&- 8>&- 9>&-; fi
+# store: proven here. All that could still fail is done now, and is on the disk, so that confirming is a few renames.
+order_store() {
+	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
+	shared 20 store_shared
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
 		lay_configuration next
+	set -- "$home/next" "$home/next"/*
+	[ ! -d "$home/next/pair-keys" ] || set -- "$@" "$home/next/pair-keys"/*
+	for file in "$configuration" "$configuration.new"; do [ ! -e "$file" ] || set -- "$@" "$file"; done
+	persist "$@" "$home" "${configuration%/*}"
+}
+
+# store_shared: the same for what interfaces of this host share.
+store_shared() {
+	link_program
+	service_install
+	# One that is needed no more stays until the end, since whoever goes back would still need it.
+	if seeks_names next; then timer_apply next 4>&- 9>&-; fi
+	set -- "$version" "$base" $(cat "$base/units" "$home/units" "$base/timer-units" 2>/dev/null | sed 's/^[^ ]* //')
+	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
+		[ ! -d "$folder" ] || set -- "$@" "$folder"
+	done
+	persist "$@"
 }
 
 # link_program: the next boot settles with this version of the program.
@@ -167,29 +168,33 @@ link_program() {
 	mv "$base/program.new" "$base/program"
 }
 
-# confirm DIGEST: what runs is from now on what boots.
+# confirm DIGEST: what runs is from now on what boots. With the second rename of the two this host has the new configuration for
+# good; whoever is cut off before it goes back, and after it goes on.
 order_confirm() {
-	if [ "$(setting next digest)" != "$1" ]; then
+	if [ "$(setting next digest)" = "$1" ]; then
+		[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
+		persist "${configuration%/*}"
+		rm -rf "$home/former"
+		[ ! -d "$home/run" ] || mv "$home/run" "$home/former"
+		mv "$home/next" "$home/run"
+		persist "$home"
+	else
 		[ "$(setting run digest)" = "$1" ] || fail "nothing is staged here to be confirmed; run pulumi up again"
-		return 0
 	fi
-	former=$(setting run port)
-	[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
-	# Without a deadline nobody goes back any more; until then, whoever does rewrites the file from run/.
-	rm -f "$home/deadline"
-	rm -rf "$home/former"
-	[ ! -d "$home/run" ] || mv "$home/run" "$home/former"
-	mv "$home/next" "$home/run"
-	rm -rf "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
-	stop_guard
+	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
+	end_watchdog
 	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
-		# Another interface may still be served, or guarded, by another version.
+		# Another interface may still be served, or watched, by another version.
 		[ ! -e "$old" ] || [ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
 	done
-	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
-		lock_host 60
-		firewall_close "$former"
+	(shared 20 confirm_shared) || say "a port that is not needed any more is still open, or names are still looked up"
+}
+
+# confirm_shared: of what interfaces of this host share, nothing is left that only the former configuration needed.
+confirm_shared() {
+	if [ "$(firewall_ports)" != "$(setting run port)" ]; then
+		close_other_ports
 		exit_ports
 	fi
-	seeks_names run || (timer_apply run 4>&- 8>&- 9>&-) || say "mesh-endpoints could not be taken away"
+	seeks_names run || timer_apply run 4>&- 9>&-
 }

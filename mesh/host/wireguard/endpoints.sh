@@ -178,9 +178,11 @@ seek() {
 
 # resolve: the same for the timer. The lock is taken only to change something, and left to a rollout, which seeks itself.
 resolve() {
+	# Whoever comes by takes back what nobody has.
+	if is_due 5; then (own_lock && flock -n 9 && settle serve) || true; fi
 	seeks_names "$(planned)" && is_up || return 0
 	found=$(look_up_all "$(planned)")
-	exec 9>"$home/lock"
+	own_lock
 	flock -n 9 || return 0
 	remember "$(planned)" "$found"
 	lost=$(elsewhere)

@@ -1,0 +1,217 @@
+"""A host without systemd goes back at its deadline: the real program with a real interface, in a namespace."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mesh.remote import host_program
+
+_PROGRAM = f"/var/lib/mesh/program-{host_program.digest()}"
+_MOUNTS = """
+set -e
+mkdir -p /etc/wireguard
+for folder in /var/lib /etc/wireguard /run; do mount -t tmpfs none $folder; done
+mkdir /var/lib/mesh /run/wireguard
+mount -t sysfs none /sys
+ip link set lo up
+exec sleep 600
+"""
+
+
+def _what_is_missing() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    missing = [
+        tool for tool in ("unshare", "nsenter", "wg", "wg-quick", "wireguard-go", "flock") if not shutil.which(tool)
+    ]
+    if missing or not Path("/dev/net/tun").exists():
+        return f"needs {' '.join(missing) or '/dev/net/tun'}"
+    return ""
+
+
+class _Host:
+    """A host of one interface, to which orders are given as over SSH."""
+
+    def __init__(self, process: int) -> None:
+        self._enter = ["nsenter", "-t", str(process), "-m", "-n", "-p"]
+        self._sessions: list[subprocess.Popen[str]] = []
+        self.peer = self.run("wg genkey | wg pubkey").strip()
+
+    def run(self, script: str, text: str = "") -> str:
+        """Run a shell command and return its output."""
+        return subprocess.run(
+            [*self._enter, "sh", "-c", script], input=text, capture_output=True, text=True, check=False
+        ).stdout
+
+    def start(self) -> list[str]:
+        """Begin a session and return how it greets."""
+        command = [*self._enter, "timeout", "600", "sh", _PROGRAM, "serve", "testwg"]
+        self._sessions.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        )
+        return self._replies()
+
+    def _replies(self) -> list[str]:
+        lines = []
+        output = self._sessions[-1].stdout
+        assert output is not None
+        while line := output.readline():
+            lines.append(line.strip())
+            if line.startswith((".ok", ".error")):
+                break
+        return lines
+
+    def order(self, words: str, payload: str = "") -> list[str]:
+        """Give an order and return its replies."""
+        orders = self._sessions[-1].stdin
+        assert orders is not None
+        orders.write(f"{words}\n{payload}")
+        orders.flush()
+        return self._replies()
+
+    def stage(self, key: str, port: int, deadline: int) -> None:
+        """Enrol a key and bring the interface to it, up to the proof."""
+        self.run(
+            "umask 077; mkdir -p /var/lib/mesh/testwg/enrolled; cat >/var/lib/mesh/testwg/enrolled/private-key", key
+        )
+        public, preshared = self.run("wg pubkey", key).strip(), self.run("wg genpsk").strip()
+        plan = (
+            f"mesh m\nroster r\ndigest d{port}\nhost bernard\naddress fd00:1::1/64\nport {port}\nmtu 1420\n"
+            f"public-key {public}\npreshared-key {preshared}\n"
+            f"peer carol {self.peer} fd00:2::1 - off fd00:2::/64 first\n"
+        )
+        assert self.start() == [".ok"]
+        switch = ("preshared", "own", "ready") if self.runs() else ()
+        for order in (f"stage {len(plan.splitlines())}", f"arm {deadline} token", *switch, "finish"):
+            assert self.order(order, plan if order.startswith("stage") else "")[-1] == ".ok"
+
+    def hang_up(self) -> None:
+        """End the session as an operator whose machine dies."""
+        session = self._sessions.pop()
+        assert session.stdin is not None
+        assert session.stdout is not None
+        with suppress(BrokenPipeError):
+            session.stdin.close()
+        session.stdout.close()
+        session.wait(30)
+
+    def close(self) -> None:
+        """End all sessions."""
+        while self._sessions:
+            self._sessions[-1].kill()
+            self.hang_up()
+
+    def runs(self) -> list[str]:
+        """Return the key and the port that the interface runs, and the key that boots."""
+        booting = "sed -n 's/^PrivateKey = //p' /etc/wireguard/testwg.conf"
+        return self.run(f"wg show testwg private-key; wg show testwg listen-port; {booting}").split()
+
+    def left(self) -> set[str]:
+        """Return what is not settled."""
+        return {"deadline", "next", "previous"} & set(self.run("ls /var/lib/mesh/testwg").split())
+
+    def processes(self, word: str) -> list[str]:
+        """Return the processes that run the program as `word`."""
+        return self.run(f"pgrep -f '^sh {_PROGRAM} {word} '").split()
+
+    def strike(self, word: str, number: signal.Signals) -> list[str]:
+        """Send a signal to these processes, and return them."""
+        struck = self.processes(word)
+        assert struck
+        self.run(f"kill -{number.value} {' '.join(struck)}")
+        return struck
+
+
+@pytest.fixture
+def armed() -> Iterator[tuple[_Host, list[str]]]:
+    """Give a host that has switched from a confirmed plan to another, with six seconds left, and what it ran before."""
+    if missing := _what_is_missing():
+        pytest.skip(missing)
+    hosts: list[_Host] = []
+    space = subprocess.Popen(["unshare", "-mnp", "--fork", "--mount-proc", "sh", "-c", _MOUNTS], start_new_session=True)
+    try:
+        children = Path(f"/proc/{space.pid}/task/{space.pid}/children")
+        _wait(lambda: children.read_text().split())
+        first = int(children.read_text().split()[0])
+        _wait(lambda: Path(f"/proc/{first}/cmdline").read_text().startswith("sleep"))
+        host = _Host(first)
+        hosts.append(host)
+        host.run(f"cat >{_PROGRAM}", host_program.text())
+        old, new = (host.run("wg genkey") for _ in range(2))
+        host.stage(old, 51825, 60)
+        for order in ("store", "confirm d51825"):
+            assert host.order(order) == [".ok"]
+        host.hang_up()
+        before = host.runs()
+        host.stage(new, 51826, 6)
+        assert host.runs()[:2] == [new.strip(), "51826"]
+        yield host, before
+    finally:
+        for host in hosts:
+            host.close()
+        os.killpg(space.pid, signal.SIGKILL)
+        space.wait()
+
+
+def _wait(condition: Callable[[], object], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_whatever_strikes_watchdog_or_supervisor_the_host_goes_back(armed: tuple[_Host, list[str]]) -> None:
+    """Each of the two is there again within seconds, and one that only stands still is replaced."""
+    host, before = armed
+    host.hang_up()
+    struck = host.strike("watchdog", signal.SIGKILL)
+    _wait(lambda: host.processes("watchdog") not in ([], struck), 5)
+    struck = host.strike("supervise", signal.SIGKILL)
+    _wait(lambda: host.processes("supervise") not in ([], struck), 8)
+    if host.processes("watchdog"):
+        host.strike("watchdog", signal.SIGSTOP)
+    _wait(lambda: not host.left())
+    assert host.runs() == before
+    _wait(lambda: not host.processes("watchdog") and not host.processes("supervise"))
+
+
+def test_a_session_that_stands_still_is_ended(armed: tuple[_Host, list[str]]) -> None:
+    """It holds the lock of the interface, and cannot be asked to go."""
+    host, before = armed
+    host.strike("serve", signal.SIGSTOP)
+    _wait(lambda: not host.left())
+    assert host.runs() == before
+
+
+def test_the_interface_goes_back_while_somebody_holds_what_interfaces_share(armed: tuple[_Host, list[str]]) -> None:
+    """The rest follows when the lock is free, and nobody has to ask for it."""
+    host, before = armed
+    host.hang_up()
+    host.run("setsid flock /var/lib/mesh/lock sleep 15 >/dev/null 2>&1 &")
+    _wait(lambda: host.runs() == before, 10)
+    assert host.left() == {"deadline", "next", "previous"}
+    _wait(lambda: not host.left(), 60)
+    assert host.runs() == before
+
+
+def test_a_host_that_nobody_watches_any_more_goes_back_when_it_is_asked(armed: tuple[_Host, list[str]]) -> None:
+    """And says that it was late, once."""
+    host, before = armed
+    host.hang_up()
+    host.strike("supervise", signal.SIGKILL)
+    host.strike("watchdog", signal.SIGKILL)
+    time.sleep(12)
+    assert host.runs() != before
+    assert host.start() == [".ok"]
+    assert "differs late" in host.order("status salt")
+    assert (host.runs(), host.left()) == (before, set())
+    host.hang_up()
+    host.start()
+    assert "differs late" not in host.order("status salt")
