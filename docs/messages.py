@@ -124,12 +124,13 @@ def python_messages(source: str) -> Iterator[str]:
         raised = raised or _is_collected(node)
         texts = templates(node, constants)
         if not texts:
-            for child in ast.iter_child_nodes(node):
+            # Keys are others' words that are looked for.
+            for child in node.values if isinstance(node, ast.Dict) else ast.iter_child_nodes(node):
                 yield from visit(child, raised)
         for text in sorted(texts):
             if not raised and _SHELL.search(text):
                 yield from ("".join(said) for said in _SAID_BY_SHELL.findall(text))
-            elif "; " in text or (raised and " " in text):
+            elif "; " in text.lstrip("; ") or (raised and " " in text):
                 yield text
 
     yield from visit(tree, raised=False)

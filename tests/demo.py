@@ -49,16 +49,48 @@ def environment(lab: Lab) -> dict[str, str]:
         "PULUMI_STACK": "lab",
         "PULUMI_OPTION_CONFIG_FILE": str(STACK),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "MESH_SSH_KEY_FILE": str(lab.ssh_key),
+        "SSH_AUTH_SOCK": agent(lab),
     }
+
+
+def agent(lab: Lab) -> str:
+    """Return the socket of the demo's own ssh-agent, which holds the key of its hosts, starting it if need be."""
+    record = HERE / "agent"
+    if record.exists():
+        socket = record.read_text().split()[0]
+        held = subprocess.run(
+            ["ssh-add", "-l"], env={**os.environ, "SSH_AUTH_SOCK": socket}, capture_output=True, check=False
+        )
+        if held.returncode == 0:
+            return socket
+    said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
+    socket, process = re.findall(r"SSH_(?:AUTH_SOCK|AGENT_PID)=([^;]+);", said)
+    record.write_text(f"{socket} {process}\n")
+    subprocess.run(["ssh-add", "-q", str(lab.ssh_key)], env={**os.environ, "SSH_AUTH_SOCK": socket}, check=True)
+    return str(socket)
+
+
+def end_agent() -> None:
+    """End the demo's ssh-agent, which takes its socket away."""
+    if (HERE / "agent").exists():
+        socket, process = (HERE / "agent").read_text().split()
+        subprocess.run(
+            ["ssh-agent", "-k"],
+            env={**os.environ, "SSH_AUTH_SOCK": socket, "SSH_AGENT_PID": process},
+            capture_output=True,
+            check=False,
+        )
+
+
+def variables(lab: Lab) -> dict[str, str]:
+    """Return the environment of the demo's commands: the caller's, but for the caller's own SSH keys."""
+    inherited = {name: value for name, value in os.environ.items() if name != "MESH_SSH_KEY_FILE"}
+    return inherited | environment(lab)
 
 
 def run(lab: Lab, *command: str) -> None:
     """Run a command of the demo among the hosts; a failure ends the demo."""
-    inherited = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
-    done = subprocess.run(
-        lab.command(*command), cwd=ROOT, env={**inherited, **environment(lab)}, stdin=subprocess.DEVNULL, check=False
-    )
+    done = subprocess.run(lab.command(*command), cwd=ROOT, env=variables(lab), stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise SystemExit(f"demo: {' '.join(command[:3])} failed; see above, then make demo-down and try again")
 
@@ -82,7 +114,7 @@ def prepare_files(lab: Lab) -> None:
     (HERE / "Pulumi.yaml").write_text("name: mesh\nruntime: python\n")
     shutil.copy(ROOT / "stacks" / "Pulumi.lab.yaml", STACK)
     exports = [f"export {name}={shlex.quote(value)}\n" for name, value in environment(lab).items()]
-    (HERE / "env").write_text("".join([*exports, "unset SSH_AUTH_SOCK\n"]))
+    (HERE / "env").write_text("".join([*exports, "unset MESH_SSH_KEY_FILE\n"]))
 
 
 def install_plugins(pulumi: str) -> None:
@@ -138,6 +170,7 @@ def up() -> None:
         lab = None
     if lab is None:
         say("booting four hosts: bernard, carol and dora are public, edgeworth is behind NAT")
+        end_agent()
         shutil.rmtree(HERE, ignore_errors=True)
         try:
             lab = Lab(default_hosts(4, 1), prefix=PREFIX).up()
@@ -191,14 +224,14 @@ def shell() -> None:
     tools = HERE / "bin"
     tools.mkdir(exist_ok=True)
     ssh = shutil.which("ssh") or "ssh"
-    options = f"-i {shlex.quote(str(lab.ssh_key))} -o UserKnownHostsFile={shlex.quote(str(HERE / 'known_hosts'))}"
+    options = f"-o UserKnownHostsFile={shlex.quote(str(HERE / 'known_hosts'))}"
     (tools / "ssh").write_text(f'#!/bin/sh\nexec {ssh} {options} "$@"\n')
     (tools / "ssh").chmod(0o755)
-    variables = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"} | environment(lab)
-    variables["PATH"] = f"{tools}:{ROOT / '.venv' / 'bin'}:{variables['PATH']}"
+    inside = variables(lab)
+    inside["PATH"] = f"{tools}:{ROOT / '.venv' / 'bin'}:{inside['PATH']}"
     os.chdir(ROOT)
     command = lab.command(os.environ.get("SHELL", "/bin/sh"))
-    os.execvpe(command[0], command, variables)  # noqa: S606 - a shell is the point
+    os.execvpe(command[0], command, inside)  # noqa: S606 - a shell is the point
 
 
 @app.command()
@@ -208,6 +241,7 @@ def down() -> None:
         Lab.attach(prefix=PREFIX).down()
     except FileNotFoundError:
         say("there was none")
+    end_agent()
     shutil.rmtree(HERE, ignore_errors=True)
 
 

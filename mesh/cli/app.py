@@ -16,6 +16,7 @@ from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.importers.commands import import_commands
+from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
 from mesh.cli.pulumi_cli import Cli
 from mesh.cli.scan import Scan
@@ -79,6 +80,9 @@ def scan(
         _errors.print(f"error: host {name!r}: {problem}")
     if found.problems:
         raise typer.Exit(1)
+
+
+app.command()(new_command(_ROOT, _console, _errors, _confirm))
 
 
 def _accept_keys(question: str, *, yes: bool) -> None:

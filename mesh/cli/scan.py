@@ -5,30 +5,25 @@ fingerprint was shown and accepted, and no host is logged in to before its key i
 """
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rich.table import Table
-from rich.text import Text
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from mesh.cli.stack_file import HOSTS
-from mesh.config.models import Host
-from mesh.config.validation import read_entry
-from mesh.errors import ConfigurationError, HostError
+from mesh.cli.machines import Machine, read_machines, show_keys
+from mesh.cli.ssh_config import fill_in_way, keys_known_of
+from mesh.errors import HostError
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
+from mesh.remote.reachability import look
 from mesh.remote.replies import lines_of
 from mesh.remote.reports import Found, read_found
 from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint
 
-__all__ = ["Machine", "Scan", "read_machines"]
+__all__ = ["Scan"]
 
-# Stands in where the file has no key yet; only what is around it is read.
-_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 # An sshd lets ten connections authenticate at a time by default, and a bastion carries all that is behind it.
 _AT_ONCE = 8
 
@@ -41,82 +36,7 @@ _LOOK = (
 # What a link carries unless somebody says otherwise, and the least that leaves a tunnel the 1280 bytes of IPv6.
 _COMMON_LINK_MTU, _LEAST_LINK_MTU = 1500, 1360
 
-_NOT_SHOWN = HostKey("", "")
-
 T = TypeVar("T")
-
-
-@dataclass(eq=False)
-class Machine:
-    """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file."""
-
-    name: str
-    connection: Any
-    entries: list[dict[str, Any]]
-    shown: HostKey = _NOT_SHOWN
-
-    @property
-    def pinned(self) -> str:
-        """The key in the file, without its comment; empty for none."""
-        return next(filter(None, map(_key_of, self.entries)), "")
-
-    @property
-    def status(self) -> str:
-        """How the key that it shows compares with the file: new, same or CHANGED."""
-        keys = set(map(_key_of, self.entries)) - {""}
-        if not keys:
-            return "new"
-        return "same" if keys == {self.shown.line} else "CHANGED"
-
-    def pin(self) -> None:
-        """Put the key that it shows into the file."""
-        self.connection["hostKey"] = self.shown.line
-        for entry in self.entries:
-            # Where the key is the same, a comment behind it stays.
-            if _key_of(entry) != self.shown.line:
-                entry["hostKey"] = self.shown.line
-
-
-def _key_of(entry: Mapping[str, Any]) -> str:
-    return " ".join(str(entry.get("hostKey") or "").split()[:2])
-
-
-def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[str]]:
-    raw = copy.deepcopy(entry)
-    ssh = raw.get("ssh") if isinstance(raw, dict) else None
-    for settings in (ssh, ssh.get("bastion") if isinstance(ssh, dict) else None):
-        if isinstance(settings, dict):
-            settings["hostKey"] = _NO_KEY
-    host, faults = read_entry(Host, raw, HOSTS, name)
-    return ({"bastion": None, **host.ssh.connection()} if host and not faults else {}), faults
-
-
-def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machine]]:
-    """Return the bastions, each once, and the hosts.
-
-    Raises:
-        ConfigurationError: With every fault of the entries but those of their host keys.
-    """
-    bastions: dict[tuple[str, int], Machine] = {}
-    hosts: list[Machine] = []
-    faults: list[str] = []
-    for name, entry in entries.items():
-        connection, found = _read_connection(name, entry)
-        faults.extend(found)
-        if found:
-            continue
-        if bastion := connection["bastion"]:
-            place = (bastion["address"], bastion["port"])
-            machine = bastions.setdefault(place, Machine(f"bastion {bastion['address']}", bastion, []))
-            machine.entries.append(entry["ssh"]["bastion"])
-            # Shared, so that a key that is pinned for the bastion holds for every host behind it.
-            machine.connection["hostKey"] = machine.pinned
-            connection["bastion"] = machine.connection
-        hosts.append(Machine(name, connection, [entry["ssh"]]))
-        connection["hostKey"] = hosts[-1].pinned
-    if faults:
-        raise ConfigurationError(faults)
-    return list(bastions.values()), hosts
 
 
 async def _look(machine: Machine) -> Found:
@@ -140,7 +60,7 @@ class Scan:
         Raises:
             MeshError: If the entries cannot be used, or the fingerprints are not accepted.
         """
-        bastions, hosts = read_machines(self.entries)
+        bastions, hosts = read_machines(self._find_ways())
         direct = [machine for machine in hosts if not machine.connection["bastion"]]
         pinned = self._pin(bastions + direct)
         behind = [machine for machine in hosts if machine.connection["bastion"]]
@@ -149,6 +69,18 @@ class Scan:
             if machine not in reachable:
                 self.problems[machine.name] = "is behind a bastion whose host key is not known; see there"
         self._ask([machine for machine in pinned + self._pin(reachable) if machine in hosts])
+
+    def _find_ways(self) -> dict[str, Any]:
+        """Take from the operator's SSH configuration what the file does not say; return the entries that have a way."""
+        usable = {}
+        for name, entry in self.entries.items():
+            try:
+                if isinstance(entry, dict) and (way := fill_in_way(name, entry)):
+                    self.show(f"{name}: reached as your SSH configuration says: {way}")
+                usable[name] = entry
+            except HostError as error:
+                self.problems[name] = error.message
+        return usable
 
     def _each(self, machines: Iterable[Machine], ask: Callable[[Machine], Awaitable[T]]) -> dict[Machine, T]:
         async def work() -> dict[Machine, T]:
@@ -167,12 +99,29 @@ class Scan:
         return run(work)
 
     def _pin(self, machines: list[Machine]) -> list[Machine]:
-        shown = self._each(machines, lambda machine: fetch_host_key(machine.name, machine.connection))
+        unfit = run(lambda: look({machine.name: machine.connection for machine in machines}))
+        self.problems |= unfit
+        machines = [machine for machine in machines if machine.name not in unfit]
+        for machine in machines:
+            if not machine.pinned:
+                machine.known = keys_known_of(machine.name.rpartition(" ")[2], machine.connection)
+        shown = self._each(machines, self._fetch)
         for machine, key in shown.items():
             machine.shown = key
         answering = [machine for machine in machines if machine.shown.line]
         if answering:
-            self.show(_table(answering))
+            self.show(show_keys(answering))
+        for machine in answering:
+            if machine.status == "known":
+                place = next(place for place, key in machine.known.trusted.items() if key == machine.shown.line)
+                self.show(f"{machine.name}: its key is trusted already, by {place}")
+            elif place := machine.contradiction:
+                self.problems[machine.name] = (
+                    f"shows a host key that is not the one of {place}; if it was reinstalled, compare the fingerprint "
+                    "and remove that line, otherwise somebody may be in between"
+                )
+                machine.connection["hostKey"] = ""
+        answering = [machine for machine in answering if not machine.contradiction]
         usable = [machine for machine in answering if machine.status != "CHANGED" or self.accept_changed]
         for machine in answering:
             if machine not in usable:
@@ -183,11 +132,15 @@ class Scan:
                 )
                 # Nothing is sent through it either.
                 machine.connection["hostKey"] = ""
-        if any(machine.status != "same" for machine in usable):
+        if any(machine.status not in ("same", "known") for machine in usable):
             self.confirm("Are these the fingerprints of your hosts?")
         for machine in usable:
             machine.pin()
         return usable
+
+    async def _fetch(self, machine: Machine) -> HostKey:
+        known = [key.split()[0] for key in machine.known.trusted.values()]
+        return await fetch_host_key(machine.name, machine.connection, known)
 
     def _ask(self, machines: list[Machine]) -> None:
         for machine, knows in self._each(machines, _look).items():
@@ -219,17 +172,3 @@ class Scan:
                 f"its link carries packets of {size} bytes at most, the file says {entry['linkMtu']}; "
                 "correct its linkMtu"
             )
-
-
-def _table(machines: Iterable[Machine]) -> Table:
-    table = Table("host", "address", "key type", "fingerprint", "")
-    # A fingerprint with dots for its end could not be compared.
-    for column in table.columns:
-        column.overflow = "fold"
-    for machine in machines:
-        colour = {"new": "yellow", "same": "green", "CHANGED": "bold red"}[machine.status]
-        place = f"{machine.connection['address']} port {machine.connection['port']}"
-        table.add_row(
-            machine.name, place, machine.shown.type, machine.shown.fingerprint, Text(machine.status, style=colour)
-        )
-    return table

@@ -5,6 +5,7 @@ What the fields mean belongs in `settings`. Only commands read the file itself; 
 
 import io
 import os
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from ruamel.yaml.util import load_yaml_guess_indent
 
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
+from mesh.config.schema import editor_line_in_project
 from mesh.errors import MeshError, show_name
 
 __all__ = ["HOSTS", "HOSTS_FILE", "INTERFACES", "StackFile", "find_or_name_stack_file", "find_stack_file"]
@@ -24,6 +26,8 @@ __all__ = ["HOSTS", "HOSTS_FILE", "INTERFACES", "StackFile", "find_or_name_stack
 HOSTS = "mesh:hosts"
 HOSTS_FILE = "mesh:hostsFile"
 INTERFACES = "mesh:interfaces"
+
+_CONFIG = re.compile("^config:", re.MULTILINE)
 
 
 def find_stack_file(name: str, folder: Path) -> Path:
@@ -53,6 +57,8 @@ class StackFile:
     def __init__(self, path: Path, *, complete: bool = False) -> None:
         """Read the file; `complete` makes the file, and its sections, where they are missing.
 
+        A file without a configuration gets the line by which editors check it, if it lies in a project.
+
         Raises:
             MeshError: If it is no YAML, or has no hosts.
         """
@@ -61,7 +67,10 @@ class StackFile:
         self._yaml.preserve_quotes = True
         self._yaml.width = 2**16
         try:
-            text = path.read_text(encoding="utf-8") if path.exists() or not complete else "config: {}\n"
+            text = path.read_text(encoding="utf-8") if path.exists() or not complete else ""
+            if complete and not _CONFIG.search(text):
+                # `pulumi stack init` may have made the file, with nothing in it but what decrypts secrets.
+                text = f"{editor_line_in_project(path)}{text}config: {{}}\n"
             _, indent, offset = load_yaml_guess_indent(text)
             self._yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
             self.content: Any = self._yaml.load(text)
@@ -90,9 +99,12 @@ class StackFile:
             hosts = config.get(HOSTS)
         else:
             # A file of hosts alone, which a stack names as its hostsFile.
-            hosts = content if all(isinstance(host, dict) and "ssh" in host for host in content.values()) else None
+            hosts = content if all(host is None or isinstance(host, dict) for host in content.values()) else None
         if not isinstance(hosts, dict) or not (hosts or self._complete):
-            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each with its ssh.address")
+            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each there")
+        for name, host in hosts.items():
+            # A name alone is enough where `ssh NAME` knows the way.
+            hosts[name] = CommentedMap() if host is None else host
         return hosts
 
     def section(self, name: str) -> dict[str, Any]:

@@ -4,22 +4,28 @@ Nothing switches here, and there is no `delete`: replacing or tainting an enrolm
 Installing WireGuard, and all that concerns more than one host, belongs to the rollout.
 """
 
+import asyncio
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
 from pulumi_command import remote
 
-from mesh.config.models import Bastion, SshSettings
+from mesh.config.models import Bastion, Connection, SshSettings
 from mesh.remote import host_program
-from mesh.remote.credentials import AGENT_LINK
+from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.ssh_errors import explain_command_error
 
 __all__ = ["enrol", "explain_failures"]
 
-# The plugin tries again on any error, refused keys included, and a host may lock us out for that.
+# The plugin would try again ten times on any error, refused keys included, and a host may lock us out for that. The
+# number is in every state, where another one would enrol every host again.
 _DIAL_ERRORS = 2
+_RETRIES = 2
+# What a login ends with that was cut off, be it for a moment or for a reason that the plugin does not pass on.
+_CUT_OFF = re.compile(r"EOF|connection reset|broken pipe|connection closed|disconnect", re.IGNORECASE)
 _SECONDS = 30
 
 
@@ -63,13 +69,39 @@ def _proxy(bastion: Bastion, real: Callable[[Any], Any]) -> remote.ProxyConnecti
     )
 
 
-def _explain(failure: ErrorHookArgs) -> bool:
-    """Say in our words what the plugin says in its own, and try no further."""
-    words = explain_command_error(" ".join(failure.errors))
+async def _explain(failure: ErrorHookArgs) -> bool:
+    """Say in our words what the plugin says in its own; try again only after a login of ours shows that it may help."""
+    words = explain_command_error(failure.errors[0])
+    if words is None and _CUT_OFF.search(failure.errors[0]) and len(failure.errors) <= _RETRIES:
+        # The plugin keeps what a host says at a login to itself, so another login asks for it.
+        from mesh.remote.ssh import find_refusal  # noqa: PLC0415
+
+        await asyncio.sleep(len(failure.errors))
+        # The plugin's SDK makes a secret of it.
+        connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
+        words = await find_refusal(_way(connection or {}))
+        if words is None:
+            return True
     if words:
         _, host, _ = failure.name.split("/")
         log.error(f"host {host!r}: {words}")
     return False
+
+
+def _way(connection: Mapping[str, Any]) -> Connection:
+    """Return the connection of a command in the words of the stack file."""
+
+    def place(connection: Mapping[str, Any]) -> Connection:
+        return {
+            "address": connection["host"],
+            "port": int(connection["port"]),
+            "user": connection["user"],
+            "sudo": False,
+            "hostKey": connection["hostKey"],
+        }
+
+    proxy = connection.get("proxy")
+    return {**place(connection), "bastion": place(proxy)} if proxy else place(connection)
 
 
 def explain_failures(interface: str) -> ResourceHookBinding:

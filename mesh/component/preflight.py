@@ -1,14 +1,15 @@
 """Before the first resource: end the run in words for a fault, and find the hosts that it has to leave out."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import pulumi
 
-from mesh.config.models import Configuration
-from mesh.errors import HostsFailedError, MeshError
+from mesh.config.models import Configuration, Connection
+from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
+from mesh.remote import credentials
+from mesh.remote.command_agent import serve_commands
 from mesh.remote.concurrency import run
-from mesh.remote.credentials import agent_for_commands
 from mesh.remote.reachability import look
 from mesh.rollout.unreachable import may_skip
 
@@ -45,11 +46,17 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
 
     Hosts that every one of their interfaces may skip are named and returned instead, by interface.
     """
-    agent_for_commands()
+    known = credentials.load()
+    if known.lack:
+        raise MeshError(f"SSH: {known.lack}")
+    for note in known.notes:
+        pulumi.log.warn(f"SSH: {note}")
     interfaces = configuration.interfaces
     used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
     ways = {host: configuration.hosts[host].ssh.connection() for host in sorted(used)}
     silent = run(lambda: look(ways))
+    if known.are_many:
+        silent |= _try_logins({host: way for host, way in ways.items() if host not in silent})
     needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
     if stopping := {host: reason for host, reason in silent.items() if host in needed}:
         raise HostsFailedError(stopping, "nothing was changed, since not every host answers")
@@ -57,7 +64,27 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
         pulumi.log.warn(
             f"host {host!r}: {reason}. It is left out, and gets its change in the first up after its return"
         )
+    serve_commands(tuple(credentials.prefer(known.identities)[: credentials.OFFERED]))
     return {name: silent.keys() & set(interface.hosts) for name, interface in interfaces.items()}
+
+
+def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:
+    """Find out which of many keys the hosts accept, since a command can offer a few of them only.
+
+    Raises:
+        HostsFailedError: Naming each host that accepts none.
+    """
+    # It brings the SSH library in, which costs a tenth of a second.
+    from mesh.remote.sessions import log_in_everywhere  # noqa: PLC0415
+
+    failures = run(lambda: log_in_everywhere(ways))
+    refused = {host: error for host, error in failures.items() if not isinstance(error, UnreachableHostError)}
+    if refused:
+        raise HostsFailedError(
+            {host: error.message for host, error in refused.items()},
+            "nothing was changed, since not every host lets us in",
+        )
+    return {host: error.message for host, error in failures.items()}
 
 
 def _recall_pending() -> dict[str, set[str]]:

@@ -17,7 +17,7 @@ from mesh.config.models import Host, Interface
 from mesh.config.patterns import HOST_NAME
 from mesh.config.validation import accepts
 
-__all__ = ["SCHEMA_FILE", "SECTIONS", "build_schema", "editor_line", "schema_text"]
+__all__ = ["SCHEMA_FILE", "SECTIONS", "build_schema", "editor_line", "editor_line_in_project", "schema_text"]
 
 # In the project's folder.
 SCHEMA_FILE = "stacks/mesh.schema.json"
@@ -76,9 +76,11 @@ def build_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = schema["$defs"]
     for model in wanted:
         _describe(definitions[model.__name__], model)
+    # A file that waits for its scan is not wrong yet: that fills in what `ssh` and the hosts know.
     for login in ("Bastion", "SshSettings"):
-        # A file that waits for its scan is not wrong yet.
         definitions[login]["required"].remove("hostKey")
+    definitions["SshSettings"]["required"].remove("address")
+    definitions["Host"]["required"].remove("ssh")
     # One place each: peers could not know which is right, and without a site nobody uses local addresses.
     definitions["Host"]["not"] = {"required": ["externalIps", "externalName"], "properties": {"externalIps": _FULL}}
     definitions["Host"]["if"] = {"required": ["localIps"], "properties": {"localIps": _FULL}}
@@ -89,8 +91,10 @@ def build_schema() -> dict[str, Any]:
     ]
     definitions["Interface"]["properties"]["hosts"] |= {"minItems": 1, "uniqueItems": True}
     definitions["Interface"]["properties"]["peers"]["propertyNames"] = _NAMES
+    hosts = _section("Host", _NAMES, SECTIONS["mesh:hosts"])
+    hosts["additionalProperties"] = {"anyOf": [hosts["additionalProperties"], {"type": "null"}]}
     sections: dict[str, Any] = {
-        "mesh:hosts": _section("Host", _NAMES, SECTIONS["mesh:hosts"]),
+        "mesh:hosts": hosts,
         "mesh:hostsFile": {"description": SECTIONS["mesh:hostsFile"], "type": "string"},
         "mesh:interfaces": _section("Interface", interface_name_schema(), SECTIONS["mesh:interfaces"]),
         "mesh:rotation": {
@@ -134,3 +138,9 @@ def editor_line(stack_file: Path, folder: Path) -> str:
     """
     relative = os.path.relpath(folder / SCHEMA_FILE, stack_file.resolve().parent)
     return f"# yaml-language-server: $schema={Path(relative).as_posix()}"
+
+
+def editor_line_in_project(stack_file: Path) -> str:
+    """Return `editor_line` with its end for a file that is to be written, or nothing if no project's schema is near."""
+    folder = next((up for up in stack_file.resolve().parents if (up / SCHEMA_FILE).is_file()), None)
+    return f"{editor_line(stack_file, folder)}\n" if folder else ""

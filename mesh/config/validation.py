@@ -19,17 +19,18 @@ from mesh.config.fields import CUSTOM_ERROR, is_host_name
 from mesh.config.patterns import Accepts
 from mesh.errors import is_showable, show_name
 
-__all__ = ["PLACEHOLDER_ADDRESS", "accepts", "join_path", "read_entry"]
+__all__ = ["PLACEHOLDER_ADDRESS", "PLACEHOLDER_HOST_KEY", "accepts", "join_path", "read_entry"]
 
 PLACEHOLDER_ADDRESS = "missing.invalid"
-_PLACEHOLDER_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+PLACEHOLDER_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 _PLACEHOLDERS: Mapping[str, object] = {
     "address": PLACEHOLDER_ADDRESS,
-    "hostKey": _PLACEHOLDER_HOST_KEY,
-    "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _PLACEHOLDER_HOST_KEY},
+    "hostKey": PLACEHOLDER_HOST_KEY,
+    "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY},
     "hosts": [],
 }
-_MISSING_ADVICE: Mapping[str, str] = {"hostKey": "run python -m mesh scan to fill it in"}
+_SCAN = "run python -m mesh scan to fill it in"
+_MISSING_ADVICE: Mapping[str, str] = {"hostKey": _SCAN, "ssh": _SCAN}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # Each pass mends what the one before brought to light: a wrong value, then the gap it left, then the gap's own fields.
 _PASSES = 4

@@ -20,6 +20,7 @@ import asyncssh
 from mesh.config.models import Connection
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, connected
+from mesh.remote.ssh_errors import explain_words
 
 __all__ = ["Stream", "ask", "run_command", "start"]
 
@@ -144,7 +145,10 @@ async def start(host: str, connection: asyncssh.SSHClientConnection, script: str
         stream = Stream(host, process, marker)
         said, begun = await stream.read_to(_marked(marker), "a login")
     if not begun:
-        words = _last_line(said) or await stream.noise() or "without a word"
+        noise = await stream.noise()
+        if known := explain_words(f"{said}\n{noise}"):
+            raise HostError(host, known)
+        words = _last_line(said) or noise or "without a word"
         raise HostError(
             host, f"logs in, but runs no command ({words}); give ssh.user a login shell and no forced command"
         )

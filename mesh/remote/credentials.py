@@ -1,109 +1,170 @@
-"""Find what SSH authenticates with: the key file that the environment names, else the operator's agent.
+"""Find what SSH logs in with: the key that the environment names, then the keys of the operator's agent.
 
-Credentials are never inputs of resources, so the state does not depend on who runs `pulumi up`. Connecting belongs
-to `fanout` and, for commands, to the engine's command plugin.
+The rollout and the command plugin offer the same keys in the same order. They are never inputs of resources, so the
+state does not depend on who runs `pulumi up`. Connecting belongs to `ssh` and, for commands, to the command plugin.
 """
 
-import fcntl
+import base64
+import hashlib
 import os
-import subprocess
-import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 from mesh.errors import MeshError
-from mesh.progress import announce
+from mesh.remote.agent import AgentIdentity, list_identities
+from mesh.remote.identities import (
+    FileIdentity,
+    Identity,
+    blob_of,
+    certified_key,
+    is_certificate,
+    read_key_blob,
+    read_private_key,
+    read_public_lines,
+    with_certificate,
+)
 
-__all__ = ["AGENT_LINK", "KEY_FILE_VARIABLE", "agent_for_commands", "agent_path", "key_file"]
+__all__ = ["KEY_FILE_VARIABLE", "OFFERED", "Credentials", "fingerprint_of", "load", "prefer", "remember"]
 
 KEY_FILE_VARIABLE = "MESH_SSH_KEY_FILE"
+_NAMED = "SSH_AUTH_SOCK"
 
-# The command plugin authenticates by an agent's socket whose path is an input, hence in the state. A constant link
-# in the project's folder, where the engine starts the plugin, keeps the operator's own path out of it.
-AGENT_LINK = ".mesh/agent"
+# An sshd ends a connection at the sixth key that it refuses (MaxAuthTries of sshd_config).
+OFFERED = 5
 
-
-def key_file() -> str | None:
-    """Return the private key file that the environment names, or None."""
-    name = os.environ.get(KEY_FILE_VARIABLE)
-    if name and not Path(name).expanduser().is_file():
-        raise MeshError(f"{KEY_FILE_VARIABLE}: {name!r} is not a file; name an SSH private key, or use ssh-agent")
-    return str(Path(name).expanduser()) if name else None
+# Which keys hosts have accepted, by fingerprint, the latest first; kept only by who has more keys than one connection
+# may offer.
+_ACCEPTED = Path(".mesh/accepted")
 
 
-def agent_path() -> str | None:
-    """Return the socket of the operator's ssh-agent, or None."""
-    return os.environ.get("SSH_AUTH_SOCK") or None
+@dataclass(frozen=True)
+class Credentials:
+    """What to log in with, in the order in which it is offered; `notes` say what was passed over, and `lack` why."""
+
+    identities: tuple[Identity, ...]
+    notes: tuple[str, ...] = ()
+    lack: str = ""
+
+    @property
+    def are_many(self) -> bool:
+        """Whether one connection cannot offer them all."""
+        return len(self.identities) > OFFERED
 
 
-def agent_for_commands() -> None:
-    """Point `AGENT_LINK` at an agent that lives as long as this process, starting one for the key file if need be.
+def load() -> Credentials:
+    """Return what the environment gives to log in with.
 
     Raises:
-        MeshError: If there is neither an agent nor a key file, or the key file cannot be loaded.
+        MeshError: If the key file that it names cannot be used.
     """
-    link = Path(AGENT_LINK)
-    link.parent.mkdir(mode=0o700, exist_ok=True)
-    key = key_file()
-    if key:
-        _wait_for_turn(link.with_name("agent.lock"))
-        socket = _start_agent(key)
-    else:
-        socket = _operators_agent()
-    fresh = link.with_name(f"agent.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(socket)
-    fresh.replace(link)
+    return _load(os.environ.get(KEY_FILE_VARIABLE) or "", os.environ.get(_NAMED) or "")
 
 
-def _wait_for_turn(lock: Path) -> None:
-    # The agent of a key file ends with its run, and another run of this checkout may not be using it then.
-    held = lock.open("w")
+@lru_cache(maxsize=1)
+def _load(key_file: str, agent: str) -> Credentials:
+    held, trouble = _ask_agent(agent)
+    named = _read_named(key_file, held) if key_file else []
+    blobs = {identity.blob for identity in named}
+    identities = (*named, *(identity for identity in held if identity.blob not in blobs))
+    if identities:
+        return Credentials(identities, (f"{trouble}; going on with {KEY_FILE_VARIABLE} alone",) if trouble else ())
+    way_out = f"run `ssh-add`, or set {KEY_FILE_VARIABLE} to a private key file"
+    if not agent:
+        way_out = f"start one with `eval $(ssh-agent) && ssh-add`, or set {KEY_FILE_VARIABLE} to a private key file"
+    elif not trouble.endswith("no key"):
+        way_out = f"correct it, or set {KEY_FILE_VARIABLE} to a private key file"
+    return Credentials((), (), f"{trouble or 'no ssh-agent and no key file'}; {way_out}")
+
+
+def _ask_agent(path: str) -> tuple[list[AgentIdentity], str]:
+    if not path:
+        return [], ""
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        announce("SSH", ["another pulumi up in this checkout uses its key file; waiting for it to end"])
-        fcntl.flock(held, fcntl.LOCK_EX)
-    _HELD.append(held)
+        held = list_identities(path)
+    except (OSError, ValueError):
+        return [], f"no agent answers at {_NAMED}"
+    return held, "" if held else "the ssh-agent holds no key"
 
 
-def _operators_agent() -> str:
-    path = agent_path()
-    if path is None:
-        raise MeshError(
-            "SSH: no ssh-agent and no key file; start one with `eval $(ssh-agent) && ssh-add`, "
-            f"or set {KEY_FILE_VARIABLE} to a private key file"
-        )
-    return path
-
-
-def _start_agent(key: str) -> str:
-    socket = str(Path(tempfile.mkdtemp(prefix="mesh-agent-")) / "socket")
-    # ssh-agent ends with the command it was given, and that command ends when our end of its input closes: no agent
-    # is left behind, however this process ends.
-    script = (
-        'ssh-add -q "$0" </dev/null && echo ready || echo failed; cat >/dev/null; rm -rf "$(dirname "$SSH_AUTH_SOCK")"'
+def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
+    """Return the key in a file, behind its certificates; a public one has to be in the agent."""
+    path = Path(name).expanduser()
+    where = f"{KEY_FILE_VARIABLE}: {name!r}"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        what = "is not a file" if not path.is_file() else f"cannot be read ({error.strerror})"
+        raise MeshError(f"{where} {what}; name an SSH private key, or use ssh-agent") from None
+    if lines := read_public_lines(text):
+        return _public(where, path, lines, held)
+    if path.stat().st_mode & 0o077 and path.stat().st_uid == os.getuid():
+        raise MeshError(f"{where} can be read by others; run chmod 600 on it")
+    try:
+        key = read_private_key(text)
+    except ValueError:
+        key = None
+        if read_key_blob(text) is None:
+            raise MeshError(
+                f"{where} is no SSH key that can be used; name an SSH private key, or use ssh-agent"
+            ) from None
+    if key is not None:
+        plain = blob_of(key)
+        certificates = [blob for blob in with_certificate(path) if certified_key(blob) == plain]
+        return [FileIdentity(blob, path.name, key) for blob in (*certificates, plain)]
+    beside = path.with_name(f"{path.name}.pub")
+    lines = read_public_lines(beside.read_bytes()) if beside.is_file() else []
+    blob = read_key_blob(text) or next((blob for blob, _ in lines), b"")
+    return _from_agent(
+        [*with_certificate(path), blob],
+        held,
+        f"{where} needs its passphrase or its device, and ssh-agent does not hold it; run ssh-add {name}, "
+        "or name a key without a passphrase",
     )
-    agent = subprocess.Popen(
-        ["ssh-agent", "-a", socket, "sh", "-c", script, key],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
-        # Without a terminal ssh-add asks for no passphrase, which nobody would see below the engine's own display.
-        start_new_session=True,
-    )
-    if agent.stdout is None or agent.stdout.readline().strip() != "ready":
-        agent.communicate()
-        raise MeshError(
-            f"{KEY_FILE_VARIABLE}: {key!r} could not be loaded; check that it is a private key without a passphrase, "
-            "or load it into ssh-agent"
-        )
-    _AGENTS.append(agent)
-    return socket
 
 
-# Kept so that the agent's input and the lock stay open as long as this process.
-_AGENTS: list[subprocess.Popen[str]] = []
-_HELD: list[IO[str]] = []
+def _public(where: str, path: Path, lines: list[tuple[bytes, str]], held: Iterable[AgentIdentity]) -> list[Identity]:
+    blobs = [blob for blob, _ in lines]
+    plain = [certified_key(blob) for blob in blobs if is_certificate(blob)]
+    refusal = f"{where} is a public key that ssh-agent does not hold; run ssh-add, or name the private key file"
+    return _from_agent([*with_certificate(path), *blobs, *plain], held, refusal)
+
+
+def _from_agent(blobs: Iterable[bytes], held: Iterable[AgentIdentity], refusal: str) -> list[Identity]:
+    by_blob = {identity.blob: identity for identity in held}
+    found: dict[bytes, Identity] = {}
+    for blob in filter(None, blobs):
+        plain = certified_key(blob) if is_certificate(blob) else blob
+        if signer := by_blob.get(blob) or by_blob.get(plain):
+            found.setdefault(blob, AgentIdentity(blob, signer.comment, signer.socket, signer.blob))
+    if not found:
+        raise MeshError(refusal)
+    return list(found.values())
+
+
+def fingerprint_of(identity: Identity) -> str:
+    """Return a key's fingerprint as `ssh-add -l` prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(identity.blob).digest()).decode().rstrip("=")
+
+
+def prefer(identities: Iterable[Identity]) -> list[Identity]:
+    """Return `identities`, and first what hosts accepted before if there are too many for one connection."""
+    every = list(identities)
+    if len(every) <= OFFERED or not _ACCEPTED.exists():
+        return every
+    accepted = _ACCEPTED.read_text(encoding="utf-8").split()
+    places = {fingerprint: place for place, fingerprint in enumerate(accepted)}
+    return sorted(every, key=lambda identity: places.get(fingerprint_of(identity), len(places)))
+
+
+def remember(identity: Identity) -> None:
+    """Keep in mind that a host has accepted a key, so that it is offered first from now on."""
+    known = _ACCEPTED.read_text(encoding="utf-8").split() if _ACCEPTED.exists() else []
+    accepted = fingerprint_of(identity)
+    if accepted in known[:OFFERED]:
+        return
+    _ACCEPTED.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = _ACCEPTED.with_name(f"accepted.{os.getpid()}")
+    fresh.write_text("\n".join([accepted, *(word for word in known if word != accepted)][:20]) + "\n", encoding="utf-8")
+    fresh.replace(_ACCEPTED)

@@ -11,14 +11,20 @@ from typing import Any
 from mesh.config.models import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
 from mesh.remote.concurrency import gather
+from mesh.remote.greeting import read_greeting
+from mesh.remote.ssh_errors import CLOSED_AT_ONCE, FORWARDING
 
-__all__ = ["look"]
+__all__ = ["ForwardingForbiddenError", "look"]
 
 # Opens a stream to an address and a port, from here or from a bastion.
 _Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
 _AT_ONCE = 64
 _SECONDS = 8
+
+
+class ForwardingForbiddenError(OSError):
+    """A bastion does not open streams to a host."""
 
 
 async def look(connections: Mapping[str, Connection], seconds: float = _SECONDS) -> dict[str, str]:
@@ -48,17 +54,21 @@ async def _look_from(connections: Mapping[str, Connection], dial: _Dial, seconds
             async with asyncio.timeout(seconds):
                 reader, writer = await dial(connection["address"], int(connection["port"]))
                 try:
-                    line = await reader.readline()
+                    trouble = await read_greeting(reader, writer)
                 finally:
                     writer.close()
         except TimeoutError:
             raise UnreachableHostError(host, f"does not greet as SSH within {seconds:.0f} seconds; start it") from None
+        except ForwardingForbiddenError:
+            raise UnreachableHostError(host, FORWARDING) from None
+        except (ConnectionResetError, BrokenPipeError):
+            raise UnreachableHostError(host, CLOSED_AT_ONCE) from None
         except OSError as error:
             raise UnreachableHostError(
                 host, f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
             ) from None
-        if not line.startswith(b"SSH-"):
-            raise UnreachableHostError(host, "is no SSH server; check ssh.address and ssh.port") from None
+        if trouble:
+            raise UnreachableHostError(host, trouble)
 
     try:
         await gather({host: greeting(host, connection) for host, connection in connections.items()}, _AT_ONCE)

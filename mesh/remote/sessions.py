@@ -18,9 +18,10 @@ from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import gather, settle
-from mesh.remote.ssh import CONNECT_SECONDS, dial, explain, meet
+from mesh.remote.login import dial
+from mesh.remote.ssh import CONNECT_SECONDS, explain, meet
 
-__all__ = ["AT_ONCE", "Fan", "Session", "open_fan", "run_everywhere"]
+__all__ = ["AT_ONCE", "Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
 _ORDER_SECONDS = 60
 # One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
@@ -235,3 +236,13 @@ async def run_everywhere(
 
         said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
         return said, absent | failures
+
+
+async def log_in_everywhere(connections: Mapping[str, Connection]) -> dict[str, HostError]:
+    """Log in to each host and out again; return why any does not let us in."""
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, failures = await _connect_all(stack, connections, dial)
+        for connection in opened.values():
+            stack.callback(connection.close)
+        return failures

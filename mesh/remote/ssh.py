@@ -4,7 +4,7 @@ Commands on it belong to `commands`, many hosts at once and sessions with the ho
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,18 @@ import asyncssh
 
 from mesh.config.models import Connection
 from mesh.errors import UnreachableHostError
-from mesh.remote import credentials
-from mesh.remote.ssh_errors import KEY_REFUSED, OTHER_HOST_KEY
+from mesh.remote.login import LoginRefusedError, dial
+from mesh.remote.reachability import ForwardingForbiddenError
+from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, NOTHING_SHARED, OTHER_HOST_KEY, explain_words
 
 __all__ = [
     "COMMAND_SECONDS",
     "CONNECT_SECONDS",
     "HostKey",
     "connected",
-    "dial",
     "explain",
     "fetch_host_key",
+    "find_refusal",
     "fingerprint",
     "meet",
     "open_bastion",
@@ -48,54 +49,6 @@ class HostKey:
     def type(self) -> str:
         """The key's type, such as ssh-ed25519."""
         return self.line.split()[0]
-
-
-async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
-    """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
-
-    Raises:
-        OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
-    """
-    async with AsyncExitStack() as agent:
-        return await _connect(connection, tunnel, await _identities(agent))
-
-
-async def _identities(stack: AsyncExitStack) -> Sequence[Any] | None:
-    """Return what to log in with: the named key file, else the keys of the agent, which `stack` keeps open.
-
-    asyncssh is given the keys themselves: it takes None for "no public-key authentication", its agent included, and
-    an empty list for the files of ~/.ssh.
-    """
-    if key := credentials.key_file():
-        return [key]
-    path = credentials.agent_path()
-    if path is None:
-        return None
-    agent = asyncssh.SSHAgentClient(path)
-    stack.push_async_callback(agent.wait_closed)
-    stack.callback(agent.close)
-    return await agent.get_keys() or None
-
-
-async def _connect(
-    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, identities: Sequence[Any] | None
-) -> asyncssh.SSHClientConnection:
-    return await asyncssh.connect(
-        connection["address"],
-        int(connection["port"]),
-        username=connection["user"],
-        known_hosts=asyncssh.import_known_hosts(f"* {connection['hostKey']}\n"),
-        client_keys=identities,
-        agent_path=None,
-        tunnel=tunnel or (),
-        config=None,
-        preferred_auth="publickey",
-        compression_algs=None,
-        # A sixth (small packets) to a third (large ones) of the operator's time that asyncssh's own first choice takes.
-        encryption_algs="^aes256-gcm@openssh.com",
-        keepalive_interval=10,
-        keepalive_count_max=3,
-    )
 
 
 async def meet(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> None:
@@ -124,8 +77,16 @@ def explain(error: Exception) -> str:
             return f"does not answer SSH within {CONNECT_SECONDS} seconds; check that it runs and its address is right"
         case asyncssh.HostKeyNotVerifiable():
             return OTHER_HOST_KEY
+        case LoginRefusedError():
+            return error.reason
         case asyncssh.PermissionDenied():
             return KEY_REFUSED
+        case asyncssh.ChannelOpenError(code=asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED):
+            return FORWARDING
+        case asyncssh.DisconnectError() if words := explain_words(error.reason):
+            return words
+        case asyncssh.KeyExchangeFailed():
+            return NOTHING_SHARED
         case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
             return f"closed the SSH connection ({error}); run pulumi up again"
         case OSError():
@@ -166,6 +127,10 @@ async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
     async def stream(address: str, port: int) -> tuple[Any, Any]:
         try:
             return await connection.open_connection(address, port)
+        except asyncssh.ChannelOpenError as error:
+            if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+                raise ForwardingForbiddenError from None
+            raise OSError(f"from its bastion: {error.reason}") from None
         except asyncssh.Error as error:
             raise OSError(f"from its bastion: {error.reason}") from None
 
@@ -180,15 +145,27 @@ async def _tunnel(stack: AsyncExitStack, connection: Connection) -> asyncssh.SSH
     return await stack.enter_async_context(await dial(bastion, None)) if bastion else None
 
 
-async def fetch_host_key(host: str, connection: Connection) -> HostKey:
-    """Return the key that `host` shows, of the pinned key's type where it has one; nothing is verified but a bastion.
+async def find_refusal(connection: Connection) -> str | None:
+    """Log in and out again, and return why that fails; None if it does not."""
+    try:
+        async with _bounded("", CONNECT_SECONDS) as stack:
+            await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
+    except UnreachableHostError as error:
+        return error.message
+    return None
+
+
+async def fetch_host_key(host: str, connection: Connection, known: Collection[str] = ()) -> HostKey:
+    """Return the key that `host` shows, of the pinned key's type, or a `known` one, where it has one.
+
+    Nothing is verified but a bastion.
 
     Raises:
         UnreachableHostError: If it, or its bastion, does not answer.
     """
     pinned = (connection.get("hostKey") or "").partition(" ")[0]
     # A host has a key of each type: asking for another type than the pinned one would look like a changed key.
-    types = sorted(_HOST_KEY_TYPES, key=lambda name: name != pinned)
+    types = sorted(_HOST_KEY_TYPES, key=lambda name: name not in ({pinned} if pinned else known))
     async with _bounded(host, CONNECT_SECONDS) as stack:
         key = await asyncssh.get_server_host_key(
             connection["address"],

@@ -1,23 +1,99 @@
-"""What SSH's refusals mean and what to do, in the same words for the fan-out and for remote commands."""
+"""What a host says when it does not let us in, and what to do: one table for the look, the rollout and commands."""
 
-__all__ = ["KEY_REFUSED", "OTHER_HOST_KEY", "explain_command_error"]
+import re
+
+__all__ = [
+    "BUSY",
+    "CLOSED_AT_ONCE",
+    "FEW_TRIES",
+    "FORWARDING",
+    "KEY_REFUSED",
+    "NOTHING_SHARED",
+    "NO_KEY",
+    "OTHER_HOST_KEY",
+    "RSA_ONLY",
+    "TOO_MANY_KEYS",
+    "TURNED_AWAY",
+    "explain_command_error",
+    "explain_words",
+    "quote",
+]
 
 OTHER_HOST_KEY = (
     "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
     "run python -m mesh scan, otherwise somebody may be in between"
 )
 KEY_REFUSED = "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
+NO_KEY = "lets nobody in without a key: {lack}"
+TOO_MANY_KEYS = (
+    "accepts none of the first 15 keys, and more tries would lock us out; name the right one by MESH_SSH_KEY_FILE, "
+    "where its .pub file is enough if ssh-agent holds it"
+)
+FEW_TRIES = (
+    "takes fewer keys in one login than were offered (MaxAuthTries of its sshd_config); name the right one by "
+    "MESH_SSH_KEY_FILE, where its .pub file is enough if ssh-agent holds it"
+)
+CLOSED_AT_ONCE = (
+    "closes the connection before it greets as SSH; see whether a firewall, fail2ban or hosts.deny on it keeps "
+    "us out, and whether sshd runs"
+)
+TURNED_AWAY = (
+    "turns us away for a while, since too many logins from our address have failed (PerSourcePenalties of its "
+    "sshd_config); wait some minutes, then log in with the right user and key"
+)
+BUSY = "has too many logins under way (MaxStartups of its sshd_config); wait a moment and run again, or raise that"
+RSA_ONLY = (
+    "has only an RSA host key, which commands do not take; give it another one: ssh-keygen -A on the host makes those "
+    "that are missing, then let sshd_config name it if it has HostKey lines, restart sshd, and run python -m mesh scan"
+)
+NOTHING_SHARED = "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config"
+FORWARDING = (
+    "its bastion forbids to be passed; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
+    "PermitOpen this host's address and port or any"
+)
+_STILL_BOOTING = "lets only root log in while it boots or goes down (/run/nologin); wait until it has, then run again"
+_EXPIRED = "wants the password of ssh.user changed, which has expired; log in and change it, or run chage -d -1 for it"
+_NO_SHELL = "has no login shell for ssh.user; name another ssh.user, or give this one a shell by usermod -s /bin/sh"
+_SUDO = "asks for a password at sudo; let ssh.user run sudo without one, or use root"
 
+# By what sshd, PAM, login programs and sudo say, whoever passes it on to us.
+_SAID_BY_HOSTS = {
+    "pam_nologin": _STILL_BOOTING,
+    "System is booting up": _STILL_BOOTING,
+    "System is going down": _STILL_BOOTING,
+    "Password change required": _EXPIRED,
+    "required to change your password": _EXPIRED,
+    "password has expired": _EXPIRED,
+    "account is currently not available": _NO_SHELL,
+    "a password is required": _SUDO,
+    "Too many authentication failures": FEW_TRIES,
+    "Not allowed at this time": TURNED_AWAY,
+    "Exceeded MaxStartups": BUSY,
+}
 # As golang.org/x/crypto/ssh words them in the errors of the command plugin.
 _COMMAND_ERRORS = {
     "host key mismatch": OTHER_HOST_KEY,
+    "no common algorithm for host key; we offered: [ssh-rsa]": RSA_ONLY,
+    "no common algorithm": NOTHING_SHARED,
+    "administratively prohibited": FORWARDING,
     "unable to authenticate": KEY_REFUSED,
-    "a password is required": "asks for a password at sudo; let ssh.user run sudo without one, or use root",
     "i/o timeout": "does not answer SSH; check that it runs and its address is right",
     "connection refused": "refuses the connection; check ssh.address and ssh.port",
 }
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+
+def explain_words(said: str) -> str | None:
+    """Return what it means if a host says this, in a banner or on either stream of a command; None if unknown."""
+    return next((words for part, words in _SAID_BY_HOSTS.items() if part in said), None)
 
 
 def explain_command_error(error: str) -> str | None:
     """Return our words for an error of a remote command, or None where its own have to do."""
-    return next((words for part, words in _COMMAND_ERRORS.items() if part in error), None)
+    return explain_words(error) or next((words for part, words in _COMMAND_ERRORS.items() if part in error), None)
+
+
+def quote(said: bytes, most: int = 100) -> str:
+    """Return what a stranger says as one short text that cannot do anything to a terminal."""
+    text = _UNPRINTABLE.sub(" ", said.decode("ascii", "replace")).strip()
+    return repr(text if len(text) <= most else f"{text[:most]}…")

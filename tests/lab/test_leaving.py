@@ -88,12 +88,12 @@ def test_an_older_host_program_is_replaced_everywhere(engine_stack: Stack, lab: 
     engine_stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
     engine_stack.up()
     with (engine_stack.own_checkout() / "host" / "core" / "main.sh").open("a") as program:
-        program.write("# a later version\n")
+        program.write(": a later version\n")
     engine_stack.up("--expect-no-changes")
     engine_stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT, "mtu": 1400}})
     engine_stack.up()
     for host in lab.hosts.values():
-        assert host.run("tail -n 1 /var/lib/mesh/program") == "# a later version\n"
+        assert host.run("tail -n 1 /var/lib/mesh/program") == ": a later version\n"
         assert len(host.run("ls -d /var/lib/mesh/program-*").split()) == 1
     lab.hosts["carol"].reboot()
     wait_until(lambda: not engine_stack.silent("testwg"))

@@ -28,8 +28,9 @@ def _mesh(stack: Stack, port: int, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def shared(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared(engine: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return the one stack of these tests, since each of them leaves its mesh running."""
+    assert engine
     stack = Stack(lab, tmp_path_factory.mktemp("rollback"))
     stack.write(_mesh(stack, _PORT, rotation=1))
     yield stack

@@ -141,7 +141,7 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
     [
         ("bernard.ssh.hostKey", REMOVED, f"missing; {SCAN} to fill it in"),
         ("bernard.ssh.address", REMOVED, "missing; give the host name or IP address that SSH connects to"),
-        ("bernard.ssh", REMOVED, "missing; give a mapping with at least address and hostKey"),
+        ("bernard.ssh", REMOVED, f"missing; {SCAN} to fill it in"),
         ("bernard.ssh", "10.0.0.5", "not usable; give a mapping with at least address and hostKey"),
         ("bernard", None, "not usable; give a mapping with at least ssh"),
         ("bernard.ssh.port", 0, PORT),

@@ -1,18 +1,21 @@
-"""What `mesh.credentials` authenticates with; a real ssh-agent holds the key."""
+"""What logs in, in which order, and how the command plugin gets at it; real agents hold the keys."""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mesh.errors import MeshError
 from mesh.remote import credentials
+from mesh.remote.agent import list_identities
+from mesh.remote.command_agent import AGENT_LINK
 
 ROOT = Path(__file__).parents[2]
+KINDS = {"ed25519": ["-t", "ed25519"], "ecdsa": ["-t", "ecdsa", "-b", "384"], "rsa": ["-t", "rsa", "-b", "2048"]}
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +27,59 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make_key(path: Path, passphrase: str = "") -> Path:
+@pytest.fixture
+def agent(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Run an agent that holds nothing yet, and name it in the environment."""
+    socket = own_folder / "operator.socket"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    assert wait_until(socket.exists)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+    yield socket
+    process.terminate()
+    process.wait()
+
+
+def make_key(path: Path, passphrase: str = "", kind: str = "ed25519", *more: str) -> Path:
     """Make an SSH key at `path`."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(path)], check=True)
+    command = ["ssh-keygen", "-q", *KINDS[kind], "-N", passphrase, "-C", path.name, "-f", str(path), *more]
+    subprocess.run(command, check=True)
     return path
+
+
+def certify(key: Path) -> Path:
+    """Make a certificate beside a key."""
+    ca = key.with_name("ca")
+    if not ca.exists():
+        make_key(ca)
+    subprocess.run(["ssh-keygen", "-q", "-s", str(ca), "-I", "id", "-n", "root", f"{key}.pub"], check=True)
+    return key.with_name(f"{key.name}-cert.pub")
+
+
+def add(*keys: Path) -> None:
+    """Load keys into the agent of the environment."""
+    subprocess.run(["ssh-add", "-q", *map(str, keys)], check=True)
+
+
+def listed(socket: Path | str) -> list[str]:
+    """Return the keys of an agent, as ssh-add lists them, by type and base64."""
+    done = subprocess.run(
+        ["ssh-add", "-L"],
+        env={**os.environ, "SSH_AUTH_SOCK": str(socket)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [" ".join(line.split()[:2]) for line in done.stdout.splitlines()]
+
+
+def line(public: Path) -> str:
+    """Return a public key or certificate as `listed` does."""
+    return " ".join(public.read_text().split()[:2])
+
+
+def comments() -> list[str]:
+    """Return what is offered, in order."""
+    return [identity.comment for identity in credentials.load().identities]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -40,97 +92,257 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     return True
 
 
+SERVE = (
+    "import sys; from mesh.remote import credentials; from mesh.remote.command_agent import serve_commands; "
+    "serve_commands(credentials.load().identities); print('ready', flush=True); sys.stdin.read()"
+)
+
+
+def serve(key: Path | None) -> subprocess.Popen[str]:
+    """Start a process that serves a key file to commands until its input ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        env={**os.environ, credentials.KEY_FILE_VARIABLE: str(key or ""), "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """Return the next line of a process."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
 def test_neither_agent_nor_key_file_is_explained() -> None:
     """With the two commands that help."""
-    with pytest.raises(MeshError, match=r"SSH: no ssh-agent and no key file; start one with .*MESH_SSH_KEY_FILE"):
-        credentials.agent_for_commands()
+    known = credentials.load()
+    assert known.identities == ()
+    assert known.lack.startswith("no ssh-agent and no key file; start one with `eval $(ssh-agent) && ssh-add`")
 
 
-def test_the_operators_agent_is_linked_and_never_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state holds the constant link; a stale one is replaced."""
-    for socket in ("/run/one", "/run/two"):
-        monkeypatch.setenv("SSH_AUTH_SOCK", socket)
-        credentials.agent_for_commands()
-        assert str(Path(credentials.AGENT_LINK).readlink()) == socket
-    assert os.listdir(".mesh") == ["agent"]
-
-
-def test_a_key_file_that_is_no_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path, what is wrong and what to do."""
-    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, "/nowhere/key")
-    with pytest.raises(MeshError, match="MESH_SSH_KEY_FILE: '/nowhere/key' is not a file; name an SSH private key"):
-        credentials.key_file()
-
-
-def test_a_key_file_is_served_by_an_agent_that_ends_with_us(own_folder: Path) -> None:
-    """The agent has the key while we live, and neither process nor socket is left when we were killed."""
-    key = make_key(own_folder / "key")
-    script = (
-        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); "
-        "print('ready', flush=True); sys.stdin.read()"
+def test_an_empty_agent_alone_is_explained(agent: Path) -> None:
+    """It is there, so nobody has to start one."""
+    assert agent.exists()
+    assert credentials.load().lack == (
+        "the ssh-agent holds no key; run `ssh-add`, or set MESH_SSH_KEY_FILE to a private key file"
     )
-    environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        socket = Path(credentials.AGENT_LINK).readlink()
-        listed = subprocess.run(
-            ["ssh-add", "-L"],
-            env={**os.environ, "SSH_AUTH_SOCK": str(socket)},
-            capture_output=True,
-            text=True,
+
+
+def test_a_stale_agent_alone_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is left from an earlier session."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
+    assert credentials.load().lack.startswith("no agent answers at SSH_AUTH_SOCK; ")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_key_file_works_beside_an_agent_that_helps_nothing(
+    own_folder: Path, agent: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty or gone; a note says so."""
+    if not there:
+        monkeypatch.setenv("SSH_AUTH_SOCK", f"{agent}.gone")
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(make_key(own_folder / "mine")))
+    assert comments() == ["mine"]
+    [note] = credentials.load().notes
+    assert note.endswith("going on with MESH_SSH_KEY_FILE alone")
+
+
+def test_a_named_key_comes_first_and_the_agents_after_it(
+    own_folder: Path, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the agent, and none twice."""
+    keys = [make_key(own_folder / name) for name in ("one", "two", "three")]
+    add(*keys)
+    assert agent.exists()
+    assert comments() == ["one", "two", "three"]
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(keys[1]))
+    assert comments() == ["two", "one", "three"]
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, f"{keys[2]}.pub")
+    assert comments() == ["three", "one", "two"]
+
+
+def test_a_certificate_beside_a_key_comes_before_the_key(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenSSH takes NAME-cert.pub; another key's certificate is none."""
+    key = make_key(own_folder / "mine")
+    certificate = certify(key)
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(key))
+    kinds = [identity.blob[4:].split(b"\0")[0] for identity in credentials.load().identities]
+    assert kinds == [b"ssh-ed25519-cert-v01@openssh.com", b"ssh-ed25519"]
+    other = make_key(own_folder / "other")
+    certificate.rename(own_folder / "other-cert.pub")
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(other))
+    assert len(credentials.load().identities) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_certificate_in_a_file_is_signed_for_by_the_agent(
+    own_folder: Path, agent: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent was given the key alone."""
+    key = make_key(own_folder / "mine", "", kind)
+    add(key)
+    certificate = certify(key)
+    key.unlink()
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(certificate))
+    assert agent.exists()
+    first, *rest = credentials.load().identities
+    assert first.blob[4:].split(b"\0")[0].endswith(b"-cert-v01@openssh.com")
+    assert len(rest) == 1
+    assert first.sign(b"data", 4)
+
+
+def test_a_key_with_a_passphrase_is_taken_from_the_agent(
+    own_folder: Path, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its public half is in the file in clear, so that one need not lie beside it."""
+    key = make_key(own_folder / "mine", "secret words")
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(key))
+    with pytest.raises(
+        MeshError, match="needs its passphrase or its device, and ssh-agent does not hold it; run ssh-add"
+    ):
+        credentials.load()
+    ask = own_folder / "ask"
+    ask.write_text("#!/bin/sh\necho secret words\n")
+    ask.chmod(0o700)
+    monkeypatch.setenv("SSH_ASKPASS", str(ask))
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    add(key)
+    key.with_name("mine.pub").unlink()
+    assert agent.exists()
+    assert comments() == ["mine"]
+
+
+@pytest.mark.parametrize("passphrase", ["", "secret words"])
+@pytest.mark.parametrize("form", ["PEM", "PKCS8"])
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+def test_keys_in_older_formats_are_read(
+    own_folder: Path, kind: str, form: str, passphrase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ssh reads them; with a passphrase they belong into an agent."""
+    key = make_key(own_folder / "mine", passphrase, kind, "-m", form)
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(key))
+    if passphrase:
+        with pytest.raises(MeshError, match="needs its passphrase"):
+            credentials.load()
+    else:
+        assert comments() == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (None, "is not a file"),
+        ("nonsense", "is no SSH key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "is no SSH key"),
+    ],
+)
+def test_a_key_file_that_is_none_is_named(
+    own_folder: Path, text: str | None, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path, what is wrong and what to do."""
+    file = own_folder / "key"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(0o600)
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(file))
+    with pytest.raises(MeshError, match=f"MESH_SSH_KEY_FILE: .*{wrong}.*; name an SSH private key, or use ssh-agent"):
+        credentials.load()
+
+
+def test_a_key_file_that_others_can_read_is_refused(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ssh does."""
+    key = make_key(own_folder / "mine")
+    key.chmod(0o644)
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(key))
+    with pytest.raises(MeshError, match="can be read by others; run chmod 600 on it"):
+        credentials.load()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_commands_find_the_key_behind_the_link(own_folder: Path, kind: str) -> None:
+    """OpenSSH's own client lists it there and has it sign; after a kill, the next run takes the remains away."""
+    key = make_key(own_folder / "key", "", kind)
+    with serve(key) as process:
+        assert said(process) == "ready"
+        assert listed(AGENT_LINK) == [line(key.with_name("key.pub"))]
+        (own_folder / "data").write_text("signed by an agent")
+        subprocess.run(
+            ["ssh-keygen", "-Y", "sign", "-q", "-n", "file", "-f", f"{key}.pub", "data"],
+            env={**os.environ, "SSH_AUTH_SOCK": AGENT_LINK},
             check=True,
         )
-        assert listed.stdout.split()[1] == key.with_suffix(".pub").read_text().split()[1]
+        subprocess.run(
+            ["ssh-keygen", "-Y", "check-novalidate", "-n", "file", "-s", "data.sig"],
+            input=b"signed by an agent",
+            check=True,
+            capture_output=True,
+        )
+        assert Path(AGENT_LINK).parent.stat().st_mode & 0o077 == 0
         process.kill()
-    assert wait_until(lambda: not socket.parent.exists()), "the agent outlived its user"
+    with serve(key) as process:
+        assert said(process) == "ready"
+        assert sorted(os.listdir(".mesh")) == ["agent", f"agent.{process.pid}", "agent.lock"]
+        process.communicate("")
+    assert sorted(os.listdir(".mesh")) == ["agent", "agent.lock"]
 
 
-def test_two_runs_with_key_files_take_turns_in_one_checkout(own_folder: Path) -> None:
-    """The agent of one ends with it, and the other would be left without."""
+def test_the_operators_agent_signs_for_commands_and_is_never_named(own_folder: Path, agent: Path) -> None:
+    """The state holds the constant link; that of an earlier version, to the agent itself, is replaced."""
     key = make_key(own_folder / "key")
-    script = (
-        "import sys; from mesh.remote import credentials; credentials.agent_for_commands(); "
-        "print('ready', flush=True); sys.stdin.read()"
-    )
-    environment = {**os.environ, credentials.KEY_FILE_VARIABLE: str(key), "PYTHONPATH": str(ROOT)}
+    add(key)
+    Path(".mesh").mkdir()
+    Path(AGENT_LINK).symlink_to(agent)
+    with serve(None) as process:
+        assert said(process) == "ready"
+        assert listed(AGENT_LINK) == [line(key.with_name("key.pub"))]
+        assert Path(AGENT_LINK).readlink() == Path(f"agent.{process.pid}")
+        process.communicate("")
 
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", script], env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
 
-    with start() as first:
-        assert first.stdout is not None
-        assert first.stdout.readline() == "ready\n"
-        with start() as second:
-            assert second.stdout is not None
-            assert second.stderr is not None
-            assert second.stderr.readline() == "SSH:\n"
-            assert "waiting for it to end" in second.stderr.readline()
-            used = Path(credentials.AGENT_LINK).readlink()
-            first.communicate("")
-            assert second.stdout.readline() == "ready\n"
-            assert Path(credentials.AGENT_LINK).readlink() != used
+def test_two_runs_with_the_same_keys_share_one_checkout(own_folder: Path) -> None:
+    """Neither waits, and either goes on when the other ends."""
+    key = make_key(own_folder / "key")
+    public = [line(key.with_name("key.pub"))]
+    with serve(key) as first:
+        assert said(first) == "ready"
+        with serve(key) as second:
+            assert said(second) == "ready"
+            first.kill()
+            first.wait()
+            assert wait_until(lambda: listed(AGENT_LINK) == public)
+            assert Path(AGENT_LINK).readlink() == Path(f"agent.{second.pid}")
             second.communicate("")
 
 
-def test_a_key_file_with_a_passphrase_is_refused_with_the_way_out(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No prompt, no hanging."""
-    key = make_key(own_folder / "key", "secret words")
-    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(key))
-    with pytest.raises(MeshError, match="without a passphrase, or load it into ssh-agent"):
-        credentials.agent_for_commands()
+def test_a_run_with_other_keys_waits_for_the_one_before(own_folder: Path) -> None:
+    """The plugin has one way to the keys, and must not offer those of another run."""
+    key, other = make_key(own_folder / "key"), make_key(own_folder / "other")
+    with serve(key) as first:
+        assert said(first) == "ready"
+        with serve(other) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline() == "SSH:\n"
+            assert "logs in with other keys; waiting for it to end" in second.stderr.readline()
+            assert listed(AGENT_LINK) == [line(key.with_name("key.pub"))]
+            first.communicate("")
+            assert said(second) == "ready"
+            assert listed(AGENT_LINK) == [line(other.with_name("other.pub"))]
+            second.communicate("")
 
 
-def test_a_named_key_file_counts_more_than_the_agent(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user named it; an agent is often there by habit, empty or gone."""
-    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, str(make_key(own_folder / "key")))
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/stale")
-    credentials.agent_for_commands()
-    assert str(Path(credentials.AGENT_LINK).readlink()) != "/run/stale"
+def test_a_key_that_was_accepted_comes_first_where_there_are_many(own_folder: Path, agent: Path) -> None:
+    """Of few keys the order is the user's."""
+    keys = [make_key(own_folder / f"key{number}") for number in range(7)]
+    add(*keys[:5])
+    assert agent.exists()
+    few = credentials.load().identities
+    credentials.remember(few[4])
+    assert [found.comment for found in credentials.prefer(few)] == [f"key{number}" for number in range(5)]
+    add(*keys[5:])
+    many = list_identities(str(agent))
+    credentials.remember(many[6])
+    order = [found.comment for found in credentials.prefer(many)]
+    assert order == ["key6", "key4", "key0", "key1", "key2", "key3", "key5"]

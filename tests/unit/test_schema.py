@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
+from mesh.cli.stack_file import StackFile
 from mesh.config.host_models import Bastion, Host, SshSettings
 from mesh.config.models import Interface, MemberOverrides, Peering, UnmanagedPeer
 from mesh.config.schema import SCHEMA_FILE, build_schema, editor_line
@@ -111,8 +112,8 @@ def test_the_schema_is_one() -> None:
 def test_schema_and_model_agree_on_a_field(model: type[BaseModel], field: str) -> None:
     """What the model takes fits, and what it refuses does not, but where only the model can know."""
     for value in VALUES:
-        if field == "hosts" and value == []:
-            continue  # that an interface has a host is for the reader, and the schema says it too
+        if (field, value) in (("hosts", []), ("ssh", {})):
+            continue  # that an interface has a host is for the reader, and an address may wait for the scan
         entry = {**LEAST[model], field: value}
         if model is Host and field == "localIps":
             entry["site"] = "berlin"
@@ -128,11 +129,33 @@ def test_an_unknown_field_does_not_fit(model: type[BaseModel]) -> None:
     assert not schema_takes(model, {**LEAST[model], "externalIp": "78.11.11.11"})
 
 
-def test_a_host_key_may_wait_for_the_scan() -> None:
-    """The models want one, and an editor does not call a file wrong that the scan is to fill in."""
-    entry = {"ssh": {"address": "10.0.0.5"}}
-    assert schema_takes(Host, entry)
-    assert not model_takes(Host, entry)
+@pytest.mark.parametrize("host", [None, {}, {"ssh": {}}, {"ssh": {"address": "10.0.0.5"}}], ids=str)
+def test_what_the_scan_fills_in_may_wait_for_it(host: object) -> None:
+    """The models want it, and an editor does not call a file wrong that the scan is to complete."""
+    assert VALIDATOR.is_valid({"config": {"mesh:hosts": {"bernard": host}}})
+    assert not model_takes(Host, host)
+
+
+def test_a_file_that_is_made_leads_to_the_schema(tmp_path: Path) -> None:
+    """In a project, wherever the file is, and also where `pulumi stack init` has made it before."""
+    (tmp_path / SCHEMA_FILE).parent.mkdir()
+    (tmp_path / SCHEMA_FILE).write_text("{}")
+    fresh, salted = tmp_path / "stacks/Pulumi.office.yaml", tmp_path / "Pulumi.lab.yaml"
+    salted.write_text("encryptionsalt: v1:a:b\n")
+    for path, there in ((fresh, "mesh.schema.json"), (salted, "stacks/mesh.schema.json")):
+        file = StackFile(path, complete=True)
+        file.write()
+        assert path.read_text().startswith(f"# yaml-language-server: $schema={there}\n")
+        StackFile(path, complete=True).write()
+        assert path.read_text().count("yaml-language-server") == 1
+    assert "encryptionsalt: v1:a:b" in salted.read_text()
+
+
+def test_a_file_of_the_user_s_own_keeps_its_beginning(tmp_path: Path) -> None:
+    """And so does one outside of any project, where there is no schema."""
+    path = tmp_path / "Pulumi.office.yaml"
+    StackFile(path, complete=True).write()
+    assert "yaml-language-server" not in path.read_text()
 
 
 @pytest.mark.parametrize(

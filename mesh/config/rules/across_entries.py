@@ -11,7 +11,7 @@ from mesh.config import peering
 from mesh.config.fields import is_host_name
 from mesh.config.models import AUTO, Bastion, Host, Interface
 from mesh.config.rules import prefixes, routes
-from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path
+from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path
 from mesh.errors import show_name
 
 __all__ = ["faults_across_entries"]
@@ -28,6 +28,7 @@ def faults_across_entries(declared: Sequence[str], hosts: Hosts, interfaces: Int
     `declared` names all hosts of the file, also those that are not in `hosts` because nothing of them could be read.
     """
     yield from _same_machine(hosts)
+    yield from _bastion_keys(hosts)
     yield from _former_names(declared, hosts)
     yield from _addresses_and_names(hosts)
     yield from _local_addresses(hosts)
@@ -60,6 +61,17 @@ def _same_machine(hosts: Hosts) -> Iterator[str]:
                 f"{join_path('mesh:hosts', name, 'ssh', 'address')}: the same address and port as host {other!r}; "
                 "one machine can be one host only, so correct the address or remove one of the two"
             )
+
+
+def _bastion_keys(hosts: Hosts) -> Iterator[str]:
+    first: dict[tuple[str, int], tuple[str, str]] = {}
+    for name, host in hosts.items():
+        if (bastion := host.ssh.bastion) is None or bastion.host_key == PLACEHOLDER_HOST_KEY:
+            continue
+        other, key = first.setdefault((bastion.address, bastion.port), (name, bastion.host_key))
+        if key != bastion.host_key:
+            path = join_path("mesh:hosts", name, "ssh", "bastion", "hostKey")
+            yield f"{path}: not the one that host {other!r} has for the same bastion; remove the wrong one"
 
 
 def _former_names(declared: Sequence[str], hosts: Hosts) -> Iterator[str]:

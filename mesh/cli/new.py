@@ -1,0 +1,160 @@
+"""Write a first stack file from the names or addresses of hosts, and make its stack.
+
+What the hosts know is filled in by `scan`. A file that is there already is never changed here.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from mesh.cli.engine import find_engine
+from mesh.cli.scan import Scan
+from mesh.cli.ssh_config import flow_mapping
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.config.external_fields import is_address
+from mesh.config.fields import is_host_name
+from mesh.errors import HostError, MeshError, show_name
+from mesh.remote.commands import run_command
+from mesh.remote.concurrency import run
+
+__all__ = ["Wanted", "init_stack", "make_stack_file", "read_wanted"]
+
+_STACK = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_UNFIT = re.compile(r"[^a-z0-9.-]+")
+_PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One host as it was named on the command line; without a name it is called as it calls itself."""
+
+    name: str
+    address: str = ""
+    user: str = "root"
+
+
+def read_wanted(text: str) -> Wanted:
+    """Return the host that `name`, `address`, `user@address` or `name=user@address` means.
+
+    Raises:
+        MeshError: If it means none.
+    """
+    name, equals, place = text.rpartition("=")
+    user, at, address = place.rpartition("@")
+    if not (equals or at or is_address(place)):
+        name, address = place, ""
+    elif not (is_address(address) or is_host_name(address)) or (at and not user):
+        raise MeshError(f"{show_name(text)}: no host; give NAME, ADDRESS, USER@ADDRESS or NAME=USER@ADDRESS")
+    if (equals or not address) and not is_host_name(name):
+        raise MeshError(f"{show_name(text)}: {show_name(name)} is no host name; give NAME, or NAME=USER@ADDRESS")
+    return Wanted(name, address, user or "root")
+
+
+def _stand_in(wanted: Wanted) -> str:
+    """Return what a host is called until it has said its own name."""
+    return wanted.name or _UNFIT.sub("-", f"host-{wanted.address.lower()}".replace(":", "-").replace(".", "-"))
+
+
+def _first_content(file: StackFile, wanted: Sequence[Wanted]) -> None:
+    for host in wanted:
+        name = _stand_in(host)
+        if name in file.hosts:
+            raise MeshError(f"{show_name(name)}: named twice; name each host once")
+        file.hosts[name] = CommentedMap()
+        if host.address:
+            user = {"user": host.user} if host.user != "root" else {}
+            file.hosts[name]["ssh"] = flow_mapping({"address": host.address, **user})
+
+
+def make_stack_file(
+    path: Path,
+    wanted: Sequence[Wanted],
+    interface: str,
+    *,
+    show: Callable[[object], None],
+    confirm: Callable[[str], None],
+) -> dict[str, str]:
+    """Write the file of a stack with one mesh of the hosts, filled in by a scan; return what is amiss, by host.
+
+    Raises:
+        MeshError: If the file is there already, no host answers, or the fingerprints are not accepted.
+    """
+    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    if not _STACK.fullmatch(stack) or path.name != f"Pulumi.{stack}.yaml":
+        raise MeshError(f"{show_name(stack)}: no name of a stack; use letters, digits and _ . -")
+    if path.exists():
+        raise MeshError(f"{path.name}: is there already; add hosts to it and run python -m mesh scan {stack}")
+    file = StackFile(path, complete=True)
+    _first_content(file, wanted)
+    scan = Scan(file.select([]), show, confirm)
+    scan.run()
+    problems = dict(scan.problems)
+    if all(_stand_in(host) in problems for host in wanted):
+        lines = "\n".join(f"  host {name!r}: {problem}" for name, problem in problems.items())
+        raise MeshError(f"{path.name}: not written, since no host could be asked\n{lines}")
+    _call_by_their_own_names(file, [_stand_in(host) for host in wanted if not host.name], problems)
+    members = CommentedSeq(file.hosts)
+    members.fa.set_flow_style()
+    file.content["config"][INTERFACES] = CommentedMap({interface: CommentedMap({"hosts": members})})
+    for name, entry in file.hosts.items():
+        if name not in problems and not {"externalIps", "externalName"} & set(entry):
+            show(_roaming(name, entry))
+    path.parent.mkdir(exist_ok=True)
+    file.write()
+    return problems
+
+
+def _roaming(name: str, entry: Any) -> str:
+    address = entry["ssh"]["address"]
+    hint = f"; if UDP from outside reaches it at {address}, add externalIps: [{address}]" if _is_global(address) else ""
+    return f"{name}: has no external address of its own, so it is taken for roaming, behind NAT{hint}"
+
+
+def _is_global(address: str) -> bool:
+    return is_address(address) and ip_address(address).is_global
+
+
+def _call_by_their_own_names(file: StackFile, unnamed: Iterable[str], problems: dict[str, str]) -> None:
+    for stand_in in unnamed:
+        if stand_in in problems:
+            continue
+        connection = {"port": 22, "user": "root", "bastion": None, **file.hosts[stand_in]["ssh"]}
+        try:
+            said = run(lambda name=stand_in, way=connection: run_command(name, way, "uname -n"))  # type: ignore[misc]
+        except HostError:
+            continue
+        name = _free_name(said, file.hosts)
+        place = list(file.hosts).index(stand_in)
+        file.content["config"][HOSTS].insert(place, name, file.hosts.pop(stand_in))
+
+
+def _free_name(said: str, taken: Iterable[str]) -> str:
+    """Return a host name made of what a host calls itself, and of a number where another one is called so."""
+    name = _UNFIT.sub("-", (said.strip().splitlines() or [""])[-1].lower()).strip("-.")[:60]
+    name = name if is_host_name(name) else "host"
+    used = set(taken)
+    return next(
+        candidate
+        for candidate in (name, *(f"{name}-{number}" for number in range(2, len(used) + 3)))
+        if candidate not in used
+    )
+
+
+def init_stack(stack: str, folder: Path) -> list[str]:
+    """Make the stack, asking at the terminal for a passphrase if need be; return the commands that come next."""
+    engine = find_engine()
+    ahead = [f"pulumi stack init {stack}", "pulumi up"]
+    if engine is None:
+        return ["python -m mesh engine", *ahead]
+    if not (any(map(os.environ.get, _PASSPHRASE)) or sys.stdin.isatty()):
+        return ["export PULUMI_CONFIG_PASSPHRASE_FILE=FILE  # the passphrase that encrypts the keys", *ahead]
+    done = subprocess.run([engine.command, "stack", "init", stack], cwd=folder, check=False)
+    return ["pulumi preview", "pulumi up"] if done.returncode == 0 else ahead

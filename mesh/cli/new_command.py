@@ -1,0 +1,55 @@
+"""`python -m mesh new`: what it is given, and what it prints; what it does is in `new`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+from rich.console import Console
+
+from mesh.cli.new import init_stack, make_stack_file, read_wanted
+from mesh.cli.stack_file import find_or_name_stack_file
+from mesh.config.fields import is_interface_name
+from mesh.errors import MeshError, show_name
+
+__all__ = ["new_command"]
+
+
+class Confirm(Protocol):
+    """Ask for a yes, or raise."""
+
+    def __call__(self, question: str, *, yes: bool) -> None:
+        """Return if the answer is yes."""
+
+
+def new_command(root: Path, console: Console, errors: Console, confirm: Confirm) -> Callable[..., None]:
+    """Return the command; `root` is the project's folder."""
+
+    def new(
+        stack: Annotated[str, typer.Argument(help="the name of a stack that is not there yet")],
+        host: Annotated[
+            list[str], typer.Argument(help="a name that ssh knows, or ADDRESS, USER@ADDRESS or NAME=USER@ADDRESS")
+        ],
+        interface: Annotated[str, typer.Option(help="the name of the mesh's interface")] = "mesh0",
+        yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,
+    ) -> None:
+        """Write the file of a new stack with one mesh of these hosts, as scan fills it in, and make the stack."""
+        if not is_interface_name(interface):
+            raise MeshError(f"--interface: {show_name(interface)} is no interface name; use 1 to 15 letters and digits")
+        path = find_or_name_stack_file(stack, root)
+        problems = make_stack_file(
+            path,
+            [read_wanted(text) for text in host],
+            interface,
+            show=lambda what: console.print(what, markup=not isinstance(what, str), soft_wrap=isinstance(what, str)),
+            confirm=lambda question: confirm(question, yes=yes),
+        )
+        console.print(f"{path.name}: written", markup=False)
+        for name, problem in problems.items():
+            errors.print(f"error: host {name!r}: {problem}")
+        if problems:
+            console.print(f"next, when that is mended:\n    python -m mesh scan {stack}", markup=False)
+            raise typer.Exit(1)
+        console.print("\n    ".join(["next:", *init_stack(stack, root)]), markup=False, soft_wrap=True)
+
+    return new

@@ -1,0 +1,136 @@
+"""Both ends of the SSH agent protocol (draft-ietf-sshm-ssh-agent), as far as logging in needs it: list and sign.
+
+`list_identities` asks the operator's agent. `serve` is an agent of our own, for the command plugin, which knows no
+other way to a key. It ends with this process, and has what the operator's agent holds signed there.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+from mesh.remote.identities import Identity, SigningError
+from mesh.remote.wire import pack, unpack
+
+__all__ = ["AgentIdentity", "list_identities", "serve"]
+
+_FAILURE = b"\x05"
+_LIST, _IDENTITIES = b"\x0b", b"\x0c"
+_SIGN, _SIGNATURE = b"\x0d", b"\x0e"
+# An agent that is there answers at once, and one that asks its owner, or wants a key touched, waits for a person.
+_LIST_SECONDS, _SIGN_SECONDS = 5, 60
+# As much as OpenSSH's agent takes.
+_LONGEST = 256 * 1024
+
+
+@dataclass(frozen=True)
+class AgentIdentity:
+    """A key in the agent at `socket`; `blob` may be a certificate for the key `held` there."""
+
+    blob: bytes
+    comment: str
+    socket: str
+    held: bytes
+
+    def sign(self, data: bytes, flags: int) -> bytes:
+        """Have the agent sign."""
+        try:
+            answer = _ask(self.socket, _SIGN + pack(self.held, data) + flags.to_bytes(4, "big"), _SIGN_SECONDS)
+            if answer[:1] == _SIGNATURE:
+                return next(unpack(answer[1:], 1))
+        except (OSError, ValueError) as error:
+            raise SigningError(f"the agent does not answer ({error})") from None
+        raise SigningError("the agent refuses to sign")
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise ValueError("it hung up")
+        data += piece
+    return data
+
+
+def _ask(path: str, message: bytes, seconds: float) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(path)
+        connection.sendall(pack(message))
+        size = int.from_bytes(_receive(connection, 4), "big")
+        if size > _LONGEST:
+            raise ValueError("it is no agent")
+        return _receive(connection, size)
+
+
+def list_identities(path: str) -> list[AgentIdentity]:
+    """Return what the agent at the socket `path` holds, in its order.
+
+    Raises:
+        OSError, ValueError: If nothing answers there as an agent.
+    """
+    answer = _ask(path, _LIST, _LIST_SECONDS)
+    if answer[:1] != _IDENTITIES:
+        raise ValueError("it lists nothing")
+    count = int.from_bytes(answer[1:5], "big")
+    if count > len(answer) // 8:
+        raise ValueError("it is no agent")
+    *fields, _ = unpack(answer[5:], 2 * count)
+    pairs = zip(fields[::2], fields[1::2], strict=True)
+    return [AgentIdentity(blob, comment.decode(errors="replace"), path, blob) for blob, comment in pairs]
+
+
+def serve(path: Path, identities: Sequence[Identity]) -> None:
+    """Answer as an agent at the socket `path`, which its owner alone can open, for as long as this process lives."""
+    ready = Event()
+    Thread(target=lambda: asyncio.run(_serve(path, identities, ready)), daemon=True, name="mesh-agent").start()
+    ready.wait()
+
+
+async def _serve(path: Path, identities: Sequence[Identity], ready: Event) -> None:
+    by_blob = {identity.blob: identity for identity in identities}
+    listing = b"".join(pack(identity.blob, identity.comment.encode()) for identity in identities)
+    listing = _IDENTITIES + len(identities).to_bytes(4, "big") + listing
+    loop = asyncio.get_running_loop()
+    # A key that has to be touched is asked for one signature at a time, and must not hold up those that are not.
+    signers = ThreadPoolExecutor(4)
+
+    async def answer(message: bytes) -> bytes:
+        if message[:1] == _LIST:
+            return listing
+        if message[:1] != _SIGN:
+            return _FAILURE
+        blob, data, flags = unpack(message[1:], 2)
+        identity = by_blob.get(blob)
+        if identity is None:
+            return _FAILURE
+        try:
+            signature = await loop.run_in_executor(signers, identity.sign, data, int.from_bytes(flags[:4], "big"))
+        except SigningError:
+            return _FAILURE
+        return _SIGNATURE + pack(signature)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while 0 < (size := int.from_bytes(await reader.readexactly(4), "big")) <= _LONGEST:
+                writer.write(pack(await answer(await reader.readexactly(size))))
+                await writer.drain()
+        except (OSError, ValueError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    # It gets its name when it listens, so that no socket of this name that refuses can be alive.
+    fresh = path.with_name(f"new-{path.name}")
+    fresh.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(fresh))
+    fresh.chmod(0o600)
+    server = await asyncio.start_unix_server(talk, sock=listener, backlog=1024)
+    fresh.replace(path)
+    ready.set()
+    await server.serve_forever()

@@ -1,0 +1,106 @@
+"""The way of the command plugin to our keys: an agent of our own behind a link whose path never changes.
+
+The plugin is given the path of an agent's socket, which is an input, hence in the state. A constant link in the
+project's folder, where the engine starts the plugin, keeps every operator's own path out of it.
+"""
+
+import atexit
+import fcntl
+import os
+import resource
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from threading import Event, Thread
+
+from mesh.progress import announce
+from mesh.remote.agent import list_identities, serve
+from mesh.remote.identities import Identity
+
+__all__ = ["AGENT_LINK", "serve_commands"]
+
+AGENT_LINK = ".mesh/agent"
+_LINK = Path(AGENT_LINK)
+
+
+@cache
+def serve_commands(identities: tuple[Identity, ...]) -> None:
+    """Serve the keys at `AGENT_LINK` as long as this process lives.
+
+    Another run in the same checkout that serves the same keys shares the link. One that serves others is waited for.
+    """
+    _LINK.parent.mkdir(mode=0o700, exist_ok=True)
+    _LINK.parent.chmod(0o700)
+    # The plugin keeps a connection for each command open until the run ends.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    own = _LINK.with_name(f"agent.{os.getpid()}")
+    serve(own, identities)
+    atexit.register(own.unlink, missing_ok=True)
+    ready = Event()
+    blobs = [identity.blob for identity in identities]
+    Thread(target=_hold_link, args=(own, blobs, ready), daemon=True, name="mesh-agent-link").start()
+    ready.wait()
+
+
+def _hold_link(own: Path, blobs: Sequence[bytes], ready: Event) -> None:
+    """Take the link when no other run's agent is behind it; until then that one serves us, if it has our keys."""
+    while True:
+        with _turn():
+            other = _connect_to_another(own)
+            if other is None:
+                _clear_ended()
+                _point_link(own)
+                ready.set()
+                return
+        with other:
+            with suppress(OSError, ValueError):
+                if [identity.blob for identity in list_identities(AGENT_LINK)] == blobs:
+                    ready.set()
+            if not ready.is_set():
+                announce("SSH", ["another pulumi up in this checkout logs in with other keys; waiting for it to end"])
+            with suppress(OSError):
+                # Nothing is ever sent here, so this returns when the other run has ended, however it did.
+                other.recv(1)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    with _LINK.with_name("agent.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _connect_to_another(own: Path) -> socket.socket | None:
+    # The link of an earlier version leads to the operator's own agent, which never ends.
+    if not _LINK.is_symlink() or (target := _LINK.readlink()) == Path(own.name) or target.parent != Path():
+        return None
+    return _connect(_LINK)
+
+
+def _connect(path: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _clear_ended() -> None:
+    """Take away the sockets of runs that were killed."""
+    for path in _LINK.parent.glob("agent.[0-9]*"):
+        if connection := _connect(path):
+            connection.close()
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _point_link(own: Path) -> None:
+    fresh = _LINK.with_name(f"agent-{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(own.name)
+    fresh.replace(_LINK)

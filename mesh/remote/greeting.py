@@ -1,0 +1,119 @@
+"""Read what an SSH server says before anybody logs in, and tell whether both of our SSH clients can go on from there.
+
+The rollout connects by asyncssh, and the command plugin by golang.org/x/crypto/ssh; a host has to suit both. Formats:
+RFC 4253, sections 4.2 and 7.1.
+"""
+
+from typing import Any
+
+from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, RSA_ONLY, TURNED_AWAY, quote
+from mesh.remote.wire import unpack
+
+__all__ = ["read_greeting"]
+
+# What golang.org/x/crypto/ssh takes at most, its version included.
+_LONGEST_GREETING = 255
+_MUCH = 1 << 16
+_KEXINIT = 20
+_HELLO = b"SSH-2.0-mesh\r\n"
+
+# What both clients know; of each list the server has to offer one. The names are those of sshd_config.
+_SHARED = {
+    "KexAlgorithms": (
+        "mlkem768x25519-sha256",
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "diffie-hellman-group14-sha256",
+    ),
+    "HostKeyAlgorithms": ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    "Ciphers": (
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "chacha20-poly1305@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+    ),
+    "MACs": (
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-sha2-256",
+        "hmac-sha2-512",
+        "hmac-sha1",
+    ),
+}
+# These need no MAC beside them.
+_WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
+
+
+async def read_greeting(reader: Any, writer: Any) -> str:
+    """Return why nobody of us can log in where this stream leads, in words for the user; empty if we can.
+
+    Raises:
+        OSError: If the stream breaks.
+    """
+    said = b""
+    while (end := _end_of_greeting(said)) is None:
+        piece = await reader.read(_MUCH)
+        if not piece or len(said) > _MUCH:
+            return _explain_no_greeting(said)
+        said += piece
+    if end > _LONGEST_GREETING:
+        return (
+            f"says {end} bytes before it speaks SSH, and commands take {_LONGEST_GREETING}; "
+            "shorten what is printed before its version"
+        )
+    writer.write(_HELLO)
+    rest = said[end:]
+    while len(rest) < 5 or len(rest) < 4 + int.from_bytes(rest[:4], "big"):
+        piece = await reader.read(_MUCH)
+        if not piece or len(rest) > _MUCH:
+            return CLOSED_AT_ONCE
+        rest += piece
+    return _explain_offer(rest)
+
+
+def _end_of_greeting(said: bytes) -> int | None:
+    start = 0
+    while (newline := said.find(b"\n", start)) >= 0:
+        if said.startswith(b"SSH-", start):
+            return newline + 1
+        start = newline + 1
+    return None
+
+
+def _explain_no_greeting(said: bytes) -> str:
+    if not said.strip():
+        return CLOSED_AT_ONCE
+    # sshd says these itself: at a penalty of the address we come from, and at too many connections that log in.
+    if b"Not allowed at this time" in said:
+        return TURNED_AWAY
+    if b"Exceeded MaxStartups" in said:
+        return BUSY
+    return f"is no SSH server (it says {quote(said)}); check ssh.address and ssh.port"
+
+
+def _explain_offer(packet: bytes) -> str:
+    if packet[5:6] != bytes([_KEXINIT]):
+        return CLOSED_AT_ONCE
+    try:
+        kex, keys, ciphers, _, macs, *_ = unpack(packet[22:], 6)
+    except ValueError:
+        return CLOSED_AT_ONCE
+    offered = {
+        name: listed.decode("ascii", "replace").split(",")
+        for name, listed in zip(_SHARED, (kex, keys, ciphers, macs), strict=True)
+    }
+    for setting, shared in _SHARED.items():
+        if set(shared) & set(offered[setting]) or (setting == "MACs" and _WITH_OWN_MAC & set(offered["Ciphers"])):
+            continue
+        if setting == "HostKeyAlgorithms" and any(name.startswith(("rsa-", "ssh-rsa")) for name in offered[setting]):
+            return RSA_ONLY
+        return (
+            f"offers none of the {setting} that are needed (it offers {quote(','.join(offered[setting]).encode())}); "
+            f"let its sshd_config have one of {', '.join(shared)}"
+        )
+    return ""

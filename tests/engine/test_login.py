@@ -1,0 +1,253 @@
+"""Every way to log in, past OpenSSH's own server, by both of our SSH clients: the command plugin's and the rollout's.
+
+Root's commands are answered by a forced one, so that the enrolment succeeds and the rollout ends with its words.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import Maker
+from tests.engine.stack import Stack
+from tests.sshd import Sshd, find_sshd, make_key, run_agent, run_sshd
+
+pytestmark = pytest.mark.skipif(
+    find_sshd() is None or os.geteuid() != 0, reason="needs root and the package openssh-server"
+)
+
+WORDS = "use the account admin"
+SECRET = "of the key"  # noqa: S105 - of a key that lives for one test
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Return an sshd with the default limits."""
+    with run_sshd(tmp_path_factory.mktemp("sshd"), f"ForceCommand timeout 1 cat >/dev/null; echo {WORDS}") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(make_stack: Maker) -> Stack:
+    """Return a stack that every case uses on."""
+    return make_stack(1)
+
+
+@dataclass
+class Operator:
+    """Somebody with keys in `folder` and an agent."""
+
+    folder: Path
+    agent: Path
+    sshd: Sshd
+    environment: dict[str, str]
+    ssh: dict[str, Any]
+
+    def key(self, name: str = "mine", kind: str = "ed25519", passphrase: str = "") -> Path:
+        """Make a key that sshd lets in."""
+        path = make_key(self.folder / name, kind, passphrase)
+        self.sshd.authorize(path.with_suffix(".pub").read_text())
+        return path
+
+    def load(self, *keys: Path) -> None:
+        """Add keys to the agent, those with a passphrase too."""
+        ask = self.folder / "ask"
+        ask.write_text(f"#!/bin/sh\necho {SECRET}\n")
+        ask.chmod(0o700)
+        environment = {"SSH_AUTH_SOCK": str(self.agent), "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
+        subprocess.run(["ssh-add", "-q", *map(str, keys)], env={**os.environ, **environment}, check=True)
+
+    def use(self, *, key_file: Path | None = None, agent: Path | None = None) -> None:
+        """Have this in the environment and nothing else."""
+        for name, value in {"MESH_SSH_KEY_FILE": key_file, "SSH_AUTH_SOCK": agent}.items():
+            self.environment.pop(name, None)
+            if value:
+                self.environment[name] = str(value)
+
+
+@pytest.fixture
+def operator(shared: Stack, sshd: Sshd, tmp_path: Path) -> Iterator[Operator]:
+    """Return an operator with an empty agent."""
+    with run_agent(tmp_path / "agent") as socket:
+        way = {"port": sshd.port, "hostKey": sshd.host_key}
+        yield Operator(tmp_path, socket, sshd, shared.environment, way)
+
+
+def one_key_in_the_agent(operator: Operator) -> None:
+    """As the README names it first."""
+    operator.load(operator.key())
+    operator.use(agent=operator.agent)
+
+
+def seven_other_keys_ahead(operator: Operator) -> None:
+    """More than an sshd takes in one connection."""
+    operator.load(*(operator.key(f"other{number}") for number in range(7)), operator.key())
+    operator.use(agent=operator.agent)
+
+
+def a_public_key_that_chooses(operator: Operator) -> None:
+    """Of the many that the agent holds."""
+    seven_other_keys_ahead(operator)
+    operator.use(agent=operator.agent, key_file=operator.folder / "mine.pub")
+
+
+def an_empty_agent_beside_a_file(operator: Operator) -> None:
+    """Which is passed over."""
+    operator.use(agent=operator.agent, key_file=operator.key())
+
+
+def a_stale_agent_beside_a_file(operator: Operator) -> None:
+    """Which is passed over too."""
+    operator.use(agent=operator.folder / "gone", key_file=operator.key())
+
+
+def an_ecdsa_file(operator: Operator) -> None:
+    """Signed for by ourselves."""
+    operator.use(key_file=operator.key(kind="ecdsa"))
+
+
+def an_rsa_file(operator: Operator) -> None:
+    """By SHA-2."""
+    operator.use(key_file=operator.key(kind="rsa"))
+
+
+def an_rsa_key_in_the_agent(operator: Operator) -> None:
+    """By SHA-2, which the agent has to be asked for."""
+    operator.load(operator.key(kind="rsa"))
+    operator.use(agent=operator.agent)
+
+
+def a_passphrase_that_the_agent_knows(operator: Operator) -> None:
+    """The file says which key, and the agent signs."""
+    key = operator.key(passphrase=SECRET)
+    operator.load(key)
+    operator.use(agent=operator.agent, key_file=key)
+
+
+def _certificate(operator: Operator, kind: str) -> Path:
+    key, authority = operator.key(kind=kind), operator.key("authority")
+    subprocess.run(["ssh-keygen", "-q", "-s", str(authority), "-I", "operator", "-n", "root", f"{key}.pub"], check=True)
+    operator.sshd.authorize(f"cert-authority {authority.with_suffix('.pub').read_text()}")
+    return key
+
+
+def a_certificate_beside_a_file(operator: Operator) -> None:
+    """Its key alone is not let in."""
+    operator.use(key_file=_certificate(operator, "ed25519"))
+
+
+def an_rsa_certificate_beside_a_file(operator: Operator) -> None:
+    """Whose name is of SHA-1, and its signature is not."""
+    operator.use(key_file=_certificate(operator, "rsa"))
+
+
+def an_rsa_certificate_in_the_agent(operator: Operator) -> None:
+    """As ssh-add takes it along."""
+    operator.load(_certificate(operator, "rsa"))
+    operator.use(agent=operator.agent)
+
+
+def a_bastion(operator: Operator) -> None:
+    """Which is the same sshd."""
+    one_key_in_the_agent(operator)
+    operator.ssh["bastion"] = {"address": "127.0.0.1", **operator.ssh}
+
+
+CASES: list[Callable[[Operator], None]] = [
+    one_key_in_the_agent,
+    seven_other_keys_ahead,
+    a_public_key_that_chooses,
+    an_empty_agent_beside_a_file,
+    a_stale_agent_beside_a_file,
+    an_ecdsa_file,
+    an_rsa_file,
+    an_rsa_key_in_the_agent,
+    a_passphrase_that_the_agent_knows,
+    a_certificate_beside_a_file,
+    an_rsa_certificate_beside_a_file,
+    an_rsa_certificate_in_the_agent,
+    a_bastion,
+]
+_ROTATIONS = count(1)
+
+
+@pytest.mark.parametrize("prepare", CASES, ids=lambda case: case.__name__)
+def test_commands_and_the_rollout_log_in_alike(
+    prepare: Callable[[Operator], None], operator: Operator, shared: Stack
+) -> None:
+    """Without a refused connection too many: sshd's penalties begin at the third."""
+    prepare(operator)
+    shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=operator.ssh)
+    outcome = shared.run("up", "--yes", "--skip-preview")
+    # Sent by the host to the rollout; an enrolment that was refused would end the run before.
+    assert WORDS in outcome.text
+    assert "Traceback" not in outcome.text
+    log = operator.sshd.log
+    # The enrolment's, by the command plugin, and the rollout's.
+    assert log.count("Starting session: forced-command") == 2
+    assert "Too many authentication failures" not in log
+    assert log.count("Connection closed by authenticating user root") <= 2
+    assert str(operator.folder) not in shared.files()
+
+
+def test_a_key_that_is_refused_is_told_and_tried_once(operator: Operator, shared: Stack) -> None:
+    """Each refused login counts against us."""
+    operator.use(key_file=operator.key())
+    operator.sshd.authorize("")
+    shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=operator.ssh)
+    outcome = shared.run("up", "--yes", "--skip-preview")
+    assert "host 'h1': refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts" in outcome.text
+    assert operator.sshd.log.count("Failed publickey for root") <= 1
+
+
+@contextmanager
+def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Stand before an sshd and hang up on the first logins of one client; yield the port, and who has come."""
+    seen: list[bytes] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(65536):
+                writer.write(piece)
+                await writer.drain()
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(await onward.readline())
+        version = await reader.readline()
+        seen.append(version)
+        if client in version and sum(client in one for one in seen) <= times:
+            writer.close()
+            back.close()
+            return
+        back.write(version)
+        await asyncio.gather(pump(reader, back), pump(onward, writer))
+
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0), loop).result(10)
+    yield server.sockets[0].getsockname()[1], seen
+    loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+def test_a_login_that_is_cut_off_once_is_tried_again_after_a_look(operator: Operator, shared: Stack) -> None:
+    """The plugin's words, EOF, do not tell a host that is busy from one that refuses us; a login of ours does."""
+    one_key_in_the_agent(operator)
+    with cut_off(operator.sshd.port, b"Go", 1) as (port, seen):
+        way = {**operator.ssh, "port": port}
+        shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=way)
+        assert WORDS in shared.run("up", "--yes", "--skip-preview").text
+    clients = [next(name for name in ("mesh", "Go", "AsyncSSH") if name.encode() in version) for version in seen]
+    assert clients[:4] == ["mesh", "Go", "AsyncSSH", "Go"]

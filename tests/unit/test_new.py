@@ -1,0 +1,222 @@
+"""The first stack file: from names and addresses, by the operator's own ssh, which really reads its files here."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mesh.cli import app as app_module
+from mesh.cli.new import Wanted, make_stack_file, read_wanted
+from mesh.cli.ssh_config import fill_in_way, find_known_keys, find_way
+from mesh.cli.stack_file import StackFile
+from mesh.errors import HostError, MeshError
+from tests.unit.scanned import OTHER_KEY, FakeHost, running_host, scan, write
+
+REAL_SSH = shutil.which("ssh") or "ssh"
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
+    """Return a running host, for an operator without keys, whom it lets in all the same."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.delenv("MESH_SSH_KEY_FILE", raising=False)
+    with running_host() as running:
+        yield running
+
+
+@pytest.fixture
+def ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the configuration file of an operator, which the real ssh then reads instead of yours."""
+    config = tmp_path / "ssh" / "config"
+    config.parent.mkdir()
+    config.write_text("")
+    wrapper = config.with_name("ssh")
+    # OpenSSH takes the home folder from the user database, whatever HOME says.
+    wrapper.write_text(f'#!/bin/sh\nexec {REAL_SSH} -F {config} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{config.parent}:{os.environ['PATH']}")
+    return config
+
+
+def configure(config: Path, port: int, *more: str) -> Path:
+    """Describe bernard at a port of loopback, and return the known_hosts file that goes with it."""
+    known = config.with_name("known_hosts")
+    lines = ["HostName 127.0.0.1", f"Port {port}", "User root", f"UserKnownHostsFile {known}", *more]
+    config.write_text(
+        "Host bernard\n" + "".join(f"  {line}\n" for line in lines) + f"Host *\n  UserKnownHostsFile {known}\n"
+    )
+    return known
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("bernard", Wanted("bernard")),
+        ("root@78.11.11.11", Wanted("", "78.11.11.11")),
+        ("78.11.11.11", Wanted("", "78.11.11.11")),
+        ("2001:db8::1", Wanted("", "2001:db8::1")),
+        ("admin@web.example.org", Wanted("", "web.example.org", "admin")),
+        ("web=admin@10.0.0.5", Wanted("web", "10.0.0.5", "admin")),
+        ("web=10.0.0.5", Wanted("web", "10.0.0.5")),
+    ],
+)
+def test_a_host_is_named_in_the_ways_that_people_write(text: str, wanted: Wanted) -> None:
+    """As ssh takes them, with a name before it if one is wanted."""
+    assert read_wanted(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "-oProxyCommand=x", "a b", "@10.0.0.1", "root@", "=10.0.0.1", "x=", "-G=1.2.3.4"])
+def test_what_names_no_host_is_refused(text: str) -> None:
+    """An option of ssh above all."""
+    with pytest.raises(MeshError, match="give NAME"):
+        read_wanted(text)
+
+
+def test_a_name_alone_is_reached_as_ssh_reaches_it(tmp_path: Path, ssh_config: Path, host: FakeHost) -> None:
+    """Address, port and user come from the configuration, and what the file says wins."""
+    configure(ssh_config, host.port)
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text("config:\n  mesh:hosts:\n    bernard:\n")
+    file = StackFile(path)
+    shown: list[str] = []
+    assert scan(file, show=lambda what: shown.append(str(what))).problems == {}
+    assert file.hosts["bernard"]["ssh"] == {"address": "127.0.0.1", "port": host.port, "hostKey": host.public_key()}
+    assert f"bernard: reached as your SSH configuration says: root@127.0.0.1 port {host.port}" in shown
+
+
+def test_what_the_file_says_of_the_way_wins(ssh_config: Path, tmp_path: Path) -> None:
+    """An address in the file is the whole way; without one, other fields stay."""
+    configure(ssh_config, 2222, "ProxyJump jump@gate.example.org:2200")
+    entry: dict[str, Any] = {"ssh": {"address": "10.0.0.1"}}
+    assert fill_in_way("bernard", entry) == ""
+    assert entry == {"ssh": {"address": "10.0.0.1"}}
+    entry = {"ssh": {"user": "admin"}}
+    assert fill_in_way("bernard", entry) == "admin@127.0.0.1 port 2222, through jump@gate.example.org:2200"
+    assert entry["ssh"] == {
+        "address": "127.0.0.1",
+        "port": 2222,
+        "user": "admin",
+        "bastion": {"address": "gate.example.org", "port": 2200, "user": "jump"},
+    }
+    assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("way", ["ProxyCommand nc %h %p", "ProxyJump one,two"])
+def test_a_way_that_a_stack_file_cannot_say_is_named(ssh_config: Path, way: str) -> None:
+    """With what to write instead."""
+    configure(ssh_config, 22, way)
+    with pytest.raises(HostError, match=r"give ssh.address, or ssh.bastion"):
+        find_way("bernard")
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_key_in_known_hosts_is_trusted_without_a_question(
+    tmp_path: Path,
+    ssh_config: Path,
+    host: FakeHost,
+    hashed: bool,
+) -> None:
+    """Also of another type than we would ask for first, and where the names are hashed."""
+    known = configure(ssh_config, host.port)
+    known.write_text(f"[127.0.0.1]:{host.port} {host.public_key(1)}\n")
+    if hashed:
+        os.system(f"ssh-keygen -q -H -f {known} >/dev/null 2>&1")  # noqa: S605
+        assert "127.0.0.1" not in known.read_text()
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    shown: list[str] = []
+    done = scan(file, confirm=lambda _: pytest.fail("it is known"), show=lambda what: shown.append(str(what)))
+    assert done.problems == {}
+    assert file.hosts["bernard"]["ssh"]["hostKey"] == host.public_key(1)
+    assert f"bernard: its key is trusted already, by {known}:1" in shown
+
+
+@pytest.mark.parametrize("marker", ["", "@revoked "])
+def test_a_key_that_known_hosts_contradicts_is_refused(
+    tmp_path: Path,
+    ssh_config: Path,
+    host: FakeHost,
+    marker: str,
+) -> None:
+    """Another one of its type, or a revoked one; the host is not logged in to."""
+    known = configure(ssh_config, host.port)
+    known.write_text(f"{marker}[127.0.0.1]:{host.port} {host.public_key() if marker else OTHER_KEY}\n")
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    assert f"shows a host key that is not the one of {known}:1" in scan(file).problems["bernard"]
+    assert host.logins == 0
+    assert "hostKey" not in file.text()
+
+
+def test_an_authority_in_known_hosts_is_no_host_key(tmp_path: Path) -> None:
+    """Its key signs those of hosts, and is not one."""
+    known = tmp_path / "known"
+    known.write_text(f"@cert-authority *.example.org {OTHER_KEY}\nweb.example.org {OTHER_KEY}\n")
+    assert find_known_keys("web.example.org", [str(known)]).trusted == {f"{known}:2": OTHER_KEY}
+
+
+def test_two_keys_for_one_bastion_are_a_fault(tmp_path: Path, host: FakeHost) -> None:
+    """One of the two is wrong, and which, the user knows."""
+    place = f"address: 127.0.0.1, port: {host.port}"
+    file = write(tmp_path, f"{place}, bastion: {{{place}, hostKey: {host.public_key()}}}")
+    file.hosts["carol"] = {"ssh": {"address": "10.0.0.9", "bastion": {
+        "address": "127.0.0.1", "port": host.port, "hostKey": OTHER_KEY}}}  # fmt: skip
+    with pytest.raises(MeshError, match="not the one that another host has for this bastion"):
+        scan(file)
+
+
+def make(path: Path, *wanted: str) -> dict[str, str]:
+    """Make a stack file, saying yes."""
+    return make_stack_file(
+        path, [read_wanted(text) for text in wanted], "mesh0", show=lambda _: None, confirm=lambda _: None
+    )
+
+
+def test_a_first_file_is_complete(tmp_path: Path, ssh_config: Path, host: FakeHost) -> None:
+    """`pulumi up` can follow; a host without a name is called as it calls itself."""
+    configure(ssh_config, host.port)
+    host.answer = "x86_64\n2: eth0    inet 78.11.11.11/32 scope global eth0\n"
+    path = tmp_path / "stacks" / "Pulumi.office.yaml"
+    assert make(path, "bernard") == {}
+    configuration = StackFile(path).configuration()
+    assert configuration.interfaces["mesh0"].hosts == ("bernard",)
+    assert configuration.hosts["bernard"].external_ips == ("78.11.11.11",)
+
+
+def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    """The second time, the way to add hosts is told."""
+    path = tmp_path / "Pulumi.office.yaml"
+    path.write_text("mine\n")
+    with pytest.raises(MeshError, match="is there already; add hosts to it and run python -m mesh scan office"):
+        make(path, "bernard")
+    assert path.read_text() == "mine\n"
+
+
+def test_nothing_is_written_when_no_host_answers(tmp_path: Path, ssh_config: Path) -> None:
+    """So that the same command can be run again."""
+    configure(ssh_config, 1)
+    path = tmp_path / "Pulumi.office.yaml"
+    with pytest.raises(
+        MeshError, match="not written, since no host could be asked\n  host 'bernard': cannot be reached"
+    ):
+        make(path, "bernard")
+    assert not path.exists()
+
+
+def test_without_a_terminal_and_a_passphrase_the_next_commands_are_told(
+    tmp_path: Path,
+    ssh_config: Path,
+    host: FakeHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody would see Pulumi ask for one."""
+    configure(ssh_config, host.port)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
+    path = tmp_path / "Pulumi.office.yaml"
+    done = CliRunner().invoke(app_module.app, ["new", str(path), "bernard", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "Pulumi.office.yaml: written" in done.stdout
+    assert "pulumi up" in done.stdout
