@@ -12,6 +12,8 @@ KEYS = {name: name[0].upper() * 43 + "=" for name in ("bernard", "carol")}
 PLAN = f"""
 {INTERFACE}
 is_armed() {{ return 1; }}
+is_due() {{ return 1; }}
+own_lock() {{ exec 9>"$home/lock"; }}
 mkdir -p "$home/run"
 printf 'bernard {KEYS["bernard"]} fd00::1 {NAME} off fd00::/64 first\\n' >"$home/run/peers"
 printf 'carol {KEYS["carol"]} fd00:1::1 [2001:db8::2]:51825 off fd00:1::/64 first\\n' >>"$home/run/peers"
