@@ -79,7 +79,7 @@ UP: dict[str, tuple[str, Says]] = {
     "confirm: an error that clears the screen": ("confirm", lambda _: [b".error " + ESCAPES + b"\n"]),
 }
 STATUS: dict[str, tuple[str, Says]] = {
-    **{f"facts: {name}": ("facts", says) for name, says in FACTS.items()},
+    **{f"status: {name}": ("status", says) for name, says in FACTS.items()},
     "ping: no number": ("ping", but(rb"(ping h\d) .*", rb"\1 soon")),
     "ping: a number that is none": ("ping", but(rb"(ping h\d) .*", rb"\1 nan")),
     "ping: a peer left out": ("ping", lambda said: [re.sub(rb"ping h\d .*\n", b"", said, count=1)]),
@@ -222,9 +222,9 @@ def test_a_flood_is_cut_off_within_seconds_and_little_memory(stack: Stack) -> No
 
 def test_the_status_command_shows_what_a_host_says_as_text(stack: Stack) -> None:
     """An answer that is left out is no good one, and an address in brackets is no markup."""
-    stack.hosts["h1"].says = {"facts": but(rb"(peer \S+) \S+", rb"\1 [fd12::1]:51824")}
+    stack.hosts["h1"].says = {"status": but(rb"(peer \S+) \S+", rb"\1 [fd12::1]:51824")}
     stack.hosts["h2"].says = {"ping": instead(b"")}
-    stack.hosts["h3"].says = {"facts": lambda _: [b".error [/nope] " + ESCAPES + b"\n"]}
+    stack.hosts["h3"].says = {"status": lambda _: [b".error [/nope] " + ESCAPES + b"\n"]}
     outcome = stack.companion("status")
     text = checked(outcome)
     assert outcome.code == 1
