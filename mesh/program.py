@@ -14,6 +14,7 @@ DIRECTORY = "/var/lib/mesh"
 
 PARTS = (
     "header",
+    "places",
     "packages",
     "netfilter",
     "firewall",

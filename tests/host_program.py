@@ -34,6 +34,7 @@ TOOLS = [
     "mkdir",
     "mv",
     "readlink",
+    "seq",
     "rm",
     "rmdir",
     "sed",
@@ -51,7 +52,7 @@ _NAMESPACE = ("unshare", "--mount", "--net") if os.geteuid() == 0 else ("unshare
 
 # The parts need of the rest of the program only this.
 _HEADER = """
-set -eu
+set -euf
 umask 077
 export LC_ALL=C
 fail() { printf '%s\\n' "$*" >&2; exit 1; }

@@ -49,7 +49,7 @@ forwarding_apply() {
 }
 
 # forwarding_needs PASSES...: 0 when any of these has to do with $forwarding_version.
-forwarding_needs() { grep -qs "^[46]*$forwarding_version" "$@"; }
+forwarding_needs() { grep -qs "^[46]*$forwarding_version" "$@" </dev/null; }
 
 # forwarding_switch: prints the kernel's file that turns forwarding on.
 forwarding_switch() {
@@ -60,6 +60,8 @@ forwarding_switch() {
 }
 
 forwarding_redirects=/proc/sys/net/ipv4/conf/all/accept_redirects
+# Whether routers are believed, on each interface.
+forwarding_routers='/proc/sys/net/ipv6/conf/*/accept_ra'
 
 # forwarding_was: prints whether the host forwarded before the first interface of ours did, and its accept_redirects.
 forwarding_was() { cut -d ' ' -f 2- "$base/forwarding-$forwarding_version" 2>/dev/null || :; }
@@ -77,7 +79,7 @@ forwarding_start() {
 	[ "$forwarding_now" = 0 ] || return 0
 	if [ "$forwarding_version" = 6 ]; then
 		# A router takes no default route from router advertisements, and forgets the one that it has, unless told so.
-		for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
+		for forwarding_file in $(matching "$forwarding_routers"); do
 			[ "$(cat "$forwarding_file")" != 1 ] || echo 2 >"$forwarding_file"
 		done
 	fi
@@ -90,7 +92,7 @@ forwarding_start() {
 # before the first.
 forwarding_stop() {
 	[ -e "$base/forwarding-$forwarding_version" ] || return 0
-	if forwarding_needs "$base"/*/passes; then
+	if forwarding_needs $(of_interfaces passes); then
 		if fence_is_there; then fence_write; fi
 		return 0
 	fi
@@ -98,7 +100,7 @@ forwarding_stop() {
 	0*)
 		echo 0 >"$(forwarding_switch)"
 		if [ "$forwarding_version" = 6 ]; then
-			for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
+			for forwarding_file in $(matching "$forwarding_routers"); do
 				[ "$(cat "$forwarding_file")" != 2 ] || echo 1 >"$forwarding_file"
 			done
 		else
@@ -144,15 +146,15 @@ fence_write() {
 		fence_table="$(fence_family) $forwarding_fence"
 		printf 'table %s\ndelete table %s\ntable %s {\nchain forward {\ntype filter hook forward priority 0;\n' \
 			"$fence_table" "$fence_table" "$fence_table"
-		ls -d "$base"/*/ | sed 's/\/$//; s/.*\///' | awk '
+		interfaces | awk '
 			{ name[NR] = $0 }
 			END {
 				for (i = 1; i <= NR; i++) for (j = 1; j <= NR; j++)
 					if (i != j) print "iifname \"" name[i] "\" oifname \"" name[j] "\" drop"
 			}'
 		# Also the word of a router on the way that a packet is too large; a relay alone needs no connection tracking.
-		if grep -qv ' relay$' "$base"/*/passes; then echo "ct state established,related accept"; fi
-		cat "$base"/*/passes | while read -r versions in out from to state mark; do
+		if grep -qv ' relay$' $(of_interfaces passes) </dev/null; then echo "ct state established,related accept"; fi
+		cat $(of_interfaces passes) </dev/null | while read -r versions in out from to state mark; do
 			case "$versions" in *"$forwarding_version"*) echo "$(pass_match "$(fence_family)") accept" ;; esac
 		done
 		printf 'drop\n}\n}\n'

@@ -12,7 +12,7 @@
 #   run/       what was confirmed last: this is what boots
 #   previous/  the way back, while a deadline is running
 # A key is only ever in files of mode 0600 and on pipes: never in an argument, an environment or a message.
-set -eu
+set -euf
 umask 077
 export LC_ALL=C WG_ENDPOINT_RESOLUTION_RETRIES=1 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -120,7 +120,7 @@ delta() {
 				old = owner[prefixes[1]]
 				# Who has the address and stays has relayed for it, and is no earlier key of it.
 				if (old in keep && old != key) old = ""
-				if (only != "" && name != only) continue
+				if (only != "" && name != (only "")) continue
 				out = ""
 				target = field[4]
 				# Of a name, whoever runs it sees where it leads; it is planned anew only if it is another name.
@@ -193,10 +193,10 @@ set_routes() {
 set_link() {
 	if ! is_running; then
 		wg set "$interface" private-key "$home/$1/private-key"
-		ip link set "$interface" up
+		ip link set dev "$interface" up
 	fi
 	mtu=$(setting "$1" mtu)
-	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
 	list_addresses >"$home/addresses"
 	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
 	while read -r address; do

@@ -55,7 +55,7 @@ iptables_rule() {
 iptables_wants() {
 	iptables_found=$(iptables_scan "$1")
 	printf '%s\n' "$iptables_found" | grep -qx drops || return 0
-	printf '%s\n' "$iptables_found" | grep -qx "udp $2" || printf '%s\n' "$2"
+	printf '%s\n' "$iptables_found" | grep -qxF "udp $2" || printf '%s\n' "$2"
 	case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
 }
 
@@ -178,7 +178,7 @@ firewall_open() {
 
 # firewall_close PORT: what firewall_open added for the port is gone; echo requests go with the interface's last port.
 firewall_close() {
-	close_rest=$(firewall_ports | grep -vx "$1" || :)
+	close_rest=$(firewall_ports | grep -vxF "$1" || :)
 	close_what=$1
 	if [ -z "$close_rest" ]; then close_what="$1 echo"; fi
 	ufw_close "$1"
@@ -186,7 +186,7 @@ firewall_close() {
 	for close_tool in $(iptables_tools); do
 		close_found=$(iptables_scan "$close_tool")
 		for close_one in $close_what; do
-			printf '%s\n' "$close_found" | grep -Eqx "(udp )?$close_one" || continue
+			printf '%s\n' "$close_found" | grep -qxF -e "$close_one" -e "udp $close_one" || continue
 			iptables_rule "$close_tool" -D "$close_one"
 		done
 	done
@@ -212,7 +212,7 @@ firewall_apply() {
 
 # firewall_is_open PORT: 0 when nothing that filters here lacks a rule for the port or for echo requests.
 firewall_is_open() {
-	if ufw_is_active; then ufw_rules | grep -Eq "^ufw allow $1/udp( |\$)" || return 1; fi
+	if ufw_is_active; then [ "$(ufw_word "$1")" = allow ] || return 1; fi
 	if firewalld_is_active; then firewalld_is_open "$1" || return 1; fi
 	for is_open_tool in $(netfilter_tools); do
 		[ -z "$(iptables_wants "$is_open_tool" "$1")" ] || return 1

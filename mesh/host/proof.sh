@@ -7,7 +7,7 @@ answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
 # aim PEER: seeks the peer where the plan says. A packet that came late from where it was has led this host back there, and where
 # what comes from the new place meets a NAT that does not know it, neither end would hear of the other again.
 aim() {
-	where=$(awk -v peer="$1" "$by_name"'$1 == peer && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
+	where=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
 	[ -z "$where" ] || wg set "$interface" $where
 }
 
@@ -26,7 +26,7 @@ relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
 # unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
 unanswered() {
-	sought=$(awk -v peer="$1" "$by_name"'$1 == peer && is_name($4) { print $4 }' "$home/$(planned)/peers")
+	sought=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && is_name($4) { print $4 }' "$home/$(planned)/peers")
 	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
 }
 

@@ -4,7 +4,7 @@
 # is_process FILE WORD: 0 when the process named in FILE runs the program as WORD; a number alone may be somebody else's.
 is_process() {
 	[ -r "$home/$1" ] && read -r process <"$home/$1" || return 1
-	tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -q " $2 $interface "
+	tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -qF " $2 $interface "
 }
 
 # is_guarded: 0 while a guard runs.
@@ -61,7 +61,7 @@ go_back() (
 	if [ -d "$home/previous" ] && [ ! -e "$home/previous/absent" ]; then
 		if is_up; then
 			restore_wireguard
-			ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
+			ip link set dev "$interface" mtu "$(cat "$home/previous/mtu")"
 			list_addresses >"$home/addresses"
 			grep -vxFf "$home/addresses" "$home/previous/addresses" |
 				while read -r address; do ip address add "$address" dev "$interface"; done
@@ -180,10 +180,7 @@ settle() {
 
 # others_left: `last` when no other interface of ours is on this host, else `not-last`.
 others_left() {
-	for other in "$base"/*/; do
-		[ "$other" = "$home/" ] || [ ! -d "$other" ] || { echo not-last && return 0; }
-	done
-	echo last
+	if interfaces | grep -qvxF "$interface"; then echo not-last; else echo last; fi
 }
 
 # forget_made: removes the directory that was made for our first file, if nothing else is in it.

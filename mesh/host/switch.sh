@@ -61,7 +61,7 @@ order_ready() {
 }
 
 # address_of NAME: where a peer that this host can meet is inside the mesh.
-address_of() { awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/next/peers"; }
+address_of() { awk -v name="$1" '$1 == (name "") && $7 != "never" { print $3 }' "$home/next/peers"; }
 
 # peer NAME: takes over what is staged for one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {

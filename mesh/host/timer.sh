@@ -135,7 +135,7 @@ timer_stop() {
 	systemd)
 		run_service systemctl stop "mesh-endpoints@$interface.timer" "mesh-endpoints@$interface.service" || :
 		rm -f "$timer_wants/mesh-endpoints@$interface.timer"
-		if ! ls "$timer_wants"/mesh-endpoints@*.timer >/dev/null 2>&1; then
+		if [ -z "$(matching "$timer_wants/mesh-endpoints@*.timer")" ]; then
 			rm -f "$systemd_units/mesh-endpoints@.service" "$systemd_units/mesh-endpoints@.timer" "$base/timer-units"
 			if [ -e "$base/made-timer-wants" ]; then
 				rmdir "$timer_wants" 2>/dev/null || :
@@ -149,7 +149,7 @@ timer_stop() {
 		[ ! -L "/etc/runlevels/default/mesh-endpoints.$interface" ] ||
 			rc-update -q del "mesh-endpoints.$interface" default >&2 9>&- || :
 		rm -f "$timer_script.$interface"
-		if ! ls "$timer_script".* >/dev/null 2>&1; then rm -f "$timer_script" "$base/timer-units"; fi
+		if [ -z "$(matching "$timer_script.*")" ]; then rm -f "$timer_script" "$base/timer-units"; fi
 		;;
 	esac
 	rm -f "$base/$interface-start.log"

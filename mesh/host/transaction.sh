@@ -63,7 +63,9 @@ check_incoming() {
 }
 
 # is_our_configuration [MESH]: 0 when the wg-quick file is there and mesh wrote it (for the stack MESH).
-is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q "^# Managed by mesh ${1:-}"; }
+is_our_configuration() {
+	case $(head -n 1 "$configuration" 2>/dev/null) in "# Managed by mesh ${1:-}"*) ;; *) return 1 ;; esac
+}
 
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
@@ -90,7 +92,7 @@ check_foreign() {
 	clash=$({ ip -6 -o route show; ip -4 -o route show; } | awk -v own="$interface" -v peers="$home/incoming/peers" '
 		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
 		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
-		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
+		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != (own "") && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
 	[ -z "$clash" ] ||
 		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
 	check_exit
@@ -182,9 +184,9 @@ order_confirm() {
 	mv "$home/next" "$home/run"
 	rm -rf "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	stop_guard
-	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
-		# Another interface may still be served, or guarded, by another version.
-		[ ! -e "$old" ] || [ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
+	# Another interface may still be served, or guarded, by another version.
+	for old in $(matching "$base/program-????????????????") $(matching "$base/program-????????????????.new"); do
+		[ "$old" = "$version" ] || running_programs | grep -qxF "$old" || rm -f "$old"
 	done
 	if [ -n "$former" ] && [ "$former" != "$(setting run port)" ]; then
 		lock_host 60

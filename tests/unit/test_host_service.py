@@ -7,7 +7,8 @@ from tests.host_program import HostProgram
 # What a test has to see of /etc: names, modes, link targets and contents.
 SNAPSHOT = """
 snapshot() {
-    (cd /etc && for path in systemd/system systemd/system/* systemd/system/*.wants/* init.d/* runlevels/default/*; do
+    (set +f
+    cd /etc && for path in systemd/system systemd/system/* systemd/system/*.wants/* init.d/* runlevels/default/*; do
         [ -e "$path" ] || [ -L "$path" ] || continue
         ls -ld "$path" | awk '{ $2 = $5 = $6 = $7 = $8 = ""; print }'
         if [ -f "$path" ] && [ ! -L "$path" ]; then cat "$path"; fi
