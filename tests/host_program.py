@@ -102,6 +102,11 @@ class HostProgram:
         """Where it keeps those of the interface testwg."""
         return self.base / "testwg"
 
+    @property
+    def shared(self) -> Path:
+        """Where it keeps what interfaces share."""
+        return self.base / "shared-by-interfaces"
+
     def stub(self, name: str, body: str = "") -> None:
         """Give the host a command that logs its arguments, then does `body`."""
         log = self.directory / "calls"
@@ -185,7 +190,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> HostProgram:
         "etc/runlevels/default",
         "run",
         "module",
-        "mesh",
+        "mesh/shared-by-interfaces",
     ):
         (tmp_path / folder).mkdir(parents=True)
     for tool in TOOLS:

@@ -36,8 +36,8 @@ audit_files() {
 	*) echo "differs readable $configuration" ;;
 	esac
 	timer_record=
-	if seeks_names run; then timer_record=$base/timer-units; fi
-	cat "$base/units" "$home/units" $timer_record 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
+	if seeks_names run; then timer_record=$(shared)/timer-units; fi
+	cat "$(shared)/units" "$home/units" $timer_record 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
 	# The program is named by the first digits of its digest.
 	boots=$(readlink "$base/program" 2>/dev/null || :)
 	found=$(digest_of "$base/program")

@@ -69,7 +69,7 @@ render() {
 lay_configuration() {
 	[ -d /etc/wireguard ] || {
 		mkdir -m 700 /etc/wireguard
-		: >"$base/made-etc-wireguard"
+		: >"$(shared)/made-etc-wireguard"
 	}
 	render "$1" >"$configuration.new"
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.

@@ -13,6 +13,7 @@ order_prepare() {
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {
 	mkdir -p "$home"
+	share
 	exec 9>"$home/lock"
 	if ! flock -n 9 && ! timeout 40 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"

@@ -185,7 +185,7 @@ others_left() {
 
 # forget_made: removes the directory that was made for our first file, if nothing else is in it.
 forget_made() {
-	if [ -e "$base/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$base/made-etc-wireguard"; fi
+	if [ -e "$(shared)/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$(shared)/made-etc-wireguard"; fi
 }
 
 # wipe MESH ROSTER|any HOST: leaves nothing of this interface, if it (still) belongs to that roster, and to the host of that
@@ -202,6 +202,7 @@ order_wipe() {
 	if is_armed; then go_back; fi
 	stop_guard
 	lock_host 60
+	gather
 	# A run that was refused here may have found somebody else's interface and file, and those stay.
 	if [ -d "$home/run" ] || is_our_configuration "$1" || service_is_ours; then
 		service_stop

@@ -75,7 +75,7 @@ timer_start() {
 		timer_changed=
 		if [ ! -d "$timer_wants" ]; then
 			mkdir -m 755 "$timer_wants"
-			: >"$base/made-timer-wants"
+			: >"$(shared)/made-timer-wants"
 		fi
 		if [ -L "$systemd_units/mesh-endpoints@$interface.timer" ]; then
 			rm "$systemd_units/mesh-endpoints@$interface.timer"
@@ -94,7 +94,7 @@ timer_start() {
 			run_service systemctl restart "mesh-endpoints@$interface.timer" ||
 				fail "timer: mesh-endpoints@$interface.timer does not start; see 'systemctl status mesh-endpoints@$interface.timer'"
 		fi
-		record_files "$base/timer-units" "$systemd_units/mesh-endpoints@.service" "$systemd_units/mesh-endpoints@.timer"
+		record_files "$(shared)/timer-units" "$systemd_units/mesh-endpoints@.service" "$systemd_units/mesh-endpoints@.timer"
 		;;
 	openrc)
 		write_when_changed "$timer_script" 755 "$(timer_text openrc)" || :
@@ -103,11 +103,11 @@ timer_start() {
 			fail "timer: rc-update cannot add mesh-endpoints.$interface; see 'rc-update show' on this host"
 		timer_runs || run_service rc-service "mesh-endpoints.$interface" start ||
 			fail "timer: mesh-endpoints.$interface does not start; see 'rc-service mesh-endpoints.$interface status'"
-		record_files "$base/timer-units" "$timer_script"
+		record_files "$(shared)/timer-units" "$timer_script"
 		;;
 	none) say "no init system runs here; names of peers are resolved by pulumi up only" ;;
 	esac
-	rm -f "$base/$interface-start.log"
+	rm -f "$home/start.log"
 }
 
 # timer_runs: 0 while names are resolved regularly.
@@ -136,10 +136,10 @@ timer_stop() {
 		run_service systemctl stop "mesh-endpoints@$interface.timer" "mesh-endpoints@$interface.service" || :
 		rm -f "$timer_wants/mesh-endpoints@$interface.timer"
 		if [ -z "$(matching "$timer_wants/mesh-endpoints@*.timer")" ]; then
-			rm -f "$systemd_units/mesh-endpoints@.service" "$systemd_units/mesh-endpoints@.timer" "$base/timer-units"
-			if [ -e "$base/made-timer-wants" ]; then
+			rm -f "$systemd_units/mesh-endpoints@.service" "$systemd_units/mesh-endpoints@.timer" "$(shared)/timer-units"
+			if [ -e "$(shared)/made-timer-wants" ]; then
 				rmdir "$timer_wants" 2>/dev/null || :
-				rm -f "$base/made-timer-wants"
+				rm -f "$(shared)/made-timer-wants"
 			fi
 		fi
 		timer_reload
@@ -149,8 +149,8 @@ timer_stop() {
 		[ ! -L "/etc/runlevels/default/mesh-endpoints.$interface" ] ||
 			rc-update -q del "mesh-endpoints.$interface" default >&2 9>&- || :
 		rm -f "$timer_script.$interface"
-		if [ -z "$(matching "$timer_script.*")" ]; then rm -f "$timer_script" "$base/timer-units"; fi
+		if [ -z "$(matching "$timer_script.*")" ]; then rm -f "$timer_script" "$(shared)/timer-units"; fi
 		;;
 	esac
-	rm -f "$base/$interface-start.log"
+	rm -f "$home/start.log"
 }

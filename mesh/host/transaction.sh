@@ -154,6 +154,7 @@ order_hold() {
 	order_renew "$@"
 	lock_host 60
 	link_program
+	gather
 	service_install
 	# One that is needed no more stays until the end, since whoever goes back would still need it.
 	if seeks_names next; then timer_apply next 4>&- 8>&- 9>&-; fi
@@ -164,9 +165,9 @@ order_hold() {
 
 # link_program: the next boot settles with this version of the program.
 link_program() {
-	if [ "$program" != "$version" ]; then mv "$program" "$version"; fi
-	ln -sfn "${version##*/}" "$base/program.new"
-	mv "$base/program.new" "$base/program"
+	if [ "$program" != "$version" ] && [ -e "$program" ]; then mv "$program" "$version"; fi
+	ln -sfn "${version##*/}" "$(shared)/program.new"
+	mv "$(shared)/program.new" "$base/program"
 }
 
 # confirm DIGEST: what runs is from now on what boots.
