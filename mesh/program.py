@@ -29,6 +29,7 @@ PARTS = (
     "endpoints",
     "timer",
     "takeover",
+    "checks",
     "transaction",
     "switch",
     "proof",
@@ -74,9 +75,11 @@ def invocation(interface: str, *, sudo: bool, only_known: bool = False) -> str:
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
         f"fits || {{ [ ! -e $p ] || p=$p.new; fits; }} || "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"{{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
-        f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '
-        f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
+        f"{{ echo .program; why=$({{ umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p; }} 2>&1) || '
+        '{ rm -f $p.$$; why=${why##*: }; echo ".error the host program cannot be written below '
+        f"{DIRECTORY}: ${{why:-it did not arrive whole}}; "
+        'let root write there, with room on the disk, and run pulumi up again"; exit 1; }; }; '
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )
     return f"{'sudo -n ' if sudo else ''}sh -c {shlex.quote(script)}"

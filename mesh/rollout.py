@@ -216,13 +216,18 @@ async def _switch(
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:
     silent: list[tuple[str, str]] = []
     unresolved: list[tuple[str, str]] = []
+    reasons: dict[tuple[str, str], str] = {}
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
         for host, lines in (await fan.everyone("prove", turn, *sorted(fan.absent))).items():
             for line in lines:
                 match line.split():
-                    case ["silent", peer, *why]:
-                        (unresolved if why else silent).append((host, peer))
+                    case ["silent", peer, "unresolved", *_]:
+                        unresolved.append((host, peer))
+                    case ["silent", peer, why]:
+                        reasons[host, peer] = why
+                    case ["silent", peer]:
+                        silent.append((host, peer))
                     case ["narrow", peer, size]:
                         narrow[host, peer] = int(size)
                     case _:
@@ -232,7 +237,7 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     if failures:
         raise HostsFailedError(failures)
     # Aside, since a million pairs take seconds, in which new connections would have no answer.
-    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved)
+    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, reasons)
     if faults:
         shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")

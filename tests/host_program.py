@@ -25,6 +25,7 @@ TOOLS = [
     "cp",
     "chmod",
     "cut",
+    "dd",
     "env",
     "false",
     "grep",

@@ -33,14 +33,20 @@ ufw_word() {
 		sort | sed -n '1s/..//p'
 }
 
+# ufw_allows PORT: 0 when ufw lets it in; it fails where a rule of the user denies it.
+ufw_allows() {
+	ufw_found=$(ufw_word "$1")
+	# ufw would turn the user's rule into ours, and closing could not bring it back.
+	case $ufw_found in
+	allow) return 0 ;;
+	?*) fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface" ;;
+	esac
+	return 1
+}
+
 # ufw_open PORT: ufw lets it in; a rule of the user that does so already is left alone. Echo requests pass ufw's own before6.rules.
 ufw_open() {
-	ufw_found=$(ufw_word "$1")
-	[ "$ufw_found" != allow ] || return 0
-	# ufw would turn the user's rule into ours, and closing could not bring it back.
-	if [ -n "$ufw_found" ]; then
-		fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface"
-	fi
+	if ufw_allows "$1"; then return 0; fi
 	ufw allow "$1/udp" comment "mesh $interface" </dev/null >&2 9>&- ||
 		fail "firewall: ufw cannot allow $1/udp; see 'ufw status' on this host"
 }

@@ -7,12 +7,17 @@ order_prepare() {
 	for command; do
 		has_command "$command" || install_for "$command" 8>&-
 	done
+	check_ipv6
+	check_tunnel
 	describe_system
 }
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {
-	mkdir -p "$home"
+	cause=$(check_own_files 2>&1) || {
+		echo ".error $cause"
+		exit 1
+	}
 	share
 	exec 9>"$home/lock"
 	if ! flock -n 9 && ! timeout 40 flock 9; then
@@ -35,13 +40,14 @@ serve() {
 		if [ $? = 0 ]; then
 			echo .ok
 		else
-			# wg repeats what it cannot read, and that could be a key.
-			printf '.error %s\n' "$(printf '%s' "$message" | sed 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' | tail -n 3 | tr '\n' ' ' | cut -c1-500)"
+			# wg repeats what it cannot read, and that could be a key. The shell says where in this text it was.
+			printf '.error %s\n' "$(printf '%s' "$message" | sed -e 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' -e "$no_place" | tail -n 3 | tr '\n' ' ' | cut -c1-500)"
 		fi
 	done
 	rm -f "$home/session" 2>/dev/null
 }
 
+no_place='s/^[^ ]*program-[^ ]*: \(line \)\{0,1\}[0-9]*: //'
 program=$0
 # A version whose file was edited lies beside itself, until the next rollout puts it in its place.
 version=${program%.new}

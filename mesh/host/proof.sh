@@ -24,23 +24,48 @@ widest() {
 # relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
 relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
-# unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
-unanswered() {
+# unresolved PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
+unresolved() {
 	sought=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && is_name($4) { print $4 }' "$home/$(planned)/peers")
 	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
 }
 
-# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME [unresolved]` where none is at
-# all, and `narrow NAME BYTES` where smaller ones are.
+# carried PEER: prints how many bytes have come from the peer; nothing for a host that is reached over another.
+carried() {
+	carried_key=$(awk -v peer="$1" '$1 == (peer "") { print $2 }' "$home/$(planned)/peers")
+	received | awk -v key="$carried_key" '$1 == (key "") { print $2 }'
+}
+
+# last_try NAME ADDRESS: 0 when one of two pings of 1280 bytes is answered. Else it prints what of this host is in the way, where
+# that is known: ` unsent`, the system refuses to send them; ` unheard`, their answers come in through the tunnel, each in a message
+# of 1312 bytes, and no further; and ` unclear` where so much else comes that one cannot tell.
+last_try() {
+	carried_before=$(carried "$1")
+	# A handshake that crossed another one is tried again after five seconds.
+	try_said=$({ answers_ping 1280 "$2" 6 || answers_ping 1280 "$2" 4; } 2>&1) && return 0
+	case $try_said in *send*"Operation not permitted"*) echo " unsent" && return 1 ;; esac
+	[ -n "$carried_before" ] || return 1
+	case $((($(carried "$1") - carried_before) / 1312)) in
+	0 | 1) ;;
+	2) echo " unheard" ;;
+	*) echo " unclear" ;;
+	esac
+	return 1
+}
+
+# prove_peer NAME ADDRESS MTU: a ping of the tunnel's full size is answered. Replies `silent NAME [WHY]` where none is at all, WHY
+# being unsent, unresolved, unheard or unclear, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
 	if answers_ping "$3" "$2" 2; then return 0; fi
 	answers_ping 1280 "$2" 2 || aim "$1"
 	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
 	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then return 0; fi
-	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 4; then
-		echo "silent $1$(unanswered "$1")" >&3
+	why=$(last_try "$1" "$2") || {
+		[ "$why" = " unsent" ] || why=$(unresolved "$1")${why}
+		# The first word counts.
+		echo "silent $1$why" >&3
 		return 0
-	fi
+	}
 	fits=$(widest "$2" "$3")
 	# What came to itself meanwhile was not narrow.
 	ping -6 -q -c 2 -W 2 -s $(($3 - 48)) "$2" || echo "narrow $1 $fits" >&3
@@ -49,6 +74,7 @@ prove_peer() {
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
 # absent. Replies a line for each that is not well. A peer whose tunnel is dead is sought where its name leads before.
 order_prove() {
+	has_command ping || fail "there is no ping on this host any more, which shows whether a mesh works; install it again"
 	[ "$1" != first ] || seek
 	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }

@@ -28,6 +28,9 @@ order_stage() {
 		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
 	check_incoming
 	check_foreign
+	check_files "$(du -sk "$home/incoming" | awk '{ print $1 + 16 }')"
+	check_firewall "$(setting incoming port)"
+	check_forwarding
 	resolve_incoming "$@"
 	if is_armed; then
 		# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old.
