@@ -27,6 +27,7 @@ PARTS = (
     "exit",
     "interface",
     "endpoints",
+    "keep",
     "timer",
     "takeover",
     "checks",

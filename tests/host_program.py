@@ -35,6 +35,7 @@ TOOLS = [
     "mkdir",
     "mv",
     "readlink",
+    "cksum",
     "seq",
     "rm",
     "rmdir",

@@ -190,11 +190,3 @@ resolve() {
 	flock -n 9 || return 0
 	printf '%s\n' "$lost" | move
 }
-
-# resolving SECONDS: the same again and again, by the version of the program that boots; for init systems without timers.
-resolving() {
-	while :; do
-		sh "$base/program" resolve "$interface" || :
-		sleep "$1"
-	done
-}

@@ -5,6 +5,7 @@
 #   program exit IF         set up the way to everywhere over an exit node; called by wg-quick@IF
 #   program guard IF TOKEN  go back by itself when the deadline passes; started by `serve`
 #   program resolve IF      seek peers where their names lead now; called every 30 seconds where there are names
+#   program keep IF         set again what others took away; called when the boot is over, and every 30 seconds
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
 #   enrolled/  the private key that enrolment has laid down for the next rollout

@@ -60,7 +60,9 @@ case $1 in
 serve) serve ;;
 guard) guard "$3" ;;
 resolve) resolve ;;
-resolving) resolving "$3" ;;
+resolving) repeat resolve "$3" ;;
+keep) keep ;;
+keeping) repeat keep "$3" ;;
 boot)
 	settle boot
 	firewall_apply

@@ -12,8 +12,7 @@ iptables_tools() {
 		for iptables_tool in "$@"; do
 			has_command "$iptables_tool" || continue
 			case "$iptables_tool" in
-			# Merely asking the legacy tool would load its tables.
-			*-legacy) grep -qx filter "/proc/net/${iptables_family%tables}_tables_names" 2>/dev/null || continue ;;
+			*-legacy) legacy_is_used "${iptables_family%tables}" || continue ;;
 			esac
 			# A table that nft made may be unreadable to iptables; then it is nft's.
 			if "$iptables_tool" -w 10 -S INPUT >/dev/null 2>&1; then
@@ -21,6 +20,15 @@ iptables_tools() {
 			fi
 		done
 	done
+}
+
+# legacy_is_used ip|ip6: 0 when the tables of the legacy iptables are in use. Merely asking it would load them.
+legacy_is_used() {
+	[ -r "/proc/net/$1_tables_names" ] || return 1
+	while read -r legacy_table; do
+		[ "$legacy_table" != filter ] || return 0
+	done <"/proc/net/$1_tables_names"
+	return 1
 }
 
 # iptables_scan TOOL: prints `drops` when the chain INPUT ends in a drop or reject, and `udp PORT` or `echo` for each rule of ours.

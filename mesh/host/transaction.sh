@@ -26,6 +26,8 @@ order_stage() {
 		$1 == "name" { print $2, $3 > "names"; next }
 		{ print > "settings" }
 		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
+	# What an earlier version staged has no such file, and no timer that keeps what it needs.
+	: >"$home/incoming/kept"
 	check_incoming
 	check_foreign
 	check_files "$(du -sk "$home/incoming" | awk '{ print $1 + 16 }')"
@@ -160,7 +162,7 @@ order_hold() {
 	gather
 	service_install
 	# One that is needed no more stays until the end, since whoever goes back would still need it.
-	if seeks_names next; then timer_apply next 4>&- 8>&- 9>&-; fi
+	timers_start next 4>&- 8>&- 9>&-
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
 		lay_configuration next
@@ -197,5 +199,5 @@ order_confirm() {
 		firewall_close "$former"
 		exit_ports
 	fi
-	seeks_names run || (timer_apply run 4>&- 8>&- 9>&-) || say "mesh-endpoints could not be taken away"
+	(timers_stop run 4>&- 8>&- 9>&-) || say "a timer that is needed no more could not be taken away"
 }

@@ -238,7 +238,7 @@ def test_the_timer_comes_with_the_first_name_and_goes_with_the_last(host: HostPr
     WITH[init](host)
     ended = host.run(
         f"{SNAPSHOT} {PLAN} snapshot; echo ====; timer_apply none; snapshot; echo ====; timer_apply run; "
-        "timer_apply run; timer_is_well run; snapshot; echo ====; cp -r $base/testwg $base/other; "
+        "timer_apply run; timer_is_well endpoints run; snapshot; echo ====; cp -r $base/testwg $base/other; "
         "interface=other; home=$base/other; "
         "timer_apply run; interface=testwg; home=$base/testwg; timer_apply none; snapshot; echo ====; "
         "interface=other; home=$base/other; timer_apply none; snapshot; echo ====; ls $(shared)"
@@ -272,7 +272,7 @@ def test_systemd_reads_units_again_only_where_it_must(host: HostProgram) -> None
 def test_a_timer_that_is_off_is_told(host: HostProgram, command: str, said: str) -> None:
     """Whether it runs now, and whether it would after the next boot; applying it again mends it."""
     WITH["systemd"](host)
-    ask = "{ timer_is_well run && echo well || echo not; }"
+    ask = "{ timer_is_well endpoints run && echo well || echo not; }"
     ended = host.run(
         f"{SNAPSHOT} {PLAN} timer_apply run; {command}; {ask}; timer_apply run; timer_runs() {{ :; }}; {ask}"
     )
