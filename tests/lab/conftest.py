@@ -42,10 +42,8 @@ def clean(host: Host) -> None:
         "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
         check=False,
     )
-    host.run(
-        "rm -rf /var/lib/mesh /run/mesh /run/systemd/system/mesh-* /etc/systemd/system/mesh-*@.*; systemctl daemon-reload",
-        check=False,
-    )
+    host.run("rm -rf /var/lib/mesh /run/mesh /run/systemd/system/mesh-* /etc/systemd/system/mesh-*@.*", check=False)
+    host.run("systemctl daemon-reload", check=False)
 
 
 @pytest.fixture
