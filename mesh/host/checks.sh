@@ -7,7 +7,8 @@
 refusal() {
 	refusal_folder=${1%/*}
 	while [ ! -d "$refusal_folder/" ]; do refusal_folder=${refusal_folder%/*}; done
-	refusal_file=$refusal_folder/.mesh.try
+	# Another interface may try the same at this moment; and no interface can have so long a name.
+	refusal_file=$refusal_folder/.mesh-tried-by-$$
 	refusal_said=$({
 		# Only writing much tells whether there is room for it.
 		if [ -n "${2:-}" ]; then dd if=/dev/zero of="$refusal_file" bs=1024 count="$2"; else (: >"$refusal_file"); fi && rm "$refusal_file" &&

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from mesh import program
-from tests.host_program import HostProgram, what_is_missing
+from tests.host_program import PARTS, HostProgram, what_is_missing
 from tests.unit.test_host_service import SNAPSHOT, WITH
 
 READ_ONLY = "Read-only file system; mount it so that it can be written"
@@ -52,6 +52,17 @@ def test_a_file_that_cannot_be_written_is_told_with_the_cause(
     )
     assert ended.stdout == ""
     assert ended.stderr == (f"cannot write {host.base}/etc/{path}: {cause}\n" if cause else "")
+
+
+def test_two_interfaces_that_try_the_same_place_at_once_are_in_nobodys_way(host: HostProgram) -> None:
+    """Several meshes of a host are rolled out at the same time."""
+    tries = 'for i in $(seq 1 40); do check_writable "$base/etc/file" 8; done'
+    script = host.directory / "tries"
+    parts = "".join((PARTS / f"{part}.sh").read_text() for part in ("places", "checks"))
+    script.write_text(f'set -euf\nbase={host.base}\nfail() {{ echo "$*"; exit 1; }}\n{parts}\n{tries}\n')
+    shell = " ".join(host.shell)
+    ended = with_mounts(host).run(f"{FOLDER} for i in 1 2 3 4; do {shell} {script} & done; wait; ls -A")
+    assert ended.stdout == "file\n"
 
 
 def test_room_is_needed_for_all_that_will_be_written(host: HostProgram) -> None:
