@@ -37,7 +37,7 @@ check_writable() {
 # check_own_files: what we keep of the interface can be written.
 check_own_files() {
 	own_refusal=$(mkdir -p "$home" 2>&1) || fail "cannot write $home: ${own_refusal##*: }; let root write there"
-	check_writable "$home/session"
+	check_writable "$home/session" 1
 	check_writable "$base/lock"
 }
 

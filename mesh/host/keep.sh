@@ -50,7 +50,9 @@ keep() {
 
 # keep_all: 0 when all is well, or is again.
 keep_all() (
-	lock_host 60
+	# Whoever waits for the interface is not to wait for what we wait for.
+	exec 8>"$base/lock"
+	flock -n 8 || exit 1
 	kept=0
 	mend keeps_open firewall_apply "the firewall no longer let in UDP port $(setting run port) or pings from the mesh" || kept=1
 	mend keeps_forwarding "forwarding_apply run" "what this host forwards for the mesh was turned off or denied" || kept=1

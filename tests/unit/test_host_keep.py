@@ -14,7 +14,6 @@ KEEP = f"""
 boot_id() {{ echo boot-1; }}
 is_armed() {{ [ -e "$home/deadline" ]; }}
 is_running() {{ [ -e /sys/class/net/testwg ]; }}
-lock_host() {{ :; }}
 say() {{ echo "log: $*"; }}
 hosts_file=$base/hosts
 mkdir -p "$home/run"
@@ -133,7 +132,9 @@ def test_routing_rules_that_somebody_dropped_come_back_while_the_tunnel_is_up(ho
     assert ended.stdout == "log: the routing rules of the exit node were gone: set again\non\n"
 
 
-@pytest.mark.parametrize("busy", [": >$home/deadline", "exec 7>$home/lock; flock 7", "rm -r $home/run"])
+@pytest.mark.parametrize(
+    "busy", [": >$home/deadline", "exec 7>$home/lock; flock 7", "exec 7>$base/lock; flock 7", "rm -r $home/run"]
+)
 def test_nothing_is_repaired_while_a_rollout_is_at_work(host: HostProgram, busy: str) -> None:
     """It sets all of that itself, and may go back."""
     ended = keeper(host).run(
