@@ -30,26 +30,33 @@ unresolved() {
 	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
 }
 
-# carried PEER: prints how many bytes have come from the peer; nothing for a host that is reached over another.
+# carried PEER: prints how many bytes have come from the peer and have gone there, and how many packets for the tunnel the system has
+# discarded instead of sending them. Nothing for a host that is reached over another, or that there was never a session with.
 carried() {
 	carried_key=$(awk -v peer="$1" '$1 == (peer "") { print $2 }' "$home/$(planned)/peers")
-	received | awk -v key="$carried_key" '$1 == (key "") { print $2 }'
+	{
+		wg show "$interface" latest-handshakes
+		wg show "$interface" transfer
+	} | awk -v key="$carried_key" -v discarded="$(discarded)" '$1 != (key "") { next } NF == 2 { met = $2 } NF == 3 && met { print $2, $3, discarded + 0 }'
 }
 
+# discarded: prints how many packets the system would not send through the tunnel, as a firewall has it.
+discarded() { awk '$1 == "Ip6OutDiscards" { print $2 }' "/proc/net/dev_snmp6/$interface" 2>/dev/null || :; }
+
 # last_try NAME ADDRESS: 0 when one of two pings of 1280 bytes is answered. Else it prints what of this host is in the way, where
-# that is known: ` unsent`, the system refuses to send them; ` unheard`, their answers come in through the tunnel, each in a message
-# of 1312 bytes, and no further; and ` unclear` where so much else comes that one cannot tell.
+# that is known, a ping being a message of 1312 bytes to WireGuard, and its answer another: ` unsent`, the system discarded both, and
+# nothing of the kind has gone; ` unheard`, two answers have come in through the tunnel, and no further; ` unclear`, so much else
+# has come that one cannot tell.
 last_try() {
 	carried_before=$(carried "$1")
 	# A handshake that crossed another one is tried again after five seconds.
-	try_said=$({ answers_ping 1280 "$2" 6 || answers_ping 1280 "$2" 4; } 2>&1) && return 0
-	case $try_said in *send*"Operation not permitted"*) echo " unsent" && return 1 ;; esac
-	[ -n "$carried_before" ] || return 1
-	case $((($(carried "$1") - carried_before) / 1312)) in
-	0 | 1) ;;
-	2) echo " unheard" ;;
-	*) echo " unclear" ;;
-	esac
+	if { answers_ping 1280 "$2" 6 || answers_ping 1280 "$2" 4; } >/dev/null 2>&1; then return 0; fi
+	echo "$carried_before $(carried "$1")" | awk '
+		NF < 6 { exit }
+		{ came = int(($4 - $1) / 1312); went = int(($5 - $2) / 1312); refused = $6 - $3 }
+		went == 0 && refused > 1 { print " unsent"; exit }
+		came == 2 { print " unheard" }
+		came > 2 { print " unclear" }'
 	return 1
 }
 

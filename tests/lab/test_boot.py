@@ -13,14 +13,14 @@ _SITE, _SITE6 = "192.0.2.80", "2001:db8:80::80"
 _SECONDS = 60
 _BOTH = "for t in iptables ip6tables; do"
 
-# What Docker does with the firewall when it starts.
+# What Docker does with the firewall when it has started, which takes it a while.
 _DOCKER = f"""[Unit]
 After=network-online.target
 Wants=network-online.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; \\
+ExecStart=/bin/sh -c 'sleep 3; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; \\
     {_BOTH} $t -N DOCKER-USER; $t -N DOCKER-FORWARD; $t -A DOCKER-USER -j RETURN; $t -I FORWARD -j DOCKER-FORWARD; \\
     $t -I FORWARD -j DOCKER-USER; $t -P FORWARD DROP; done'
 [Install]
@@ -32,7 +32,7 @@ After=network.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c '{_BOTH} $t -F; $t -A INPUT -i lo -j ACCEPT; \\
+ExecStart=/bin/sh -c 'sleep 2; {_BOTH} $t -F; $t -A INPUT -i lo -j ACCEPT; \\
     $t -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; $t -A INPUT -p tcp --dport 22 -j ACCEPT; done; \\
     ip6tables -A INPUT -p ipv6-icmp -j ACCEPT; {_BOTH} $t -A INPUT -j DROP; done; echo 127.0.0.1 localhost >/etc/hosts'
 [Install]
@@ -56,7 +56,7 @@ def _reaches(host: Host, name: str) -> bool:
 
 def test_a_relay_and_exit_node_forwards_again_after_docker_has_started(stack: Stack, lab: Lab) -> None:
     """After each boot, and when Docker is started anew; Docker's own rules stay as they are."""
-    lab.add([HostSpec("frank", 10, nat=True), HostSpec("grace", 11, root="trixie-ufw-only")])
+    lab.add([HostSpec("frank", 13, nat=True), HostSpec("grace", 11, root="trixie-ufw-only")])
     grace, frank, edgeworth = lab.hosts["grace"], lab.hosts["frank"], lab.hosts["edgeworth"]
 
     def forwards() -> bool:

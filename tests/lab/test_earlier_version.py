@@ -24,7 +24,7 @@ for interface in testwg backwg; do
 done
 rm -f /etc/systemd/system/mesh-keep@.* /etc/init.d/mesh-keep shared-by-interfaces/keep-units
 rm -rf /run/mesh
-mv shared-by-interfaces/* .
+find shared-by-interfaces -type f -exec mv {} . ';'
 rmdir shared-by-interfaces
 echo '# the version before' >>"$(readlink program)"
 old=program-$(sha256sum <program | cut -c 1-16)
@@ -37,7 +37,7 @@ ls
 
 def test_a_host_of_the_version_before_goes_on_and_is_taken_over_by_its_next_change(stack: Stack, lab: Lab) -> None:
     """It boots, is refreshed without an alarm, goes back, changes, and is destroyed without a trace."""
-    lab.add([HostSpec("grace", 10), HostSpec("openrc", 11, root="bookworm-openrc")])
+    lab.add([HostSpec("grace", 11), HostSpec("openrc", 12, root="bookworm-openrc")])
     hosts = {name: lab.hosts[name] for name in ("grace", "openrc", "edgeworth")}
     try:
         before = {name: snapshot(host) for name, host in hosts.items()}
@@ -63,7 +63,7 @@ def test_a_host_of_the_version_before_goes_on_and_is_taken_over_by_its_next_chan
         assert "shared-by-interfaces" not in hosts["grace"].run("ls /var/lib/mesh")
 
         stack.write({"testwg": testwg | {"mtu": 1400}, "backwg": backwg}, described)
-        lab.network.block_udp(10, 11, 51825)
+        lab.network.block_udp(11, 12, 51825)
         try:
             stack.fail()
         finally:

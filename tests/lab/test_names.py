@@ -45,7 +45,7 @@ def test_interfaces_of_any_name_come_up_boot_and_leave_nothing(stack: Stack, lab
     names = (
         _names_of_our_files() if kind == "files of ours" else ["wg.1", "wg01", "...", ".wg", "1e1", "10", "nan", "up"]
     )
-    lab.add([HostSpec("openrc", 10, root="bookworm-openrc")])
+    lab.add([HostSpec("openrc", 12, root="bookworm-openrc")])
     hosts = {name: lab.hosts[name] for name in ("bernard", "openrc")}
     try:
         before = {name: snapshot(host) for name, host in hosts.items()}

@@ -1,5 +1,7 @@
 """What a host says of a peer that answers no ping, and what it knows of its own part in that."""
 
+from typing import Any
+
 import pytest
 
 from tests.host_program import PARTS, HostProgram
@@ -16,41 +18,74 @@ printf 'dora - fd00:2::1 10 - - first\\n' >"$home/run/relayed"
 """
 
 
-def peers(host: HostProgram, *, grows: int = 0, says: str = "", status: int = 1) -> None:
-    """Let each ping end with what it `says` and let so many bytes come from the peer with each."""
-    count = host.directory / "received"
-    count.write_text("1000\n")
+def peers(
+    host: HostProgram, *, comes: int = 0, goes: int = 1312, refused: int = 0, met: bool = True, status: int = 1
+) -> None:
+    """Let so many bytes come from the peer and go there with each ping, and the system refuse so many packets."""
+    for name, grows in (("came", comes), ("went", goes), ("refused", refused)):
+        count = host.directory / name
+        count.write_text("1000\n")
+        host.stub(f"grow-{name}", f"echo $(($(cat {count}) + {grows})) >{count}")
+    host.stub("ping", f"grow-came; grow-went; grow-refused; exit {status}")
+    came, went = (f"$(cat {host.directory}/{name})" for name in ("came", "went"))
     host.stub(
-        "ping", f'echo $(($(cat {count}) + {grows})) >{count}; [ -z "{says}" ] || echo "{says}" >&2; exit {status}'
+        "wg",
+        f"""case $3 in
+latest-handshakes) printf '%s\\t%s\\n' {KEY} {99 if met else 0} {OTHER} 99 ;;
+transfer) printf '%s\\t%s\\t%s\\n' {KEY} {came} {went} {OTHER} 9 9 ;;
+esac""",
     )
-    host.stub("wg", f"[ \"$3\" != transfer ] || printf '%s\\t%s\\t1\\n' {KEY} $(cat {count}) {OTHER} 9")
+
+
+def proven(host: HostProgram, peer: str) -> tuple[str, str]:
+    """Return what the host replies of a peer, and what it says besides."""
+    discarded = f"discarded() {{ cat {host.directory}/refused; }}"
+    ended = host.run(f"{PLAN} {discarded}; exec 3>&1; prove_peer {peer} 1420 >/dev/null")
+    return ended.stdout, ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("grows", "says", "reply"),
+    ("traffic", "reply"),
     [
-        (0, "", "silent 1e1"),
+        ({}, "silent 1e1"),
         # What WireGuard itself says, a handshake or a keepalive, is no answer.
-        (148, "", "silent 1e1"),
-        (1312, "", "silent 1e1 unheard"),
-        (1312 + 92, "", "silent 1e1 unheard"),
-        (50000, "", "silent 1e1 unclear"),
-        (0, "ping: sendmsg: Operation not permitted", "silent 1e1 unsent"),
-        (0, "ping: sendto: Operation not permitted", "silent 1e1 unsent"),
-        (0, "ping: socket: Operation not permitted", "silent 1e1"),
+        ({"comes": 148}, "silent 1e1"),
+        ({"comes": 1312}, "silent 1e1 unheard"),
+        ({"comes": 1312 + 92}, "silent 1e1 unheard"),
+        ({"comes": 50000}, "silent 1e1 unclear"),
+        ({"goes": 32, "refused": 1}, "silent 1e1 unsent"),
+        # Others may be refused something, while the pings go.
+        ({"refused": 3}, "silent 1e1"),
+        # A ping waits for a session, and nobody has refused it.
+        ({"goes": 148, "met": False}, "silent 1e1"),
+        ({"goes": 148, "met": False, "refused": 1}, "silent 1e1"),
     ],
 )
-def test_a_silent_peer_is_told_with_what_this_host_knows(host: HostProgram, grows: int, says: str, reply: str) -> None:
-    """Only what is known: the system's own refusal, and answers that came in and were heard by nobody."""
-    peers(host, grows=grows, says=says)
-    assert host.run(f"{PLAN} exec 3>&1; prove_peer 1e1 fd00::1 1420 >/dev/null").stdout == f"{reply}\n"
+def test_a_silent_peer_is_told_with_what_this_host_knows(
+    host: HostProgram, traffic: dict[str, Any], reply: str
+) -> None:
+    """Only what is known: pings that the system refuses, and answers that come in and are heard by nobody."""
+    peers(host, **traffic)
+    assert proven(host, "1e1 fd00::1") == (f"{reply}\n", "")
 
 
 def test_a_host_that_is_reached_over_another_has_no_key_to_ask_about(host: HostProgram) -> None:
     """Its packets come from the relay, with those of others."""
-    peers(host, grows=1312)
-    ended = host.run(f"{PLAN} exec 3>&1; prove_peer dora fd00:2::1 1420 >/dev/null")
-    assert (ended.stdout, ended.stderr) == ("silent dora\n", "")
+    peers(host, comes=1312)
+    assert proven(host, "dora fd00:2::1") == ("silent dora\n", "")
+
+
+def test_what_the_system_discards_is_counted(host: HostProgram) -> None:
+    """Whatever ping says of it, which depends on its version."""
+    host.real("ip", "nft", "ping")
+    script = """
+    ip link add testwg type veth peer name other; ip link set testwg up; ip link set other up
+    ip -6 address add fd00::9/64 dev testwg nodad; ip -6 neigh add fd00::1 lladdr 02:00:00:00:00:01 dev testwg
+    nft 'table inet own { chain o { type filter hook output priority 0; icmpv6 type echo-request drop; }; }'
+    before=$(discarded); answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
+    nft delete table inet own; answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
+    """
+    assert host.run(f"{PLAN} {script}").stdout == "1\n1\n"
 
 
 def test_a_peer_that_answers_is_not_told(host: HostProgram) -> None:
