@@ -107,9 +107,7 @@ def test_hosts_whose_names_are_the_same_number_are_told_apart(host: HostProgram)
         (host.home / place / "preshared-key").write_text("secret\n")
     (host.home / "turns").write_text("".join(f"{name}\n" for name in _NUMBERS))
     asked = f"for name in {' '.join(_NUMBERS)}; do"
-    ended = host.run(
-        f"{ORDERS}\nis_armed() {{ return 1; }}; {asked} address_of $name; aim $name; done; turns 1.00"
-    )
+    ended = host.run(f"{ORDERS}\nis_armed() {{ return 1; }}; {asked} address_of $name; aim $name; done; turns 1.00")
     expected = []
     calls = []
     for number, _ in enumerate(_NUMBERS, 1):
@@ -142,8 +140,8 @@ def test_a_process_of_another_interface_is_not_taken_for_one_of_this(host: HostP
     host.real("kill")
     ended = host.run(
         f"{ORDERS}\n/bin/sh -c 'sleep 5; :' program guard wg01 token & echo $! >$home/guard; sleep 0.3; "
-        "interface=wg.1; is_process guard guard && echo mistaken; interface=wg01; is_process guard guard && echo found; "
-        "kill $!"
+        "interface=wg.1; is_process guard guard && echo mistaken; "
+        "interface=wg01; is_process guard guard && echo found; kill $!"
     )
     assert ended.stdout == "found\n"
 
