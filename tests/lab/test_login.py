@@ -264,28 +264,6 @@ def test_a_login_brings_a_change_to_the_hosts(
     assert str(operator.folder) not in state
 
 
-def test_an_agent_alone_takes_a_mesh_through_its_whole_life(stack: Stack, tmp_path: Path) -> None:
-    """From the first scan to destroy, with nothing in the environment but SSH_AUTH_SOCK."""
-    socket = tmp_path / "agent.socket"
-    del stack.environment["MESH_SSH_KEY_FILE"]
-    stack.environment["SSH_AUTH_SOCK"] = str(socket)
-    with run_agent(socket):
-        subprocess.run(
-            ["ssh-add", "-q", str(stack.lab.ssh_key)], env={**os.environ, "SSH_AUTH_SOCK": str(socket)}, check=True
-        )
-        stack.write({"backwg": {"hosts": ["bernard", "edgeworth"], "port": 51826}})
-        stack.companion("scan", str(stack.file), "--yes")
-        stack.run("preview")
-        stack.up()
-        assert stack.silent("backwg") == []
-        stack.run("preview", "--refresh", "--expect-no-changes")
-        stack.companion("status")
-        stack.destroy()
-    assert str(socket) not in "".join(
-        path.read_text(errors="replace") for path in (stack.folder / "state").rglob("*") if path.is_file()
-    )
-
-
 def _nothing(operator: Operator) -> None:
     operator.use()
 
