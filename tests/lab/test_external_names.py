@@ -155,22 +155,22 @@ def test_a_name_that_leads_nowhere_or_astray_is_told(stack: Stack, hosts: dict[s
     stack.destroy()
 
 
-def test_going_back_takes_the_timer_away_again(stack: Stack, hosts: dict[str, Host]) -> None:
+def test_going_back_takes_the_timer_away_again(engine_stack: Stack, hosts: dict[str, Host]) -> None:
     """It runs already when a host is told to hold, and pulumi is killed before it can confirm."""
     mesh = {"testwg": {"hosts": list(hosts), "port": 51825, "deadline": 20}}
-    stack.write(mesh, _describe(stack, hosts))
-    stack.up()
+    engine_stack.write(mesh, _describe(engine_stack, hosts))
+    engine_stack.up()
     before = {name: snapshot(host) for name, host in hosts.items()}
-    stack.write(mesh, _describe(stack, hosts, externalName=_NAME))
-    run = stack.start("up")
+    engine_stack.write(mesh, _describe(engine_stack, hosts, externalName=_NAME))
+    run = engine_stack.start("up")
     run.wait_for("proving")
     run.kill_engine()
-    run.wait_for_remains(stack.is_served)
+    run.wait_for_remains(engine_stack.is_served)
     assert {name: difference(before[name], snapshot(host)) for name, host in hosts.items()} == dict.fromkeys(hosts, "")
     assert "mesh-endpoints" not in hosts["carol"].run("systemctl list-timers --all")
-    stack.heal()
+    engine_stack.heal()
     assert _TIMER in hosts["carol"].run("systemctl list-timers --all")
-    stack.destroy()
+    engine_stack.destroy()
 
 
 # What somebody does, and where.

@@ -68,6 +68,8 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
             ]
         )
     )
+    state = tmp_path / "state"
+    state.mkdir()
     engine = shutil.which("pulumi")
     assert engine is not None
     with run_agent(tmp_path / "agent"):
@@ -79,6 +81,8 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
             # So that nobody has to press keys, and nothing is fetched.
             "PULUMI_OPTION_YES": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # The engine takes the home folder from the user database too, and its state is to end with the test.
+            "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_HOME": os.environ.get("PULUMI_HOME") or str(lab.directory.parent / "pulumi"),
         }
         subprocess.run(["ssh-add", "-q", str(lab.ssh_key)], env=environment, check=True)
