@@ -68,7 +68,8 @@ class StackFile:
         self._yaml.width = 2**16
         try:
             text = path.read_text(encoding="utf-8") if path.exists() or not complete else ""
-            if complete and not _CONFIG.search(text):
+            # JSON is YAML too, in braces, and gets its configuration below.
+            if complete and not _CONFIG.search(text) and not text.lstrip().startswith("{"):
                 # `pulumi stack init` may have made the file, with nothing in it but what decrypts secrets.
                 text = f"{editor_line_in_project(path)}{text}config: {{}}\n"
             _, indent, offset = load_yaml_guess_indent(text)
