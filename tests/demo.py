@@ -200,7 +200,7 @@ def up() -> None:
     say("the mesh is up. To look around: make demo-shell, and there")
     if pulumi:
         console.print("    pulumi preview\n    pulumi stack output --json")
-        console.print(f"    $EDITOR {STACK.relative_to(ROOT)}, and pulumi up to change the mesh")
+        console.print(f"    $EDITOR {os.path.relpath(STACK, ROOT)}, and pulumi up to change the mesh")
     console.print("    ssh root@10.99.0.1 wg show")
     say("to take it down: make demo-down")
 
