@@ -47,26 +47,18 @@ def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
 
 
 def _connection(ssh: SshSettings, real: Callable[[Any], Any]) -> remote.ConnectionArgs:
-    return remote.ConnectionArgs(
-        host=real(ssh.address),
-        port=ssh.port,
-        user=ssh.user,
-        host_key=real(ssh.host_key),
-        agent_socket_path=AGENT_LINK,
-        dial_error_limit=_DIAL_ERRORS,
-        proxy=_proxy(ssh.bastion, real) if ssh.bastion else None,
-    )
+    def way(machine: Bastion) -> dict[str, Any]:
+        return {
+            "host": real(machine.address),
+            "port": machine.port,
+            "user": machine.user,
+            "host_key": real(machine.host_key),
+            "agent_socket_path": AGENT_LINK,
+            "dial_error_limit": _DIAL_ERRORS,
+        }
 
-
-def _proxy(bastion: Bastion, real: Callable[[Any], Any]) -> remote.ProxyConnectionArgs:
-    return remote.ProxyConnectionArgs(
-        host=real(bastion.address),
-        port=bastion.port,
-        user=bastion.user,
-        host_key=real(bastion.host_key),
-        agent_socket_path=AGENT_LINK,
-        dial_error_limit=_DIAL_ERRORS,
-    )
+    bastion = ssh.bastion
+    return remote.ConnectionArgs(**way(ssh), proxy=remote.ProxyConnectionArgs(**way(bastion)) if bastion else None)
 
 
 async def _explain(failure: ErrorHookArgs) -> bool:
