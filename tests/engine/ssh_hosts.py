@@ -219,7 +219,9 @@ class Hosts:
             await self._enrol(host, enrol[1], process)
             return
         asked = await hear(process, host.noise)
-        if survey := re.search(r"/mesh/([^/ ]+)/\*/private-key", asked.script):
+        if asked.script == "true":
+            asked.end()
+        elif survey := re.search(r"/mesh/([^/ ]+)/\*/private-key", asked.script):
             known = host.interfaces.get(survey[1], Interface())
             keys = ["key"] if known.enrolled or known.confirmed or known.staged else []
             await self._say(host, process, "survey", [*keys, "seen"])
@@ -250,6 +252,7 @@ class Hosts:
             process.exit(1)
             return
         host.interfaces.setdefault(interface, Interface()).enrolled = key
+        process.stdout.write(host.noise)
         process.exit(0)
 
     async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
