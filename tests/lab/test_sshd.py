@@ -193,8 +193,9 @@ def test_a_sudo_that_asks_for_a_password_is_told_before_the_host_is_enrolled(sta
     start_sshd(bernard)
     write(stack, bernard, user="guest")
     assert "host 'bernard': sudo wants a password or refuses" in stack.fail()
-    bernard.run("mv /usr/bin/sudo /usr/bin/sudo.kept; printf '#!/bin/sh\necho Ein Passwort ist notwendig >&2; exit 1\n' "
-                ">/usr/bin/sudo; chmod 755 /usr/bin/sudo")  # fmt: skip
+    bernard.run("mv /usr/bin/sudo /usr/bin/sudo.kept")
+    bernard.run("cat >/usr/bin/sudo", "#!/bin/sh\necho Ein Passwort ist notwendig >&2\nexit 1\n")
+    bernard.run("chmod 755 /usr/bin/sudo")
     try:
         assert "host 'bernard': sudo wants a password or refuses (Ein Passwort ist notwendig)" in stack.fail()
     finally:
