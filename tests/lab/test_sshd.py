@@ -179,8 +179,10 @@ def test_a_host_that_still_boots_is_told_as_such(stack: Stack, bernard: Host) ->
 
 
 def test_an_account_without_a_shell_is_told_as_such(stack: Stack, bernard: Host) -> None:
-    """The words are on standard output."""
-    _guest(bernard, "/usr/sbin/nologin")
+    """The words of nologin(8) are on standard output; a root without that program gets one here."""
+    bernard.run("cat >/usr/local/bin/nologin", "#!/bin/sh\necho 'This account is currently not available.'\nexit 1\n")
+    bernard.run("chmod 755 /usr/local/bin/nologin")
+    _guest(bernard, "/usr/local/bin/nologin")
     start_sshd(bernard)
     write(stack, bernard, user="guest")
     both_say(stack, "has no login shell for ssh.user; name another ssh.user")

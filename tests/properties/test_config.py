@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from mesh.config.reader import Configuration, read_adopted, read_configuration
+from mesh.config.adopted import read_adopted
+from mesh.config.reader import Configuration, read_configuration
 from mesh.errors import ConfigurationError
 from tests.strategies import SECRETS, garbage, stack_files
 
