@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pytest
-
 from mesh.rollout.pending_work import plan_digest
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.lab.lab import Lab
@@ -65,12 +63,14 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
     yield stack.run("preview", "--refresh", "--expect-no-changes").code
     lab.hosts["carol"].run("ip link set testwg mtu 1300")
     alarm = stack.run("preview", "--refresh", "--expect-no-changes", succeeds=False)
-    yield alarm.code, [line.strip() for line in alarm.output.splitlines() if "carol: has MTU" in line][:1]
+    # The engine says it behind the name of a resource.
+    yield alarm.code, re.findall("carol: has MTU.*", alarm.output)[:1]
     stack.run("refresh")
     yield stack.resources()["testwg/rollout"]["drift"]
     stack.up()
     yield _outcome(stack)
     stay = [name for name in lab.hosts if name != "dora"]
+    adopted = {name: key for name, key in adopted.items() if name != "testwg/dora"}
     stack.write(
         {"testwg": {**mesh, "hosts": stay, "mtu": 1400, "members": {"carol": {"rotation": 2}}}}, adopted=adopted
     )
@@ -92,7 +92,6 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
     yield [name for name in stack.resources() if "/" in name]
 
 
-@pytest.mark.xfail(reason="the digest of an exported state differs", run=False)
 def test_every_verb_has_the_same_outcome_by_the_engine_and_in_a_rehearsal(
     stack: Stack, engine_stack: Stack, lab: Lab
 ) -> None:

@@ -182,6 +182,15 @@ def test_whatever_strikes_watchdog_or_supervisor_the_host_goes_back(armed: tuple
     _wait(lambda: not host.processes("watchdog") and not host.processes("supervise"))
 
 
+def test_where_nothing_is_armed_any_more_nobody_watches(armed: tuple[_Host, list[str]]) -> None:
+    """Neither of the two, nor what they keep, is there in a second from now, when it would be taken for a change."""
+    host, _ = armed
+    for order in ("store", "confirm d51826"):
+        assert host.order(order) == [".ok"]
+    assert not {"watchdog", "supervisor"} & set(host.run("ls /var/lib/mesh/testwg").split())
+    _wait(lambda: not host.processes("watchdog") and not host.processes("supervise"), 0.5)
+
+
 def test_a_session_that_stands_still_is_ended(armed: tuple[_Host, list[str]]) -> None:
     """It holds the lock of the interface, and cannot be asked to go."""
     host, before = armed

@@ -121,10 +121,11 @@ hurry() {
 	renice -n -15 -p "$own" >/dev/null 2>&1 || true
 }
 
-# end_watchdog: with nothing to watch, the watchdog ends at once instead of in some seconds.
+# end_watchdog: with nothing to watch, the watchdog ends at once instead of in some seconds, and so does who watches it.
 end_watchdog() {
 	if is_watched; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
-	rm -f "$home/watchdog"
+	if is_process supervisor supervise; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
+	rm -f "$home/watchdog" "$home/supervisor"
 }
 
 # supervise: does for the watchdog what systemd would.
