@@ -1,4 +1,4 @@
-"""`python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
+"""`mesh`, or `python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
 
 The commands only read arguments and print; what they do belongs to the module of each.
 """
@@ -18,6 +18,7 @@ from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
+from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import Cli
 from mesh.cli.scan import Scan
 from mesh.cli.stack_config import ADOPTED, StackConfig
@@ -31,12 +32,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_ROOT = Path(__file__).parents[2]
 _console = Screen()
 _errors = Screen(stderr=True, soft_wrap=True)
 
 
-app.add_typer(import_commands(_ROOT, lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
+app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
 
 
 @app.callback()
@@ -62,7 +62,7 @@ def scan(
     accept_changed: Annotated[bool, typer.Option(help="replace the keys of hosts that have new ones")] = False,
 ) -> None:
     """Fill in host keys, systems and external addresses of a stack file, after showing the fingerprints."""
-    file = StackFile(find_stack_file(stack, _ROOT))
+    file = StackFile(find_stack_file(stack))
     before = file.text()
     found = Scan(
         file.select(host or []),
@@ -82,7 +82,7 @@ def scan(
         raise typer.Exit(1)
 
 
-app.command()(new_command(_ROOT, _console, _errors, _confirm))
+app.command()(new_command(_console, _errors, _confirm))
 
 
 def _accept_keys(question: str, *, yes: bool) -> None:
@@ -100,8 +100,8 @@ def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="adopt without asking")] = False,
 ) -> None:
     """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
-    file = StackFile(find_stack_file(stack, _ROOT))
-    config = StackConfig(file.path, _ROOT)
+    file = StackFile(find_stack_file(stack))
+    config = StackConfig(file.path, find_project())
     held = config.read_adopted()
     keys = Adoption(
         file.configuration(),
@@ -135,7 +135,7 @@ def status(
     from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
     from mesh.remote.concurrency import run  # noqa: PLC0415
 
-    recorded = Cli(_ROOT, stack).recorded()
+    recorded = Cli(find_project(), stack).recorded()
     chosen = interface or sorted(recorded)
     if missing := [name for name in chosen if name not in recorded]:
         raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
@@ -167,7 +167,7 @@ def up(
         # Without a stack, the first word after -- is taken for one.
         options = [stack, *options]
         stack = None
-    pulumi = Cli(_ROOT, stack)
+    pulumi = Cli(find_project(), stack)
     targets: list[str] = []
     if only:
         planned = {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
@@ -186,7 +186,7 @@ def forget(
 
     It must be gone for good: what it has of the mesh stays on its disk. No member accepts its keys any more.
     """
-    pulumi = Cli(_ROOT, stack)
+    pulumi = Cli(find_project(), stack)
     file = StackFile(pulumi.stack_file())
     not_wiped = {name: entry.not_wiped for name, entry in pulumi.recorded().items()}
     chosen = choose_interfaces(host, interface, pulumi.configuration().interfaces, not_wiped)
@@ -197,7 +197,7 @@ def forget(
 @app.command()
 def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]) -> None:
     """Write an IPv4 address into the stack file for each host and peer that has none, where an interface has ipv4."""
-    file = StackFile(find_stack_file(stack, _ROOT))
+    file = StackFile(find_stack_file(stack))
     given = write_addresses(file)
     for owner, address in given.items():
         _console.print(f"{owner}: {address}", markup=False)
@@ -218,7 +218,7 @@ def peer(
     """
     from mesh.cli.peer_file import choose_file, show_qr_code, write_private  # noqa: PLC0415
 
-    text = choose_file(Cli(_ROOT, stack).peer_files(), name, interface)
+    text = choose_file(Cli(find_project(), stack).peer_files(), name, interface)
     if output:
         write_private(output, text)
         _errors.print(f"{output}: written; it holds secrets, so delete it when {name} has it")

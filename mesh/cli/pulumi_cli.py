@@ -62,9 +62,9 @@ class Cli:
     def stack_file(self) -> Path:
         """Return the stack's file: the one that Pulumi's own variable names, else the one in stacks/."""
         if named := os.environ.get(_FILE_VARIABLE):
-            return find_stack_file(named, self._folder)
+            return find_stack_file(named)
         name = self._stack[1] if self._stack else self._ask("stack", "--show-name").strip()
-        return find_stack_file(name.rpartition("/")[2], self._folder)
+        return find_stack_file(name.rpartition("/")[2])
 
     def configuration(self) -> Configuration:
         """Return what the stack file asks for.

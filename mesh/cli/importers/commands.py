@@ -12,6 +12,7 @@ from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.stack import add_meshes, hosts_without_address
 from mesh.cli.importers.wg_meshconf import read_wg_meshconf
 from mesh.cli.importers.wg_quick import read_wg_quick_folder
+from mesh.cli.project import find_project
 from mesh.cli.stack_config import ADOPTED, StackConfig
 from mesh.cli.stack_file import StackFile, find_or_name_stack_file
 
@@ -20,13 +21,13 @@ __all__ = ["import_commands"]
 Stack = Annotated[str, typer.Argument(help="the stack to import into, or the path of its file")]
 
 
-def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
-    """Return the commands for a project in `folder`; `show` prints a line."""
+def import_commands(show: Callable[[str], None]) -> typer.Typer:
+    """Return the commands; `show` prints a line."""
     commands = typer.Typer(help="Write a mesh that exists into a stack file, with its keys, encrypted.")
 
     def finish(stack: str, meshes: Sequence[FoundMesh]) -> None:
-        path = find_or_name_stack_file(stack, folder)
-        config = StackConfig(path, folder)
+        path = find_or_name_stack_file(stack)
+        config = StackConfig(path, find_project())
         keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
         # Before anything is written: without its stack and passphrase nothing can be encrypted.
         held = config.read_adopted() if keys else {}
