@@ -25,9 +25,13 @@ _NOTHING_KNOWN = KnownKeys({}, {})
 
 @dataclass(eq=False)
 class Machine:
-    """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file."""
+    """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file.
+
+    `known_as` is what the operator may call it in `ssh NAME`.
+    """
 
     name: str
+    known_as: str
     connection: Any
     entries: list[dict[str, Any]]
     shown: HostKey = _NOT_SHOWN
@@ -92,7 +96,9 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
             continue
         if bastion := connection["bastion"]:
             place = (bastion["address"], bastion["port"])
-            machine = bastions.setdefault(place, Machine(f"bastion {bastion['address']}", bastion, []))
+            machine = bastions.setdefault(
+                place, Machine(f"bastion {bastion['address']}", bastion["address"], bastion, [])
+            )
             machine.entries.append(entry["ssh"]["bastion"])
             if len(set(map(_key_of, machine.entries)) - {""}) > 1:
                 path = join_path(HOSTS, name, "ssh", "bastion", "hostKey")
@@ -100,7 +106,7 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
             # Shared, so that a key that is pinned for the bastion holds for every host behind it.
             machine.connection["hostKey"] = machine.pinned
             connection["bastion"] = machine.connection
-        hosts.append(Machine(name, connection, [entry["ssh"]]))
+        hosts.append(Machine(name, name, connection, [entry["ssh"]]))
         connection["hostKey"] = hosts[-1].pinned
     if faults:
         raise ConfigurationError(faults)

@@ -104,7 +104,7 @@ class Scan:
         machines = [machine for machine in machines if machine.name not in unfit]
         for machine in machines:
             if not machine.pinned:
-                machine.known = keys_known_of(machine.name.rpartition(" ")[2], machine.connection)
+                machine.known = keys_known_of(machine.known_as, machine.connection)
         shown = self._each(machines, self._fetch)
         for machine, key in shown.items():
             machine.shown = key

@@ -1,11 +1,11 @@
 """What the hosts of a mesh run at this moment, beside what the state says that they should, as plain data.
 
-What is wanted comes from the rollout in the state, what is from the hosts' kernels, and both are judged by `proof`.
-Nothing is changed. Tables belong to `tables`.
+The rollout in the state says what hosts should run, their kernels what they do run; `verification` compares both.
+Nothing is changed. `status_tables` shows the result.
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from mesh.remote.concurrency import settle
 from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
+from mesh.rollout.drift import unconfirmed_faults
+from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 
 __all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
@@ -55,12 +57,12 @@ class PairStatus:
 
 @dataclass(frozen=True, slots=True)
 class MeshStatus:
-    """One mesh; `faults` are in words, and `not_wiped` names hosts that left and could not be wiped so far."""
+    """One mesh; `faults` are all that is wrong, and `not_wiped` names hosts that left and could not be wiped so far."""
 
     interface: str
     hosts: tuple[HostStatus, ...]
     pairs: tuple[PairStatus, ...]
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
     not_wiped: tuple[str, ...] = ()
 
     @property
@@ -120,13 +122,15 @@ def judge(
     pending = set(recorded.get("pending") or ())
     mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
     faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
-    faults.extend(_left_out(relations, [host for host in sorted(facts) if host not in pending], pings))
+    faults.extend(_unanswered(relations, [host for host in sorted(facts) if host not in pending], pings))
     for host, report in facts.items():
-        if host not in pending and report.confirmed != recorded["digest"]:
-            faults.append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
+        if host not in pending:
+            faults.extend(unconfirmed_faults(host, report, recorded["digest"]))
     if roster.get("presharedKeys") != "pairwise" and len({digest for digest in digests.values() if digest}) > 1:
-        faults.append(f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
-    faults.extend(f"{host}: {reason}" for host, reason in sorted(silent.items()) if host not in pending)
+        faults.append(
+            Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
+        )
+    faults.extend(Fault(host, reason) for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(
         roster["interface"],
         tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
@@ -140,20 +144,20 @@ def judge(
     )
 
 
-def _left_out(
+def _unanswered(
     pairs: Pairs, hosts: Collection[str], pings: Mapping[tuple[str, str], float | None] | None
-) -> Iterator[str]:
+) -> Iterator[Fault]:
     """Yield a fault for each peer of which a host that was asked to ping it said nothing."""
     for host in hosts if pings is not None else ():
         for peer in pairs.peers_of(host):
             is_asked = pairs.turn(host, peer) != "never" or pairs.relay(host, peer)
             if pings is not None and is_asked and peer in hosts and (host, peer) not in pings:
-                yield f"{host}: does not say whether {peer} answers; run pulumi up --refresh"
+                yield Fault(host, f"does not say whether {peer} answers; run pulumi up --refresh")
 
 
-def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:
+def _host(recorded: Mapping[str, Any], host: str, faults: Iterable[Fault], silent: Mapping[str, str]) -> HostStatus:
     member = recorded["roster"]["members"][host]
-    own = tuple(fault.partition(": ")[2] for fault in faults if fault.startswith(f"{host}: "))
+    own = tuple(fault.cause for fault in faults if fault.host == host and not fault.peer)
     if host in (recorded.get("pending") or ()):
         state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
     elif host in silent:

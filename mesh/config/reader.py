@@ -96,8 +96,10 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
     if number is None or int(number[0]) >= 2**31:
         faults.append(f"{_ROTATION}: not usable; give a whole number from 1 up, or remove it")
     for name, interface in read_interfaces.items():
-        path = join_path(_INTERFACES, name, "hosts")
-        if not interface.hosts and not any(fault.startswith(path) for fault in faults):
+        raw = interfaces.get(name) if isinstance(interfaces, Mapping) else None
+        # Where the list is missing or holds no names, that is told already.
+        if not interface.hosts and isinstance(raw, Mapping) and raw.get("hosts") in ([], ()):
+            path = join_path(_INTERFACES, name, "hosts")
             faults.append(f"{path}: no hosts; list at least one, or remove the interface")
     declared = [name for name in hosts if isinstance(name, str)] if isinstance(hosts, Mapping) else []
     # Names that cannot be used are told above; deriving from them would only repeat it.

@@ -64,7 +64,7 @@ def load() -> Credentials:
 
 @lru_cache(maxsize=1)
 def _load(key_file: str, agent: str) -> Credentials:
-    held, trouble = _ask_agent(agent)
+    held, trouble, is_broken = _ask_agent(agent)
     named = _read_named(key_file, held) if key_file else []
     blobs = {identity.blob for identity in named}
     identities = (*named, *(identity for identity in held if identity.blob not in blobs))
@@ -73,19 +73,20 @@ def _load(key_file: str, agent: str) -> Credentials:
     way_out = f"run `ssh-add`, or set {KEY_FILE_VARIABLE} to a private key file"
     if not agent:
         way_out = f"start one with `eval $(ssh-agent) && ssh-add`, or set {KEY_FILE_VARIABLE} to a private key file"
-    elif not trouble.endswith("no key"):
+    elif is_broken:
         way_out = f"correct it, or set {KEY_FILE_VARIABLE} to a private key file"
     return Credentials((), (), f"{trouble or 'no ssh-agent and no key file'}; {way_out}")
 
 
-def _ask_agent(path: str) -> tuple[list[AgentIdentity], str]:
+def _ask_agent(path: str) -> tuple[list[AgentIdentity], str, bool]:
+    """Return what the agent holds, what is wrong with it, and whether that is because it does not answer."""
     if not path:
-        return [], ""
+        return [], "", False
     try:
         held = list_identities(path)
     except (OSError, ValueError):
-        return [], f"no agent answers at {_NAMED}"
-    return held, "" if held else "the ssh-agent holds no key"
+        return [], f"no agent answers at {_NAMED}", True
+    return held, "" if held else "the ssh-agent holds no key", False
 
 
 def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:

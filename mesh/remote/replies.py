@@ -24,6 +24,7 @@ __all__ = [
     "read_pings",
     "read_proof",
     "read_running",
+    "read_source",
     "read_survey",
     "read_system",
     "read_wiped",
@@ -46,6 +47,7 @@ def forms(**rests: str) -> Forms:
 
 _PING = forms(ping=rf" ({_NAME}) (none|\d{{1,7}}(?:\.\d{{1,6}})?)")
 _CLOCK = re.compile(r"\d{1,12}(?:\.\d{1,3})?", re.ASCII)
+_SOURCE = forms(source=r" ([0-9a-f:.]{2,45})")
 _PROOF = forms(
     well=rf" ({_NAME})", silent=rf" ({_NAME})( unresolved)?", narrow=rf" ({_NAME}) (\d{{1,5}})"
 )  # fmt: skip
@@ -172,10 +174,16 @@ def read_proof(host: str, lines: Iterable[str], asked: Collection[str]) -> dict[
             if word == "narrow":
                 said[match[1]] = number_in(host, "prove", match, 2, 65535)
             else:
-                said[match[1]] = "unresolved" if match[0].endswith(" unresolved") else word
+                said[match[1]] = "unresolved" if word == "silent" and match[2] else word
     if missing := set(asked) - said.keys():
         raise _incomplete(host, "prove", missing)
     return said
+
+
+def read_source(host: str, lines: Iterable[str]) -> str:
+    """Return the address from which the host answers a peer; empty where it does not tell."""
+    found = read_lines(host, "source", lines, _SOURCE)
+    return found["source"][0][1] if found else ""
 
 
 def read_system(host: str, lines: Iterable[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from mesh.remote.sessions import open_fan
 from mesh.rollout.drift import describe_drift
 from mesh.rollout.engine_process import engine_is_alive
 from mesh.rollout.facts import collect_facts
+from mesh.rollout.fault import Fault
 from mesh.rollout.pending_work import Properties, changing_hosts, plan_digest, to_wipe
 from mesh.rollout.transaction import Rollout, roll_out
 from mesh.rollout.unreachable import may_skip
@@ -104,16 +105,17 @@ def find_drift(props: Properties) -> dict[str, list[str]]:
     interface = roster["interface"]
     pending = set(props.get("pending") or ())
 
-    async def look() -> tuple[dict[str, list[str]], dict[str, str]]:
+    async def audit() -> tuple[dict[str, list[Fault]], dict[str, str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}
         async with open_fan(interface, connections, skip=HostError) as fan:
             facts, failures = await collect_facts(fan, roster, props["presharedKey"], "audit")
         drift = {host: describe_drift(roster, host, report, props["digest"]) for host, report in facts.items()}
-        return {host: lines for host, lines in drift.items() if lines}, {**fan.absent, **failures}
+        return {host: faults for host, faults in drift.items() if faults}, {**fan.absent, **failures}
 
-    drift, silent = run(look)
-    drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
-    drift = {host: [visible(line) for line in lines] for host, lines in sorted(drift.items())}
+    faults, silent = run(audit)
+    faults |= {host: [Fault(host, reason)] for host, reason in silent.items() if host not in pending}
+    # The state holds lines.
+    drift = {host: [visible(str(fault)) for fault in own] for host, own in sorted(faults.items())}
     waits = [
         f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
     ]

@@ -19,7 +19,7 @@ from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.concurrency import gather
-from mesh.remote.replies import read_all, read_proof, read_running, read_system
+from mesh.remote.replies import read_all, read_proof, read_running, read_source, read_system
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.facts import collect_facts
@@ -221,15 +221,14 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     # Aside, since a million pairs take seconds, in which new connections would have no answer.
     faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources)
     if faults:
-        shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
+        shown = "\n  ".join(map(str, faults[:20])) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
 
 
 async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return for silent pairs from which address the one that was asked sends to the other, where that may matter."""
-    sources = {}
-    for host, peer in silent:
-        if peer in fan.sessions:
-            for line in await fan.sessions[peer].order("source", host):
-                sources[host, peer] = line.removeprefix("source ").strip()
-    return sources
+    return {
+        (host, peer): read_source(peer, await fan.sessions[peer].order("source", host))
+        for host, peer in silent
+        if peer in fan.sessions
+    }

@@ -149,7 +149,7 @@ def test_a_name_that_leads_nowhere_or_astray_is_told(stack: Stack, hosts: dict[s
     assert not [name for name, host in hosts.items() if "testwg" in host.run("ip link")]
     _point(hosts["edgeworth"], _NOBODY)
     output = stack.fail()
-    assert f"edgeworth → bernard: no answer: sought at {_NOBODY}:51825 by the name {_NAME}; is bernard there" in output
+    assert f"edgeworth → bernard: no answer: {_NAME} resolves to {_NOBODY}:51825; is bernard there" in output
     _point(hosts["edgeworth"], _OLD)
     stack.up()
     stack.destroy()

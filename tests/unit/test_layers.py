@@ -40,6 +40,7 @@ PURE_MODULES = (
     "mesh.rollout.switch_plan",
     "mesh.rollout.verification",
     "mesh.rollout.drift",
+    "mesh.rollout.fault",
     "mesh.rollout.unreachable",
     "mesh.cli.partial_up",
 )

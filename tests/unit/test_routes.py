@@ -12,7 +12,7 @@ from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.topology import plan_meshes
-from mesh.remote.reports import Facts
+from mesh.remote.reports import Difference, Facts
 from mesh.rollout.verification import find_faults
 from tests.strategies import HOST_KEY
 
@@ -326,9 +326,11 @@ def test_the_proof_fails_where_a_host_does_not_hand_on() -> None:
     """Pings between hosts would not show it."""
     roster = _roster(members={"bernard": {"routes": [_LAN]}})
     said = [
-        fault
-        for fault in find_faults(roster, {"bernard": Facts(differences=("forwarding", "masquerade"))}, ())
-        if "forward" in fault
+        str(fault)
+        for fault in find_faults(
+            roster, {"bernard": Facts(differences=(Difference("forwarding"), Difference("masquerade")))}, ()
+        )
+        if "forward" in fault.cause
     ]
     assert said == [
         f"bernard: no longer routes {_LAN}, since forwarding is off or denied; pulumi up --refresh allows it again",

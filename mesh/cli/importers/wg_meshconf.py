@@ -16,6 +16,7 @@ from mesh.config.route_fields import Network
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import is_key, public_key_of
 from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, Setting, WgQuick, read_settings, settle_allowed_ips
+from mesh.wireguard.wg_values import read_addresses
 
 __all__ = ["read_wg_meshconf"]
 
@@ -107,17 +108,25 @@ def _read_host(place: str, row: Row) -> _Host:
         if column not in row
     ]
     parts = []
-    for settings in (_own_settings, _peer_settings):
+    # What is wrong with an Address is wrong with the AllowedIPs that derive from it, so it is told once.
+    derived = (_peer_settings,) if _has_addresses(row) else ()
+    for settings in (_own_settings, *derived):
         try:
             parts.append(read_settings(settings(place, row), place))
         except ConfigurationError as error:
-            # What is wrong with an Address is wrong with the AllowedIPs that derive from it.
-            if not any(fault.startswith(f"{place}: Address: ") for fault in faults):
-                faults.extend(error.faults)
+            faults.extend(error.faults)
     if faults:
         raise ConfigurationError(faults, "import")
     own, others = parts
     return _Host(name, own, replace(others.peers[0], name=name))
+
+
+def _has_addresses(row: Row) -> bool:
+    try:
+        addresses = read_addresses(row.get("Address", ""))
+    except ValueError:
+        return False
+    return len(addresses) == len(set(addresses))
 
 
 def _own_settings(place: str, row: Row) -> Iterator[Setting]:
