@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.adopt import Adoption
-from mesh.cli.allocate import allocate as write_addresses
+from mesh.cli.allocate import allocate_addresses as write_addresses
 from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
 from mesh.cli.forget import choose_interfaces, write_forgotten
@@ -19,9 +19,8 @@ from mesh.cli.importers.commands import import_commands
 from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
 from mesh.cli.project import find_project
-from mesh.cli.pulumi_cli import Cli
+from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
-from mesh.cli.stack_config import ADOPTED, StackConfig
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.errors import MeshError
 from mesh.rollout.unreachable import SKIP_VARIABLE
@@ -101,8 +100,8 @@ def adopt(
 ) -> None:
     """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
     file = StackFile(find_stack_file(stack))
-    config = StackConfig(file.path, find_project())
-    held = config.read_adopted()
+    pulumi = pulumi_of(file.path, find_project())
+    held = pulumi.read_adopted()
     keys = Adoption(
         file.configuration(),
         show=_console.print,
@@ -110,13 +109,10 @@ def adopt(
         interfaces=interface or [],
         hosts=host or [],
     ).run()
-    config.write_adopted({**held, **keys})
-    _say_next(config, f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted")
-
-
-def _say_next(config: StackConfig, done: str) -> None:
+    pulumi.write_adopted({**held, **keys})
+    done = f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted"
     _console.print(
-        f"{done}; next:\n    pulumi up --stack {config.stack}\n    {config.removal}    # once up has succeeded",
+        f"{done}; next:\n    pulumi up --stack {pulumi.stack}\n    {pulumi.removal}    # once up has succeeded",
         markup=False,
         soft_wrap=True,
     )
@@ -131,15 +127,15 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
 ) -> None:
     """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
-    from mesh.cli.status import ask  # noqa: PLC0415
+    from mesh.cli.status import read_status  # noqa: PLC0415
     from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
     from mesh.remote.concurrency import run  # noqa: PLC0415
 
-    recorded = Cli(find_project(), stack).recorded()
+    recorded = PulumiCli(find_project(), stack).recorded()
     chosen = interface or sorted(recorded)
     if missing := [name for name in chosen if name not in recorded]:
         raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
-    meshes = [run(partial(ask, recorded[name].rollout, ping=ping)) for name in chosen]
+    meshes = [run(partial(read_status, recorded[name].rollout, ping=ping)) for name in chosen]
     if as_json:
         sys.stdout.write(show_json(meshes) + "\n")
     else:
@@ -167,7 +163,7 @@ def up(
         # Without a stack, the first word after -- is taken for one.
         options = [stack, *options]
         stack = None
-    pulumi = Cli(find_project(), stack)
+    pulumi = PulumiCli(find_project(), stack)
     targets: list[str] = []
     if only:
         planned = {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
@@ -186,7 +182,7 @@ def forget(
 
     It must be gone for good: what it has of the mesh stays on its disk. No member accepts its keys any more.
     """
-    pulumi = Cli(find_project(), stack)
+    pulumi = PulumiCli(find_project(), stack)
     file = StackFile(pulumi.stack_file())
     not_wiped = {name: entry.not_wiped for name, entry in pulumi.recorded().items()}
     chosen = choose_interfaces(host, interface, pulumi.configuration().interfaces, not_wiped)
@@ -218,7 +214,7 @@ def peer(
     """
     from mesh.cli.peer_file import choose_file, show_qr_code, write_private  # noqa: PLC0415
 
-    text = choose_file(Cli(find_project(), stack).peer_files(), name, interface)
+    text = choose_file(PulumiCli(find_project(), stack).peer_files(), name, interface)
     if output:
         write_private(output, text)
         _errors.print(f"{output}: written; it holds secrets, so delete it when {name} has it")

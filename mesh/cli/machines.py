@@ -11,15 +11,13 @@ from rich.text import Text
 from mesh.cli.ssh_config import KnownKeys
 from mesh.cli.stack_file import HOSTS
 from mesh.config.models import Host
-from mesh.config.validation import join_path, read_entry
+from mesh.config.validation import PLACEHOLDER_HOST_KEY, join_path, read_entry
 from mesh.errors import ConfigurationError
-from mesh.remote.ssh import HostKey
+from mesh.remote.ssh import ShownHostKey
 
 __all__ = ["Machine", "read_machines", "show_keys"]
 
-# Stands in where the file has no key yet; only what is around it is read.
-_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-_NOT_SHOWN = HostKey("", "")
+_NOT_SHOWN = ShownHostKey("", "")
 _NOTHING_KNOWN = KnownKeys({}, {})
 
 
@@ -34,7 +32,7 @@ class Machine:
     known_as: str
     connection: Any
     entries: list[dict[str, Any]]
-    shown: HostKey = _NOT_SHOWN
+    shown: ShownHostKey = _NOT_SHOWN
     known: KnownKeys = _NOTHING_KNOWN
 
     @property
@@ -75,7 +73,8 @@ def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[str
     ssh = raw.get("ssh") if isinstance(raw, dict) else None
     for settings in (ssh, ssh.get("bastion") if isinstance(ssh, dict) else None):
         if isinstance(settings, dict):
-            settings["hostKey"] = _NO_KEY
+            # Only what is around the key is read.
+            settings["hostKey"] = PLACEHOLDER_HOST_KEY
     host, faults = read_entry(Host, raw, HOSTS, name)
     return ({"bastion": None, **host.ssh.connection()} if host and not faults else {}), faults
 

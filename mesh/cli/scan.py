@@ -15,17 +15,15 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from mesh.cli.machines import Machine, read_machines, show_keys
 from mesh.cli.ssh_config import fill_in_way, keys_known_of
 from mesh.errors import HostError
+from mesh.plan.topology import COMMON_LINK_MTU
 from mesh.remote.commands import run_command
-from mesh.remote.concurrency import run
+from mesh.remote.concurrency import LOGINS_AT_ONCE, run
 from mesh.remote.reachability import look
 from mesh.remote.replies import lines_of
 from mesh.remote.reports import Found, read_found
-from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint
+from mesh.remote.ssh import ShownHostKey, fetch_host_key, fingerprint
 
 __all__ = ["Scan"]
-
-# An sshd lets ten connections authenticate at a time by default, and a bastion carries all that is behind it.
-_AT_ONCE = 8
 
 # The processor, all addresses, and the MTU of each link that a default route takes.
 _LOOK = (
@@ -33,8 +31,8 @@ _LOOK = (
     "for device in $({ ip -4 route show default; ip -6 route show default; } "
     "| sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | sort -u); do echo link-mtu $(cat /sys/class/net/$device/mtu); done"
 )
-# What a link carries unless somebody says otherwise, and the least that leaves a tunnel the 1280 bytes of IPv6.
-_COMMON_LINK_MTU, _LEAST_LINK_MTU = 1500, 1360
+# The least that leaves a tunnel the 1280 bytes of IPv6.
+_LEAST_LINK_MTU = 1360
 
 T = TypeVar("T")
 
@@ -84,7 +82,7 @@ class Scan:
 
     def _each(self, machines: Iterable[Machine], ask: Callable[[Machine], Awaitable[T]]) -> dict[Machine, T]:
         async def work() -> dict[Machine, T]:
-            limit, done = asyncio.Semaphore(_AT_ONCE), dict[Machine, T]()
+            limit, done = asyncio.Semaphore(LOGINS_AT_ONCE), dict[Machine, T]()
 
             async def one(machine: Machine) -> None:
                 async with limit:
@@ -138,7 +136,7 @@ class Scan:
             machine.pin()
         return usable
 
-    async def _fetch(self, machine: Machine) -> HostKey:
+    async def _fetch(self, machine: Machine) -> ShownHostKey:
         known = [key.split()[0] for key in machine.known.trusted.values()]
         return await fetch_host_key(machine.name, machine.connection, known)
 
@@ -164,7 +162,7 @@ class Scan:
             self.problems[name] = (
                 f"its link carries packets of {size} bytes at most, and a tunnel takes {_LEAST_LINK_MTU}; raise its MTU"
             )
-        elif "linkMtu" not in entry and size < _COMMON_LINK_MTU:
+        elif "linkMtu" not in entry and size < COMMON_LINK_MTU:
             entry.insert(list(entry).index("ssh"), "linkMtu", size)
             self.show(f"{name}: its link carries packets of {size} bytes at most")
         elif entry.get("linkMtu", size) > size:

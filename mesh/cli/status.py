@@ -11,15 +11,15 @@ from typing import Any
 
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
-from mesh.remote.concurrency import settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
 from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, read_facts
-from mesh.remote.sessions import AT_ONCE, Fan, open_fan
+from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.drift import unconfirmed_faults
 from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status"]
 
 _PING_SECONDS = 60
 
@@ -79,7 +79,7 @@ class _Answers:
     silent: dict[str, str] = field(default_factory=dict)
 
 
-async def ask(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
+async def read_status(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
     """Return how the mesh of a rollout in the state is; a host that does not answer is one of its rows."""
     roster = recorded["roster"]
     connections = {host: member["ssh"] for host, member in roster["members"].items()}
@@ -103,7 +103,7 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
     salt = secrets.token_hex(16)
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
     orders = {host: session.order("status", salt) for host, session in reachable.items()}
-    replies, failures = await settle(orders, AT_ONCE)
+    replies, failures = await settle(orders, HOSTS_AT_ONCE)
     answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None))
     answers.digests = {host: report.preshared for host, report in answers.facts.items()}
     answers.silent.update({host: error.message for host, error in {**failures, **unreadable}.items()})

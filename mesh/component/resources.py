@@ -14,14 +14,14 @@ from mesh.providers import (
     SurveyProvider,
 )
 
-__all__ = ["KeyPair", "PresharedKey", "RolloutResource", "RosterResource", "Survey"]
+__all__ = ["KeyPairResource", "PresharedKeyResource", "RolloutResource", "RosterResource", "SurveyResource"]
 
 
 def _with_secrets(opts: ResourceOptions | None, *names: str) -> ResourceOptions:
     return ResourceOptions.merge(ResourceOptions(additional_secret_outputs=list(names)), opts)
 
 
-class KeyPair(Resource, module="mesh", name="KeyPair"):
+class KeyPairResource(Resource, module="mesh", name="KeyPair"):
     """A host's X25519 key pair on one interface; a new `rotation` makes a new one, an earlier one brings it back."""
 
     privateKey: Output[str]
@@ -51,7 +51,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
         super().__init__(KeyPairProvider(), name, props, _with_secrets(opts, "privateKey", "kept", "adopted"))
 
 
-class PresharedKey(Resource, module="mesh", name="PresharedKey"):
+class PresharedKeyResource(Resource, module="mesh", name="PresharedKey"):
     """The key that all hosts of a mesh share; regenerated when an owner leaves, or for a new `rotation`."""
 
     owners: Output[Sequence[str]]
@@ -89,7 +89,7 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         super().__init__(PresharedKeyProvider(), name, props, _with_secrets(opts, "presharedKey", "kept", "adopted"))
 
 
-class Survey(Resource, module="mesh", name="Survey"):
+class SurveyResource(Resource, module="mesh", name="Survey"):
     """How many installations of each host have been enrolled; a host that is not counted is in its first."""
 
     installations: Output[Mapping[str, float]]

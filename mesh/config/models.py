@@ -5,6 +5,7 @@ rules across several entries in `rules`. A field's `description` says what the f
 the JSON schema. What a type takes is said by its `Accepts`.
 """
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Interface
 from typing import Annotated, Literal
 
@@ -24,7 +25,8 @@ from mesh.config.fields import (
 )
 from mesh.config.host_models import Bastion, Connection, Flag, Host, Settings, SshSettings, Tags
 from mesh.config.patterns import Accepts
-from mesh.config.route_fields import OFF, ExitNode, Network, Route, in_order
+from mesh.config.route_fields import OFF, ExitNode, Route, in_order
+from mesh.wireguard.addressing import Network
 
 __all__ = [
     "AUTO",
@@ -32,7 +34,9 @@ __all__ = [
     "Configuration",
     "Connection",
     "Host",
+    "Hosts",
     "Interface",
+    "Interfaces",
     "MemberOverrides",
     "Peering",
     "SshSettings",
@@ -218,6 +222,11 @@ class Interface(Settings):
         """The addresses that do not follow from the participant's name, by name."""
         entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: entry.address for name, entry in entries.items() if entry.address is not None}
+
+
+# By name.
+Hosts = Mapping[str, Host]
+Interfaces = Mapping[str, Interface]
 
 
 class Configuration(Settings):

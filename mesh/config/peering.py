@@ -16,7 +16,7 @@ _EVERYONE = "all"
 _TAG = "tag:"
 
 # The tags of each participant, by name.
-Tags = Mapping[str, Sequence[str]]
+TagsByName = Mapping[str, Sequence[str]]
 
 
 def choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
@@ -33,7 +33,7 @@ def tags_of(interface: Interface, hosts: Mapping[str, Host]) -> dict[str, Sequen
     return {**of_hosts, **{name: peer.tags for name, peer in interface.peers.items()}}
 
 
-def _meant(words: Sequence[str], tags: Tags) -> set[str]:
+def _meant(words: Sequence[str], tags: TagsByName) -> set[str]:
     found: set[str] = set()
     for word in words:
         if word == _EVERYONE:
@@ -45,7 +45,7 @@ def _meant(words: Sequence[str], tags: Tags) -> set[str]:
     return found
 
 
-def resolve(rules: Sequence[Peering], tags: Tags) -> dict[str, tuple[str, ...]]:
+def resolve(rules: Sequence[Peering], tags: TagsByName) -> dict[str, tuple[str, ...]]:
     """Return the peers of each participant, sorted, by its name."""
     peers: dict[str, set[str]] = {name: set() for name in tags}
     for rule in rules:
@@ -57,7 +57,7 @@ def resolve(rules: Sequence[Peering], tags: Tags) -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(own - {name})) for name, own in peers.items()}
 
 
-def peering_faults(interface: str, rules: Sequence[Peering], tags: Tags) -> Iterator[str]:
+def peering_faults(interface: str, rules: Sequence[Peering], tags: TagsByName) -> Iterator[str]:
     """Yield what is wrong with the rules of one interface."""
     for number, rule in enumerate(rules):
         path = join_path("mesh:interfaces", interface, "peering", number)

@@ -36,7 +36,6 @@ _INTERFACES = "mesh:interfaces"
 _ROTATION = "mesh:rotation"
 _ADOPTED = "mesh:adopted"
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
-_NO_PRESHARED_KEY = "A" * 43 + "="
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -135,7 +134,7 @@ def read_adopted(adopted: object, configuration: Configuration) -> Adopted:
             faults.append(f"{path}: not a WireGuard key; give 44 characters of base64, as wg prints them")
         elif slash:
             private_keys[interface_name, host] = value
-        elif value == _NO_PRESHARED_KEY:
+        elif value == keys.ZERO_KEY:
             faults.append(f"{path}: all zeros, which is no preshared key to WireGuard; remove it to have one made")
         else:
             preshared_keys[interface_name] = value

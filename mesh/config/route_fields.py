@@ -4,17 +4,16 @@ How routes of several hosts may go together belongs in `routes`. Other value typ
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from mesh.config.fields import fault, is_host_name
 from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
+from mesh.wireguard.addressing import Network
 
-__all__ = ["OFF", "ExitNode", "Network", "Route", "in_order"]
-
-Network = IPv4Network | IPv6Network
+__all__ = ["OFF", "ExitNode", "Route", "in_order"]
 
 OFF: Literal["off"] = "off"
 

@@ -27,7 +27,16 @@ from typing import Any, NotRequired, TypedDict, TypeGuard
 from mesh.config.models import Connection
 from mesh.errors import MeshError
 
-__all__ = ["Member", "Participant", "Roster", "check_complete", "digest", "find_leavers", "is_roster", "machine_of"]
+__all__ = [
+    "Member",
+    "Participant",
+    "Roster",
+    "check_complete",
+    "find_leavers",
+    "is_roster",
+    "machine_of",
+    "roster_digest",
+]
 
 
 class Participant(TypedDict):
@@ -91,7 +100,7 @@ def _for_digest(participants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
-def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
+def roster_digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     """Return the 64 hex digits that name one plan for all hosts: equal means that no host has to change."""
     plan = {
         "port": int(roster["port"]),

@@ -12,20 +12,19 @@ from typing import Literal
 
 from mesh.config.models import Configuration, Host, Interface, MemberOverrides, UnmanagedPeer
 from mesh.config.peering import choose_relay, resolve, tags_of
-from mesh.config.route_fields import Network
-from mesh.wireguard.addressing import host_address, owned_subnets
+from mesh.wireguard.addressing import Network, host_address, owned_subnets
 from mesh.wireguard.endpoint import join_endpoint
 
-__all__ = ["MeshPlan", "Participant", "plan_meshes"]
+__all__ = ["COMMON_LINK_MTU", "ROAMING_KEEPALIVE", "MeshPlan", "PlannedParticipant", "plan_meshes"]
 
 # Shorter than the 30 seconds after which common NAT routers forget a UDP flow.
-_ROAMING_KEEPALIVE = 25
+ROAMING_KEEPALIVE = 25
 # What most links carry, and what IPv6, UDP and WireGuard take of it.
-_COMMON_LINK_MTU, _OVERHEAD = 1500, 80
+COMMON_LINK_MTU, _OVERHEAD = 1500, 80
 
 
 @dataclass(frozen=True, slots=True)
-class Participant:
+class PlannedParticipant:
     """One host on one interface, or a peer that is not managed here; peers send it what goes to its `subnet`.
 
     `endpoint` is where peers first contact it, such as `78.11.11.11:51825`, `[2001:db8::1]:51825` or
@@ -77,15 +76,15 @@ class MeshPlan:
     unreachable: Literal["stop", "skip"]
     rotation: str
     max_key_age: timedelta | None
-    members: tuple[Participant, ...]
-    peers: tuple[Participant, ...] = ()
+    members: tuple[PlannedParticipant, ...]
+    peers: tuple[PlannedParticipant, ...] = ()
     relay: str | None = None
     names: bool = False
     preshared_keys: Literal["shared", "pairwise"] = "shared"
     forgotten: tuple[str, ...] = ()
 
     @property
-    def participants(self) -> tuple[Participant, ...]:
+    def participants(self) -> tuple[PlannedParticipant, ...]:
         """All members and peers."""
         return (*self.members, *self.peers)
 
@@ -94,7 +93,7 @@ class MeshPlan:
         """How many days a key serves, 0 for without end."""
         return self.max_key_age.days if self.max_key_age else 0
 
-    def member(self, host: str) -> Participant:
+    def member(self, host: str) -> PlannedParticipant:
         """Return the member that is `host`.
 
         Raises:
@@ -117,7 +116,7 @@ def _of_other_version(addresses: Sequence[str]) -> list[str]:
 def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None) -> int:
     chosen = own or interface.persistent_keepalive
     if chosen is None:
-        chosen = _ROAMING_KEEPALIVE if endpoint is None else "off"
+        chosen = ROAMING_KEEPALIVE if endpoint is None else "off"
     return 0 if chosen == "off" else int(chosen)
 
 
@@ -125,7 +124,7 @@ def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
     if interface.mtu is not None:
         return interface.mtu
     # Links that carry more are seldom joined by paths that do.
-    return min([_COMMON_LINK_MTU, *(hosts[host].link_mtu or _COMMON_LINK_MTU for host in interface.hosts)]) - _OVERHEAD
+    return min([COMMON_LINK_MTU, *(hosts[host].link_mtu or COMMON_LINK_MTU for host in interface.hosts)]) - _OVERHEAD
 
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotation: int) -> MeshPlan:
@@ -135,8 +134,8 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
     # Left out where nobody asked for it, so that a newer version of mesh makes no new keys.
     of_all = f"@{rotation}" if rotation > 1 else ""
 
-    def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> Participant:
-        return Participant(
+    def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> PlannedParticipant:
+        return PlannedParticipant(
             name=participant,
             address=own.address or host_address(subnets[participant]),
             endpoint=endpoint,
@@ -149,7 +148,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
             exit_node=exit_nodes.get(participant),
         )
 
-    def plan_member(host: str) -> Participant:
+    def plan_member(host: str) -> PlannedParticipant:
         name = hosts[host].external_name
         endpoint = _endpoint((name,) if name else hosts[host].external_ips, interface.external_port(host))
         own = interface.members.get(host, MemberOverrides())

@@ -6,6 +6,7 @@ RFC 4253, sections 4.2 and 7.1.
 
 from typing import Any
 
+from mesh.config.fields import HOST_KEY_TYPES
 from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 
@@ -28,7 +29,7 @@ _SHARED = {
         "ecdh-sha2-nistp521",
         "diffie-hellman-group14-sha256",
     ),
-    "HostKeyAlgorithms": ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    "HostKeyAlgorithms": HOST_KEY_TYPES,
     "Ciphers": (
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",

@@ -12,7 +12,7 @@ import asyncssh
 from mesh.config.models import Connection
 from mesh.remote import credentials
 from mesh.remote.identities import Identity, SigningError
-from mesh.remote.ssh_errors import NO_KEY, TOO_MANY_KEYS, explain_words
+from mesh.remote.ssh_errors import NO_LOGIN_KEY, TOO_MANY_KEYS, explain_words
 from mesh.remote.wire import unpack
 
 __all__ = ["LoginRefusedError", "dial"]
@@ -42,7 +42,7 @@ async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
         return await _connect(connection, tunnel, offers[-1] if offers else [])
     except asyncssh.PermissionDenied:
         if known.lack:
-            raise LoginRefusedError(NO_KEY.format(lack=known.lack)) from None
+            raise LoginRefusedError(NO_LOGIN_KEY.format(lack=known.lack)) from None
         if len(known.identities) > _TRIES * credentials.OFFERED:
             raise LoginRefusedError(TOO_MANY_KEYS) from None
         raise

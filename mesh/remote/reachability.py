@@ -10,7 +10,7 @@ from typing import Any
 
 from mesh.config.models import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
-from mesh.remote.concurrency import gather
+from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.greeting import read_greeting
 from mesh.remote.ssh_errors import CLOSED_AT_ONCE, FORWARDING
 
@@ -19,7 +19,6 @@ __all__ = ["ForwardingForbiddenError", "look"]
 # Opens a stream to an address and a port, from here or from a bastion.
 _Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
-_AT_ONCE = 64
 _SECONDS = 8
 
 
@@ -71,7 +70,7 @@ async def _look_from(connections: Mapping[str, Connection], dial: _Dial, seconds
             raise UnreachableHostError(host, trouble)
 
     try:
-        await gather({host: greeting(host, connection) for host, connection in connections.items()}, _AT_ONCE)
+        await gather({host: greeting(host, connection) for host, connection in connections.items()}, HOSTS_AT_ONCE)
     except HostsFailedError as error:
         return dict(error.failures)
     return {}

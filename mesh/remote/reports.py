@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mesh.remote.replies import KEY, forms, number_in, read_lines, require, unreadable
 
-__all__ = ["Difference", "Facts", "Found", "Peer", "read_facts", "read_found"]
+__all__ = ["Difference", "Facts", "Found", "PeerFacts", "read_facts", "read_found"]
 
 # A link-local address has a zone, which is the name of an interface.
 _ENDPOINT = r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}(?:%[\w.@-]{1,15})?\]):\d{1,5}"
@@ -32,7 +32,7 @@ _LINK_MTU = re.compile(r"link-mtu ?(\d{1,10})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class PeerFacts:
     """One peer as a host's kernel has it; `handshake` is in seconds since the epoch, 0 for never."""
 
     endpoint: str
@@ -65,7 +65,7 @@ class Facts:
     addresses: tuple[str, ...] = ()
     has_preshared_key: bool = True
     confirmed: str = ""
-    peers: Mapping[str, Peer] = field(default_factory=dict)
+    peers: Mapping[str, PeerFacts] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
     preshared: str = ""
 
@@ -93,12 +93,12 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
     if order == "audit" and {"absent", "down"} & {difference.kind for difference in differences}:
         return Facts(differences=differences)
     require(host, order, found, {"confirmed", "since", "mtu", "interface"})
-    peers: dict[str, Peer] = {}
+    peers: dict[str, PeerFacts] = {}
     for match in found.get("peer", ()):
         _, endpoint, allowed, handshake, received, sent, keepalive = match.groups()
         if match[1] in peers:
             raise unreadable(host, order, match[0])
-        peers[match[1]] = Peer(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
+        peers[match[1]] = PeerFacts(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
     if peers:
         require(host, order, found, {"preshared"})
     addresses = tuple(match[1] for match in found.get("address", ()) if _interface(host, order, match[1], match[0]))

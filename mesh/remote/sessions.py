@@ -17,16 +17,13 @@ from mesh.config.models import Connection
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream
-from mesh.remote.concurrency import gather, settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
 from mesh.remote.login import dial
 from mesh.remote.ssh import CONNECT_SECONDS, explain, meet
 
-__all__ = ["AT_ONCE", "Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
+__all__ = ["Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
 _ORDER_SECONDS = 60
-# One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
-# the operator's own machine, also where much is sent to each host, or comes from it.
-AT_ONCE = 64
 _MESSAGE = 500
 
 T = TypeVar("T")
@@ -164,7 +161,7 @@ async def _connect_all(
             tunnel = await bastions[name]
         return await explained(host, connect(connection, tunnel))
 
-    return await settle({host: reach(host, connection) for host, connection in connections.items()}, AT_ONCE)
+    return await settle({host: reach(host, connection) for host, connection in connections.items()}, HOSTS_AT_ONCE)
 
 
 def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:
@@ -211,7 +208,7 @@ async def open_fan(
                 raise UnreachableHostError(host, explain(error)) from None
             return session
 
-        sessions, failures = await settle({host: start(host) for host in opened}, AT_ONCE)
+        sessions, failures = await settle({host: start(host) for host in opened}, HOSTS_AT_ONCE)
         yield Fan(connections, sessions, absent | _stop_unless(skip, failures))
 
 
@@ -234,7 +231,7 @@ async def run_everywhere(
             except (OSError, asyncssh.Error) as error:
                 raise UnreachableHostError(host, explain(error)) from None
 
-        said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
+        said, failures = await settle({host: ask(host) for host in opened}, HOSTS_AT_ONCE)
         return said, absent | failures
 
 

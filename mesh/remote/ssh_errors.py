@@ -9,7 +9,7 @@ __all__ = [
     "FORWARDING",
     "KEY_REFUSED",
     "NOTHING_SHARED",
-    "NO_KEY",
+    "NO_LOGIN_KEY",
     "OTHER_HOST_KEY",
     "RSA_ONLY",
     "TOO_MANY_KEYS",
@@ -24,7 +24,7 @@ OTHER_HOST_KEY = (
     "run python -m mesh scan, otherwise somebody may be in between"
 )
 KEY_REFUSED = "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
-NO_KEY = "lets nobody in without a key: {lack}"
+NO_LOGIN_KEY = "lets nobody in without a key: {lack}"
 TOO_MANY_KEYS = (
     "accepts none of the first 15 keys, and more tries would lock us out; name the right one by MESH_SSH_KEY_FILE, "
     "where its .pub file is enough if ssh-agent holds it"

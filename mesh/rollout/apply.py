@@ -14,10 +14,10 @@ from mesh.progress import announce
 from mesh.remote.concurrency import run
 from mesh.remote.sessions import open_fan
 from mesh.rollout.drift import describe_drift
-from mesh.rollout.engine_process import engine_is_alive
 from mesh.rollout.facts import collect_facts
 from mesh.rollout.fault import Fault
-from mesh.rollout.pending_work import Properties, changing_hosts, plan_digest, to_wipe
+from mesh.rollout.pending_work import RolloutProperties, changing_hosts, plan_digest, to_wipe
+from mesh.rollout.engine_process import engine_is_alive
 from mesh.rollout.transaction import Rollout, roll_out
 from mesh.rollout.unreachable import may_skip
 from mesh.rollout.wipe import wipe
@@ -29,7 +29,7 @@ def _say(line: str) -> None:
     announce("", [line])
 
 
-def _check_complete(news: Properties) -> None:
+def _check_complete(news: RolloutProperties) -> None:
     if not is_roster(news.get("roster")):
         raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
     interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
@@ -47,7 +47,7 @@ def _check_complete(news: Properties) -> None:
         )
 
 
-def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
+def deploy(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
     """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
 
     Raises:
@@ -86,17 +86,17 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     }
 
 
-def _outdated_files(news: Properties, olds: Properties) -> list[str]:
+def _outdated_files(news: RolloutProperties, olds: RolloutProperties) -> list[str]:
     """Return the peers that are not managed here and whose files say something else than before."""
 
-    def file(props: Properties, name: str) -> str | None:
+    def file(props: RolloutProperties, name: str) -> str | None:
         known = props.get("roster", {}).get("peers") or {}
         return peer_file(props["roster"], name, None, props["presharedKey"]) if name in known else None
 
     return [name for name in sorted(news["roster"].get("peers") or {}) if file(news, name) != file(olds, name)]
 
 
-def find_drift(props: Properties) -> dict[str, list[str]]:
+def find_drift(props: RolloutProperties) -> dict[str, list[str]]:
     """Return by host what differs there from the state, in words.
 
     A host that does not answer is such a difference too, but for one whose change is pending for that very reason.

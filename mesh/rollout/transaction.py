@@ -18,9 +18,9 @@ from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.concurrency import gather
+from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.replies import read_all, read_proof, read_running, read_source, read_system
-from mesh.remote.sessions import AT_ONCE, Fan, open_fan
+from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.facts import collect_facts
 from mesh.rollout.rollback import go_back
@@ -172,7 +172,7 @@ async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[
             pairs=rollout.pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
-    found = read_all(await gather(work, AT_ONCE), read_running)
+    found = read_all(await gather(work, HOSTS_AT_ONCE), read_running)
     return {host: Running(*runs) for host, runs in found.items()}
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.reports import Facts, Peer
+from mesh.remote.reports import Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from mesh.rollout.host_differences import describe_difference
 
@@ -117,7 +117,7 @@ def _kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) 
 
 
 def _silence(
-    roster: Roster, pairs: Pairs, pair: tuple[str, str], seen: Peer | None, source: str, is_unresolved: bool
+    roster: Roster, pairs: Pairs, pair: tuple[str, str], seen: PeerFacts | None, source: str, is_unresolved: bool
 ) -> str:
     """Return the likely cause why the ping of the first host of a pair to the second has no answer."""
     host, peer = pair

@@ -8,11 +8,21 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv4Network, IPv6Interface, IPv6Network
 from types import MappingProxyType
 
-__all__ = ["Collision", "Owner", "derive_subnet", "find_collisions", "find_overlaps", "host_address", "owned_subnets"]
+__all__ = [
+    "Collision",
+    "Network",
+    "Owner",
+    "derive_subnet",
+    "find_collisions",
+    "find_overlaps",
+    "host_address",
+    "owned_subnets",
+]
 
+Network = IPv4Network | IPv6Network
 # Interface and host.
 Owner = tuple[str, str]
 

@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mesh.errors import InvalidKeyError
 
-__all__ = ["KeyPair", "generate_key_pair", "generate_preshared_key", "is_key", "public_key_of"]
+__all__ = ["ZERO_KEY", "KeyPair", "generate_key_pair", "generate_preshared_key", "is_key", "public_key_of"]
 
 _KEY_BYTES = 32
+# To WireGuard, all zeros are no key.
+ZERO_KEY = "A" * 43 + "="
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mesh.cli.status import ask
+from mesh.cli.status import read_status
 from mesh.errors import MeshError
 from mesh.remote.concurrency import run
 from mesh.rollout import apply
@@ -151,7 +151,7 @@ def test_the_status_of_a_host_that_says_nonsense_is_its_own(
     """It is not well, and the others are rows as ever."""
     order, says = STATUS[case]
     stack.hosts["h2"].says = {order: says}
-    status = run(lambda: ask(recorded[1], ping=True))
+    status = run(lambda: read_status(recorded[1], ping=True))
     assert not status.is_well
     assert {host.host for host in status.hosts if host.state != "up"} == {"h2"}
     assert {fault.host for fault in status.faults} == {"h2"}
@@ -161,7 +161,7 @@ def test_the_status_of_a_host_that_says_nonsense_is_its_own(
 @pytest.mark.usefixtures("stack")
 def test_the_status_of_hosts_that_say_what_is_so_is_well(recorded: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Else the cases above would show nothing."""
-    assert run(lambda: ask(recorded[1], ping=True)).is_well
+    assert run(lambda: read_status(recorded[1], ping=True)).is_well
 
 
 @pytest.mark.parametrize("case", FACTS)

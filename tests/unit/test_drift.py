@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mesh.remote.reports import Difference, Facts, Peer, read_facts
+from mesh.remote.reports import Difference, Facts, PeerFacts, read_facts
 from mesh.rollout.drift import describe_drift
 from mesh.rollout.fault import Fault
 
@@ -22,7 +22,7 @@ ROSTER: Any = {
 
 def report(*differences: str, confirmed: str = "d1") -> Facts:
     """Return what bernard reports: a kernel as the roster says, and what the host itself found."""
-    peer = Peer("9.9.9.9:9", "fd00:b::/64", 0, 0, 0, "off")
+    peer = PeerFacts("9.9.9.9:9", "fd00:b::/64", 0, 0, 0, "off")
     return Facts(
         KEYS["bernard"],
         51825,

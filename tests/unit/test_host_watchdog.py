@@ -13,7 +13,7 @@ import pytest
 
 from mesh.remote import host_program
 
-_PROGRAM = f"/var/lib/mesh/program-{host_program.digest()}"
+_PROGRAM = f"/var/lib/mesh/program-{host_program.program_digest()}"
 _MOUNTS = """
 set -e
 mkdir -p /etc/wireguard

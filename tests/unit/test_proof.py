@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import HostError
-from mesh.remote.reports import Facts, Peer, read_facts
+from mesh.remote.reports import Facts, PeerFacts, read_facts
 from mesh.rollout.verification import find_faults, salted_digest
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "=", "phoenix": "P" * 43 + "="}
@@ -31,9 +31,9 @@ ROSTER: Any = {
 }
 
 
-def peer(name: str, keepalive: str = "25") -> Peer:
+def peer(name: str, keepalive: str = "25") -> PeerFacts:
     """Return a healthy peer that is `name`."""
-    return Peer("1.2.3.4:1", ADDRESSES[name].replace("1/64", "/64"), 1000, 10, 10, keepalive)
+    return PeerFacts("1.2.3.4:1", ADDRESSES[name].replace("1/64", "/64"), 1000, 10, 10, keepalive)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_report_is_read_whole() -> None:
         ("fd00:1c86:78d4:dcef::1/64",),
         True,
         "d0",
-        {KEYS["edgeworth"]: Peer("1.2.3.4:51825", "fd00:cac2:10cb:6ee9::/64", 1700000001, 20, 30, "25")},
+        {KEYS["edgeworth"]: PeerFacts("1.2.3.4:51825", "fd00:cac2:10cb:6ee9::/64", 1700000001, 20, 30, "25")},
         preshared="abc",
     )
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mesh.cli.status import MeshStatus, judge
 from mesh.cli.status_tables import show_json, show_tables
-from mesh.remote.reports import Facts, Peer
+from mesh.remote.reports import Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
 
@@ -34,7 +34,7 @@ def report(host: str) -> Facts:
     """Return what a host says that is as it should be."""
     sends = "off" if host == "bernard" else "25"
     peers = {
-        KEYS[other]: Peer(
+        KEYS[other]: PeerFacts(
             "1.2.3.4:1", ADDRESSES[other].replace("1/64", "/64"), 1000, 10, 20,
             sends if "bernard" in (host, other) else "off",
         )

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from mesh.config.route_fields import Network
+from mesh.wireguard.addressing import Network
 
 __all__ = ["Claims"]
 

@@ -13,7 +13,7 @@ from mesh.cli.importers.stack import add_meshes, hosts_without_address
 from mesh.cli.importers.wg_meshconf import read_wg_meshconf
 from mesh.cli.importers.wg_quick import read_wg_quick_folder
 from mesh.cli.project import find_project
-from mesh.cli.stack_config import ADOPTED, StackConfig
+from mesh.cli.pulumi_cli import ADOPTED, pulumi_of
 from mesh.cli.stack_file import StackFile, find_or_name_stack_file
 
 __all__ = ["import_commands"]
@@ -27,15 +27,15 @@ def import_commands(show: Callable[[str], None]) -> typer.Typer:
 
     def finish(stack: str, meshes: Sequence[FoundMesh]) -> None:
         path = find_or_name_stack_file(stack)
-        config = StackConfig(path, find_project())
+        pulumi = pulumi_of(path, find_project())
         keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
         # Before anything is written: without its stack and passphrase nothing can be encrypted.
-        held = config.read_adopted() if keys else {}
+        held = pulumi.read_adopted() if keys else {}
         file = StackFile(path, complete=True)
         add_meshes(file, meshes)
         file.write()
         if keys:
-            config.write_adopted({**held, **keys})
+            pulumi.write_adopted({**held, **keys})
         for mesh in meshes:
             for note in mesh.notes:
                 show(f"{mesh.interface}: {note}")
@@ -46,8 +46,8 @@ def import_commands(show: Callable[[str], None]) -> typer.Typer:
         show(f"    python -m mesh scan {stack}    # host keys; ssh.address is the endpoint's unless you change it")
         if not keys:
             show(f"    python -m mesh adopt {stack}    # the keys, from the hosts")
-        show(f"    pulumi up --stack {config.stack}")
-        show(f"    {config.removal}    # once up has succeeded")
+        show(f"    pulumi up --stack {pulumi.stack}")
+        show(f"    {pulumi.removal}    # once up has succeeded")
 
     @commands.command("wg-quick")
     def wg_quick(

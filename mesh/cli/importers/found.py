@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 
-from mesh.config.route_fields import Network
+from mesh.wireguard.addressing import Network
 
 __all__ = ["FoundMember", "FoundMesh", "FoundPeer"]
 

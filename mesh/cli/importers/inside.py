@@ -6,8 +6,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TypeVar
 
-from mesh.config.route_fields import Network
-from mesh.wireguard.addressing import owned_subnets
+from mesh.wireguard.addressing import Network, owned_subnets
 from mesh.wireguard.wg_quick import WgQuick
 
 __all__ = ["Inside", "find_address_faults", "find_ipv4_prefix"]

@@ -15,7 +15,7 @@ from mesh.cli.importers.source import Source, some
 from mesh.cli.importers.strangers import Stranger, find_strangers
 from mesh.cli.stack_file import HOSTS, INTERFACES
 from mesh.errors import ConfigurationError
-from mesh.wireguard.wg_quick import Endpoint, Peer, WgQuick
+from mesh.wireguard.wg_quick import ConfiguredPeer, Endpoint, WgQuick
 
 __all__ = ["find_own_faults", "join_configurations"]
 
@@ -70,7 +70,7 @@ class _Joined:
         others = {stranger.name: stranger.ipv6 for stranger in self._strangers if stranger.ipv6}
         self._inside = Inside(interface, hosts, others)
         # Who has a host as a peer, and how.
-        self._known: dict[str, dict[str, Peer]] = {host: {} for host in hosts}
+        self._known: dict[str, dict[str, ConfiguredPeer]] = {host: {} for host in hosts}
         names = {own.public_key: host for host, own in hosts.items()}
         for host, own in hosts.items():
             for peer in own.peers:

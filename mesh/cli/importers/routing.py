@@ -11,8 +11,9 @@ from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.inside import Inside
 from mesh.cli.importers.source import Source, listed, some
 from mesh.cli.importers.strangers import Stranger
-from mesh.config.route_fields import Network, in_order
-from mesh.wireguard.wg_quick import Peer
+from mesh.config.route_fields import in_order
+from mesh.wireguard.addressing import Network
+from mesh.wireguard.wg_quick import ConfiguredPeer
 
 __all__ = ["Routing"]
 
@@ -24,7 +25,11 @@ class Routing:
     """
 
     def __init__(
-        self, inside: Inside, known: Mapping[str, Mapping[str, Peer]], strangers: Iterable[Stranger], source: Source
+        self,
+        inside: Inside,
+        known: Mapping[str, Mapping[str, ConfiguredPeer]],
+        strangers: Iterable[Stranger],
+        source: Source,
     ) -> None:
         """Find them."""
         self.faults: list[str] = []
@@ -52,7 +57,7 @@ class Routing:
         self._note_new(host, routes)
         return routes
 
-    def _refuse_missing(self, host: str, peer: Peer, missing: Network) -> None:
+    def _refuse_missing(self, host: str, peer: ConfiguredPeer, missing: Network) -> None:
         lost = next((prefix for prefix in peer.lost if _is_in(missing, prefix)), None)
         why = f", since a later peer has {lost} too and WireGuard lets the last have it" if lost else ""
         advice = self._source.send(host, self._inside.hosts[host], self._inside.owned(host))

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh.config.route_fields import Network, in_order
+from mesh.config.route_fields import in_order
+from mesh.wireguard.addressing import Network
 from mesh.wireguard.wg_quick import WgQuick
 
 __all__ = ["MOST_HOSTS", "Source", "listed", "some"]

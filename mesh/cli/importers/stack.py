@@ -15,15 +15,13 @@ from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.config.external_fields import is_address
 from mesh.config.models import Bastion
 from mesh.config.reader import read_configuration
-from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path, read_entry
+from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path, read_entry
 from mesh.errors import ConfigurationError
+from mesh.plan.topology import ROAMING_KEEPALIVE
 from mesh.wireguard.addressing import derive_subnet, host_address
 
 __all__ = ["add_meshes", "hosts_without_address"]
 
-# Stands in where the file has no key yet; only what is around it is read.
-_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-_ROAMING_KEEPALIVE = 25
 # Of the path of a fault.
 _LAST_PART = re.compile(r'(\.[A-Za-z0-9_-]+|\["[^"]*"\]|\[[0-9]+\])\Z')
 
@@ -55,7 +53,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         raise ConfigurationError(faults, "import")
     # What has still to be filled in must not hide what is wrong.
     hosts = {
-        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _NO_KEY}}
+        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY}}
         for name, entry in file.hosts.items()
     }
     try:
@@ -138,7 +136,7 @@ def _interface(mesh: FoundMesh) -> CommentedMap:
 def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
     overrides = _inside(interface, member.host, member)
     # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
-    if member.keepalive and (member.external or member.keepalive != _ROAMING_KEEPALIVE):
+    if member.keepalive and (member.external or member.keepalive != ROAMING_KEEPALIVE):
         overrides["persistentKeepalive"] = member.keepalive
     return overrides
 

@@ -8,9 +8,10 @@ from itertools import count
 from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.found import FoundPeer
 from mesh.config.fields import is_host_name
-from mesh.config.route_fields import Network, in_order
+from mesh.config.route_fields import in_order
+from mesh.wireguard.addressing import Network
 from mesh.wireguard.endpoint import join_endpoint
-from mesh.wireguard.wg_quick import Peer, WgQuick
+from mesh.wireguard.wg_quick import ConfiguredPeer, WgQuick
 
 __all__ = ["Stranger", "find_strangers"]
 
@@ -24,7 +25,7 @@ class Stranger:
     name: str
     public_key: str
     networks: Claims = field(repr=False)
-    known: dict[str, Peer] = field(default_factory=dict)
+    known: dict[str, ConfiguredPeer] = field(default_factory=dict)
 
     @property
     def allowed_ips(self) -> set[Network]:
@@ -113,7 +114,7 @@ class Stranger:
 def find_strangers(hosts: Mapping[str, WgQuick]) -> list[Stranger]:
     """Return the peers whose key no host has, named by their comments where these are names that are free."""
     keys = {own.public_key for own in hosts.values()}
-    known: dict[str, dict[str, Peer]] = {}
+    known: dict[str, dict[str, ConfiguredPeer]] = {}
     for host, own in hosts.items():
         for peer in own.peers:
             if peer.public_key not in keys:

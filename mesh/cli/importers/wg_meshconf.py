@@ -12,10 +12,16 @@ from mesh.cli.importers.join import find_own_faults, join_configurations
 from mesh.cli.importers.source import MOST_HOSTS, Source
 from mesh.cli.importers.table import read_table
 from mesh.config.fields import is_host_name, is_interface_name
-from mesh.config.route_fields import Network
 from mesh.errors import ConfigurationError
-from mesh.wireguard.keys import is_key, public_key_of
-from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, Setting, WgQuick, read_settings, settle_allowed_ips
+from mesh.wireguard.addressing import Network
+from mesh.wireguard.keys import ZERO_KEY, is_key, public_key_of
+from mesh.wireguard.wg_quick import (
+    ConfiguredPeer,
+    Setting,
+    WgQuick,
+    read_settings,
+    settle_allowed_ips,
+)
 from mesh.wireguard.wg_values import read_addresses
 
 __all__ = ["read_wg_meshconf"]
@@ -59,7 +65,7 @@ class _Host:
 
     name: str
     own: WgQuick
-    peer: Peer
+    peer: ConfiguredPeer
 
 
 def read_wg_meshconf(content: bytes | str, interface: str, where: str = "database.csv") -> FoundMesh:
@@ -143,7 +149,7 @@ def _peer_settings(place: str, row: Row) -> Iterator[Setting]:
     yield Setting(place, "[Peer]")
     key = row.get("PrivateKey", "")
     # One that is none is told of the host itself.
-    yield Setting(place, "PublicKey", public_key_of(key if is_key(key) else NO_PRESHARED_KEY))
+    yield Setting(place, "PublicKey", public_key_of(key if is_key(key) else ZERO_KEY))
     for column in ("Address", "AllowedIPs"):
         if column in row:
             yield Setting(place, "AllowedIPs", row[column])

@@ -5,11 +5,11 @@ shown. Places carry no index, since faulty items were taken out of the lists bef
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mesh.config import peering
 from mesh.config.fields import is_host_name
-from mesh.config.models import AUTO, Bastion, Host, Interface
+from mesh.config.models import AUTO, Bastion, Host, Hosts, Interfaces
 from mesh.config.rules import prefixes, routes
 from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path
 from mesh.errors import show_name
@@ -17,9 +17,6 @@ from mesh.errors import show_name
 __all__ = ["faults_across_entries"]
 
 _PUBLIC = "name one that has externalIps or externalName"
-
-Hosts = Mapping[str, Host]
-Interfaces = Mapping[str, Interface]
 
 
 def faults_across_entries(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:

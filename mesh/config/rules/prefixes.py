@@ -1,18 +1,15 @@
 """The rules of the stack file that keep every prefix with one owner, and endpoints outside the mesh."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import combinations
 
 from mesh.config.fields import is_host_name
-from mesh.config.models import Host, Interface
+from mesh.config.models import Hosts, Interfaces
 from mesh.config.validation import join_path
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 
 __all__ = ["prefix_faults"]
-
-Hosts = Mapping[str, Host]
-Interfaces = Mapping[str, Interface]
 
 
 def prefix_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:

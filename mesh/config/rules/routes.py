@@ -4,22 +4,18 @@ WireGuard lets the last of two owners of a prefix have it, without a word; here 
 told by `pairs`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from mesh.config import peering
 from mesh.config.fields import is_host_name
-from mesh.config.models import Host, Interface
-from mesh.config.route_fields import Network
+from mesh.config.models import Hosts, Interface, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import show_name
-from mesh.wireguard.addressing import owned_subnets
+from mesh.wireguard.addressing import Network, owned_subnets
 from mesh.wireguard.endpoint import ip_version
 
 __all__ = ["route_faults"]
-
-Hosts = Mapping[str, Host]
-Interfaces = Mapping[str, Interface]
 
 
 def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
