@@ -1,4 +1,4 @@
-"""Say what went wrong in words that a user can act on.
+"""The failures that are expected, in words that a user can act on.
 
     MeshError                    everything that this package raises on purpose
     ├── ConfigurationError       the stack file; carries every fault at once
@@ -7,8 +7,7 @@
     │   └── UnreachableHostError a host that does not answer SSH
     └── HostsFailedError         several hosts, a line for each
 
-Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret value. Deciding what is a fault
-belongs to the module that knows the value, not here.
+Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret value.
 """
 
 import re
@@ -34,7 +33,7 @@ _SHOWABLE_NAME = re.compile(r"[ -~]{0,40}")
 def visible(text: str) -> str:
     """Return `text` as one line that a terminal only shows: control characters are written as Python writes them.
 
-    Whatever a host says is a text of its own choosing, so that it passes here before anybody sees it.
+    A host may say anything, so what it says passes here before anybody sees it.
     """
     # The engine takes this for the beginning of one of its colours, and dies of one that it does not know.
     text = text.replace("<{%", "<{\\x25")

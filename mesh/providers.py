@@ -1,7 +1,7 @@
 """The dynamic providers: thin, stateless, and a stored format.
 
 The state of every user names this module and these classes, so neither is ever moved or renamed. The engine loads them
-in a process of its own, with secrets in clear; what they decide is written in `keyring`, `roster` and `rollout`.
+in a process of its own, with secrets in clear; what they decide is in `keyring`, `plan.roster` and `rollout`.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ class KeyPairProvider(ResourceProvider):
         return DiffResult(changes=history.key_pair_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Rotate, go back to an earlier rotation, or adopt."""
+        """Rotate, bring an earlier key back, or adopt."""
         from mesh.keyring import history  # noqa: PLC0415
 
         return UpdateResult(history.changed_key_pair(_olds, _news))
@@ -69,20 +69,20 @@ class PresharedKeyProvider(ResourceProvider):
         return DiffResult(changes=history.preshared_key_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Keep the key, make it anew, or bring an earlier one back."""
+        """Keep the key, regenerate it, or bring an earlier one back."""
         from mesh.keyring import history  # noqa: PLC0415
 
         return UpdateResult(history.changed_preshared_key(_olds, _news))
 
 
 class SurveyProvider(ResourceProvider):
-    """Which installation of each host of one mesh this is; only a refresh looks."""
+    """Which installation of each host of one mesh this is; only a refresh asks the hosts."""
 
     serialize_as_secret_always = False
     _config: Config
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep the stack file's values: the state of a resource that never changes does not know who has joined."""
+        """Keep the stack file's values: the state of a resource that never changes lacks hosts that joined later."""
         self._config = req.config
 
     def create(self, props: Properties) -> CreateResult:
@@ -99,7 +99,7 @@ class SurveyProvider(ResourceProvider):
 
         from mesh.rollout import reinstall_check  # noqa: PLC0415
 
-        # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
+        # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
         counts = reinstall_check.count_installations(id_, props["installations"], hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
@@ -143,7 +143,7 @@ class RosterProvider(ResourceProvider):
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Record the members, and who has left and may still have to be wiped."""
+        """Record the members, and the hosts that have left and may still have to be wiped."""
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
         from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
 
@@ -152,7 +152,7 @@ class RosterProvider(ResourceProvider):
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
-        """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
+        """Wipe every host that still belongs to this roster; one that does not answer is named, and is not wiped."""
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.remote.concurrency import run  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
@@ -161,7 +161,7 @@ class RosterProvider(ResourceProvider):
         interface = _props["roster"]["interface"]
         members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
         with errors_are_one_line():
-            # A replaced roster is deleted after its successor has taken the hosts over, and they tell the two by id.
+            # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
             run(
                 lambda: wipe(
                     interface, _props["mesh"], _id, {**_props["leavers"], **members}, lambda line: announce("", [line])
@@ -192,7 +192,7 @@ class RolloutProvider(ResourceProvider):
         return DiffResult(changes=differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Change the mesh, then wipe who has left."""
+        """Change the mesh, then wipe the hosts that have left."""
         from mesh.rollout import apply  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """Take over the keys of interfaces that hosts run already, after the state was lost or for a mesh made by hand.
 
-Keys travel from the hosts over SSH into the stack's encrypted configuration, and are never shown. Whether a host then
-hands its interface over is for the host program to say.
+Keys travel from the hosts over SSH into the stack's encrypted configuration, and are never shown. The host
+program decides whether a host then lets its interface be taken over.
 """
 
 import base64

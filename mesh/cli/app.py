@@ -1,6 +1,6 @@
 """`mesh`, or `python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
 
-The commands only read arguments and print; what they do belongs to the module of each.
+The commands only read arguments and print; a module of each does the work.
 """
 
 import sys
@@ -202,7 +202,7 @@ def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the p
 
 @app.command()
 def peer(
-    name: Annotated[str, typer.Argument(help="a peer that is not managed here, as interfaces.NAME.peers calls it")],
+    name: Annotated[str, typer.Argument(help="an unmanaged peer, by its name in interfaces.NAME.peers")],
     stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
     interface: Annotated[str | None, typer.Option(help="the mesh, if the peer is in several")] = None,
     output: Annotated[Path | None, typer.Option(help="write the file there, for its owner to read only")] = None,

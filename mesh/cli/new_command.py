@@ -1,4 +1,4 @@
-"""`python -m mesh new`: what it is given, and what it prints; what it does is in `new`."""
+"""`python -m mesh new`: its arguments, and what it prints; `new` does the work."""
 
 from collections.abc import Callable
 from typing import Annotated, Protocol

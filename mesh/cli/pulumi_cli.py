@@ -1,4 +1,4 @@
-"""The `pulumi` command on one stack: the only place that runs it, but for asking its version.
+"""The `pulumi` command on one stack. Only `engine` runs it too, to ask for its version.
 
 Secrets reach it on standard input and lie in no other file. The Automation API gives values to the engine as arguments,
 which every user of the machine can read, so it is not used.
@@ -103,7 +103,7 @@ class PulumiCli:
         return found
 
     def peer_files(self) -> dict[str, dict[str, str]]:
-        """Return the files of the peers that are not managed here, in clear, by interface and name."""
+        """Return the files of the unmanaged peers, in clear, by interface and name."""
         outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
         return {name.removesuffix(_PEERS): files for name, files in outputs.items() if name.endswith(_PEERS) and files}
 

@@ -1,7 +1,7 @@
 """Fill in what a stack file lacks and the hosts know: host keys, systems, external addresses and small links.
 
-What a field may hold belongs in `settings`, and how a host is reached in `ssh`. A key is written only after its
-fingerprint was shown and accepted, and no host is logged in to before its key is pinned.
+A key is written only after its fingerprint was shown and accepted, and no host is logged in to before its key is
+pinned.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from mesh.errors import HostError
 from mesh.plan.topology import COMMON_LINK_MTU
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import LOGINS_AT_ONCE, run
-from mesh.remote.reachability import look
+from mesh.remote.reachability import check_reachability
 from mesh.remote.replies import lines_of
 from mesh.remote.reports import Found, read_found
 from mesh.remote.ssh import ShownHostKey, fetch_host_key, fingerprint
@@ -26,7 +26,7 @@ from mesh.remote.ssh import ShownHostKey, fetch_host_key, fingerprint
 __all__ = ["Scan"]
 
 # The processor, all addresses, and the MTU of each link that a default route takes.
-_LOOK = (
+_SCRIPT = (
     "uname -m; ip -o address show scope global; "
     "for device in $({ ip -4 route show default; ip -6 route show default; } "
     "| sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | sort -u); do echo link-mtu $(cat /sys/class/net/$device/mtu); done"
@@ -37,8 +37,8 @@ _LEAST_LINK_MTU = 1360
 T = TypeVar("T")
 
 
-async def _look(machine: Machine) -> Found:
-    said = await run_command(machine.name, machine.connection, _LOOK, what="its system and addresses")
+async def _ask_system(machine: Machine) -> Found:
+    said = await run_command(machine.name, machine.connection, _SCRIPT, what="its system and addresses")
     return read_found(machine.name, lines_of(said))
 
 
@@ -97,7 +97,7 @@ class Scan:
         return run(work)
 
     def _pin(self, machines: list[Machine]) -> list[Machine]:
-        unfit = run(lambda: look({machine.name: machine.connection for machine in machines}))
+        unfit = run(lambda: check_reachability({machine.name: machine.connection for machine in machines}))
         self.problems |= unfit
         machines = [machine for machine in machines if machine.name not in unfit]
         for machine in machines:
@@ -128,7 +128,7 @@ class Scan:
                     f"its host key has changed, the file has {was}; compare with what ssh-keygen -lf "
                     "/etc/ssh/ssh_host_ed25519_key.pub prints on its console, then add --accept-changed"
                 )
-                # Nothing is sent through it either.
+                # No connection goes through it either.
                 machine.connection["hostKey"] = ""
         if any(machine.status not in ("same", "known") for machine in usable):
             self.confirm("Are these the fingerprints of your hosts?")
@@ -141,7 +141,7 @@ class Scan:
         return await fetch_host_key(machine.name, machine.connection, known)
 
     def _ask(self, machines: list[Machine]) -> None:
-        for machine, knows in self._each(machines, _look).items():
+        for machine, knows in self._each(machines, _ask_system).items():
             entry = self.entries[machine.name]
             if "system" not in entry:
                 entry.insert(0, "system", knows.system)

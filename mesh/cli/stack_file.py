@@ -1,6 +1,6 @@
 """A stack file that a command changes in place: its comments, order and quoting are the user's, and stay.
 
-What the fields mean belongs in `settings`. Only commands read the file itself; the program gets its values from Pulumi.
+The models say what the fields mean. Only commands read the file itself; the program gets its values from Pulumi.
 """
 
 import io

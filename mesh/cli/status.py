@@ -42,7 +42,7 @@ class PairStatus:
 
     `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
     `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
-    milliseconds, None where there was no answer or nobody asked.
+    milliseconds, None where there was no answer or no ping.
     """
 
     host: str
@@ -116,7 +116,7 @@ def judge(
     pings: Mapping[tuple[str, str], float | None] | None,
     silent: Mapping[str, str],
 ) -> MeshStatus:
-    """Return the status that follows from what hosts said; `pings` is None where nobody pinged."""
+    """Return the status that follows from what hosts said; `pings` is None where none was sent."""
     roster = recorded["roster"]
     relations = Pairs(roster)
     pending = set(recorded.get("pending") or ())

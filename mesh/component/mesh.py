@@ -34,9 +34,9 @@ def _former_name(interface: str, member: PlannedParticipant, resource: str) -> R
 
 
 class MeshComponent(ComponentResource):
-    """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has proven it.
+    """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has verified it.
 
-    `peer_files` are the secret wg-quick files of the peers that are not managed here, by name; None without any.
+    `peer_files` are the secret wg-quick files of the unmanaged peers, by name; None without any.
     """
 
     public: Output[dict[str, Any]]

@@ -95,7 +95,7 @@ class SurveyResource(Resource, module="mesh", name="Survey"):
     installations: Output[Mapping[str, float]]
 
     def __init__(self, name: str, *, interface: str, opts: ResourceOptions | None = None) -> None:
-        """Look at the hosts of `interface`, in a refresh only."""
+        """Ask the hosts of `interface`, in a refresh only."""
         super().__init__(SurveyProvider(), name, {"interface": interface, "installations": None}, opts)
 
 
@@ -115,7 +115,7 @@ class RosterResource(Resource, module="mesh", name="Roster"):
 
 
 class RolloutResource(Resource, module="mesh", name="Rollout"):
-    """All hosts brought to the roster as one transaction, proven; `digest` names the plan that they run."""
+    """All hosts brought to the roster as one verified transaction; `digest` names the plan that they run."""
 
     digest: Output[str]
     roster: Output[Mapping[str, Any]]

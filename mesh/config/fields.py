@@ -1,8 +1,7 @@
 """The value types of the stack file: what one field may hold, in the canonical form in which it is compared.
 
-A rule that needs a second field belongs in `consistency`; which field has which type belongs in `settings`; addresses
-outside the mesh are in `external`. No message here repeats a value, because a secret may have been pasted into the
-wrong field.
+Rules across fields are in `rules`, the fields themselves in `models`, and addresses outside the mesh in
+`external_fields`. No message repeats a value, because a secret may have been pasted into the wrong field.
 """
 
 import re

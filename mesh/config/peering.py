@@ -1,7 +1,7 @@
-"""Resolve the peering rules of a mesh: who is a peer of whom where not everyone is of everyone.
+"""Resolve the peering rules of a mesh: which participants are peers, where not all are.
 
-A rule joins a hub with its spokes, or the members of a group with each other; a pair is a group of two. Whom a rule
-means is said by names, by `tag:NAME`, or by `all`. The rules add up, and each joins both ways.
+A rule joins a hub with its spokes, or the members of a group with each other; a pair is a group of two. A rule lists
+names, `tag:NAME` or `all`. The rules add up, and each joins both ways.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ def choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
     """Return the relay of an interface: the one that it names, or for `auto` its first host that is not roaming."""
     if interface.relay != AUTO:
         return interface.relay
-    # By their order in the file: a host that is added behind the others never takes over.
+    # By their order in the file, so that a host that is added at the end never becomes the relay.
     return next((host for host in interface.hosts if host in hosts and not hosts[host].is_roaming), None)
 
 

@@ -1,7 +1,7 @@
-"""Read the stack file into values, or say everything that is wrong with it at once.
+"""Read the stack file into values, or report all that is wrong with it at once.
 
-The shape of the file belongs in `settings`, rules across entries in `consistency`, and what follows from the file in
-`topology`. The mappings come from whoever reads the stack; nothing here knows Pulumi.
+The shape of the file is in `models`, rules across entries are in `rules`, and `topology` makes the plan. The caller
+reads the stack; nothing here knows Pulumi.
 """
 
 import re
@@ -96,12 +96,12 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
         faults.append(f"{_ROTATION}: not usable; give a whole number from 1 up, or remove it")
     for name, interface in read_interfaces.items():
         raw = interfaces.get(name) if isinstance(interfaces, Mapping) else None
-        # Where the list is missing or holds no names, that is told already.
+        # A list that is missing, or holds no names, is reported already.
         if not interface.hosts and isinstance(raw, Mapping) and raw.get("hosts") in ([], ()):
             path = join_path(_INTERFACES, name, "hosts")
             faults.append(f"{path}: no hosts; list at least one, or remove the interface")
     declared = [name for name in hosts if isinstance(name, str)] if isinstance(hosts, Mapping) else []
-    # Names that cannot be used are told above; deriving from them would only repeat it.
+    # Names that cannot be used are reported above; what follows from them would only repeat it.
     usable = {name: entry for name, entry in read_interfaces.items() if is_interface_name(name)}
     faults.extend(faults_across_entries(declared, {n: h for n, h in read_hosts.items() if is_host_name(n)}, usable))
     if faults or number is None:

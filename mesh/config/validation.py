@@ -1,7 +1,7 @@
-"""Word what is wrong with an entry of the stack file, and save what can still be checked.
+"""Say what is wrong with an entry of the stack file, and keep what can still be checked.
 
 Every fault names its place as `pulumi config set --path` spells it, and never repeats a value. Rules about values
-belong in `fields`, rules across entries in `consistency`.
+are in `fields`, rules across entries in `rules`.
 """
 
 import copy
@@ -32,7 +32,7 @@ _PLACEHOLDERS: Mapping[str, object] = {
 _SCAN = "run python -m mesh scan to fill it in"
 _MISSING_ADVICE: Mapping[str, str] = {"hostKey": _SCAN, "ssh": _SCAN}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-# Each pass mends what the one before brought to light: a wrong value, then the gap it left, then the gap's own fields.
+# Each pass mends what the one before found: a wrong value, then the gap that it left, then the fields of that gap.
 _PASSES = 4
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -111,7 +111,7 @@ def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails
 
 
 def _mend(raw: object, error: ErrorDetails) -> None:
-    """Take the value that `error` names out of `raw`, or put a stand-in where a required one is missing."""
+    """Take the value that `error` names out of `raw`, or put a placeholder where a required one is missing."""
     *parents, last = error["loc"] or (None,)
     holder: Any = raw
     for part in parents:
@@ -127,8 +127,8 @@ def _mend(raw: object, error: ErrorDetails) -> None:
 def read_entry(model: type[Model], raw: object, *where: object) -> tuple[Model | None, list[str]]:
     """Return the entry at `where` and its faults.
 
-    An entry with faults is returned too if it can be: without its faulty fields and with stand-ins for required ones,
-    so that the rules across entries find their faults in the same report. It must not be used for anything else.
+    An entry with faults is returned too if it can be: without its faulty fields and with placeholders for required
+    ones, so that the rules across entries find their faults in the same report. It must not be used for anything else.
     """
     faults: list[str] = []
     remains = copy.deepcopy(raw)

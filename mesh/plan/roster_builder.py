@@ -1,4 +1,4 @@
-"""The roster of a plan, as it goes into the state; what a roster holds is said in `roster`."""
+"""Make the roster of a plan, as it goes into the state; `roster` says what it holds."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,6 @@
-"""Turn the configuration into the plan of each mesh: who is in it, at which address, and who can reach whom.
+"""Turn the configuration into the plan of each mesh: its participants, their addresses, and their endpoints.
 
-Keys are not known here, because the plan is complete before the first key is made. Text for hosts and readers is
-rendered elsewhere.
+Keys are not known here, because the plan is complete before the first key is made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ COMMON_LINK_MTU, _OVERHEAD = 1500, 80
 
 @dataclass(frozen=True, slots=True)
 class PlannedParticipant:
-    """One host on one interface, or a peer that is not managed here; peers send it what goes to its `subnet`.
+    """One host on one interface, or an unmanaged peer; peers send it what goes to its `subnet`.
 
     `endpoint` is where peers first contact it, such as `78.11.11.11:51825`, `[2001:db8::1]:51825` or
     `bernard.example.org:51825`, or None if it is roaming; hosts of the same `site` use its `local_endpoint`, if
@@ -33,8 +32,8 @@ class PlannedParticipant:
     the interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host
     before. `peers` are by name, None for all. `other_endpoint` is of the other IP version than `endpoint`, for peers
     that have that one only. A `public_key` is known where the private one is not ours. `routes`
-    are the networks behind it; `masquerade`, where the file says so, whether what it hands on has its own address as
-    source. `exit_node` is the host over which it reaches everything else.
+    are the networks behind it; `masquerade`, where the file says so, whether what it forwards has its own address as
+    source. `exit_node` is the host that is its default route.
     """
 
     name: str
@@ -64,7 +63,7 @@ class PlannedParticipant:
 class MeshPlan:
     """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
-    `peers` are not managed here. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
+    `peers` are unmanaged. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
     name. `preshared_keys` are one for all, or one for each pair. `forgotten` names hosts that have left and are not to
     be wiped any more.
     """
@@ -131,7 +130,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
     subnets = owned_subnets(name, interface.participants, interface.fixed_addresses, interface.prefix)
     joined = resolve(interface.peering, tags_of(interface, hosts)) if interface.peering else {}
     routes, exit_nodes = interface.routes, interface.exit_nodes
-    # Left out where nobody asked for it, so that a newer version of mesh makes no new keys.
+    # Left out where the file does not set it, so that a newer version of mesh makes no new keys.
     of_all = f"@{rotation}" if rotation > 1 else ""
 
     def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> PlannedParticipant:

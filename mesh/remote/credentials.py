@@ -1,7 +1,7 @@
 """Find what SSH logs in with: the key that the environment names, then the keys of the operator's agent.
 
 The rollout and the command plugin offer the same keys in the same order. They are never inputs of resources, so the
-state does not depend on who runs `pulumi up`. Connecting belongs to `ssh` and, for commands, to the command plugin.
+state does not depend on who runs `pulumi up`.
 """
 
 import base64
@@ -34,8 +34,8 @@ _NAMED = "SSH_AUTH_SOCK"
 # An sshd ends a connection at the sixth key that it refuses (MaxAuthTries of sshd_config).
 OFFERED = 5
 
-# Which keys hosts have accepted, by fingerprint, the latest first; kept only by who has more keys than one connection
-# may offer.
+# Which keys hosts have accepted, by fingerprint, the latest first; kept only where there are more keys than one
+# connection may offer.
 _ACCEPTED = Path(".mesh/accepted")
 
 
@@ -160,7 +160,7 @@ def prefer(identities: Iterable[Identity]) -> list[Identity]:
 
 
 def remember(identity: Identity) -> None:
-    """Keep in mind that a host has accepted a key, so that it is offered first from now on."""
+    """Record that a host has accepted a key, so that it is offered first from now on."""
     known = _ACCEPTED.read_text(encoding="utf-8").split() if _ACCEPTED.exists() else []
     accepted = fingerprint_of(identity)
     if accepted in known[:OFFERED]:

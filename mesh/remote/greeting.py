@@ -51,7 +51,7 @@ _WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
 
 
 async def read_greeting(reader: Any, writer: Any) -> str:
-    """Return why nobody of us can log in where this stream leads, in words for the user; empty if we can.
+    """Return why one of our clients cannot log in over this stream, in words for the user; empty if both can.
 
     Raises:
         OSError: If the stream breaks.

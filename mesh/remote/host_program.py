@@ -1,6 +1,6 @@
 """The host program: one POSIX sh text, put together from `mesh/host/` and known by its digest.
 
-What it does on a host is written there; sending it belongs to `fanout`.
+`sessions` sends it.
 """
 
 import hashlib

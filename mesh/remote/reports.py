@@ -1,4 +1,4 @@
-"""What hosts report of themselves, read by the rule of `replies`: what their kernels run, and what `scan` asks for."""
+"""Read what hosts report of themselves, by the rules of `replies`: what their kernels run, and what `scan` asks for."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """One SSH connection: how it is opened, what its failures mean, and a host's public key.
 
-Commands on it belong to `commands`, many hosts at once and sessions with the host program to `sessions`.
+`commands` runs commands on it; `sessions` holds many connections at once, with the host program.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a host says when it does not let us in, and what to do: one table for the look, the rollout and commands."""
+"""What a host says when it does not let us in, and what to do, for the reachability check, the rollout and commands."""
 
 import re
 
@@ -48,7 +48,7 @@ RSA_ONLY = (
 )
 NOTHING_SHARED = "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config"
 FORWARDING = (
-    "its bastion forbids to be passed; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
+    "its bastion forbids forwarding; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
     "PermitOpen this host's address and port or any"
 )
 _STILL_BOOTING = "lets only root log in while it boots or goes down (/run/nologin); wait until it has, then run again"
@@ -56,7 +56,7 @@ _EXPIRED = "wants the password of ssh.user changed, which has expired; log in an
 _NO_SHELL = "has no login shell for ssh.user; name another ssh.user, or give this one a shell by usermod -s /bin/sh"
 _SUDO = "asks for a password at sudo; let ssh.user run sudo without one, or use root"
 
-# By what sshd, PAM, login programs and sudo say, whoever passes it on to us.
+# By the words of sshd, PAM, login programs and sudo.
 _SAID_BY_HOSTS = {
     "pam_nologin": _STILL_BOOTING,
     "System is booting up": _STILL_BOOTING,

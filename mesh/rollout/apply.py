@@ -1,7 +1,6 @@
-"""What the rollout resource does with its properties: bring the hosts there, remember the outcome, and look for drift.
+"""What the rollout resource does with its properties: change the hosts, record the outcome, and find drift.
 
-Properties are plain data of the state. Whether there is work is told by `outstanding`, and the transaction itself is
-`rollout`.
+Properties are plain data of the state. `pending_work` says whether there is work, and `transaction` does it.
 """
 
 from typing import Any
@@ -40,7 +39,7 @@ def _check_complete(news: RolloutProperties) -> None:
         )
     is_pairwise = news["roster"].get("presharedKeys") == "pairwise"
     if set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
-        # Else a key that a host knew would serve on after the host has left, or give away the keys of all pairs.
+        # Else a key would stay in use that a host knew which has left, or would give away the keys of all pairs.
         raise MeshError(
             f"{interface}: nothing was changed, since the preshared key is for other hosts or pairs than the roster; "
             f"add --target '**::{interface}/preshared-key'"
@@ -48,10 +47,10 @@ def _check_complete(news: RolloutProperties) -> None:
 
 
 def deploy(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
-    """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
+    """Change the hosts to `news` where they do not run it yet, wipe those that left, and return the new outputs.
 
     Raises:
-        MeshError: If the mesh could not be changed and proven; the hosts are then as before.
+        MeshError: If the mesh could not be changed and verified; the hosts then run what they ran before.
     """
     _check_complete(news)
     roster, plan = news["roster"], plan_digest(news)
@@ -87,7 +86,7 @@ def deploy(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
 
 
 def _outdated_files(news: RolloutProperties, olds: RolloutProperties) -> list[str]:
-    """Return the peers that are not managed here and whose files say something else than before."""
+    """Return the unmanaged peers whose files have changed."""
 
     def file(props: RolloutProperties, name: str) -> str | None:
         known = props.get("roster", {}).get("peers") or {}
@@ -99,7 +98,7 @@ def _outdated_files(news: RolloutProperties, olds: RolloutProperties) -> list[st
 def find_drift(props: RolloutProperties) -> dict[str, list[str]]:
     """Return by host what differs there from the state, in words.
 
-    A host that does not answer is such a difference too, but for one whose change is pending for that very reason.
+    A host that does not answer is a difference too, unless its change is pending for that reason.
     """
     roster = props["roster"]
     interface = roster["interface"]

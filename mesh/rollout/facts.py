@@ -1,6 +1,6 @@
-"""Ask all hosts of a mesh what their kernels run, for a proof, and for what has drifted.
+"""Ask all hosts of a mesh what their kernels run.
 
-What the answers mean is judged in `proof` and `drift`.
+`verification` and `drift` say what the answers mean.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ async def collect_facts(
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot be read.
 
-    The order `audit` asks for what else may have drifted, too.
+    The order `audit` also asks for everything else that may have drifted.
     """
     salt = secrets.token_hex(16)
     orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}

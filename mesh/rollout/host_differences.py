@@ -37,11 +37,11 @@ def describe_difference(roster: Roster, host: str, difference: Difference) -> st
             return f"no longer masquerades what it forwards; {REPAIR} sets it up again"
         case Difference("exit"):
             node = Pairs(roster).participants[host].get("exitNode") or "its exit node"
-            return f"does not reach everything else over {node}, since routing rules differ; {REPAIR} sets them again"
+            return f"has no default route over {node}, since routing rules differ; {REPAIR} sets them again"
         case Difference("names"):
             return f"/etc/hosts lacks the names of {interface} or has others; {REPAIR} writes them again"
         case Difference("timer"):
-            return f"no longer looks where names of peers lead, since mesh-endpoints is off; {REPAIR} starts it again"
+            return f"no longer resolves names of peers, since mesh-endpoints is off; {REPAIR} starts it again"
         case Difference("down"):
             return f"interface {interface} is set down; {REPAIR} sets it up again"
         case Difference("absent"):
@@ -50,7 +50,7 @@ def describe_difference(roster: Roster, host: str, difference: Difference) -> st
             return f"lost its private key; {REPAIR} gives it again"
         case Difference("late"):
             return (
-                "had not gone back at the deadline of a rollout that was cut off, and did so only when asked now; "
+                "had not rolled back at the deadline of a rollout that was cut off, and did so only now, when asked; "
                 f"'journalctl -t mesh-{interface}' there may say why"
             )
         case Difference("unsettled"):

@@ -1,6 +1,6 @@
-"""What a rollout has yet to do, told by the properties of its resource: which hosts to change, and whom to wipe.
+"""What a rollout has yet to do, by the properties of its resource: which hosts to change, and which to wipe.
 
-It is asked for every preview, so it imports nothing that reaches a host. Doing it belongs to `deployment`.
+Every preview asks for it, so it imports nothing that reaches a host. `apply` does the work.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def to_wipe(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
 
 
 def changing_hosts(news: RolloutProperties, olds: RolloutProperties) -> set[str]:
-    """Return the hosts that are not known to run `news`: all after a change of the plan, else who differs from it."""
+    """Return the hosts that are not known to run `news`: all after a change of the plan, else those that differ."""
     members = set(news["roster"]["members"])
     if olds.get("digest") != plan_digest(news) or olds.get("rosterId") != news["rosterId"]:
         return members
@@ -43,9 +43,9 @@ def changing_hosts(news: RolloutProperties, olds: RolloutProperties) -> set[str]
 
 
 def _answering(news: RolloutProperties, olds: RolloutProperties) -> set[str]:
-    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none.
+    """Return the hosts that were left out of an earlier run and answer again; only `up` asks them, a preview says none.
 
-    A host whose enrolment this run leaves out waits on.
+    A host whose enrolment this run leaves out goes on waiting.
     """
     return set(olds.get("pending") or ()) - {*news["absent"], *(news.get("unenrolled") or ())}
 

@@ -1,8 +1,8 @@
-"""What is said of a change in words, once, though two resources know of it.
+"""Describe a change once, though two resources know of it.
 
 The engine asks each resource for its own difference, in one process, and the roster before the rollout, which depends
-on it. The roster tells what the run changes. The rollout then tells only what an earlier run recorded in the roster
-and did not bring to the hosts: so it has to know from which roster the change was told.
+on it. The roster describes what the run changes. The rollout then describes only what an earlier run recorded in the
+roster and did not bring to the hosts: so it has to know from which roster the change was described.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ _told_from: dict[str, Roster] = {}
 
 
 def tell_roster_change(old: Roster, new: Roster) -> list[str]:
-    """Return what changes from `old` to `new` in words, and remember that it was told."""
+    """Return what changes from `old` to `new` in words, and remember that it was described."""
     _told_from[new["interface"]] = old
     return describe_changes(old, new)
 

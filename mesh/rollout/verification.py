@@ -31,13 +31,13 @@ def find_faults(
     unresolved: Iterable[tuple[str, str]] = (),
     sources: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> list[Fault]:
-    """Return what disproves the mesh, each with its likely cause; empty when every pair is proven.
+    """Return what is wrong with the mesh, each with its likely cause; empty when every pair is verified.
 
     Args:
         roster: What the hosts are to run.
         facts: What each host runs.
         silent: The pairs (from, to) whose ping had no answer.
-        changed: The hosts whose key was just switched: a handshake from before the switch proves nothing for them.
+        changed: The hosts whose key was just switched: a handshake from before the switch does not count for them.
         narrow: The pairs that answer small packets only, with the bytes that pass.
         unresolved: The silent pairs of which the first host cannot resolve the name of the other.
         sources: For silent pairs, the address from which the second host answers, if that may be another one than its
@@ -49,7 +49,7 @@ def find_faults(
         faults.extend(kernel_faults(roster, host, facts[host], pairs))
         faults.extend(Fault(host, describe_difference(roster, host, found)) for found in facts[host].differences)
     lost = set(unresolved)
-    mute = {*silent, *lost}
+    unanswered = {*silent, *lost}
     fresh = set(changed)
     for host in sorted(facts):
         for peer in pairs.peers_of(host):
@@ -57,7 +57,7 @@ def find_faults(
                 continue
             seen = facts[host].peers.get(pairs.participants[peer]["publicKey"])
             cause = ""
-            if (host, peer) in mute:
+            if (host, peer) in unanswered:
                 is_lost = (host, peer) in lost
                 cause = _silence(roster, pairs, (host, peer), seen, sources.get((host, peer), ""), is_lost)
             elif (host, peer) in narrow:

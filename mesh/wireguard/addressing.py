@@ -1,7 +1,7 @@
-"""Place each host in a mesh by its name alone, and find subnets that are in each other's way.
+"""Derive the address of each host in a mesh from its name, and find subnets that overlap.
 
-Nothing is stored or negotiated here, so adding a host never renumbers another. Choosing peers and endpoints belongs
-in `topology`; deciding which meshes must not collide belongs in `consistency`.
+Nothing is stored or negotiated, so adding a host never renumbers another. `topology` chooses peers and endpoints, and
+`rules.prefixes` says which meshes must not collide.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Make and check the key values of WireGuard: 32 bytes, written as 44 characters of base64.
 
-Storing, rotating and sending keys belongs to the resources, not here.
+The resources store, rotate and send keys.
 """
 
 import base64

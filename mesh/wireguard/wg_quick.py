@@ -94,7 +94,7 @@ def read_wg_quick(content: str | bytes, where: str) -> WgQuick:
 
 
 def _lines(text: str, where: str) -> Iterator[Setting]:
-    # A comment belongs to what it stands right above, or beside.
+    # A comment is about the line right below it, or beside it.
     above = ""
     for number, line in enumerate(text.split("\n"), 1):
         place = f"{where}:{number}"

@@ -110,7 +110,7 @@ def read_addresses(text: str) -> tuple[Address, ...]:
 
 
 def read_endpoint(text: str) -> Endpoint:
-    """Return where a peer is sought."""
+    """Return the endpoint of a peer."""
     host, separator, port = text[1:].partition("]:") if text.startswith("[") else text.rpartition(":")
     try:
         if not separator:

@@ -19,7 +19,7 @@ PHASES = {
     "prove": ("proving", 1.0),
     # Nothing is printed then; it begins when the first host has a deadline that is minutes away.
     "confirm": ("", 0.1),
-    "go back": ("going back", 1.5),
+    "go back": ("rolling back", 1.5),
 }
 _ORDER = [*PHASES, "ended"]
 # Who has more seconds than this before it goes back was told to hold.

@@ -190,7 +190,7 @@ def test_somebody_turns_it_off(stack: Stack, hosts: dict[str, Host]) -> None:
     stack.up()
     for name, command in _OFF:
         hosts[name].run(command)
-        assert f"{name}: no longer looks where names of peers lead" in stack.run("preview", "--refresh").output
+        assert f"{name}: no longer resolves names of peers" in stack.run("preview", "--refresh").output
         assert f"changing {name} only" in stack.up("--refresh").output
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
     stack.write(mesh, _describe(stack, hosts))

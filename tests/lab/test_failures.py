@@ -114,7 +114,7 @@ def test_a_mesh_that_cannot_be_proven_goes_back_everywhere(mesh: Stack, lab: Lab
         finally:
             lab.network.unblock()
         assert re.search("bernard → carol|carol → bernard", output), output
-        assert "not proven" in output
+        assert "not verified" in output
     # The new key is not made again by the next run.
     made = mesh.public_keys()
     assert {name for name in keys if made[name] != keys[name]} == {"testwg/carol/key"}

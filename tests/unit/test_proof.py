@@ -97,7 +97,7 @@ def test_a_report_is_read_whole() -> None:
 @pytest.mark.parametrize("line", ["something that nobody asked for", "mtu 1420 1420", "mtu x", "mtu 1421"])
 def test_a_report_with_a_line_that_is_none_is_its_hosts_fault(line: str) -> None:
     """The program there is ours by its digest, so that somebody else must have said it."""
-    with pytest.raises(HostError, match=f"host 'bernard': answers facts with what cannot be read .'{line}'.; look"):
+    with pytest.raises(HostError, match=f"host 'bernard': answers facts with what cannot be read .'{line}'.; check"):
         read_facts("bernard", [*REPORT, line], "abc")
 
 

@@ -117,8 +117,8 @@ def _told(roster: Any, host: str) -> list[str]:
         (
             {"carol": {"routes": ["0.0.0.0/0"]}},
             (
-                "testwg.members.carol.routes[0]: wider than 8 bits (IPv4) or 16 bits (IPv6) say; for the way to "
-                "everywhere, name this host as exitNode"
+                "testwg.members.carol.routes[0]: wider than /8 (IPv4) or /16 (IPv6); for a default "
+                "route, name this host as exitNode"
             ),
         ),
         (
@@ -200,7 +200,7 @@ def test_ipv4_needs_addresses_inside_the_mesh() -> None:
             {"members": {"frank": {"exitNode": "edgeworth"}}},
             (
                 "testwg.members.frank.exitNode: 'frank' and 'edgeworth' are both roaming and cannot meet, and over a "
-                "relay there is no way to everywhere; give testwg.members.frank.exitNode another one, or off"
+                "relay there is no default route; give testwg.members.frank.exitNode another one, or off"
             ),
         ),
         (

@@ -1,7 +1,8 @@
-"""What the hosts of a mesh that was found send to each other, and what of it mesh keeps as routes.
+"""Find the `routes` of hosts in a mesh that was found, from the AllowedIPs that their peers have.
 
-WireGuard sends a packet to the peer with the narrowest prefix around its address. mesh sends each host what it owns,
-and as `routes` what others send it besides; so every address goes where it went before, or the import is refused.
+WireGuard sends a packet to the peer with the narrowest prefix around its address. mesh sends each host its own
+prefixes, and as `routes` all others in its AllowedIPs. So every packet goes where it went before, or the import is
+refused.
 """
 
 from collections import defaultdict
@@ -122,7 +123,7 @@ def _is_in(prefix: Network, other: Network) -> bool:
 
 
 def _conflicts(owned: Claims, routed: Claims) -> Iterator[tuple[str, Network, str]]:
-    """Yield who is sent which route, and who else has something in it or around it."""
+    """Yield each route with its participant, and each other participant that has a prefix in it or around it."""
     for prefix, owner in owned:
         # A route may hold what is its host's own.
         yield from ((host, route, owner) for route, host in routed.around(prefix) if host != owner)

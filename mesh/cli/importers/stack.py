@@ -36,7 +36,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     faults: list[str] = []
     places: dict[str, str] = {}
     for mesh in meshes:
-        # Also with the mesh before it, which may seek a host elsewhere.
+        # Also with the mesh before it, in which a host may have another endpoint.
         faults.extend(_conflicts(file, mesh))
         # What the file has already has its place there.
         new = {key: place for key, place in mesh.places.items() if key[0] != HOSTS or key[1] not in file.hosts}
@@ -51,7 +51,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         interfaces[mesh.interface] = _interface(mesh)
     if faults:
         raise ConfigurationError(faults, "import")
-    # What has still to be filled in must not hide what is wrong.
+    # Values that are still missing must not hide what is wrong.
     hosts = {
         name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY}}
         for name, entry in file.hosts.items()

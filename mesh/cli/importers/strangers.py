@@ -1,4 +1,4 @@
-"""Peers of hosts that are no hosts themselves, such as phones: they become peers that mesh does not manage."""
+"""Peers of hosts that are no hosts themselves, such as phones: they become unmanaged peers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Stranger:
 
     @property
     def place(self) -> str:
-        """Where the first host has it."""
+        """Where it stands in the file of the first host that has it."""
         return next(iter(self.known.values())).place
 
     @property
@@ -70,11 +70,11 @@ class Stranger:
         return IPv6Interface((own[0], around.prefixlen if around else own.prefixlen))
 
     def faults(self, preshared_key: str | None, has_ipv4: bool) -> Iterator[str]:
-        """Yield why mesh could not keep it: its peers do not agree, or it would lack what all others have."""
+        """Yield why mesh could not keep it: the hosts configure it differently, or it lacks what all others have."""
         if len({frozenset(peer.allowed_ips) for peer in self.known.values()}) > 1:
             yield "the hosts send different prefixes to it; make its AllowedIPs the same everywhere first"
         if len({peer.endpoint for peer in self.known.values() if peer.endpoint}) > 1:
-            yield "the hosts seek it at several endpoints; mesh has one for all, so make them the same first"
+            yield "the hosts have several endpoints of it; mesh has one for all, so make them the same first"
         if {peer.preshared_key for peer in self.known.values()} != {preshared_key} or preshared_key is None:
             yield (
                 "the preshared key of the mesh would cut it off; give all hosts and peers one preshared key first, or "

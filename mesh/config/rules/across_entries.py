@@ -1,7 +1,7 @@
 """The rules of the stack file that need more than one entry to be checked.
 
-Rules about a single value belong in `fields`. Nothing is read or changed here; each function yields faults, ready to be
-shown. Places carry no index, since faulty items were taken out of the lists before.
+Rules about a single value are in `fields`. Each function yields faults, ready to be shown. Places have no index, since
+faulty items were removed from the lists before.
 """
 
 from collections import defaultdict

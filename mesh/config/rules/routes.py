@@ -1,7 +1,7 @@
-"""The rules of the stack file for networks behind hosts, and for hosts that are the way to everywhere.
+"""The rules of the stack file for networks behind hosts, and for exit nodes.
 
-WireGuard lets the last of two owners of a prefix have it, without a word; here both are named. Who takes which route is
-told by `pairs`.
+WireGuard gives a prefix of two owners to the last one, without a word; here both are named. `pairs` says which host
+takes which route.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ __all__ = ["route_faults"]
 
 
 def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
-    """Yield what two owners claim, routes that would cut off the way to a host, and exit nodes that cannot be used."""
+    """Yield prefixes with two owners, routes that would cut off a host, and exit nodes that cannot be used."""
     for name, interface in interfaces.items():
         for owner, routes in interface.routes.items():
             path = f"{_place(name, interface, owner)}.routes"
@@ -61,7 +61,7 @@ def _other_owners(name: str, owner: str, number: int, interfaces: Interfaces) ->
             if (other, claimant) == (name, owner):
                 if any(_overlap(route, before) for before in claimed[:number]):
                     yield f"{route} is in another prefix of the list, or there twice; leave one of the two out"
-                # What comes later in the file tells the rest.
+                # The claims that come later in the file report the rest.
                 return
             for before in claimed:
                 if _overlap(route, before):
@@ -79,7 +79,7 @@ def _inside_the_mesh(name: str, owner: str, route: Network, interfaces: Interfac
         )
     for other, place in _neighbours(name, interfaces).items():
         interface = interfaces[other]
-        # Of its own prefix of IPv4, each participant has its address only; a range around that takes from nobody.
+        # A participant owns only its address in the IPv4 prefix, so a wider route of its own takes none from others.
         is_own_range = other == name and not any(
             address in route and (participant != owner or route.prefixlen == 32)
             for participant, address in interface.ipv4_addresses.items()
@@ -110,7 +110,7 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                     f"{text}, an external address of host {name!r}, is in {route}; a tunnel cannot carry itself, so "
                     "route to narrower prefixes without that address"
                 )
-        # Hosts of one site are in that network already, and take no route to it.
+        # Hosts of one site are in that network already, and get no route to it.
         for text in host.local_ips if name != owner and not (site and site == host.site) else ():
             if ip_address(text) in route:
                 advice = "give both one site" if owner not in interface.peers else "take that host out of one of them"
@@ -180,7 +180,7 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
         elif not _can_meet(user, node, interface, hosts):
             yield (
                 f"{path}: {show_name(user)} and {show_name(node)} are both roaming and cannot meet, and over a relay "
-                f"there is no way to everywhere; {off}"
+                f"there is no default route; {off}"
             )
 
 
