@@ -104,7 +104,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             try:
                 await deadline.arm(secrets.token_hex(8))
                 changed = await _switch(rollout, fan, running, deadline, switched)
-                say(f"{interface}: proving {_hosts(len(fan.sessions))}")
+                say(f"{interface}: verifying {_hosts(len(fan.sessions))}")
                 # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
                 resolving = _NAMES_SECONDS if rollout.pairs.has_names else 0
                 await deadline.move(seconds + _VERIFY_SECONDS + resolving)

@@ -16,7 +16,7 @@ PHASES = {
     "connect": ("connecting to", 1.0),
     "stage": ("staging on", 0.5),
     "switch": ("switching key 1", 1.5),
-    "prove": ("proving", 1.0),
+    "prove": ("verifying", 1.0),
     # Nothing is printed then; it begins when the first host has a deadline that is minutes away.
     "confirm": ("", 0.1),
     "go back": ("rolling back", 1.5),

@@ -163,7 +163,7 @@ def test_going_back_takes_the_timer_away_again(engine_stack: Stack, hosts: dict[
     before = {name: snapshot(host) for name, host in hosts.items()}
     engine_stack.write(mesh, _describe(engine_stack, hosts, externalName=_NAME))
     run = engine_stack.start("up")
-    run.wait_for("proving")
+    run.wait_for("verifying")
     run.kill_engine()
     run.wait_for_remains(engine_stack.is_served)
     assert {name: difference(before[name], snapshot(host)) for name, host in hosts.items()} == dict.fromkeys(hosts, "")
