@@ -100,7 +100,7 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
             _point(host, _NEW)
         wait_until(lambda: all(_reaches(host, "bernard") for host in seekers), _SECONDS, every=1)
         assert {_endpoint(host, stack, "bernard") for host in seekers} == {f"{_NEW}:51825"}
-        wait_until(lambda: "bernard is sought at" in carol.run("journalctl -q -t mesh-testwg"), 10)
+        wait_until(lambda: "the endpoint of bernard is" in carol.run("journalctl -q -t mesh-testwg"), 10)
         # A changed answer is no change of the mesh.
         stack.up("--expect-no-changes")
         assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
