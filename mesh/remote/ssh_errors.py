@@ -94,6 +94,6 @@ def explain_command_error(error: str) -> str | None:
 
 
 def quote(said: bytes, most: int = 100) -> str:
-    """Return what a stranger says as one short text that cannot do anything to a terminal."""
+    """Return what a server says as one short text without control characters."""
     text = _UNPRINTABLE.sub(" ", said.decode("ascii", "replace")).strip()
     return repr(text if len(text) <= most else f"{text[:most]}…")

@@ -1,7 +1,7 @@
 """Join the configurations of hosts to one mesh, if they fit together.
 
 A setting that mesh cannot keep as it is stops the import, since the first `up` must change no running tunnel. Nothing
-here touches a file or a host. `routing` finds routes, and `strangers` the peers that are no hosts.
+here touches a file or a host. `routing` finds routes, and `unmatched_peers` the peers that are no hosts.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from mesh.cli.importers.found import FoundMember, FoundMesh
 from mesh.cli.importers.inside import Inside, find_address_faults, find_ipv4_prefix
 from mesh.cli.importers.routing import Routing
 from mesh.cli.importers.source import Source, some
-from mesh.cli.importers.strangers import Stranger, find_strangers
+from mesh.cli.importers.unmatched_peers import UnmatchedPeer, find_unmatched_peers
 from mesh.cli.stack_file import HOSTS, INTERFACES
 from mesh.errors import ConfigurationError
 from mesh.wireguard.wg_quick import ConfiguredPeer, Endpoint, WgQuick
@@ -66,8 +66,8 @@ class _Joined:
         self.source = source
         self.faults = faults
         self.notes: list[str] = []
-        self._strangers = find_strangers(hosts)
-        others = {stranger.name: stranger.ipv6 for stranger in self._strangers if stranger.ipv6}
+        self._unmatched_peers = find_unmatched_peers(hosts)
+        others = {unmatched.name: unmatched.ipv6 for unmatched in self._unmatched_peers if unmatched.ipv6}
         self._inside = Inside(interface, hosts, others)
         # By host, the peers that have it, and how.
         self._known: dict[str, dict[str, ConfiguredPeer]] = {host: {} for host in hosts}
@@ -80,7 +80,7 @@ class _Joined:
     def mesh(self) -> FoundMesh:
         inside = self._inside
         endpoints = {host: self._endpoint(host) for host in self.hosts}
-        routing = Routing(inside, self._known, self._strangers, self.source)
+        routing = Routing(inside, self._known, self._unmatched_peers, self.source)
         port = self._port(endpoints)
         members = tuple(
             FoundMember(
@@ -99,8 +99,8 @@ class _Joined:
         self.notes.extend(routing.notes)
         self._note_what_is_new(endpoints)
         preshared_key = self._preshared_key()
-        for stranger in self._strangers:
-            self._check_stranger(stranger, preshared_key)
+        for unmatched in self._unmatched_peers:
+            self._check_unmatched(unmatched, preshared_key)
         found = FoundMesh(
             self.interface,
             members,
@@ -109,7 +109,7 @@ class _Joined:
             preshared_key,
             tuple(self.notes),
             self._ipv4_prefix(),
-            tuple(stranger.found() for stranger in self._strangers),
+            tuple(unmatched.found() for unmatched in self._unmatched_peers),
             self._places(),
         )
         if self.faults:
@@ -130,14 +130,14 @@ class _Joined:
             places.setdefault((*interface, "port"), f"{own.place('ListenPort')}: ListenPort")
             if own.mtu:
                 places.setdefault((*interface, "mtu"), f"{own.place('MTU')}: MTU")
-        for stranger in self._strangers:
-            places[*interface, "peers", stranger.name] = stranger.place
+        for unmatched in self._unmatched_peers:
+            places[*interface, "peers", unmatched.name] = unmatched.place
         return places
 
     def _ipv4_prefix(self) -> IPv4Network | None:
         if not (ipv4 := self._inside.ipv4):
             return None
-        addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._strangers if each.ipv4)]
+        addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._unmatched_peers if each.ipv4)]
         prefix = find_ipv4_prefix(ipv4.values(), addresses)
         if prefix is None:
             self.faults.append(
@@ -146,12 +146,12 @@ class _Joined:
             )
         return prefix
 
-    def _check_stranger(self, stranger: Stranger, preshared_key: str | None) -> None:
-        for fault in stranger.faults(preshared_key, bool(self._inside.ipv4)):
-            self.faults.append(f"{stranger.place}: peer {stranger.name} has no file here, and {fault}")
-        without = set(self.hosts) - set(stranger.known)
+    def _check_unmatched(self, unmatched: UnmatchedPeer, preshared_key: str | None) -> None:
+        for fault in unmatched.faults(preshared_key, bool(self._inside.ipv4)):
+            self.faults.append(f"{unmatched.place}: peer {unmatched.name} has no file here, and {fault}")
+        without = set(self.hosts) - set(unmatched.known)
         self.notes.append(
-            f"{stranger.name}: no file has its key, so it becomes a peer that is not managed here; if it is a host, "
+            f"{unmatched.name}: no file has its key, so it becomes a peer that is not managed here; if it is a host, "
             "give its file" + (f"; {some(without)}: gets it too" if without else "")
         )
 

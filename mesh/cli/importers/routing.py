@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.inside import Inside
 from mesh.cli.importers.source import Source, listed, some
-from mesh.cli.importers.strangers import Stranger
+from mesh.cli.importers.unmatched_peers import UnmatchedPeer
 from mesh.config.route_fields import in_order
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.wg_quick import ConfiguredPeer
@@ -29,7 +29,7 @@ class Routing:
         self,
         inside: Inside,
         known: Mapping[str, Mapping[str, ConfiguredPeer]],
-        strangers: Iterable[Stranger],
+        unmatched_peers: Iterable[UnmatchedPeer],
         source: Source,
     ) -> None:
         """Find them."""
@@ -38,7 +38,7 @@ class Routing:
         self._inside, self._known, self._source = inside, known, source
         found = {host: self._behind(host) for host in inside.hosts}
         self._refuse_everything(found)
-        self._refuse_conflicts(found, list(strangers))
+        self._refuse_conflicts(found, list(unmatched_peers))
         self.routes = {host: in_order(routes) for host, routes in found.items()}
 
     def _behind(self, host: str) -> set[Network]:
@@ -89,24 +89,24 @@ class Routing:
                     "and name it as exitNode after the first up"
                 )
 
-    def _refuse_conflicts(self, found: Mapping[str, set[Network]], strangers: list[Stranger]) -> None:
+    def _refuse_conflicts(self, found: Mapping[str, set[Network]], unmatched_peers: list[UnmatchedPeer]) -> None:
         owned, routed = Claims(), Claims()
         for host, routes in found.items():
             for prefix in self._inside.owned(host):
                 owned.add(prefix, host)
             for route in routes:
                 routed.add(route, host)
-        for stranger in strangers:
-            for prefix in stranger.owned:
-                owned.add(prefix, stranger.name)
-            for route in stranger.routes:
+        for unmatched in unmatched_peers:
+            for prefix in unmatched.owned:
+                owned.add(prefix, unmatched.name)
+            for route in unmatched.routes:
                 # That it is sent everything is told with what else is wrong with it.
                 if route.prefixlen:
-                    routed.add(route, stranger.name)
+                    routed.add(route, unmatched.name)
         conflicts: dict[tuple[str, Network], set[str]] = defaultdict(set)
         for name, route, other in _conflicts(owned, routed):
             conflicts[name, route].add(other)
-        places = {stranger.name: stranger.place for stranger in strangers}
+        places = {unmatched.name: unmatched.place for unmatched in unmatched_peers}
         for (name, route), others in conflicts.items():
             place = places.get(name) or self._place(name, route)
             others.discard(name)

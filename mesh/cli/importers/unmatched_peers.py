@@ -13,13 +13,13 @@ from mesh.wireguard.addressing import Network
 from mesh.wireguard.endpoint import join_endpoint
 from mesh.wireguard.wg_quick import ConfiguredPeer, WgQuick
 
-__all__ = ["Stranger", "find_strangers"]
+__all__ = ["UnmatchedPeer", "find_unmatched_peers"]
 
 _POINT_TO_POINT = 127
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class UnmatchedPeer:
     """One such peer, as the hosts in `known` have it; `networks` are those that the hosts' own addresses are in."""
 
     name: str
@@ -111,7 +111,7 @@ class Stranger:
         )
 
 
-def find_strangers(hosts: Mapping[str, WgQuick]) -> list[Stranger]:
+def find_unmatched_peers(hosts: Mapping[str, WgQuick]) -> list[UnmatchedPeer]:
     """Return the peers whose key no host has, named by their comments where these are names that are free."""
     keys = {own.public_key for own in hosts.values()}
     known: dict[str, dict[str, ConfiguredPeer]] = {}
@@ -129,9 +129,9 @@ def find_strangers(hosts: Mapping[str, WgQuick]) -> list[Stranger]:
     # A number for a name is none that a comment gives to another one.
     free = (f"peer-{number}" for number in count(1))
     taken = {*hosts, *(name for names in called.values() for name in names)}
-    strangers, used = [], set(hosts)
+    unmatched_peers, used = [], set(hosts)
     for key, entries in known.items():
         name = next((each for each in called[key] if each not in used), None)
         used.add(name := name or next(each for each in free if each not in taken))
-        strangers.append(Stranger(name, key, networks, entries))
-    return strangers
+        unmatched_peers.append(UnmatchedPeer(name, key, networks, entries))
+    return unmatched_peers
