@@ -12,6 +12,7 @@ Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 __all__ = [
     "ConfigurationError",
@@ -19,6 +20,7 @@ __all__ = [
     "HostsFailedError",
     "InvalidKeyError",
     "MeshError",
+    "PlacedFault",
     "UnreachableHostError",
     "is_showable",
     "show_name",
@@ -52,12 +54,25 @@ class MeshError(Exception):
         super().__init__("\n".join(map(visible, message.split("\n"))))
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedFault:
+    """What is wrong in a stack file: its place there, as `pulumi config set --path` spells it, and what to do."""
+
+    place: str
+    words: str
+
+    def __str__(self) -> str:
+        """Return the fault as a line."""
+        return f"{self.place}: {self.words}"
+
+
 class ConfigurationError(MeshError):
     """The stack file, or what is imported into it, cannot be used; `faults` holds one line for each reason."""
 
-    def __init__(self, faults: Iterable[str], what: str = "stack configuration") -> None:
-        """Keep the faults of `what`, each worded `<where>: <what is wrong>; <what to do>`."""
-        self.faults: tuple[str, ...] = tuple(faults)
+    def __init__(self, faults: Iterable[str | PlacedFault], what: str = "stack configuration") -> None:
+        """Keep the faults of `what`, each worded `<where>: <what is wrong>; <what to do>`; `placed` as they came."""
+        self.placed = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(map(str, self.placed))
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__("\n".join([f"{what}: {count} to correct", *(f"  {line}" for line in self.faults)]))
 

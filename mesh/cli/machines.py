@@ -12,7 +12,7 @@ from mesh.cli.ssh_config import KnownKeys
 from mesh.cli.stack_file import HOSTS
 from mesh.config.models import Host
 from mesh.config.validation import PLACEHOLDER_HOST_KEY, join_path, read_entry
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.remote.ssh import ShownHostKey
 
 __all__ = ["Machine", "read_machines", "show_keys"]
@@ -68,7 +68,7 @@ def _key_of(entry: Mapping[str, Any]) -> str:
     return " ".join(str(entry.get("hostKey") or "").split()[:2])
 
 
-def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[str]]:
+def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[PlacedFault]]:
     raw = copy.deepcopy(entry)
     ssh = raw.get("ssh") if isinstance(raw, dict) else None
     for settings in (ssh, ssh.get("bastion") if isinstance(ssh, dict) else None):
@@ -87,7 +87,7 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
     """
     bastions: dict[tuple[str, int], Machine] = {}
     hosts: list[Machine] = []
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for name, entry in entries.items():
         connection, found = _read_connection(name, entry)
         faults.extend(found)
@@ -101,7 +101,8 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
             machine.entries.append(entry["ssh"]["bastion"])
             if len(set(map(_key_of, machine.entries)) - {""}) > 1:
                 path = join_path(HOSTS, name, "ssh", "bastion", "hostKey")
-                faults.append(f"{path}: not the one that another host has for this bastion; remove the wrong one")
+                words = "not the one that another host has for this bastion; remove the wrong one"
+                faults.append(PlacedFault(path, words))
             # Shared, so that a key that is pinned for the bastion holds for every host behind it.
             machine.connection["hostKey"] = machine.pinned
             connection["bastion"] = machine.connection

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mesh.config.models import AUTO, Host, Interface, Peering
 from mesh.config.validation import join_path
-from mesh.errors import show_name
+from mesh.errors import PlacedFault, show_name
 
 __all__ = ["choose_relay", "peering_faults", "resolve", "tags_of"]
 
@@ -57,20 +57,24 @@ def resolve(rules: Sequence[Peering], tags: TagsByName) -> dict[str, tuple[str, 
     return {name: tuple(sorted(own - {name})) for name, own in peers.items()}
 
 
-def peering_faults(interface: str, rules: Sequence[Peering], tags: TagsByName) -> Iterator[str]:
+def peering_faults(interface: str, rules: Sequence[Peering], tags: TagsByName) -> Iterator[PlacedFault]:
     """Yield what is wrong with the rules of one interface."""
     for number, rule in enumerate(rules):
         path = join_path("mesh:interfaces", interface, "peering", number)
         forms = {"group": rule.group, "hub": rule.hub, "spokes": rule.spokes}
         if set(given := [form for form, words in forms.items() if words]) not in ({"group"}, {"hub", "spokes"}):
             said = " and ".join(given) or "neither"
-            yield f"{path}: has {said}; give a group, or a hub and its spokes, each a list of names, tag:NAME or all"
+            yield PlacedFault(
+                path, f"has {said}; give a group, or a hub and its spokes, each a list of names, tag:NAME or all"
+            )
         for form, words in forms.items():
             for word in words:
                 if not _meant([word], tags):
                     what = "a tag that no host of this interface has" if word.startswith(_TAG) else "no such host here"
-                    yield f"{path}.{form}: {show_name(word)} is {what}; correct it or remove it"
+                    yield PlacedFault(f"{path}.{form}", f"{show_name(word)} is {what}; correct it or remove it")
     alone = sorted(name for name, peers in resolve(rules, tags).items() if not peers) if rules and len(tags) > 1 else []
     for name in alone:
         path = join_path("mesh:interfaces", interface, "peering")
-        yield f"{path}: no rule gives {show_name(name)} a peer; name it in one, or take it out of the interface"
+        yield PlacedFault(
+            path, f"no rule gives {show_name(name)} a peer; name it in one, or take it out of the interface"
+        )

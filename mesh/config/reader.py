@@ -16,7 +16,7 @@ from mesh.config.fields import is_host_name, is_interface_name
 from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
 from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry
-from mesh.errors import ConfigurationError, show_name
+from mesh.errors import ConfigurationError, PlacedFault, show_name
 from mesh.wireguard import keys
 
 __all__ = [
@@ -56,21 +56,27 @@ class Adopted:
         return self.preshared_keys.get(interface)
 
 
-def _read_section(model: type[Model], raw: object, section: str, empty: str) -> tuple[dict[str, Model], list[str]]:
+def _read_section(
+    model: type[Model], raw: object, section: str, empty: str
+) -> tuple[dict[str, Model], list[PlacedFault]]:
     """Return the entries that can be checked further and the faults of all."""
     if raw is None:
-        return {}, [f"{section}: missing; {empty}"]
+        return {}, [PlacedFault(section, f"missing; {empty}")]
     if not isinstance(raw, Mapping):
-        return {}, [f"{section}: not a mapping; {empty}"]
+        return {}, [PlacedFault(section, f"not a mapping; {empty}")]
     entries: dict[str, Model] = {}
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for name, value in raw.items():
         path = join_path(section, name)
         if section == _HOSTS and not is_host_name(name):
-            faults.append(f"{path}: not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
+            faults.append(
+                PlacedFault(path, "not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
+            )
         elif section == _INTERFACES and not is_interface_name(name):
             faults.append(
-                f"{path}: not an interface name; use 1 to 15 of letters, digits and _ = + . - and no reserved word"
+                PlacedFault(
+                    path, "not an interface name; use 1 to 15 of letters, digits and _ = + . - and no reserved word"
+                )
             )
         entry, found = read_entry(model, value, section, name)
         faults.extend(found)
@@ -93,13 +99,13 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
     faults.extend(found)
     number = _WHOLE_NUMBER.fullmatch(rotation or "1")
     if number is None or int(number[0]) >= 2**31:
-        faults.append(f"{_ROTATION}: not usable; give a whole number from 1 up, or remove it")
+        faults.append(PlacedFault(_ROTATION, "not usable; give a whole number from 1 up, or remove it"))
     for name, interface in read_interfaces.items():
         raw = interfaces.get(name) if isinstance(interfaces, Mapping) else None
         # A list that is missing, or holds no names, is reported already.
         if not interface.hosts and isinstance(raw, Mapping) and raw.get("hosts") in ([], ()):
             path = join_path(_INTERFACES, name, "hosts")
-            faults.append(f"{path}: no hosts; list at least one, or remove the interface")
+            faults.append(PlacedFault(path, "no hosts; list at least one, or remove the interface"))
     declared = [name for name in hosts if isinstance(name, str)] if isinstance(hosts, Mapping) else []
     # Names that cannot be used are reported above; what follows from them would only repeat it.
     usable = {name: entry for name, entry in read_interfaces.items() if is_interface_name(name)}
@@ -118,24 +124,30 @@ def read_adopted(adopted: object, configuration: Configuration) -> Adopted:
     if adopted is None:
         return Adopted()
     if not isinstance(adopted, Mapping):
-        raise ConfigurationError([f"{_ADOPTED}: not a mapping; give keys by interface/host, or by interface"])
+        raise ConfigurationError([PlacedFault(_ADOPTED, "not a mapping; give keys by interface/host, or by interface")])
     private_keys: dict[tuple[str, str], str] = {}
     preshared_keys: dict[str, str] = {}
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for name, value in adopted.items():
         path = join_path(_ADOPTED, name)
         interface_name, slash, host = name.partition("/") if isinstance(name, str) else ("", "", "")
         interface = configuration.interfaces.get(interface_name)
         if interface is None:
-            faults.append(f"{path}: no interface of that name; name it as in {_INTERFACES}, or remove the key")
+            faults.append(
+                PlacedFault(path, f"no interface of that name; name it as in {_INTERFACES}, or remove the key")
+            )
         elif slash and host not in interface.hosts:
-            faults.append(f"{path}: {show_name(host)} is no host of that interface; correct the name or remove the key")
+            faults.append(
+                PlacedFault(path, f"{show_name(host)} is no host of that interface; correct the name or remove the key")
+            )
         elif not isinstance(value, str) or not keys.is_key(value):
-            faults.append(f"{path}: not a WireGuard key; give 44 characters of base64, as wg prints them")
+            faults.append(PlacedFault(path, "not a WireGuard key; give 44 characters of base64, as wg prints them"))
         elif slash:
             private_keys[interface_name, host] = value
         elif value == keys.ZERO_KEY:
-            faults.append(f"{path}: all zeros, which is no preshared key to WireGuard; remove it to have one made")
+            faults.append(
+                PlacedFault(path, "all zeros, which is no preshared key to WireGuard; remove it to have one made")
+            )
         else:
             preshared_keys[interface_name] = value
     faults.extend(_shared_private_keys(private_keys))
@@ -144,15 +156,17 @@ def read_adopted(adopted: object, configuration: Configuration) -> Adopted:
     return Adopted(MappingProxyType(private_keys), MappingProxyType(preshared_keys))
 
 
-def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[str]:
+def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[PlacedFault]:
     # WireGuard drops a peer that has the host's own public key, without an error.
     owners: dict[tuple[str, str], str] = {}
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for (interface, host), private_key in private_keys.items():
         other = owners.setdefault((interface, keys.public_key_of(private_key)), host)
         if other != host:
             path = join_path(_ADOPTED, f"{interface}/{host}")
             faults.append(
-                f"{path}: the key of host {other!r} too; each host needs its own, so remove one to have it made"
+                PlacedFault(
+                    path, f"the key of host {other!r} too; each host needs its own, so remove one to have it made"
+                )
             )
     return faults

@@ -16,7 +16,7 @@ from mesh.config.external_fields import is_address
 from mesh.config.models import Bastion
 from mesh.config.reader import read_configuration
 from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path, read_entry
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.plan.topology import ROAMING_KEEPALIVE
 from mesh.wireguard.addressing import derive_subnet, host_address
 
@@ -59,15 +59,15 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     try:
         read_configuration(hosts, interfaces)
     except ConfigurationError as error:
-        raise ConfigurationError([_name_source(fault, places) for fault in error.faults], "import") from None
+        raise ConfigurationError([_in_its_source(fault, places) for fault in error.placed], "import") from None
 
 
-def _name_source(fault: str, places: Mapping[str, str]) -> str:
-    """Return the fault with the place that its reader has, instead of one in a file that is not written."""
-    path, _, text = fault.partition(": ")
+def _in_its_source(fault: str | PlacedFault, places: Mapping[str, str]) -> str | PlacedFault:
+    """Return the fault with its place in the file that is imported, instead of one in a file that is not written."""
+    path = fault.place if isinstance(fault, PlacedFault) else ""
     while path:
-        if path in places:
-            return f"{places[path]}: {text}"
+        if path in places and isinstance(fault, PlacedFault):
+            return PlacedFault(places[path], fault.words)
         path = _LAST_PART.sub("", path) if _LAST_PART.search(path) else ""
     return fault
 
