@@ -1,4 +1,4 @@
-"""A host that says what it likes harms nobody but itself: it is named in one line, and the others go on or go back.
+"""A host that says what it likes harms nobody but itself: it is named in one line, and the others go on or roll back.
 
 What each reply does is tried against the rollout itself, in this process; the real engine shows that nothing is lost
 between there and the terminal.

@@ -64,7 +64,7 @@ def test_a_phone_gets_a_key_an_address_and_a_file_that_only_the_command_shows(st
 
 
 def test_a_router_brings_its_own_key_and_endpoint(stack: Stack) -> None:
-    """Its file says where the private key belongs; hosts seek it there."""
+    """Its file says where the private key belongs; hosts have that endpoint."""
     key = generate_key_pair().public_key
     write(stack, peers={"router": {"publicKey": key, "endpoint": "198.51.100.7:51820"}})
     stack.up()

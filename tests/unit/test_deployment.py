@@ -108,7 +108,7 @@ def test_a_pending_host_is_work_as_soon_as_it_answers(olds: Properties, news: Pr
 
 
 def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: Properties, news: Properties) -> None:
-    """After a failed rollout the state still holds what the hosts went back to."""
+    """After a failed rollout the state still holds what the hosts rolled back to."""
     changed = {**news, "presharedKey": generate_preshared_key()}
     assert pending_work.differs(olds, changed)
     assert not pending_work.differs(olds, news)

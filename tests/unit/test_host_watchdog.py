@@ -1,4 +1,4 @@
-"""A host without systemd goes back at its deadline: the real program with a real interface, in a namespace."""
+"""A host without systemd rolls back at its deadline: the real program with a real interface, in a namespace."""
 
 import os
 import shutil

@@ -196,7 +196,7 @@ def test_a_renamed_machine_has_not_left() -> None:
 
 
 def test_hosts_of_one_site_seek_each_other_there(members: Any) -> None:
-    """Others seek the external endpoint; without a local endpoint of the peer, so does its own site."""
+    """Others use the external endpoint; without a local endpoint of the peer, so does its own site."""
     found = members["members"]
     found["bernard"] |= {"site": "home", "localEndpoint": "192.168.1.5:51825"}
     found["edgeworth"]["site"] = "home"

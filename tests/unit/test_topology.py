@@ -95,7 +95,7 @@ def test_a_relay_that_is_chosen_is_the_first_listed_host_that_can_be_sought(
 
 
 def test_hosts_of_one_site_meet_though_both_are_roaming(hosts: Section, interfaces: Section) -> None:
-    """One local endpoint is enough; elsewhere nobody seeks them."""
+    """One local endpoint is enough; elsewhere it is not used."""
     hosts["bernard"] |= {"externalIps": [], "site": "home", "localIps": ["192.168.1.5"]}
     hosts["edgeworth"]["site"] = "home"
     found = plan(hosts, interfaces)
