@@ -131,9 +131,10 @@ def commands() -> str:
         "# Commands",
         _GENERATED.format(source="mesh/cli"),
         _fill(
-            "`python -m mesh`, in the environment of the checkout (`. .venv/bin/activate`), or `mesh` where the "
-            "package is installed. `--help` of each command says the same as this page. A failure that is expected is "
-            "one line, and exit status 1."
+            "`mesh` and `python -m mesh` are the same, in the environment of the checkout (`. .venv/bin/activate`) and "
+            "wherever the package is installed. Commands work on the Pulumi project in the working directory or above "
+            "it; `.venv/bin/mesh` of a checkout works on the checkout where there is none. `--help` of each command "
+            "says the same as this page. A failure that is expected is one line, and exit status 1."
         ),
     ]
     for name, command in _commands(typer.main.get_command(app), "python -m mesh"):

@@ -1,12 +1,9 @@
 """The dynamic providers: thin, stateless, and a stored format.
 
 The state of every user names this module and these classes, so neither is ever moved or renamed. The engine loads them
-in a process of its own, with secrets in clear; what they decide is written in `keyring`, `roster` and `rollout`.
+in a process of its own, with secrets in clear; what they decide is in `keyring`, `plan.roster` and `rollout`.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from pulumi.dynamic import (
@@ -22,29 +19,6 @@ from pulumi.dynamic import (
 __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
 Properties = dict[str, Any]
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Let the engine show a MeshError in one line.
-
-    It prints what `traceback.format_exc` returns, and only this limit, which holds for the process, leaves the frames
-    out of that. The process ends with its failed run, so nothing else is cut.
-    """
-    from mesh.errors import MeshError  # noqa: PLC0415
-
-    try:
-        yield
-    except MeshError:
-        sys.tracebacklimit = 0
-        raise
-
-
-def _import_ahead() -> None:
-    """Import what reaches hosts while hosts are enrolled: it takes a quarter of a second."""
-    from threading import Thread  # noqa: PLC0415
-
-    Thread(target=__import__, args=("mesh.rollout.apply",), daemon=True).start()
 
 
 class KeyPairProvider(ResourceProvider):
@@ -68,7 +42,7 @@ class KeyPairProvider(ResourceProvider):
         return DiffResult(changes=history.key_pair_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Rotate, go back to an earlier rotation, or adopt."""
+        """Rotate, bring an earlier key back, or adopt."""
         from mesh.keyring import history  # noqa: PLC0415
 
         return UpdateResult(history.changed_key_pair(_olds, _news))
@@ -95,20 +69,20 @@ class PresharedKeyProvider(ResourceProvider):
         return DiffResult(changes=history.preshared_key_changes(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Keep the key, make it anew, or bring an earlier one back."""
+        """Keep the key, regenerate it, or bring an earlier one back."""
         from mesh.keyring import history  # noqa: PLC0415
 
         return UpdateResult(history.changed_preshared_key(_olds, _news))
 
 
 class SurveyProvider(ResourceProvider):
-    """Which installation of each host of one mesh this is; only a refresh looks."""
+    """Which installation of each host of one mesh this is; only a refresh asks the hosts."""
 
     serialize_as_secret_always = False
     _config: Config
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep the stack file's values: the state of a resource that never changes does not know who has joined."""
+        """Keep the stack file's values: the state of a resource that never changes lacks hosts that joined later."""
         self._config = req.config
 
     def create(self, props: Properties) -> CreateResult:
@@ -125,7 +99,7 @@ class SurveyProvider(ResourceProvider):
 
         from mesh.rollout import reinstall_check  # noqa: PLC0415
 
-        # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
+        # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
         counts = reinstall_check.count_installations(id_, props["installations"], hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
@@ -141,10 +115,11 @@ class RosterProvider(ResourceProvider):
         import secrets  # noqa: PLC0415
 
         from mesh.plan.roster import check_complete  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line, import_ahead  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             check_complete(props["roster"])
-        _import_ahead()
+        import_ahead()
         roster_id = secrets.token_hex(8)
         return CreateResult(
             roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
@@ -154,12 +129,13 @@ class RosterProvider(ResourceProvider):
         """Say the change in words of the mesh, in `preview` too."""
         from mesh.plan.roster import check_complete, is_roster  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
 
         if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
-        with _plain_errors():
+        with errors_are_one_line():
             check_complete(_news["roster"])
         changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
         if changes:
@@ -167,23 +143,25 @@ class RosterProvider(ResourceProvider):
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Record the members, and who has left and may still have to be wiped."""
+        """Record the members, and the hosts that have left and may still have to be wiped."""
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
+        from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
 
-        _import_ahead()
+        import_ahead()
         leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
-        """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
+        """Wipe every host that still belongs to this roster; one that does not answer is named, and is not wiped."""
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.remote.concurrency import run  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.rollout.wipe import wipe  # noqa: PLC0415
 
         interface = _props["roster"]["interface"]
         members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
-        with _plain_errors():
-            # A replaced roster is deleted after its successor has taken the hosts over, and they tell the two by id.
+        with errors_are_one_line():
+            # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
             run(
                 lambda: wipe(
                     interface, _props["mesh"], _id, {**_props["leavers"], **members}, lambda line: announce("", [line])
@@ -199,8 +177,9 @@ class RolloutProvider(ResourceProvider):
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             return CreateResult(props["roster"]["interface"], apply.deploy(props, {}))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
@@ -213,15 +192,17 @@ class RolloutProvider(ResourceProvider):
         return DiffResult(changes=differs(_olds, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Change the mesh, then wipe who has left."""
+        """Change the mesh, then wipe the hosts that have left."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             return UpdateResult(apply.deploy(_news, _olds))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             return ReadResult(id_, {**props, "drift": apply.find_drift(props)})

@@ -1,6 +1,6 @@
 """A stack file that a command changes in place: its comments, order and quoting are the user's, and stay.
 
-What the fields mean belongs in `settings`. Only commands read the file itself; the program gets its values from Pulumi.
+The models say what the fields mean. Only commands read the file itself; the program gets its values from Pulumi.
 """
 
 import io
@@ -16,6 +16,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
+from mesh.cli.project import find_project
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
@@ -30,25 +31,25 @@ INTERFACES = "mesh:interfaces"
 _CONFIG = re.compile("^config:", re.MULTILINE)
 
 
-def find_stack_file(name: str, folder: Path) -> Path:
-    """Return the file that `name` means: a path, or a stack whose file is in `folder`/stacks.
+def find_stack_file(name: str) -> Path:
+    """Return the file that `name` means: a path, or a stack whose file is in the project's folder `stacks`.
 
     Raises:
         MeshError: If there is neither.
     """
-    candidates = (Path(name), folder / "stacks" / f"Pulumi.{name}.yaml")
-    for path in candidates:
-        if path.is_file():
-            return path.resolve()
+    if Path(name).is_file():
+        return Path(name).resolve()
+    path = find_project() / "stacks" / f"Pulumi.{name}.yaml"
+    if path.is_file():
+        return path.resolve()
     raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
 
 
-def find_or_name_stack_file(name: str, folder: Path) -> Path:
+def find_or_name_stack_file(name: str) -> Path:
     """Return the file that `name` means, also where it is not there yet: then `name` is a stack's, or ends in .yaml."""
-    try:
-        return find_stack_file(name, folder)
-    except MeshError:
-        return Path(name).resolve() if name.endswith(".yaml") else folder / "stacks" / f"Pulumi.{name}.yaml"
+    if Path(name).is_file() or name.endswith(".yaml"):
+        return Path(name).resolve()
+    return (find_project() / "stacks" / f"Pulumi.{name}.yaml").resolve()
 
 
 class StackFile:

@@ -1,23 +1,25 @@
 """What the hosts of a mesh run at this moment, beside what the state says that they should, as plain data.
 
-What is wanted comes from the rollout in the state, what is from the hosts' kernels, and both are judged by `proof`.
-Nothing is changed. Tables belong to `tables`.
+The rollout in the state says what hosts should run, their kernels what they do run; `verification` compares both.
+Nothing is changed. `status_tables` shows the result.
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
-from mesh.remote.concurrency import settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
 from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, read_facts
-from mesh.remote.sessions import AT_ONCE, Fan, open_fan
+from mesh.remote.sessions import Fan, open_fan
+from mesh.rollout.drift import unconfirmed_faults
+from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status"]
 
 _PING_SECONDS = 60
 
@@ -40,7 +42,7 @@ class PairStatus:
 
     `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
     `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
-    milliseconds, None where there was no answer or nobody asked.
+    milliseconds, None where there was no answer or no ping.
     """
 
     host: str
@@ -55,12 +57,12 @@ class PairStatus:
 
 @dataclass(frozen=True, slots=True)
 class MeshStatus:
-    """One mesh; `faults` are in words, and `not_wiped` names hosts that left and could not be wiped so far."""
+    """One mesh; `faults` are all that is wrong, and `not_wiped` names hosts that left and could not be wiped so far."""
 
     interface: str
     hosts: tuple[HostStatus, ...]
     pairs: tuple[PairStatus, ...]
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
     not_wiped: tuple[str, ...] = ()
 
     @property
@@ -77,7 +79,7 @@ class _Answers:
     silent: dict[str, str] = field(default_factory=dict)
 
 
-async def ask(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
+async def read_status(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
     """Return how the mesh of a rollout in the state is; a host that does not answer is one of its rows."""
     roster = recorded["roster"]
     connections = {host: member["ssh"] for host, member in roster["members"].items()}
@@ -101,7 +103,7 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
     salt = secrets.token_hex(16)
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
     orders = {host: session.order("status", salt) for host, session in reachable.items()}
-    replies, failures = await settle(orders, AT_ONCE)
+    replies, failures = await settle(orders, HOSTS_AT_ONCE)
     answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None))
     answers.digests = {host: report.preshared for host, report in answers.facts.items()}
     answers.silent.update({host: error.message for host, error in {**failures, **unreadable}.items()})
@@ -114,19 +116,21 @@ def judge(
     pings: Mapping[tuple[str, str], float | None] | None,
     silent: Mapping[str, str],
 ) -> MeshStatus:
-    """Return the status that follows from what hosts said; `pings` is None where nobody pinged."""
+    """Return the status that follows from what hosts said; `pings` is None where none was sent."""
     roster = recorded["roster"]
     relations = Pairs(roster)
     pending = set(recorded.get("pending") or ())
     mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
     faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
-    faults.extend(_left_out(relations, [host for host in sorted(facts) if host not in pending], pings))
+    faults.extend(_unanswered(relations, [host for host in sorted(facts) if host not in pending], pings))
     for host, report in facts.items():
-        if host not in pending and report.confirmed != recorded["digest"]:
-            faults.append(f"{host}: the last rollout was not confirmed here; run pulumi up --refresh")
+        if host not in pending:
+            faults.extend(unconfirmed_faults(host, report, recorded["digest"]))
     if roster.get("presharedKeys") != "pairwise" and len({digest for digest in digests.values() if digest}) > 1:
-        faults.append(f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
-    faults.extend(f"{host}: {reason}" for host, reason in sorted(silent.items()) if host not in pending)
+        faults.append(
+            Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
+        )
+    faults.extend(Fault(host, reason) for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(
         roster["interface"],
         tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
@@ -140,20 +144,20 @@ def judge(
     )
 
 
-def _left_out(
+def _unanswered(
     pairs: Pairs, hosts: Collection[str], pings: Mapping[tuple[str, str], float | None] | None
-) -> Iterator[str]:
+) -> Iterator[Fault]:
     """Yield a fault for each peer of which a host that was asked to ping it said nothing."""
     for host in hosts if pings is not None else ():
         for peer in pairs.peers_of(host):
             is_asked = pairs.turn(host, peer) != "never" or pairs.relay(host, peer)
             if pings is not None and is_asked and peer in hosts and (host, peer) not in pings:
-                yield f"{host}: does not say whether {peer} answers; run pulumi up --refresh"
+                yield Fault(host, f"does not say whether {peer} answers; run pulumi up --refresh")
 
 
-def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:
+def _host(recorded: Mapping[str, Any], host: str, faults: Iterable[Fault], silent: Mapping[str, str]) -> HostStatus:
     member = recorded["roster"]["members"][host]
-    own = tuple(fault.partition(": ")[2] for fault in faults if fault.startswith(f"{host}: "))
+    own = tuple(fault.cause for fault in faults if fault.host == host and not fault.peer)
     if host in (recorded.get("pending") or ()):
         state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
     elif host in silent:

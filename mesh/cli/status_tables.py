@@ -46,7 +46,7 @@ def show_json(meshes: Iterable[MeshStatus]) -> str:
             "well": mesh.is_well,
             "hosts": [asdict(host) for host in mesh.hosts],
             "pairs": [asdict(pair) for pair in mesh.pairs],
-            "faults": list(mesh.faults),
+            "faults": list(map(str, mesh.faults)),
             "notWiped": list(mesh.not_wiped),
         }
         for mesh in meshes

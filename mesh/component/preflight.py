@@ -10,7 +10,7 @@ from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.command_agent import serve_commands
 from mesh.remote.concurrency import run
-from mesh.remote.reachability import look
+from mesh.remote.reachability import check_reachability
 from mesh.rollout.unreachable import may_skip
 
 __all__ = ["absent_hosts", "faults_end_the_run"]
@@ -32,17 +32,17 @@ def faults_end_the_run() -> Iterator[None]:
 def absent_hosts(configuration: Configuration, unknown: Collection[str] = ()) -> dict[str, set[str]]:
     """Return by interface the hosts that this run leaves out; a preview recalls the last run's, since it asks no host.
 
-    Hosts whose way is `unknown` yet are not looked at.
+    Hosts whose address is `unknown` yet are not checked.
 
     Raises:
         HostsFailedError: Naming each host that does not answer and may not be skipped.
-        MeshError: If there is nothing to authenticate with.
+        MeshError: If there is no key to log in with.
     """
     return _recall_pending() if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
 
 
 def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict[str, set[str]]:
-    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
+    """Stop before anything changes if a host does not answer, since a remote command to a silent one never ends.
 
     Hosts that every one of their interfaces may skip are named and returned instead, by interface.
     """
@@ -54,7 +54,7 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
     interfaces = configuration.interfaces
     used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
     ways = {host: configuration.hosts[host].ssh.connection() for host in sorted(used)}
-    silent = run(lambda: look(ways))
+    silent = run(lambda: check_reachability(ways))
     if known.are_many:
         silent |= _try_logins({host: way for host, way in ways.items() if host not in silent})
     needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
@@ -74,7 +74,7 @@ def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:
     Raises:
         HostsFailedError: Naming each host that accepts none.
     """
-    # It brings the SSH library in, which costs a tenth of a second.
+    # It imports the SSH library, which takes a tenth of a second.
     from mesh.remote.sessions import log_in_everywhere  # noqa: PLC0415
 
     failures = run(lambda: log_in_everywhere(ways))

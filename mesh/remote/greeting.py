@@ -6,6 +6,7 @@ RFC 4253, sections 4.2 and 7.1.
 
 from typing import Any
 
+from mesh.config.fields import HOST_KEY_TYPES
 from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 
@@ -28,7 +29,7 @@ _SHARED = {
         "ecdh-sha2-nistp521",
         "diffie-hellman-group14-sha256",
     ),
-    "HostKeyAlgorithms": ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    "HostKeyAlgorithms": HOST_KEY_TYPES,
     "Ciphers": (
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
@@ -50,7 +51,7 @@ _WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
 
 
 async def read_greeting(reader: Any, writer: Any) -> str:
-    """Return why nobody of us can log in where this stream leads, in words for the user; empty if we can.
+    """Return why one of our clients cannot log in over this stream, in words for the user; empty if both can.
 
     Raises:
         OSError: If the stream breaks.

@@ -1,6 +1,6 @@
 """The host program: one POSIX sh text, put together from `mesh/host/` and known by its digest.
 
-What it does on a host is written there; sending it belongs to `fanout`.
+`sessions` sends it.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 
-__all__ = ["DIRECTORY", "digest", "invocation", "text"]
+__all__ = ["DIRECTORY", "invocation", "program_digest", "text"]
 
 DIRECTORY = "/var/lib/mesh"
 
@@ -66,7 +66,7 @@ def _code(parts: Iterable[str]) -> Iterator[str]:
 
 
 @cache
-def digest() -> str:
+def program_digest() -> str:
     """Return the 16 hex digits that name this version of the program on hosts."""
     return hashlib.sha256(text().encode()).hexdigest()[:16]
 
@@ -78,7 +78,7 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
     `only_known`, a host that has nothing of the interface is given nothing either, and says so.
     """
     whole = hashlib.sha256(text().encode()).hexdigest()
-    path = f"{DIRECTORY}/program-{digest()}"
+    path = f"{DIRECTORY}/program-{program_digest()}"
     size = len(text().encode())
     known = (
         f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "

@@ -1,6 +1,6 @@
-"""Log in to a host: which keys are offered in which connection, and what it means when none is taken.
+"""Log in to a host: which keys are offered in which connection, and what it means when none is accepted.
 
-What is done on the connection belongs to `ssh` and `sessions`.
+`ssh` and `sessions` use the connection.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import asyncssh
 from mesh.config.models import Connection
 from mesh.remote import credentials
 from mesh.remote.identities import Identity, SigningError
-from mesh.remote.ssh_errors import NO_KEY, TOO_MANY_KEYS, explain_words
+from mesh.remote.ssh_errors import NO_LOGIN_KEY, TOO_MANY_KEYS, explain_words
 from mesh.remote.wire import unpack
 
 __all__ = ["LoginRefusedError", "dial"]
@@ -24,7 +24,7 @@ async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
     """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
 
     An sshd takes a few keys in one connection only, so further ones are offered in a next; but in three at most, since
-    OpenSSH turns away for a while whoever fails more often (PerSourcePenalties of sshd_config, from 9.8 on).
+    OpenSSH turns away an address for a while after more failures (PerSourcePenalties of sshd_config, from 9.8 on).
 
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
@@ -42,14 +42,14 @@ async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
         return await _connect(connection, tunnel, offers[-1] if offers else [])
     except asyncssh.PermissionDenied:
         if known.lack:
-            raise LoginRefusedError(NO_KEY.format(lack=known.lack)) from None
+            raise LoginRefusedError(NO_LOGIN_KEY.format(lack=known.lack)) from None
         if len(known.identities) > _TRIES * credentials.OFFERED:
             raise LoginRefusedError(TOO_MANY_KEYS) from None
         raise
 
 
 class LoginRefusedError(asyncssh.PermissionDenied):
-    """A host lets nobody in with what we have; the reason is worded for the user."""
+    """A host refuses every key that we have; the reason is for the user to read."""
 
 
 def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:

@@ -83,7 +83,7 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
         said = stack.fail()
     finally:
         lab.network.unblock()
-    yield stack.running_keys("testwg").keys(), "testwg: not proven; every host goes back" in said
+    yield stack.running_keys("testwg").keys(), "testwg: not verified; every host rolls back" in said
     yield len(set(stack.running_public_keys("testwg").values()) & set(stack.public_keys().values()))
     stack.up()
     yield _outcome(stack)

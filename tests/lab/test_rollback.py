@@ -112,7 +112,7 @@ def test_a_host_goes_back_while_somebody_holds_the_lock_that_its_interfaces_shar
     before = {name: (_runs(host), _boots(host)) for name, host in lab.hosts.items()}
     with _unprovable(lab):
         run = mesh.start("up")
-        run.wait_for("proving")
+        run.wait_for("verifying")
         with _locked(carol, "/var/lib/mesh/lock") as release:
             assert run.end().code != 0
             wait_until(lambda: _runs(carol) == before["carol"][0], _DEADLINE + _LATER)
@@ -162,7 +162,7 @@ def test_a_host_goes_back_while_another_mesh_waits_for_its_package_manager(
 def _start_and_cut_off(stack: Stack) -> Run:
     """Start a run that switches all hosts, end the operator's machine in its proof, and return it."""
     run = stack.start("up")
-    run.wait_for("proving")
+    run.wait_for("verifying")
     run.kill_all()
     return run
 
@@ -197,7 +197,7 @@ def test_without_systemd_watchdog_and_supervisor_watch_each_other(stack: Stack, 
         before = _runs(openrc, "backwg")
         stack.write({"backwg": {**wanted, "rotation": 2}})
         run = stack.start("up")
-        run.wait_for("proving")
+        run.wait_for("verifying")
         run.kill_all()
         for word, strike in (("supervise", signal.SIGKILL), ("watchdog", signal.SIGKILL), ("watchdog", signal.SIGSTOP)):
             [process] = struck = _processes(openrc, word, "backwg")
@@ -232,7 +232,7 @@ def test_a_host_holds_only_what_it_has_stored(mesh: Stack, lab: Lab) -> None:
     carol = lab.hosts["carol"]
     before = {name: _runs(host) for name, host in lab.hosts.items()}
     run = mesh.start("up")
-    run.wait_for("proving")
+    run.wait_for("verifying")
     with _locked(carol, "/var/lib/mesh/lock"):
         untils = []
         while run.is_running():
@@ -274,7 +274,7 @@ def test_status_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab) ->
     """With exit code 1, and the next time all is well."""
     before = _leave_overdue(mesh)
     said = mesh.companion("status", succeeds=False).output
-    assert "had not gone back at the deadline" in " ".join(said.split())
+    assert "had not rolled back at the deadline" in " ".join(said.split())
     assert _is_settled(lab.hosts["carol"])
     assert {name: _runs(host) for name, host in lab.hosts.items()} == before
     _check_next_run_completes(mesh)
@@ -284,7 +284,7 @@ def test_a_refresh_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab)
     """A preview is enough."""
     before = _leave_overdue(mesh)
     said = mesh.run("preview", "--refresh").output
-    assert "carol: had not gone back at the deadline" in said
+    assert "carol: had not rolled back at the deadline" in said
     assert {name: _runs(host) for name, host in lab.hosts.items()} == before
     _check_next_run_completes(mesh)
 
@@ -310,7 +310,7 @@ def test_a_host_goes_back_with_a_full_disk_or_a_file_system_that_became_read_onl
 
     def cut_off_run(strike: Callable[[], object]) -> None:
         run = stack.start("up")
-        run.wait_for("proving")
+        run.wait_for("verifying")
         strike()
         run.kill_all()
 

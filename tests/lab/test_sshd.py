@@ -122,7 +122,7 @@ def test_a_bastion_that_does_not_forward_is_told_as_such(
     stack.write(
         {"testwg": {"hosts": ["carol"], "port": 51825}}, {"carol": stack.describe(lab.hosts["carol"], bastion=bastion)}
     )
-    both_say(stack, "its bastion forbids to be passed; let the bastion's sshd_config have AllowTcpForwarding yes")
+    both_say(stack, "its bastion forbids forwarding; let the bastion's sshd_config have AllowTcpForwarding yes")
 
 
 def test_a_penalty_of_sshd_is_told_as_such(stack: Stack, bernard: Host, tmp_path: Path) -> None:

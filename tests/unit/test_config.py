@@ -404,7 +404,7 @@ def test_two_interfaces_may_have_one_port_where_they_share_no_host(hosts: Sectio
 
 
 def test_two_hosts_of_a_mesh_cannot_share_an_endpoint(hosts: Section, interfaces: Section) -> None:
-    """One address and port lead to one host; the other would be sought there in vain."""
+    """One address and port lead to one host; SSH would never reach the other."""
     hosts["bernard"]["externalIps"] = ["2001:db8::1"]
     hosts["edgeworth"]["externalIps"] = ["78.11.11.11", "2001:DB8:0::1"]
     interfaces["second"] = {"hosts": ["bernard", "edgeworth"]}

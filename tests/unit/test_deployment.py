@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import MeshError
-from mesh.plan.roster import digest
+from mesh.plan.roster import roster_digest
 from mesh.rollout import apply, pending_work
 from mesh.wireguard.keys import generate_preshared_key
 
@@ -36,7 +36,7 @@ def news() -> Properties:
 @pytest.fixture
 def olds(news: Properties) -> Properties:
     """Return the state after those inputs were rolled out."""
-    plan = digest(news["roster"], PRESHARED, "m1")
+    plan = roster_digest(news["roster"], PRESHARED, "m1")
     return {**copy.deepcopy(news), "digest": plan, "systems": {}, "wiped": [], "notWiped": [], "drift": {}}
 
 
@@ -85,7 +85,7 @@ def test_a_repair_changes_the_hosts_that_drifted_only(olds: Properties, news: Pr
     member = news["roster"]["members"]["bernard"]
     for props in (news, olds):
         props["roster"]["members"] |= {"carol": member, "dora": member}
-    olds["digest"] = digest(news["roster"], PRESHARED, "m1")
+    olds["digest"] = roster_digest(news["roster"], PRESHARED, "m1")
     drifted = {**olds, "drift": {"carol": ["carol: has no peer dora"], "left": []}}
     assert pending_work.changing_hosts(news, drifted) == {"carol"}
     assert pending_work.changing_hosts({**news, "absent": ["carol"]}, drifted) == set()
@@ -108,7 +108,7 @@ def test_a_pending_host_is_work_as_soon_as_it_answers(olds: Properties, news: Pr
 
 
 def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: Properties, news: Properties) -> None:
-    """After a failed rollout the state still holds what the hosts went back to."""
+    """After a failed rollout the state still holds what the hosts rolled back to."""
     changed = {**news, "presharedKey": generate_preshared_key()}
     assert pending_work.differs(olds, changed)
     assert not pending_work.differs(olds, news)

@@ -1,4 +1,4 @@
-"""Peers that are sought at a name: what it leads to, when they are sought elsewhere, and what looks regularly."""
+"""Peers whose endpoint is a name: what it resolves to, when the endpoint changes, and what resolves it regularly."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def answer(host: HostProgram, *addresses: str, status: int = 0) -> None:
 
 
 def kernel(host: HostProgram, endpoint: str, *, lives: bool = False) -> None:
-    """Let WireGuard seek bernard at an endpoint; `lives` says whether anything comes from there once it is pinged."""
+    """Give WireGuard an endpoint of bernard; `lives` says whether anything comes from there once it is pinged."""
     state = host.directory / "endpoint"
     state.write_text(f"{endpoint}\n")
     pinged = host.directory / "pinged"
@@ -55,7 +55,7 @@ esac""",
 
 
 def endpoint(host: HostProgram) -> str:
-    """Return where WireGuard seeks bernard now."""
+    """Return the endpoint of bernard in WireGuard now."""
     return (host.directory / "endpoint").read_text().strip()
 
 
@@ -131,7 +131,7 @@ def test_what_a_name_led_to_serves_while_no_answer_comes(host: HostProgram) -> N
     )
     assert ended.stdout.splitlines()[0] == f"{NAME} 198.51.100.7:51825"
     assert "1.2.3.4" not in ended.stdout
-    # A file that is written anew has its usual mode.
+    # A file that is written again has its usual mode.
     assert "-r--------" in ended.stdout
 
 
@@ -168,7 +168,7 @@ def test_a_peer_that_moved_meanwhile_is_left_alone(host: HostProgram) -> None:
 
 
 def test_a_rollout_has_precedence_over_the_timer(host: HostProgram) -> None:
-    """It holds the lock, and seeks by itself."""
+    """It holds the lock, and resolves names itself."""
     answer(host, "198.51.100.7")
     kernel(host, "(none)")
     host.stub("flock", "exit 1")
@@ -208,7 +208,7 @@ def test_the_file_that_boots_has_no_name(host: HostProgram) -> None:
     ids=["there already", "a name as before", "a name instead of an address", "nowhere yet"],
 )
 def test_a_name_is_no_other_endpoint_each_time(host: HostProgram, now: str, was: str, said: str) -> None:
-    """Where the name leads is compared with where the peer is sought, and only a new name moves it."""
+    """What the name resolves to is compared with the endpoint, and only a new name changes it."""
     kernel(host, now)
     lay = (
         "mkdir $home/next; cp $home/run/peers $home/run/preshared-key $home/next; "

@@ -1,4 +1,4 @@
-"""A host without systemd goes back at its deadline: the real program with a real interface, in a namespace."""
+"""A host without systemd rolls back at its deadline: the real program with a real interface, in a namespace."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 
 from mesh.remote import host_program
 
-_PROGRAM = f"/var/lib/mesh/program-{host_program.digest()}"
+_PROGRAM = f"/var/lib/mesh/program-{host_program.program_digest()}"
 _MOUNTS = """
 set -e
 mkdir -p /etc/wireguard

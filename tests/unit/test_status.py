@@ -9,7 +9,8 @@ from rich.console import Console
 
 from mesh.cli.status import MeshStatus, judge
 from mesh.cli.status_tables import show_json, show_tables
-from mesh.remote.reports import Facts, Peer
+from mesh.remote.reports import Facts, PeerFacts
+from mesh.rollout.fault import Fault
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
 
 DIGEST = "d" * 64
@@ -33,7 +34,7 @@ def report(host: str) -> Facts:
     """Return what a host says that is as it should be."""
     sends = "off" if host == "bernard" else "25"
     peers = {
-        KEYS[other]: Peer(
+        KEYS[other]: PeerFacts(
             "1.2.3.4:1", ADDRESSES[other].replace("1/64", "/64"), 1000, 10, 20,
             sends if "bernard" in (host, other) else "off",
         )
@@ -84,7 +85,17 @@ def test_a_drifted_host_is_named_with_what_differs() -> None:
     status = judge(ROLLOUT, facts, DIGESTS, PINGS, {})
     assert not status.is_well
     assert states(status)["bernard"] == "drifted"
-    assert "bernard: has MTU 1280, not 1420; run pulumi up --refresh" in status.faults
+    cause = "has MTU 1280, not 1420; run pulumi up --refresh"
+    assert Fault("bernard", cause) in status.faults
+    assert status.hosts[0].reasons == (cause,)
+
+
+def test_a_fault_of_the_mesh_is_none_of_a_host_that_is_called_as_the_interface() -> None:
+    """A host may have the name of the interface; the fault is an object, and not a line that begins with a name."""
+    roster = {**ROLLOUT["roster"], "interface": "bernard"}
+    status = judge({**ROLLOUT, "roster": roster}, FACTS, {**DIGESTS, "phoenix": "another"}, PINGS, {})
+    assert "have different preshared keys" in str(*status.faults)
+    assert states(status)["bernard"] == "up"
 
 
 def test_a_silent_pair_is_a_fault_of_the_pair() -> None:
@@ -99,7 +110,7 @@ def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
     status = judge(ROLLOUT, facts, DIGESTS, {**PINGS, ("bernard", "phoenix"): None}, {"phoenix": "is off"})
     assert states(status) == {"bernard": "up", "edgeworth": "up", "phoenix": "unreachable"}
-    assert status.faults == ("phoenix: is off",)
+    assert status.faults == (Fault("phoenix", "is off"),)
 
 
 def test_a_pending_host_is_said_and_no_fault() -> None:
@@ -123,7 +134,7 @@ def test_an_unconfirmed_plan_or_another_preshared_key_is_a_fault(
     """Neither shows in a ping."""
     status = judge(ROLLOUT, facts, digests, PINGS, {})
     assert not status.is_well
-    assert any(words in fault for fault in status.faults)
+    assert any(words in fault.cause for fault in status.faults)
 
 
 def test_tables_show_pairs_and_faults() -> None:

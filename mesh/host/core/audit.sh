@@ -56,7 +56,7 @@ audit_routes() {
 	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && $2 !~ /\/0$/ && !($2 in has) { print "differs route " $2 }'
 }
 
-# unsettled: replies when a change is not confirmed here, and when this host went back only because it was asked now.
+# unsettled: replies when a change is not confirmed here, and when this host rolled back only because it was asked now.
 unsettled() {
 	if is_armed; then echo "differs unsettled"; fi
 	if [ -n "$late" ]; then echo "differs late"; fi

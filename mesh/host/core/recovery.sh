@@ -63,11 +63,11 @@ restore_configuration() {
 # restore_shared: the same for what interfaces of this host share. What cannot be had back is told, and is drift from then on.
 restore_shared() {
 	if [ ! -d "$home/run" ] && [ -d "$home/previous" ]; then
-		(give_up) || say "going back: something of this interface could not be taken away"
-		(give_back) || say "going back: something that was there before could not be given back"
+		(give_up) || say "rolling back: something of this interface could not be taken away"
+		(give_back) || say "rolling back: something that was there before could not be restored"
 	fi
 	for step in close_other_ports "exit_apply run" exit_ports "forwarding_apply run" "names_apply run" "timer_apply run"; do
-		($step 4>&- 9>&-) || say "going back: $step failed"
+		($step 4>&- 9>&-) || say "rolling back: $step failed"
 	done
 }
 
@@ -84,7 +84,7 @@ restore_wireguard() {
 	[ -z "$elsewhere" ] || wg set "$interface" $elsewhere
 }
 
-# moved_peers: the arguments that let each peer be sought where it was before: a roaming one that had been removed is at no place
+# moved_peers: the arguments that give each peer the endpoint that it had before: a roaming one that had been removed has none
 # now, and has no reason to speak.
 moved_peers() {
 	wg show "$interface" endpoints | awk -v before="$home/previous/wg.conf" '
@@ -143,7 +143,7 @@ give_up_nothing() {
 	forget_made
 }
 
-# abort: goes back at once instead of at the deadline.
+# abort: rolls back at once instead of at the deadline.
 order_abort() {
 	is_armed || return 0
 	if go_back; then
@@ -166,7 +166,7 @@ settle() {
 			return 0
 		elif is_due 5; then
 			go_back
-			say "went back to the last confirmed state, later than it should have"
+			say "rolled back to the last confirmed state, later than it should have"
 		else
 			watch
 		fi
@@ -190,7 +190,7 @@ settle() {
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/former" "$home/watchdog" "$configuration.new"
 }
 
-# settle_shared boot|serve: the same for what interfaces of this host share. What forwards is set anew at boot.
+# settle_shared boot|serve: the same for what interfaces of this host share. Forwarding is set up again at boot.
 settle_shared() {
 	close_other_ports
 	(names_apply run)

@@ -1,5 +1,5 @@
 # ------------------------------------------------------------------------------------------------------------ retreat
-# Going back in the order of the switch, one key after another: where all hosts went back at the same moment, handshakes
+# Rolling back in the order of the switch, one key after another: if all hosts rolled back at the same moment, handshakes
 # would cross and packets be lost. It is done by the orders of the switch, with previous/ for a home: in there, what was
 # confirmed is what is next.
 
@@ -10,7 +10,7 @@ turn_back() {
 	ln -s ../deadline "$home/previous/deadline"
 }
 
-# is_switched: 0 when there is a running interface to lead back.
+# is_switched: 0 when there is a running interface to roll back.
 is_switched() { is_armed && [ -d "$home/run" ] && [ -d "$home/previous" ] && [ ! -e "$home/previous/absent" ] && is_up; }
 
 # back ORDER [NAME]: carries out one order of the switch in the other direction; the last step is `abort`.

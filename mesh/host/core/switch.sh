@@ -3,7 +3,7 @@
 # then finish, wake and again. `ready` works out beforehand what has to be quick.
 
 # preshared [NAME...]: every running peer that stays has the staged preshared key; running sessions do not notice. Next, the keys
-# of these hosts change, in this order: who goes back by itself, and knows only some of them, has the same turns as all others.
+# of these hosts change, in this order: a host that rolls back by itself, and knows only some of them, has the same turns as all others.
 order_preshared() {
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$home/previous/turns"
 	is_up || return 0
@@ -90,7 +90,7 @@ greet() {
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
 
-# again SECONDS NAME...: begins a new session with peers whose interface was made anew within so many seconds; the old one
+# again SECONDS NAME...: begins a new session with peers whose interface was created within so many seconds; the old one
 # would be used in vain for up to 20 seconds. Peers that never had a session, or have begun one since, are left alone.
 order_again() {
 	made=$(($(date +%s) - $1))
@@ -115,7 +115,7 @@ order_finish() {
 		if [ "$(wg show "$interface" listen-port)" = "$port" ]; then
 			set_worked_out
 		else
-			# A port that stays is not set again: wireguard-go would open its sockets anew.
+			# A port that stays is not set again: wireguard-go would open its sockets again.
 			set_worked_out listen-port "$port"
 		fi
 		: >"$ready/.all"

@@ -1,7 +1,7 @@
 # ----------------------------------------------------------------------------------------------------------- takeover
 # An interface that another stack made, or somebody by hand, becomes ours where two things hold: the stack file adopts this
 # host's key, and the host runs or boots that very key. What mesh would drop stops the run, and what was there comes back,
-# byte for byte, if the rollout goes back. Nothing here breaks a session: the key, the peers and the address are the same.
+# byte for byte, if the rollout is rolled back. Nothing here breaks a session: the key, the peers and the address are the same.
 
 # is_adopted: 0 when the stack file brings this host's key, instead of having it made.
 is_adopted() { [ "$(setting incoming adopted)" = yes ]; }
@@ -77,7 +77,7 @@ their_files() {
 		"/etc/init.d/wg-quick.$interface" "/etc/runlevels/default/wg-quick.$interface"
 }
 
-# remember_theirs: keeps in previous/theirs/ what goes back with the interface, if it was not ours.
+# remember_theirs: keeps in previous/theirs/ what is restored with the interface, if it was not ours.
 remember_theirs() {
 	[ ! -d "$home/run" ] || return 0
 	is_up || [ -e "$configuration" ] || return 0

@@ -1,5 +1,5 @@
 # -------------------------------------------------------------------------------------------------------- transaction
-# Stage, arm, switch, prove, hold, confirm; or go back. Each order can be given again without harm.
+# Stage, arm, switch, verify, hold, confirm; or roll back. Each order can be given again without harm.
 
 # is_armed: 0 while a deadline of this boot runs, or has passed, and what is staged is not confirmed.
 is_armed() {
@@ -120,7 +120,7 @@ order_arm() {
 	watch
 }
 
-# write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that go back by themselves take turns by it.
+# write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that roll back by themselves take turns by it.
 write_deadline() {
 	echo "$((${3%.*} + $1)).${3#*.} $2 $(boot_id)" >"$home/deadline.new"
 	mv "$home/deadline.new" "$home/deadline"
@@ -128,7 +128,7 @@ write_deadline() {
 
 # renew SECONDS SINCE: the work goes on, so the deadline moves with it.
 order_renew() {
-	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
+	is_armed || fail "the deadline has passed and this host rolled back; run pulumi up again"
 	write_deadline "$1" "$token" "$2"
 }
 
@@ -137,7 +137,7 @@ order_clock() { precise_clock; }
 
 # store: proven here. All that could still fail is done now, and is on the disk, so that confirming is a few renames.
 order_store() {
-	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
+	is_armed || fail "the deadline has passed and this host rolled back; run pulumi up again"
 	shared 20 store_shared
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
@@ -152,7 +152,7 @@ order_store() {
 store_shared() {
 	link_program
 	service_install
-	# One that is needed no more stays until the end, since whoever goes back would still need it.
+	# One that is needed no more stays until the end, since a rollback would still need it.
 	if seeks_names next; then timer_apply next 4>&- 9>&-; fi
 	set -- "$version" "$base" $(cat "$base/units" "$home/units" "$base/timer-units" 2>/dev/null | sed 's/^[^ ]* //')
 	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
@@ -169,7 +169,7 @@ link_program() {
 }
 
 # confirm DIGEST: what runs is from now on what boots. With the second rename of the two this host has the new configuration for
-# good; whoever is cut off before it goes back, and after it goes on.
+# good; a host that is cut off before it rolls back, and one that is cut off after it goes on.
 order_confirm() {
 	if [ "$(setting next digest)" = "$1" ]; then
 		[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"

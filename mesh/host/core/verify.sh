@@ -1,11 +1,11 @@
-# -------------------------------------------------------------------------------------------------------------- proof
+# ------------------------------------------------------------------------------------------------------- verification
 # What shows that the mesh runs: pings of the tunnel's full size, and what the kernel says of it.
 
 # answers_ping BYTES ADDRESS SECONDS: 0 when a ping of so many bytes inside the tunnel is answered in time.
 answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
 
-# aim PEER: seeks the peer where the plan says. A packet that came late from where it was has led this host back there, and where
-# what comes from the new place meets a NAT that does not know it, neither end would hear of the other again.
+# aim PEER: gives the peer the endpoint of the plan. A packet that came late from the old one has set that again, and where a
+# NAT does not know the new one, neither end would hear of the other again.
 aim() {
 	where=$(awk -v peer="$1" "$by_name"'$1 == peer && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
 	[ -z "$where" ] || wg set "$interface" $where
@@ -24,7 +24,7 @@ widest() {
 # relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
 relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
-# unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
+# unanswered PEER: prints ` unresolved` where the endpoint of the peer is a name that does not resolve now.
 unanswered() {
 	sought=$(awk -v peer="$1" "$by_name"'$1 == peer && is_name($4) { print $4 }' "$home/$(planned)/peers")
 	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
@@ -53,7 +53,7 @@ prove_peer() {
 }
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
-# absent. Replies a line for each: a peer of which none is said is not proven. One whose tunnel is dead is sought where its name leads.
+# absent. Replies a line for each: a peer without one is not verified. One whose tunnel is dead gets the endpoint that its name resolves to.
 order_prove() {
 	[ "$1" != first ] || seek
 	mtu=$(setting "$(planned)" mtu)
@@ -100,7 +100,7 @@ order_ping() {
 }
 
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
-# `differs KIND` where what is handed on, or the way to everywhere, is not as planned.
+# `differs KIND` where forwarding, or the default route, is not as planned.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"

@@ -69,7 +69,7 @@ exit_refresh() {
 	done
 }
 
-# exit_ports: where a tunnel of ours is the way to everywhere, another tunnel that comes or goes does not go through it.
+# exit_ports: where a tunnel of ours is the default route, another tunnel that comes or goes does not go through it.
 exit_ports() { if ls "$base"/*/exit >/dev/null 2>&1; then exit_refresh; fi; }
 
 # exit_apply DIRECTORY: this host reaches everything else over the exit node in DIRECTORY, or by its own routes again.
@@ -94,7 +94,7 @@ exit_apply() {
 # no prefix of everything: it would make rules by which even SSH is answered through the tunnel.
 exit_start() {
 	exit_directory=run
-	# In the middle of a rollout, or of going back, the configuration tells which.
+	# In the middle of a rollout, or of a rollback, the configuration tells which.
 	if [ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(cat "$home/next/configuration")" ]; then
 		exit_directory=next
 	fi
@@ -112,7 +112,7 @@ exit_is_on() {
 	done <"$home/exit"
 }
 
-# check_exit: nobody else has our rules, and no other interface of ours is the way to everywhere.
+# check_exit: nobody else has our rules, and no other interface of ours is the default route.
 check_exit() {
 	[ -n "$(exit_plan incoming)" ] || return 0
 	for exit_other in "$base"/*/exit; do

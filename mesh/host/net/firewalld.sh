@@ -147,7 +147,7 @@ firewalld_stops() {
 				comes=$in goes=$out
 				case "$in" in - | !) comes=$(route_device "$version" "$from") ;; esac
 				case "$out" in - | !) goes=$(route_device "$version" "$to") ;; esac
-				# Where an IP version has no way to everywhere, nothing has to pass.
+				# Where an IP version has no default route, nothing has to pass.
 				if [ -n "$comes" ] && [ -n "$goes" ]; then echo "pass $comes $goes $from $to $mark"; fi
 			done
 		done

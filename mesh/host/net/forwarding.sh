@@ -1,5 +1,5 @@
 # --------------------------------------------------------------------------------------------------------- forwarding
-# What this host hands on: between peers (a relay), to the networks behind it and back, and to everywhere (an exit node).
+# What this host forwards: between peers (a relay), to the networks behind it and back, and anywhere (an exit node).
 # A host that forwarded nothing before forwards nothing else now: a fence drops the rest. The kernel forwards for a whole
 # host, and each IP version by itself.
 # $home/passes has what may pass now, as `passes` prints it; $base/forwarding-4 and -6 remember the host's own setting
@@ -28,7 +28,7 @@ passes() {
 		END { if (relays) print ipv4 "6", tunnel, tunnel, "-", "-", "new", "relay" }' "$home/$1/settings"
 }
 
-# forwarding_apply DIRECTORY: this host hands on what the settings in DIRECTORY say, and nothing else of ours.
+# forwarding_apply DIRECTORY: this host forwards what the settings in DIRECTORY say, and nothing else of ours.
 forwarding_apply() {
 	passes "$1" >"$home/passes.new"
 	if [ ! -s "$home/passes.new" ] && [ ! -e "$home/passes" ]; then
@@ -86,7 +86,7 @@ forwarding_start() {
 	echo 1 >"$(forwarding_switch)"
 }
 
-# forwarding_stop: this interface hands on nothing of $forwarding_version; after the last one, the host forwards as it did
+# forwarding_stop: this interface forwards nothing of $forwarding_version; after the last one, the host forwards as it did
 # before the first.
 forwarding_stop() {
 	[ -e "$base/forwarding-$forwarding_version" ] || return 0
@@ -111,7 +111,7 @@ forwarding_stop() {
 	rm -f "$base/forwarding-$forwarding_version"
 }
 
-# forwarding_differs DIRECTORY: replies what of forwarding_apply is not so; nothing where this host hands on nothing.
+# forwarding_differs DIRECTORY: replies what of forwarding_apply is not so; nothing where this host forwards nothing.
 forwarding_differs() {
 	passes_wanted=$(passes "$1")
 	[ -n "$passes_wanted" ] || return 0

@@ -46,7 +46,7 @@ run_package_manager() {
 	timeout 300 "$@" </dev/null >>"$base/packages.log" 2>&1 9>&-
 }
 
-# refresh_packages MANAGER: fetches the lists of packages anew, where the manager does not do so itself.
+# refresh_packages MANAGER: fetches the lists of packages again, where the manager does not do so itself.
 refresh_packages() {
 	case "$1" in
 	apt-get) run_package_manager apt-get -q -o DPkg::Lock::Timeout=60 update ;;

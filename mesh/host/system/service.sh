@@ -184,7 +184,7 @@ run_service() {
 	timeout 30 "$@" </dev/null >"$base/$interface-start.log" 2>&1 9>&-
 }
 
-# is_refused_for_failing INIT: 0 when systemd only refuses the unit for having failed often, which is forgotten hereby.
+# is_refused_for_failing INIT: 0 when systemd only refuses the unit for having failed often; it forgets that then.
 is_refused_for_failing() {
 	[ "$1" = systemd ] && [ "$(systemctl show -P Result "wg-quick@$interface")" = start-limit-hit ] &&
 		systemctl reset-failed "wg-quick@$interface"

@@ -1,5 +1,5 @@
 # -------------------------------------------------------------------------------------------------------------- timer
-# What resolves names regularly, on hosts that seek a peer at one and on no others: a timer of systemd, or a service that
+# What resolves names regularly, on hosts that have a peer with one and on no others: a timer of systemd, or a service that
 # OpenRC supervises. What it does is in endpoints.sh.
 
 timer_wants=$systemd_units/timers.target.wants
@@ -18,7 +18,7 @@ After=wg-quick@%i.service nss-lookup.target
 Type=oneshot
 ExecStart=/bin/sh /var/lib/mesh/program resolve %i
 TimeoutStartSec=90
-# The journal has a line when a peer is sought elsewhere, and none for each look.
+# The journal has a line when the endpoint of a peer changes, and none for each run.
 LogLevelMax=notice
 UNIT
 		;;
@@ -54,7 +54,7 @@ SCRIPT
 	esac
 }
 
-# timer_apply DIRECTORY: names are resolved regularly where DIRECTORY seeks a peer at one, and else nothing of ours does so.
+# timer_apply DIRECTORY: names are resolved regularly where DIRECTORY has a peer with one, and else nothing of ours does so.
 timer_apply() {
 	if seeks_names "$1"; then
 		timer_start

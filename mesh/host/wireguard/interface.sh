@@ -57,7 +57,7 @@ render() {
 		{
 			getline preshared < secret($1)
 			close(secret($1))
-			# The way to everywhere is set up by PostUp.
+			# The default route is set up by PostUp.
 			gsub(/,(0\.0\.0\.0|::)\/0/, "", $6)
 			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
 			if ($4 != "-" && !is_name($4)) print "Endpoint = " $4
@@ -106,7 +106,7 @@ running='
 '
 
 # exchange NAME: the arguments for `wg set` that put the planned key of one peer in the place of the key by which it runs; nothing
-# where there is none. All else that is known of it goes over as it is, also what is planned anew: the port at which it will
+# where there is none. All else that is known of it goes over as it is, also what is newly planned: the port at which it will
 # listen, or the address that it will have, is nobody's before it has moved there.
 exchange() {
 	place=$(planned)
@@ -149,7 +149,7 @@ delta() {
 				name = field[1]; key = field[2]
 				out = ""
 				target = field[4]
-				# Of a name, whoever runs it sees where it leads; it is planned anew only if it is another name.
+				# A name is resolved when the host comes up; it is a change only if it is another name.
 				if (is_name(target)) target = target in leads ? leads[target] : "-"
 				if (key in known) {
 					if (target != "-" && target != endpoint[key] && (field[4] != was[name] || endpoint[key] == "(none)"))
@@ -196,7 +196,7 @@ list_routes() {
 	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
 }
 
-# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The way to everywhere is no such route.
+# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The default route is none of these.
 set_routes() {
 	{
 		list_routes | awk '{ print "has", $1 }'
