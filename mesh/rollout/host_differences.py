@@ -41,6 +41,8 @@ def describe_difference(roster: Roster, host: str, difference: str) -> str:
             return f"/etc/hosts lacks the names of {interface} or has others; {REPAIR} writes them again"
         case ["timer"]:
             return f"no longer looks where names of peers lead, since mesh-endpoints is off; {REPAIR} starts it again"
+        case ["keep"]:
+            return f"no longer repairs what others take away here, since mesh-keep is off; {REPAIR} starts it again"
         case ["down"]:
             return f"interface {interface} is set down; {REPAIR} sets it up again"
         case ["absent"]:

@@ -14,6 +14,12 @@ from mesh.rollout.host_differences import describe_difference
 
 __all__ = ["find_faults", "kernel_faults", "salted_digest"]
 
+# What a host knows to be in the way on itself.
+_OWN_FIREWALL = {
+    "unsent": "a firewall of {host} itself drops its pings on their way out",
+    "unheard": "the answers reach {host}, and a firewall of {host} itself drops them",
+}
+
 
 def salted_digest(salt: str, preshared_keys: Collection[str]) -> str:
     """Return what a host replies to `facts SALT` when its peers have just these preshared keys."""
@@ -29,13 +35,16 @@ def find_faults(
     narrow: Mapping[tuple[str, str], int] = MappingProxyType({}),
     unresolved: Iterable[tuple[str, str]] = (),
     sources: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    reasons: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> list[str]:
     """Return what disproves the mesh, a line each with its likely cause; empty when every pair is proven.
 
     `silent` are the pairs (from, to) whose ping had no answer, `unresolved` those of them whose first does not find out
     where the name of the other leads, `changed` the hosts whose key was just switched, for which a handshake older than
     the switch proves nothing, `narrow` the pairs that answer small packets only, with the bytes that pass, and
-    `sources` from where the second of silent pairs answers, where that may be another place than it is asked at.
+    `sources` from where the second of silent pairs answers, where that may be another place than it is asked at. What
+    the first of a silent pair knows of its own part is in `reasons`: `unsent`, it may not send pings; `unheard`, their
+    answers come in through the tunnel and are dropped there; `unclear`, so much else comes in that it cannot tell.
     """
     pairs = Pairs(roster)
     faults: list[str] = []
@@ -43,14 +52,20 @@ def find_faults(
         faults.extend(kernel_faults(roster, host, facts[host], pairs))
         faults.extend(f"{host}: {describe_difference(roster, host, found)}" for found in facts[host].differences)
     lost = set(unresolved)
-    mute = {*silent, *lost}
+    mute = {*silent, *lost, *reasons}
     fresh = set(changed)
     for host in sorted(facts):
         for peer in pairs.peers_of(host):
             if peer not in facts or pairs.turn(host, peer) == "never":
                 continue
             seen = facts[host].peers.get(pairs.participants[peer]["publicKey"])
-            if (host, peer) in mute and (relay := pairs.relay(host, peer)):
+            reason = reasons.get((host, peer), "")
+            if reason in _OWN_FIREWALL:
+                faults.append(
+                    f"{host} → {peer}: no answer: {_OWN_FIREWALL[reason].format(host=host)}; let ICMPv6 pass on "
+                    f"{roster['interface']} of {host}, out and in"
+                )
+            elif (host, peer) in mute and (relay := pairs.relay(host, peer)):
                 faults.append(
                     f"{host} → {peer}: no answer over {relay}; does a firewall there deny forwarding from "
                     f"{roster['interface']} to {roster['interface']}?"
@@ -63,7 +78,7 @@ def find_faults(
             elif (host, peer) in mute:
                 faults.append(
                     _other_source(pairs, host, peer, sources.get((host, peer), ""))
-                    or _silence(roster, host, peer, seen, pairs.name(host, peer))
+                    or _silence(roster, host, peer, seen, pairs.name(host, peer), reason)
                 )
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
@@ -136,7 +151,7 @@ def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:
     )
 
 
-def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str) -> str:
+def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str, reason: str) -> str:
     port = int(roster["port"])
     if name and (seen is None or seen.endpoint == "(none)"):
         cause = f"no handshake; {name} has led nowhere on {host} so far; see what {host} asks for names"
@@ -147,5 +162,6 @@ def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str)
     elif not seen.received:
         cause = f"handshake but nothing received; does something between them drop UDP port {port}?"
     else:
-        cause = f"handshake but no echo; is ICMPv6 dropped inside the mesh on {peer}, or the MTU too large?"
+        where = f"{peer} or {host}" if reason == "unclear" else peer
+        cause = f"handshake but no echo; is ICMPv6 dropped inside the mesh on {where}, or the MTU too large?"
     return f"{host} → {peer}: no answer: {cause}"

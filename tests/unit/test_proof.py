@@ -212,6 +212,26 @@ def test_a_silent_pair_is_named_with_its_likely_cause(
 
 
 @pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (
+            "unsent",
+            "a firewall of edgeworth itself drops its pings on their way out; let ICMPv6 pass on testwg of edgew",
+        ),
+        ("unheard", "the answers reach edgeworth, and a firewall of edgeworth itself drops them; let ICMPv6 pass on"),
+        ("unclear", "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard or edgeworth, or the MTU too"),
+        ("of a later version", "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard, or the MTU too"),
+    ],
+)
+def test_a_silence_is_blamed_on_the_host_that_is_known_to_make_it(
+    facts: dict[str, Facts], reason: str, cause: str
+) -> None:
+    """A wrong cause would be worse than none, so where it can be either host, both are named."""
+    [fault] = find_faults(ROSTER, facts, [], reasons={("edgeworth", "bernard"): reason})
+    assert fault.startswith(f"edgeworth → bernard: no answer: {cause}")
+
+
+@pytest.mark.parametrize(
     ("endpoint", "unresolved", "cause"),
     [
         (

@@ -4,10 +4,12 @@
 order_prepare() {
 	# Installing may take minutes, so only who installs waits for others who do.
 	if [ -n "$(name_missing "$@")" ]; then
-		exec 8>"$base/packages-lock"
+		exec 8>"$(common)/packages-lock"
 		flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
 		install_missing "$@" 8>&-
 	fi
+	check_ipv6
+	check_tunnel
 	describe_system
 }
 
@@ -27,7 +29,11 @@ name_missing() (
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {
-	mkdir -p "$home"
+	cause=$(check_own_files 2>&1) || {
+		echo ".error $cause"
+		exit 1
+	}
+	share
 	own_lock
 	if ! flock -n 9 && ! timeout 40 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
@@ -59,9 +65,11 @@ obey() {
 	fi
 }
 
-# in_a_line: the last words of standard input, without keys: wg repeats what it cannot read, and that could be one.
-in_a_line() { sed 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' | tail -n 3 | tr '\n' ' ' | cut -c1-500; }
+# in_a_line: the last words of standard input, without keys: wg repeats what it cannot read, and that could be one. The shell says
+# where in this text it was.
+in_a_line() { sed -e 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' -e "$no_place" | tail -n 3 | tr '\n' ' ' | cut -c1-500; }
 
+no_place='s/^[^ ]*program-[^ ]*: \(line \)\{0,1\}[0-9]*: //'
 program=$0
 # A version whose file was edited lies beside itself, until the next rollout puts it in its place.
 version=${program%.new}
@@ -77,7 +85,9 @@ serve) serve ;;
 watchdog) watchdog ;;
 supervise) supervise ;;
 resolve) resolve ;;
-resolving) resolving "$3" ;;
+resolving) repeat resolve "$3" ;;
+keep) keep ;;
+keeping) repeat keep "$3" ;;
 boot)
 	settle boot
 	firewall_apply

@@ -1,0 +1,35 @@
+"""A pair that answers no ping is told with the host whose firewall makes it silent, and not with the other one."""
+
+import pytest
+
+from tests.lab.lab import Lab
+from tests.lab.stack import Stack
+
+# What carol's own firewall drops, and what is said of the pair that she opens, or that bernard does.
+_DROPS = {
+    "all that she sends": (
+        "output priority 0; policy accept; oifname testwg meta l4proto ipv6-icmp drop;",
+        "carol → bernard: no answer: a firewall of carol itself drops its pings on their way out; let ICMPv6 pass on",
+    ),
+    "answers to her": (
+        "input priority 0; policy accept; iifname testwg icmpv6 type echo-reply drop;",
+        "carol → bernard: no answer: the answers reach carol, and a firewall of carol itself drops them; let ICMPv6",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _DROPS)
+def test_the_host_whose_own_firewall_drops_pings_is_named(stack: Stack, lab: Lab, what: str) -> None:
+    """And the other one is not asked about."""
+    rules, said = _DROPS[what]
+    carol = lab.hosts["carol"]
+    carol.run("nft -f -", text=f"table inet own {{ chain o {{ type filter hook {rules} }}\n}}\n")
+    try:
+        stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51825, "deadline": 20}})
+        output = stack.fail()
+    finally:
+        carol.run("nft delete table inet own")
+    assert said in output
+    assert "dropped inside the mesh on bernard" not in output
+    stack.up()
+    stack.destroy()
