@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mesh.config.fields import is_interface_name
+from mesh.config.interface_name import is_interface_name
 from mesh.config.reader import Host, Interface, MemberOverrides, SshSettings
 
 __all__ = [

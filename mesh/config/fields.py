@@ -16,7 +16,7 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
@@ -44,27 +44,12 @@ __all__ = [
     "SshUser",
     "Tag",
     "fault",
-    "interface_name_fault",
-    "interface_name_schema",
     "is_host_name",
-    "is_interface_name",
 ]
 
 CUSTOM_ERROR = "mesh"
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
-_INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,14}")
-# Each was tried on hosts. `ip link delete dev if3` deletes whatever interface has number 3.
-_OTHER_MEANINGS = {
-    re.compile(r"\.{1,2}|bonding_masters"): "a name that the kernel does not give to an interface",
-    re.compile(r"all|default|interfaces|lo"): "a word that means other interfaces to wg or to sysctl",
-    re.compile(r"if[0-9]+"): "a name by which ip means the interface of that number",
-    re.compile(
-        r".*\.(automount|device|mount|path|scope|service|slice|snapshot|socket|swap|target|timer)"
-    ): "a name whose end systemd takes for the kind of a unit",
-    re.compile(r"app|comment|from|in|log|log-all|out|port|proto|to"): "a word that ufw reads as a part of its rules",
-    re.compile(r"lock|program"): "the name of a file of mesh in /var/lib/mesh",
-}
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
@@ -80,31 +65,6 @@ def fault(message: str) -> PydanticCustomError:
 def is_host_name(text: object) -> bool:
     """Tell whether `text` is a host name: RFC 1123 labels joined by dots, 253 characters at most."""
     return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
-
-
-def interface_name_fault(text: object) -> str:
-    """Return what is wrong with `text` as the name of an interface and what to do; empty if nothing is.
-
-    A name is good when the kernel (dev_valid_name), wg-quick(8), the init systems and the firewalls of hosts all take
-    it as it is: systemd, for one, has no unit with + or = in its name (systemd.unit(5)), though wg-quick takes both.
-    """
-    if not isinstance(text, str) or _INTERFACE_NAME.fullmatch(text) is None:
-        return "not an interface name; use 1 to 15 of letters, digits and _ . - and no - at the beginning"
-    for pattern, meaning in _OTHER_MEANINGS.items():
-        if pattern.fullmatch(text):
-            return f"{meaning}, not an interface name; choose another"
-    return ""
-
-
-def is_interface_name(text: object) -> bool:
-    """Tell whether `text` can name an interface on every host."""
-    return not interface_name_fault(text)
-
-
-def interface_name_schema() -> dict[str, Any]:
-    """Return the JSON schema of what `is_interface_name` takes."""
-    others = "|".join(pattern.pattern for pattern in _OTHER_MEANINGS)
-    return {"pattern": f"^({_INTERFACE_NAME.pattern})$", "not": {"pattern": f"^({others})$"}}
 
 
 def _mesh_address(value: object) -> IPv6Interface:

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from mesh.config.fields import interface_name_fault, is_host_name, is_interface_name
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import interface_name_fault, is_interface_name
 from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
 from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry

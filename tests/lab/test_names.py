@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mesh.config.fields import is_interface_name
+from mesh.config.interface_name import is_interface_name
 from mesh.remote import host_program
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
@@ -15,9 +15,9 @@ from tests.lab.stack import Stack, wait_until
 def _names_of_our_files() -> list[str]:
     """Return each name of a file in the folder that interfaces share, or beside a unit, that an interface can have."""
     text = host_program.text()
-    found = set(re.findall(r"\$\(shared\)/([\w.-]*\w)", text))
+    found = set(re.findall(r"\$\(common\)/([\w.-]*\w)", text))
     # The two that end in the IP version.
-    found |= {f"{name}{version}" for name in re.findall(r"\$\(shared\)/([\w.-]+-)\$", text) for version in (4, 6)}
+    found |= {f"{name}{version}" for name in re.findall(r"\$\(common\)/([\w.-]+-)\$", text) for version in (4, 6)}
     found |= set(re.findall(r"%/\*\}/([\w.-]+)", text)) | {"run", "next", "new", "units.new"}
     return sorted(name for name in found if is_interface_name(name))
 

@@ -144,6 +144,41 @@ def test_nothing_is_repaired_while_a_rollout_is_at_work(host: HostProgram, busy:
     assert ended.stdout == "shut\n"
 
 
+HEADER = (PARTS / "core/header.sh").read_text()
+# Two meshes of a host, each of which lacks its names, and repairs that take a while.
+TWO = f"""
+{KEEP}{HEADER}
+say() {{ echo "log: $interface: $*"; }}
+mkdir -p $base/backwg/run; : >$base/backwg/lock
+for i in testwg backwg; do echo "fd00::2 carol.$i" >$base/$i/run/names; done
+names_apply() {{
+	echo "begin $interface" >>$base/order; sleep 2; cp "$home/run/names" "$home/there"; echo "end $interface" >>$base/order
+}}
+names_are_there() {{ [ -e "$home/there" ]; }}
+keeps_open() {{ :; }}
+"""
+
+
+def test_meshes_that_look_at_the_same_moment_wait_for_each_other(host: HostProgram) -> None:
+    """After a boot all of them do, and none is to be without its firewall until the next look."""
+    ended = keeper(host).run(f"{TWO} (look) & (interface=backwg home=$base/backwg; look) & wait; cat $base/order")
+    lines = ended.stdout.splitlines()
+    first, second = lines[-4].split()[1], lines[-2].split()[1]
+    assert lines[-4:] == [f"begin {first}", f"end {first}", f"begin {second}", f"end {second}"]
+    assert {first, second} == {"testwg", "backwg"}
+    assert len([line for line in lines if line.endswith("set again")]) == 2
+
+
+def test_who_waits_for_another_mesh_does_not_hold_its_own_interface(host: HostProgram) -> None:
+    """A rollout of it would wait too."""
+    ended = keeper(host).run(
+        f"{TWO} (: >$base/lock; exec 8<$base/lock; flock 8; sleep 3) & sleep 0.5; (look) & sleep 1; "
+        "flock -n $base/testwg/lock true && echo free; wait"
+    )
+    assert ended.stdout.splitlines()[0] == "free"
+    assert "log: testwg: " in ended.stdout
+
+
 def test_what_cannot_be_repaired_is_told_once_and_tried_again(host: HostProgram) -> None:
     """Until it can be; and then it is told that it is well."""
     names = "echo 'fd00::2 carol.testwg' >$home/run/names"

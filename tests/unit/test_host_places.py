@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.config.fields import is_interface_name
+from mesh.config.interface_name import is_interface_name
 from mesh.remote import host_program
 from tests.host_program import PARTS, HostProgram
 from tests.unit.test_host_service import SNAPSHOT, WITH

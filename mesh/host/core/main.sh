@@ -4,7 +4,8 @@
 order_prepare() {
 	# Installing may take minutes, so only who installs waits for others who do.
 	if [ -n "$(name_missing "$@")" ]; then
-		exec 8>"$(common)/packages-lock"
+		# The folder itself is locked, since a file in it could be called as an interface where an earlier version set the host up.
+		exec 8<"$(common)"
 		flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
 		install_missing "$@" 8>&-
 	fi
@@ -26,6 +27,14 @@ name_missing() (
 	install_for() { echo "$1"; }
 	install_missing "$@"
 )
+
+# boot_shared: before the tunnel comes up, the host is what it has to be for it, of what interfaces share.
+boot_shared() {
+	firewall_apply
+	forwarding_apply run
+	# What a run that was cut off had begun.
+	[ -n "$(exit_plan run)" ] || exit_apply run
+}
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {
@@ -90,10 +99,8 @@ keep) keep ;;
 keeping) repeat keep "$3" ;;
 boot)
 	settle boot
-	firewall_apply
-	forwarding_apply run
-	# What a run that was cut off had begun.
-	[ -n "$(exit_plan run)" ] || exit_apply run
+	# All interfaces boot at the same moment. One that has waited in vain must come up all the same.
+	shared 40 boot_shared || boot_shared
 	;;
 exit) exit_start ;;
 esac

@@ -1,7 +1,7 @@
 # --------------------------------------------------------------------------------------------------------------- keep
 # What others take away of what was set here: a firewall that starts after us, or anew, flushes rules, Docker lets nothing be
 # forwarded, cloud-init writes /etc/hosts, systemd-networkd drops routing rules. So the program looks again when the boot is over, and
-# every 30 seconds (timer.sh), sets again what is missing of what was confirmed here, and says so in the log. A rule of somebody else
+# every 30 seconds (timers.sh), sets again what is missing of what was confirmed here, and says so in the log. A rule of somebody else
 # that denies is theirs to have; what is not ours is not touched.
 # A look is three short processes where nothing has changed: all that others could change is compared, by its digest, with what it
 # was when all was well. That lies in /run, so that it begins anew with each boot.
@@ -36,17 +36,28 @@ listing_tools() {
 # keep: what is missing of what was confirmed is set again, unless a rollout is at work, which does so itself.
 keep() {
 	[ -d "$home/run" ] || return 0
-	if is_armed; then return 0; fi
+	if is_armed || is_well; then return 0; fi
+	# Of several meshes, which all look when a boot is over or a firewall has started anew, one waits for the other here. It has
+	# not taken the lock of its own interface yet, so that nobody who wants that has to wait too.
+	shared 60 keep_alone 2>/dev/null || :
+}
+
+# is_well: 0 when nothing has changed since the last look that found all well.
+is_well() {
 	keep_seen=$(surroundings)
-	[ "$keep_seen" != "$(cat "$keep_folder/$interface/well" 2>/dev/null)" ] || return 0
+	[ "$keep_seen" = "$(cat "$keep_folder/$interface/well" 2>/dev/null)" ]
+}
+
+# keep_alone: the same, while no other interface does anything here.
+keep_alone() {
 	own_lock
 	flock -n 9 || return 0
-	if is_armed; then return 0; fi
+	# Others may have been at work while this one waited.
+	if is_armed || is_well; then return 0; fi
 	mkdir -p "$keep_folder/$interface"
 	rm -f "$keep_folder/$interface/well"
 	# What changed meanwhile, also by us, is looked at another time.
-	# Whoever waits for the interface is not to wait for what we wait for.
-	if shared 1 keep_all 2>/dev/null && [ "$(surroundings)" = "$keep_seen" ]; then printf '%s\n' "$keep_seen" >"$keep_folder/$interface/well"; fi
+	if keep_all && [ "$(surroundings)" = "$keep_seen" ]; then printf '%s\n' "$keep_seen" >"$keep_folder/$interface/well"; fi
 }
 
 # keep_all: 0 when all is well, or is again.

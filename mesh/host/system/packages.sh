@@ -43,7 +43,7 @@ package_of() {
 
 # run_package_manager COMMAND...: its exit status; what it prints goes to packages.log, and nothing it starts holds our lock.
 run_package_manager() {
-	timeout 300 "$@" </dev/null >>"$(common)/packages.log" 2>&1 9>&-
+	timeout 300 "$@" </dev/null >>"$home/packages.log" 2>&1 9>&-
 }
 
 # refresh_packages MANAGER: fetches the lists of packages anew, where the manager does not do so itself.
@@ -75,7 +75,7 @@ install_for() {
 		fail "packages: $1 is missing and no package manager is known (apt-get, dnf, apk, pacman, zypper); install wg, wg-quick, ip, ping, flock and bash by hand"
 	package=$(package_of "$manager" "$1")
 	say "installing $package by $manager"
-	package_log=$(common)/packages.log
+	package_log=$home/packages.log
 	: >"$package_log"
 	# The lists are fetched only when they do not serve: it is the slow part, and often needless.
 	if ! add_package "$manager" "$package"; then
