@@ -3,13 +3,30 @@
 import re
 from typing import Any
 
-__all__ = ["interface_name_fault", "interface_name_schema", "is_interface_name"]
+__all__ = ["WORDS_OF_IP", "interface_name_fault", "interface_name_schema", "is_interface_name"]
 
 _INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,14}")
+# What ip takes for its own words and no name in `ip link add NAME type wireguard`, as wg-quick calls it. Of what
+# is in brackets it takes any beginning.
+WORDS_OF_IP = (
+    "a[ddress] addrg[enmode] al[ias] allmulticast arp b[roadcast] brd carrier d[ynamic] dev down gro_max_size group "
+    "gso_max_segs gso_max_size h[elp] index l[ink] link-[netnsid] m[aster] mode mtu multicast n[omaster] name netns "
+    "nu[mtxqueues] numr[xqueues] parentdev promisc protodown qlen state t[xqueuelen] trailers txql[en] ty[pe] up vf "
+    "vrf xdp xdpdrv xdpgeneric xdpoffload"
+)
+
+
+def _beginnings(word: str) -> str:
+    """Return the pattern of a word of ip and of what else ip takes for it."""
+    least, _, rest = word.rstrip("]").partition("[")
+    return least + "".join(f"({letter}" for letter in rest) + ")?" * len(rest)
+
+
 # Each was tried on hosts. `ip link delete dev if3` deletes whatever interface has number 3.
 _OTHER_MEANINGS = {
     re.compile(r"\.{1,2}|bonding_masters"): "a name that the kernel does not give to an interface",
     re.compile(r"all|default|interfaces|lo"): "a word that means other interfaces to wg or to sysctl",
+    re.compile("|".join(map(_beginnings, WORDS_OF_IP.split()))): "a word of ip, by which wg-quick makes interfaces",
     re.compile(r"if[0-9]+"): "a name by which ip means the interface of that number",
     re.compile(
         r".*\.(automount|device|mount|path|scope|service|slice|snapshot|socket|swap|target|timer)"

@@ -328,6 +328,8 @@ def test_a_name_that_some_host_refuses_is_no_interface_name(hosts: Section, name
         ("bonding_masters", "a name that the kernel does not give to an interface"),
         ("all", "a word that means other interfaces to wg or to sysctl"),
         ("default", "a word that means other interfaces to wg or to sysctl"),
+        ("up", "a word of ip, by which wg-quick makes interfaces"),
+        ("br", "a word of ip, by which wg-quick makes interfaces"),
         ("if3", "a name by which ip means the interface of that number"),
         ("wg.service", "a name whose end systemd takes for the kind of a unit"),
         (".mount", "a name whose end systemd takes for the kind of a unit"),
@@ -344,7 +346,25 @@ def test_a_name_that_means_something_else_on_hosts_is_refused_with_what_it_means
 
 
 @pytest.mark.parametrize(
-    "name", ["w", "a" * 15, "Wg_0-.", "...", ".wg", "0", "1e1", "nan", "iff3", "if", "units", "new", "wg.1", "wg.sh"]
+    "name",
+    [
+        "w",
+        "a" * 15,
+        "Wg_0-.",
+        "...",
+        ".wg",
+        "0",
+        "1e1",
+        "nan",
+        "iff3",
+        "if",
+        "units",
+        "new",
+        "wg.1",
+        "wg.sh",
+        "br0",
+        "u",
+    ],
 )
 def test_every_name_that_hosts_take_is_an_interface_name(hosts: Section, name: str) -> None:
     """We are no stricter than they are, and files of ours stand in nobody's way."""

@@ -41,7 +41,7 @@ restore_interface() {
 
 # restore_link: MTU, addresses and routes are those of before. Nothing is written, since the disk may be what failed.
 restore_link() {
-	ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
+	ip link set dev "$interface" mtu "$(cat "$home/previous/mtu")"
 	found=$(list_addresses)
 	wanted=$(cat "$home/previous/addresses")
 	for address in $wanted; do
