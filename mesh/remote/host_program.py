@@ -95,8 +95,8 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
         f"{{ echo .program; why=$({{ umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p; }} 2>&1) || '
-        '{ rm -f $p.$$; why=${why##*: }; echo ".error the host program cannot be written below '
-        f"{DIRECTORY}: ${{why:-it did not arrive whole}}; "
+        "{ rm -f $p.$$; why=${why##*: }; why=${why:-it did not arrive whole}; "
+        f'echo ".error the host program cannot be written below {DIRECTORY}: $why; '
         'let root write there, with room on the disk, and run pulumi up again"; exit 1; }; }; '
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )

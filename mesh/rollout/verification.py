@@ -158,7 +158,7 @@ def _silence(roster: Roster, host: str, peer: str, seen: Peer | None, name: str,
     elif name and seen:
         cause = f"sought at {seen.endpoint} by the name {name}; is {peer} there, and UDP port {port} open towards it?"
     elif seen is None or not seen.handshake:
-        cause = f"no handshake; is UDP port {port} open towards {peer}, also in a firewall between them?"
+        cause = f"no handshake; is UDP port {port} open out of {host}, on the way, and into {peer}?"
     elif not seen.received:
         cause = f"handshake but nothing received; does something between them drop UDP port {port}?"
     else:

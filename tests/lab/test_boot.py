@@ -45,6 +45,12 @@ def _install(host: Host, name: str, unit: str) -> None:
     host.run(f"systemctl enable -q --now {name}.service", check=False)
 
 
+def _restart_docker(host: Host) -> None:
+    """Let it set its rules anew, as after an update."""
+    host.run(f"{_BOTH} $t -F FORWARD; $t -F DOCKER-USER; $t -X DOCKER-USER; $t -X DOCKER-FORWARD; done")
+    host.run("systemctl restart docker.service")
+
+
 def _log(host: Host) -> str:
     """Return what the log of this boot says of the mesh."""
     return host.run("journalctl -q -b -o cat -t mesh-testwg", check=False)
@@ -73,6 +79,8 @@ def test_a_relay_and_exit_node_forwards_again_after_docker_has_started(stack: St
         stack.up()
         stack.destroy()
         _install(grace, "docker", _DOCKER)
+        # As at the end, since nft lists chains in the order in which they were made.
+        _restart_docker(grace)
         before = snapshot(grace)
         with tells_who_asks(lab.network, "inet", f"{_SITE}/32", f"{_SITE6}/128"):
             stack.up()
@@ -83,8 +91,7 @@ def test_a_relay_and_exit_node_forwards_again_after_docker_has_started(stack: St
                 assert "what this host forwards for the mesh was turned off or denied: set again" in _log(grace)
                 assert "-P FORWARD DROP" in grace.run("iptables -S FORWARD")
                 assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-            grace.run(f"{_BOTH} $t -F FORWARD; $t -F DOCKER-USER; $t -X DOCKER-USER; $t -X DOCKER-FORWARD; done")
-            grace.run("systemctl restart docker.service")
+            _restart_docker(grace)
             wait_until(forwards, _SECONDS, every=1)
             stack.destroy()
         assert difference(before, snapshot(grace)) == ""

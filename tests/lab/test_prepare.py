@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.hosts import Host
+from tests.lab.keeping import nothing_is_repaired, repairs_again
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 
@@ -52,10 +53,25 @@ _AMISS: dict[str, tuple[str, str, str]] = {
         "umount /dev/net",
         "this kernel has no WireGuard, and wireguard-go cannot open /dev/net/tun (No such file or directory); load",
     ),
+    "full /run": (
+        "mount -o remount,size=$(df -k --output=used /run | tail -n 1)k /run",
+        "mount -o remount,size=500m /run",
+        "cannot write /run/mesh: No space left on device; make room on its disk",
+    ),
+    "immutable /etc/systemd": (
+        "+i /etc/systemd/system/multi-user.target.wants",
+        "-i /etc/systemd/system/multi-user.target.wants",
+        "cannot write /etc/systemd/system/multi-user.target.wants/mesh-boot@testwg.service: Operation not permitted; ",
+    ),
+    "something else over /etc/wireguard": (
+        "mount -t tmpfs -o ro none /etc/wireguard",
+        "umount /etc/wireguard",
+        f"cannot write {_CONFIGURATION}: Read-only file system; mount it so that it can be written",
+    ),
     "no ping": (
         "mv /usr/bin/ping /usr/bin/ping.away",
         "mv /usr/bin/ping.away /usr/bin/ping",
-        "packages: apt-get cannot install iputils-ping; install it by hand on this host",
+        "packages: iputils-ping is installed, but there is no command ping, which it brings; reinstall iputils-ping by",
     ),
 }
 
@@ -81,10 +97,9 @@ def _do(host: Host, command: str) -> None:
 
 def _kernels(stack: Stack) -> dict[str, str]:
     hosts = stack.interfaces["testwg"]["hosts"]
-    # Where peers are is learned anew at any time.
-    return {
-        name: stack.lab.hosts[name].run("wg showconf testwg | grep -v ^Endpoint; ip link show testwg") for name in hosts
-    }
+    # Where peers are is learned anew at any time, and wireguard-go lists them in any order.
+    shown = "wg showconf testwg | grep -v ^Endpoint | sort; ip link show testwg"
+    return {name: stack.lab.hosts[name].run(shown) for name in hosts}
 
 
 def test_what_a_host_lacks_is_told_before_anything_switches(mesh: Stack, lab: Lab) -> None:
@@ -109,20 +124,26 @@ def test_what_a_host_lacks_is_told_before_anything_switches(mesh: Stack, lab: La
     assert carol.run("cat /sys/class/net/testwg/mtu") == "1400\n"
 
 
-def test_a_new_version_of_the_host_program_that_cannot_be_written_is_told_as_that(mesh: Stack, lab: Lab) -> None:
+def test_a_new_version_of_the_host_program_that_cannot_be_written_is_told_as_that(
+    engine_stack: Stack, lab: Lab
+) -> None:
     """The disk is not full there."""
     carol = lab.hosts["carol"]
-    with (mesh.own_checkout() / "host" / "main.sh").open("a") as program:
-        program.write("# a later version\n")
-    mesh.write({"testwg": {**mesh.interfaces["testwg"], "mtu": 1400}})
+    mesh = {"hosts": ["bernard", "carol"], "port": _PORT, "deadline": 20}
+    engine_stack.write({"testwg": mesh})
+    engine_stack.up()
+    with (engine_stack.own_checkout() / "host/core/main.sh").open("a") as program:
+        program.write(": a later version\n")
+    engine_stack.write({"testwg": {**mesh, "mtu": 1400}})
     carol.run("mount --bind /var /var; mount -o remount,bind,ro /var")
     try:
-        output = mesh.fail()
+        output = engine_stack.fail()
     finally:
         carol.run("umount /var")
     assert "host 'carol': the host program cannot be written below /var/lib/mesh: Read-only file system;" in output
     assert "testwg: nothing was changed" in output
-    mesh.up()
+    engine_stack.up()
+    engine_stack.destroy()
 
 
 def test_a_first_run_finds_it_too(stack: Stack, lab: Lab) -> None:
@@ -147,6 +168,7 @@ def test_a_first_run_finds_it_too(stack: Stack, lab: Lab) -> None:
 def test_a_host_that_only_helps_to_prove_and_has_no_ping_is_told_as_that(mesh: Stack, lab: Lab) -> None:
     """A silence would be blamed on ports and paths."""
     bernard, carol = lab.hosts["bernard"], lab.hosts["carol"]
+    nothing_is_repaired(carol)
     carol.run("ip link set testwg mtu 1300")
     bernard.run("mv /usr/bin/ping /usr/bin/ping.away")
     try:
@@ -155,3 +177,4 @@ def test_a_host_that_only_helps_to_prove_and_has_no_ping_is_told_as_that(mesh: S
         bernard.run("mv /usr/bin/ping.away /usr/bin/ping")
     assert "host 'bernard': there is no ping on this host any more" in output
     mesh.up("--refresh")
+    repairs_again(carol)

@@ -126,10 +126,65 @@ def test_routing_rules_that_somebody_dropped_come_back_while_the_tunnel_is_up(ho
         "ip link set testwg up; ip link set lo up; ip address add 10.20.0.1/32 dev testwg"
     )
     ended = host.run(
-        f"{KEEP} {plan}; exit_apply run; look; look; ip rule del pref 5185; look; look; exit_is_on run && echo on; "
+        f"{KEEP} {plan}; keeps_link() {{ :; }}; exit_apply run; look; look; ip rule del pref 5185; look; "
+        "look; exit_is_on run && echo on; "
         "ip link del testwg; look; look"
     )
     assert ended.stdout == "log: the routing rules of the exit node were gone: set again\non\n"
+
+
+LINK = """
+mount -t sysfs none /sys
+printf 'address fd00::1/64\\naddress 10.20.0.1/32\\nport 51825\\nmtu 1400\\n' >$home/run/settings
+printf 'carol K fd00::2 - off fd00:2::/64,10.20.0.2/32,192.168.9.0/24 first\\n' >$home/run/peers
+ip link add testwg type veth peer name other; ip link set other up; ip link set testwg up mtu 1400
+ip address add fd00::1/64 dev testwg nodad; ip address add 10.20.0.1/32 dev testwg
+ip address add fd00:9::9/64 dev testwg nodad
+set_routes none run
+"""
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "ip -6 address flush dev testwg scope global",
+        "ip address del 10.20.0.1/32 dev testwg; ip route flush dev testwg",
+        "ip -6 route del fd00:2::/64 dev testwg",
+        "ip link set testwg mtu 1500",
+        "ip link set testwg down; ip link set testwg up",
+        "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; look; echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6",
+    ],
+)
+def test_addresses_routes_and_mtu_that_somebody_took_away_come_back(host: HostProgram, taken: str) -> None:
+    """As `sysctl --system` and network managers do; what somebody else gave the interface stays."""
+    keeper(host)
+    host.real("ip", "mount")
+    told = "testwg lacked its MTU, an address or a route"
+    left = "ip -6 address del fd00:9::9/64 dev testwg 2>/dev/null || :; list_addresses; list_routes"
+    ended = host.run(
+        f"{KEEP}{LINK} look; look; echo taken; {taken}; look; look; keeps_link && echo there; {left}; "
+        "ip link del testwg; look; look"
+    )
+    before, after = ended.stdout.split("taken\n")
+    assert before == ""
+    off = (
+        "log: testwg lacked its MTU, an address or a route, and that cannot be set again: IPv6 is turned off on this "
+        "host (net/ipv6/conf/testwg/disable_ipv6 is 1), and a mesh is IPv6 inside; set it to 0 by sysctl, also where "
+        "that is done at boot (/etc/sysctl.d)\n"
+    )
+    assert after.startswith(f"{off if 'disable_ipv6' in taken else ''}log: {told}: set again\nthere\n")
+    assert sorted(after.splitlines()[(3 if "disable_ipv6" in taken else 2) :]) == sorted(
+        ["fd00::1/64", "10.20.0.1/32", "fd00::/64", "fd00:2::/64", "fe80::/64", "10.20.0.2/32", "192.168.9.0/24"]
+    )
+
+
+def test_a_tunnel_that_somebody_took_down_stays_down(host: HostProgram) -> None:
+    """That is no rewriting of what we set, and a rollout brings it up again."""
+    keeper(host)
+    host.real("ip", "mount")
+    down = "is_running() { ! ip -o link show testwg | grep -q 'state DOWN'; }"
+    ended = host.run(f"{KEEP}{LINK} {down}; look; ip link set testwg down; look; look; list_addresses")
+    assert ended.stdout == "10.20.0.1/32\n"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +207,8 @@ say() {{ echo "log: $interface: $*"; }}
 mkdir -p $base/backwg/run; : >$base/backwg/lock
 for i in testwg backwg; do echo "fd00::2 carol.$i" >$base/$i/run/names; done
 names_apply() {{
-	echo "begin $interface" >>$base/order; sleep 2; cp "$home/run/names" "$home/there"; echo "end $interface" >>$base/order
+	echo "begin $interface" >>$base/order; sleep 2; cp "$home/run/names" "$home/there"
+	echo "end $interface" >>$base/order
 }}
 names_are_there() {{ [ -e "$home/there" ]; }}
 keeps_open() {{ :; }}

@@ -75,17 +75,28 @@ def test_a_host_that_is_reached_over_another_has_no_key_to_ask_about(host: HostP
     assert proven(host, "dora fd00:2::1") == ("silent dora\n", "")
 
 
-def test_what_the_system_discards_is_counted(host: HostProgram) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "output priority 0; icmpv6 type echo-request drop;",
+        "output priority 0; policy drop; ct state established accept;",
+        "output priority 0; meta l4proto ipv6-icmp reject;",
+        "postrouting priority 0; oifname testwg drop;",
+    ],
+)
+def test_what_the_system_discards_is_counted(host: HostProgram, rule: str) -> None:
     """Whatever ping says of it, which depends on its version."""
     host.real("ip", "nft", "ping")
-    script = """
+    script = f"""
     ip link add testwg type veth peer name other; ip link set testwg up; ip link set other up
     ip -6 address add fd00::9/64 dev testwg nodad; ip -6 neigh add fd00::1 lladdr 02:00:00:00:00:01 dev testwg
-    nft 'table inet own { chain o { type filter hook output priority 0; icmpv6 type echo-request drop; }; }'
+    printf '%s\\n' 'table inet own {{ chain o {{ type filter hook {rule} }}' '}}' | nft -f -
     before=$(discarded); answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
     nft delete table inet own; answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
     """
-    assert host.run(f"{PLAN} {script}").stdout == "1\n1\n"
+    first, second = map(int, host.run(f"{PLAN} {script}").stdout.split())
+    # What the system sends by itself when an interface comes up may be among it.
+    assert second == first >= 1
 
 
 def test_a_peer_that_answers_is_told_to_be_well(host: HostProgram) -> None:

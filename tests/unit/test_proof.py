@@ -197,7 +197,7 @@ def test_a_preshared_key_is_compared_by_a_salted_digest() -> None:
 @pytest.mark.parametrize(
     ("fields", "cause"),
     [
-        ({"handshake": 0}, "no handshake; is UDP port 51825 open towards bernard, also in a firewall between them?"),
+        ({"handshake": 0}, "no handshake; is UDP port 51825 open out of edgeworth, on the way, and into bernard?"),
         ({"received": 0}, "handshake but nothing received; does something between them drop UDP port 51825?"),
         ({}, "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard, or the MTU too large?"),
     ],

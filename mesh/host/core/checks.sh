@@ -68,6 +68,8 @@ check_files() {
 	# The way back, and what is worked out beforehand, are as large as what is staged.
 	check_writable "$home/previous" $(($1 * 3))
 	check_writable "$configuration" "$1"
+	# Where the watchdog's unit, WireGuard's socket and signs of life will lie.
+	check_writable /run/mesh 16
 	case "$(init_system)" in
 	systemd)
 		tunnel_unit >/dev/null ||
@@ -106,8 +108,10 @@ check_forwarding() {
 	for forwarding_version in 4 6; do
 		printf '%s\n' "$forwarding_staged" | grep -q "^[46]*$forwarding_version" || continue
 		if [ "$(cat "$(forwarding_switch)")" = 0 ]; then
-			switch_refusal=$(dd if=/dev/null of="$(forwarding_switch)" count=0 conv=notrunc 2>&1) ||
-				fail "forwarding: $(forwarding_switch) cannot be set ($(printf '%s\n' "$switch_refusal" | sed -n '1s/.*: //p')); let this host, or container, set it, or let another one forward"
+			switch_refusal=$(dd if=/dev/null of="$(forwarding_switch)" count=0 conv=notrunc 2>&1) || {
+				switch_refusal=$(printf '%s\n' "$switch_refusal" | sed -n '1s/.*: //p')
+				fail "forwarding: $(forwarding_switch) cannot be set ($switch_refusal); let this host, or container, set it, or let another one forward"
+			}
 		fi
 		masquerade_chain=
 		if masquerade_rules incoming | grep -q "^$(fence_family) "; then

@@ -1,6 +1,7 @@
 # --------------------------------------------------------------------------------------------------------------- keep
 # What others take away of what was set here: a firewall that starts after us, or anew, flushes rules, Docker lets nothing be
-# forwarded, cloud-init writes /etc/hosts, systemd-networkd drops routing rules. So the program looks again when the boot is over, and
+# forwarded, cloud-init writes /etc/hosts, systemd-networkd drops routing rules, `sysctl --system` turns
+# forwarding off, or IPv6, and with that the addresses. So the program looks again when the boot is over, and
 # every 30 seconds (timers.sh), sets again what is missing of what was confirmed here, and says so in the log. A rule of somebody else
 # that denies is theirs to have; what is not ours is not touched.
 # A look is three short processes where nothing has changed: all that others could change is compared, by its digest, with what it
@@ -17,8 +18,12 @@ surroundings() {
 			ip -4 rule show
 			ip -6 rule show
 		fi
-	} 2>/dev/null | sha256sum - "$hosts_file" /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding \
-		"$home/firewall" "$home/passes" "$home/exit" "$home/run/names" 2>/dev/null || :
+		if is_running; then
+			list_addresses
+			list_routes
+		fi
+	} 2>/dev/null | sha256sum - "$hosts_file" "/sys/class/net/$interface/mtu" /proc/sys/net/ipv4/ip_forward \
+		/proc/sys/net/ipv6/conf/all/forwarding "$home/firewall" "$home/passes" "$home/exit" "$home/run/names" 2>/dev/null || :
 }
 
 # listing_tools: prints the iptables commands that show what nft does not.
@@ -65,6 +70,7 @@ keep_all() (
 	kept=0
 	mend keeps_open firewall_apply "the firewall no longer let in UDP port $(setting run port) or pings from the mesh" || kept=1
 	mend keeps_forwarding "forwarding_apply run" "what this host forwards for the mesh was turned off or denied" || kept=1
+	mend keeps_link link_repair "$interface lacked its MTU, an address or a route" || kept=1
 	mend keeps_leaving "exit_apply run" "the routing rules of the exit node were gone" || kept=1
 	mend "names_are_there run" "names_apply run" "$hosts_file lacked the names of $interface, or had others" || kept=1
 	exit "$kept"
@@ -93,6 +99,30 @@ keeps_open() {
 }
 
 keeps_forwarding() { [ -z "$(forwarding_differs run)" ]; }
+
+# keeps_link: 0 when the tunnel has all that is its own, as after `sysctl --system` turned IPv6 off, or a network manager took away
+# what it does not know. One that is down, or gone, was taken down by somebody.
+keeps_link() {
+	is_running || return 0
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$(setting run mtu)" ] || return 1
+	link_has=$(list_addresses)
+	for link_address in $(sed -n 's/^address //p' "$home/run/settings"); do
+		printf '%s\n' "$link_has" | grep -qxF "$link_address" || return 1
+	done
+	[ -z "$(audit_routes)" ]
+}
+
+# link_repair: sets what `keeps_link` misses, and takes nothing away.
+link_repair() {
+	check_ipv6
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$(setting run mtu)" ] ||
+		ip link set dev "$interface" mtu "$(setting run mtu)"
+	link_has=$(list_addresses)
+	for link_address in $(sed -n 's/^address //p' "$home/run/settings"); do
+		printf '%s\n' "$link_has" | grep -qxF "$link_address" || ip address add "$link_address" dev "$interface"
+	done
+	set_routes none run
+}
 
 # Without the tunnel there is nothing to lead into it.
 keeps_leaving() { ! is_running || exit_is_on run; }

@@ -88,7 +88,7 @@ install_for() {
 	fi
 	rm -f "$package_log"
 	has_command "$1" ||
-		fail "packages: $manager installed $package, but there is no command $1; install $1 by hand on this host"
+		fail "packages: $package is installed, but there is no command $1, which it brings; reinstall $package by $manager on this host"
 }
 
 # install_wireguard: wg, wg-quick, bash, ip, ping, flock, timeout and a kernel or userspace WireGuard are there, or it fails saying
