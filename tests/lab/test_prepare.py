@@ -54,7 +54,7 @@ _AMISS: dict[str, tuple[str, str, str]] = {
         "this kernel has no WireGuard, and wireguard-go cannot open /dev/net/tun (No such file or directory); load",
     ),
     "full /run": (
-        "mount -o remount,size=$(df -k --output=used /run | tail -n 1)k /run",
+        "mount -o remount,size=$(($(df -k --output=used /run | tail -n 1)))k /run",
         "mount -o remount,size=500m /run",
         "cannot write /run/mesh: No space left on device; make room on its disk",
     ),

@@ -52,7 +52,8 @@ share() { [ -d "$base/shared-by-interfaces" ] || [ -n "$(scattered)" ] || mkdir 
 gather() {
 	gathered=$(scattered)
 	[ -n "$gathered" ] || return 0
-	if running_programs | grep -qvxF -e "$version" -e "$version.new"; then return 0; fi
+	gather_runs=$(running_programs)
+	if [ -n "$gather_runs" ] && printf '%s\n' "$gather_runs" | grep -qvxF -e "$version" -e "$version.new"; then return 0; fi
 	gather_into=$base/shared-by-interfaces
 	if [ ! -d "$gather_into" ]; then
 		rm -rf "$gather_into.new"

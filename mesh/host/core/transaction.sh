@@ -191,9 +191,10 @@ order_confirm() {
 	fi
 	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	end_watchdog
-	# Another interface may still be served, or watched, by another version.
+	# Another interface may still be served, or watched, by another version. Asked beforehand, since `grep` names it too.
+	still_running=$(running_programs)
 	for old in $(matching "$base/program-????????????????") $(matching "$base/program-????????????????.new"); do
-		[ "$old" = "$version" ] || running_programs | grep -qxF "$old" || rm -f "$old"
+		[ "$old" = "$version" ] || printf '%s\n' "$still_running" | grep -qxF "$old" || rm -f "$old"
 	done
 	(shared 20 confirm_shared) || say "a port that is not needed any more is still open, or names are still looked up"
 }
