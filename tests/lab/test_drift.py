@@ -129,7 +129,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack = RehearsedStack(lab, tmp_path_factory.mktemp("drift"))
         zoned = lab.hosts["zoned"]
         wait_until(lambda: zoned.run("firewall-cmd --state 2>&1 | grep '^running'", check=False))
-        for name in ("bernard", "uncomplicated", "zoned"):
+        for name in lab.hosts.keys() - {"openrc"}:
             nothing_is_repaired(lab.hosts[name])
         stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825}})
         stack.up()
@@ -140,7 +140,7 @@ def _untouched(host: Host) -> tuple[str, dict[str, int]]:
     """Return what a repair elsewhere must leave alone: files by inode and time, the kernel's setup, and handshakes."""
     text = host.run(
         "find /etc/wireguard /etc/systemd/system /etc/init.d /etc/runlevels /var/lib/mesh ! -type d ! -name lock "
-        "! -name session -printf '%p %i %T@\\n' | sort; wg showconf testwg | sed '/^Endpoint/d' | sort; "
+        "! -name session ! -name supervisor -printf '%p %i %T@\\n' | sort; wg showconf testwg | sed '/^Endpoint/d' | sort; "
         "ip -6 route show dev testwg | sort; ip -o address show dev testwg scope global | awk '{ print $4 }'; "
         "nft -s list ruleset 2>/dev/null || true"
     )

@@ -17,7 +17,7 @@ _DROPS = {
         _UNSENT,
     ),
     "all that leaves, after routing": (
-        "postrouting priority 0; policy accept; oifname testwg reject;",
+        "postrouting priority 0; policy accept; oifname testwg drop;",
         _UNSENT,
     ),
     "the tunnel itself": (
@@ -26,7 +26,7 @@ _DROPS = {
     ),
     "what is asked of her": (
         "input priority 0; policy accept; iifname testwg icmpv6 type echo-request drop;",
-        "",
+        "bernard → carol: no answer: handshake but no echo; is ICMPv6 dropped inside the mesh on carol, or the MTU",
     ),
     "answers to her": (
         "input priority 0; policy accept; iifname testwg icmpv6 type echo-reply drop;",
@@ -43,7 +43,7 @@ def test_the_host_whose_own_firewall_drops_pings_is_named(stack: Stack, lab: Lab
     carol.run("nft -f -", text=f"table inet own {{ chain o {{ type filter hook {rules} }}\n}}\n")
     try:
         stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51825, "deadline": 20}})
-        output = stack.fail() if said else stack.up().output
+        output = stack.fail()
     finally:
         carol.run("nft delete table inet own")
     assert said in output
