@@ -140,7 +140,8 @@ def _untouched(host: Host) -> tuple[str, dict[str, int]]:
     """Return what a repair elsewhere must leave alone: files by inode and time, the kernel's setup, and handshakes."""
     text = host.run(
         "find /etc/wireguard /etc/systemd/system /etc/init.d /etc/runlevels /var/lib/mesh ! -type d ! -name lock "
-        "! -name session ! -name supervisor -printf '%p %i %T@\\n' | sort; wg showconf testwg | sed '/^Endpoint/d' | sort; "
+        "! -name session ! -name supervisor -printf '%p %i %T@\\n' | sort; "
+        "wg showconf testwg | sed '/^Endpoint/d' | sort; "
         "ip -6 route show dev testwg | sort; ip -o address show dev testwg scope global | awk '{ print $4 }'; "
         "nft -s list ruleset 2>/dev/null || true"
     )
