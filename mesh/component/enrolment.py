@@ -26,6 +26,8 @@ _DIAL_ERRORS = 2
 _RETRIES = 2
 # What a login ends with that was cut off, be it for a moment or for a reason that the plugin does not pass on.
 _CUT_OFF = re.compile(r"EOF|connection reset|broken pipe|connection closed|disconnect", re.IGNORECASE)
+# Whatever sudo says is in the language of the host, so who cannot use it is found by a command of ours.
+_BY_SUDO = "sudo -n "
 _SECONDS = 30
 
 
@@ -43,7 +45,7 @@ def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
         "mv private-key.new private-key"
     )
     name = f" installation-{installation}" if installation > 1 else ""
-    return f"{'sudo -n ' if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
+    return f"{_BY_SUDO if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
 
 
 def _connection(ssh: SshSettings, real: Callable[[Any], Any]) -> remote.ConnectionArgs:
@@ -69,15 +71,28 @@ async def _explain(failure: ErrorHookArgs) -> bool:
         from mesh.remote.ssh import find_refusal  # noqa: PLC0415
 
         await asyncio.sleep(len(failure.errors))
-        # The plugin's SDK makes a secret of it.
-        connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
-        words = await find_refusal(_way(connection or {}))
+        words = await find_refusal(await _login(failure))
         if words is None:
             return True
+    elif words is None and await _is_by_sudo(failure):
+        from mesh.remote.commands import find_why_not_root  # noqa: PLC0415
+
+        words = await find_why_not_root(await _login(failure))
     if words:
         _, host, _ = failure.name.split("/")
         log.error(f"host {host!r}: {words}")
     return False
+
+
+async def _login(failure: ErrorHookArgs) -> Connection:
+    # The plugin's SDK makes a secret of it.
+    connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
+    return _way(connection or {})
+
+
+async def _is_by_sudo(failure: ErrorHookArgs) -> bool:
+    text = await Output.from_input((failure.new_inputs or {}).get("create") or "").future()
+    return str(text).startswith(_BY_SUDO)
 
 
 def _way(connection: Mapping[str, Any]) -> Connection:

@@ -22,7 +22,7 @@ from mesh.errors import HostError, UnreachableHostError
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, connected
 from mesh.remote.ssh_errors import explain_words
 
-__all__ = ["Stream", "ask", "run_command", "start"]
+__all__ = ["Stream", "ask", "find_why_not_root", "run_command", "start"]
 
 # Of a mesh of 5000 hosts, one says a line of 200 bytes for each peer.
 REPLY_BYTES = 4 << 20
@@ -229,3 +229,12 @@ async def run_command(
     """
     async with connected(host, connection) as opened:
         return await ask(host, opened, script, sudo=sudo, payload=payload, what=what)
+
+
+async def find_why_not_root(connection: Connection) -> str | None:
+    """Log in and return why `sudo -n` runs nothing there; None if it does."""
+    try:
+        await run_command("", connection, ":", sudo=True)
+    except HostError as error:
+        return error.message
+    return None

@@ -135,3 +135,47 @@ def test_a_firewall_of_somebodys_own_that_starts_later_does_not_close_the_mesh(s
         assert grace.run("ls -d /run/mesh /etc/systemd/system/mesh*", check=False) == ""
     finally:
         lab.hosts.pop("grace").remove()
+
+
+_RULE = 'rule priority="5182" port port="51825" protocol="udp" accept'
+_RESTORE = "for t in iptables ip6tables; do $t-save | grep -v 'mesh testwg' | $t-restore; done"
+# What administrators do to a firewall, or to the kernel's switches, while a mesh runs.
+_REWRITES = {
+    "rules": ["systemctl reload nftables", "nft flush ruleset; nft -f /etc/nftables.conf"],
+    "uncomplicated": ["ufw reload", "ufw disable; ufw --force enable", "ufw delete allow 51825/udp", _RESTORE],
+    "zoned": [
+        "firewall-cmd --reload",
+        "systemctl restart firewalld",
+        f"firewall-cmd --zone=public --remove-rich-rule='{_RULE}'",
+        "echo net.ipv6.conf.all.disable_ipv6=1 >/etc/sysctl.d/99-own.conf; sysctl -q --system; "
+        "echo net.ipv6.conf.all.disable_ipv6=0 >/etc/sysctl.d/99-own.conf; sysctl -q --system; "
+        "rm /etc/sysctl.d/99-own.conf",
+    ],
+}
+
+
+def test_what_administrators_load_anew_takes_nothing_away(stack: Stack, lab: Lab) -> None:
+    """The next look sets it again, in the words of each firewall; it is started here, and comes by itself else."""
+    lab.add(
+        [
+            HostSpec("rules", 11, firewall="nftables"),
+            HostSpec("uncomplicated", 12, root="trixie-ufw", firewall="ufw"),
+            HostSpec("zoned", 13, root="bookworm-firewalld"),
+        ]
+    )
+    zoned = lab.hosts["zoned"]
+    try:
+        wait_until(lambda: zoned.run("firewall-cmd --state 2>&1 | grep '^running'", check=False))
+        stack.write({"testwg": {"hosts": ["carol", *_REWRITES], "port": 51825, "deadline": 20}})
+        stack.up()
+        for number in range(max(map(len, _REWRITES.values()))):
+            for name, commands in _REWRITES.items():
+                if number < len(commands):
+                    lab.hosts[name].run(commands[number])
+                    lab.hosts[name].run("systemctl start mesh-keep@testwg.service")
+            assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0, number
+            assert stack.silent("testwg") == []
+        stack.destroy()
+    finally:
+        for name in _REWRITES:
+            lab.hosts.pop(name).remove()
