@@ -139,6 +139,7 @@ def test_a_firewall_of_somebodys_own_that_starts_later_does_not_close_the_mesh(s
 
 _RULE = 'rule priority="5182" port port="51825" protocol="udp" accept'
 _RESTORE = "for t in iptables ip6tables; do $t-save | grep -v 'mesh testwg' | $t-restore; done"
+_SYSCTL = "echo net.ipv6.conf.all.disable_ipv6={} >/etc/sysctl.d/99-own.conf; sysctl -q --system"
 # What administrators do to a firewall, or to the kernel's switches, while a mesh runs.
 _REWRITES = {
     "rules": ["systemctl reload nftables", "nft flush ruleset; nft -f /etc/nftables.conf"],
@@ -147,9 +148,7 @@ _REWRITES = {
         "firewall-cmd --reload",
         "systemctl restart firewalld",
         f"firewall-cmd --zone=public --remove-rich-rule='{_RULE}'",
-        "echo net.ipv6.conf.all.disable_ipv6=1 >/etc/sysctl.d/99-own.conf; sysctl -q --system; "
-        "echo net.ipv6.conf.all.disable_ipv6=0 >/etc/sysctl.d/99-own.conf; sysctl -q --system; "
-        "rm /etc/sysctl.d/99-own.conf",
+        f"{_SYSCTL.format(1)}; {_SYSCTL.format(0)}; rm /etc/sysctl.d/99-own.conf",
     ],
 }
 
