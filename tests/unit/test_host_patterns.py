@@ -2,6 +2,7 @@
 
 import random
 import re
+import socket
 
 import pytest
 
@@ -120,6 +121,24 @@ def test_hosts_whose_names_are_the_same_number_are_told_apart(host: HostProgram)
     moments = {name: float(when) for when, name in (line.split() for line in lines[len(expected) :]) if name != "-"}
     assert set(moments) == set(_NUMBERS)
     assert [name for name in sorted(moments) if round(moments[name] - 1, 2) % 1.2 < 0.03] == ["10"]
+
+
+def test_a_silent_peer_is_asked_for_by_its_exact_name(host: HostProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not by a number that its name looks like."""
+    (host.home / "run").mkdir(parents=True)
+    (host.home / "run/peers").write_text("".join(f"{name} k{number}\n" for number, name in enumerate(_NUMBERS)))
+    listed = "".join(f"k{number}\\t192.0.2.{number}:51825\\n" for number in range(len(_NUMBERS)))
+    host.stub("wg", f"printf '{listed}'")
+    host.stub("ip", 'echo "$4 dev eth0 src $4"')
+    (host.directory / "run/wireguard").mkdir()
+    # The path of a socket has to be short.
+    monkeypatch.chdir(host.directory / "run/wireguard")
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind("testwg.sock")
+        asked = host.run(
+            f"{ORDERS}\nis_armed() {{ return 1; }}; for name in {' '.join(_NUMBERS)}; do order_source $name; done"
+        )
+    assert asked.stdout.splitlines() == [f"source 192.0.2.{number}" for number in range(len(_NUMBERS))]
 
 
 @pytest.mark.parametrize(("own", "other"), [("10", "1e1"), ("nan", "nan"), ("inf", "infinity")])
