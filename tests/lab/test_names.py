@@ -43,7 +43,9 @@ def _forget(host: Host, names: list[str]) -> None:
 def test_interfaces_of_any_name_come_up_boot_and_leave_nothing(stack: Stack, lab: Lab, kind: str) -> None:
     """Under systemd and OpenRC, all of them at once on each host."""
     names = (
-        _names_of_our_files() if kind == "files of ours" else ["wg.1", "wg01", "...", ".wg", "1e1", "10", "nan", "dev0"]
+        _names_of_our_files()
+        if kind == "files of ours"
+        else ["wg.1", "wg01", "...", ".wg", "1e1", "10", "nan", "wg.sh"]
     )
     lab.add([HostSpec("openrc", 12, root="bookworm-openrc")])
     hosts = {name: lab.hosts[name] for name in ("bernard", "openrc")}
