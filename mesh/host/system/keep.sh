@@ -4,7 +4,7 @@
 # forwarding off, or IPv6, and with that the addresses. So the program looks again when the boot is over, and
 # every 30 seconds (timers.sh), sets again what is missing of what was confirmed here, and says so in the log. A rule of somebody else
 # that denies is theirs to have; what is not ours is not touched.
-# A look is three short processes where nothing has changed: all that others could change is compared, by its digest, with what it
+# A look is a few short processes where nothing has changed: all that others could change is compared, by its digest, with what it
 # was when all was well. That lies in /run, so that it begins anew with each boot.
 
 keep_folder=/run/mesh
