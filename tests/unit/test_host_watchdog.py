@@ -189,6 +189,20 @@ def test_whatever_strikes_watchdog_or_supervisor_the_host_goes_back(armed: tuple
     _wait(lambda: not host.processes("watchdog") and not host.processes("supervise"))
 
 
+def test_nobody_watches_twice(armed: tuple[_Host, list[str]]) -> None:
+    """On a busy machine somebody may be begun again before they are heard of, and two would go back at the same time."""
+    host, before = armed
+    host.hang_up()
+    number = host.run("cat /var/lib/mesh/testwg/supervisor")
+    for _ in range(3):
+        host.run(f"setsid sh {_PROGRAM} supervise testwg >/dev/null 2>&1 &")
+    _wait(lambda: host.processes("supervise") == number.split())
+    assert host.run("cat /var/lib/mesh/testwg/supervisor") == number
+    host.is_due()
+    _wait(lambda: not host.left())
+    assert host.runs() == before
+
+
 def test_a_session_that_stands_still_is_ended(armed: tuple[_Host, list[str]]) -> None:
     """It holds the lock of the interface, and cannot be asked to go."""
     host, before = armed
