@@ -190,7 +190,7 @@ def test_whatever_strikes_watchdog_or_supervisor_the_host_goes_back(armed: tuple
 
 
 def test_nobody_watches_twice(armed: tuple[_Host, list[str]]) -> None:
-    """On a busy machine somebody may be begun again before they are heard of, and two would go back at the same time."""
+    """On a busy machine one may be begun again before it is heard of, and two would go back at the same time."""
     host, before = armed
     host.hang_up()
     number = host.run("cat /var/lib/mesh/testwg/supervisor")
