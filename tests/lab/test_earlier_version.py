@@ -49,6 +49,8 @@ def test_a_host_of_the_version_before_goes_on_and_is_taken_over_by_its_next_chan
         del described["grace"]["externalIps"]
         described["grace"]["externalName"] = "grace.example.org"
         mesh: dict[str, Any] = {"hosts": list(hosts), "deadline": 20, "names": True, "exitNode": "grace"}
+        mesh |= {"ipv4": "10.20.0.0/24"}
+        mesh |= {"members": {name: {"ipv4": f"10.20.0.{number}"} for number, name in enumerate(hosts, 1)}}
         testwg, backwg = mesh | {"port": 51825}, {"hosts": list(hosts), "port": 51826, "deadline": 20}
         stack.write({"testwg": testwg, "backwg": backwg}, described)
         stack.up()
