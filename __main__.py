@@ -7,8 +7,9 @@ import pulumi
 
 from mesh.component.mesh import build_meshes
 from mesh.component.preflight import absent_hosts, faults_end_the_run
+from mesh.config.adopted import read_adopted, require_encrypted
 from mesh.config.hosts_file import read_hosts
-from mesh.config.reader import read_adopted, read_configuration
+from mesh.config.reader import read_configuration
 
 
 def main() -> None:
@@ -17,7 +18,13 @@ def main() -> None:
     with faults_end_the_run():
         hosts = read_hosts(config.get_object("hosts"), config.get("hostsFile"), Path.cwd())
         configuration = read_configuration(hosts, config.get_object("interfaces"), config.get("rotation"))
-        adopted = read_adopted(config.get_object("adopted"), configuration)
+        given = config.get_object("adopted")
+        require_encrypted(
+            given,
+            is_secret=pulumi.runtime.is_config_secret("mesh:adopted"),
+            file=Path("stacks") / f"Pulumi.{pulumi.get_stack()}.yaml",
+        )
+        adopted = read_adopted(given, configuration)
         absent = absent_hosts(configuration)
     for name, mesh in build_meshes(configuration, adopted, absent).items():
         pulumi.export(name, mesh.public)

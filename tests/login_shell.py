@@ -12,7 +12,10 @@ __all__ = ["Asked", "hear"]
 
 @dataclass(frozen=True)
 class Asked:
-    """A script that a host is to run for `sh`, as root or not, and the marker before and after what it prints."""
+    """A script that a host is to run for `sh`, as root or not, and the marker before and after what it prints.
+
+    An earlier version of the program asks without a marker, and reads what is printed as it comes.
+    """
 
     script: str
     sudo: bool
@@ -25,7 +28,7 @@ class Asked:
 
     def end(self, said: bytes = b"", status: int = 0) -> None:
         """Print the rest and end with an exit status."""
-        self.write(said + f"\n{self.marker} {status}\n".encode())
+        self.write(said + (f"\n{self.marker} {status}\n".encode() if self.marker else b""))
         self.process.exit(0)
 
 
@@ -35,8 +38,10 @@ def _write(process: asyncssh.SSHServerProcess[Any], said: bytes) -> None:
 
 async def hear(process: asyncssh.SSHServerProcess[Any], noise: bytes = b"") -> Asked:
     """Begin as a login shell that prints `noise` first, and return what is asked of it."""
-    marker = re.fullmatch(r"sh -c 'echo; echo ([0-9a-f]{32}); .*'", process.command or "")
-    assert marker, process.command
+    command = process.command or ""
+    marker = re.fullmatch(r"sh -c 'echo; echo ([0-9a-f]{32}); .*'", command)
+    if not marker:
+        return Asked(command, command.startswith("sudo"), "", process)
     _write(process, noise + f"\n{marker[1]}\n".encode())
     line = await process.stdin.readline()
     words = shlex.split(line.decode() if isinstance(line, bytes) else line)

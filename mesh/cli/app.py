@@ -59,7 +59,9 @@ def scan(
     stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
     host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,
-    accept_changed: Annotated[bool, typer.Option(help="replace the keys of hosts that have new ones")] = False,
+    accept_changed: Annotated[
+        bool, typer.Option("--accept-changed", help="replace the keys of hosts that have new ones")
+    ] = False,
 ) -> None:
     """Fill in host keys, systems and external addresses of a stack file, after showing the fingerprints."""
     file = StackFile(find_stack_file(stack, _ROOT))

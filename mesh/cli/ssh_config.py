@@ -4,6 +4,7 @@ OpenSSH's programs read its files themselves: `ssh -G` the configuration, and `s
 may be hashed.
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -52,11 +53,16 @@ class KnownKeys:
     revoked: dict[str, str]
 
 
+def _environment() -> dict[str, str]:
+    # `Match exec` and `ProxyCommand` run what they like, which needs no passphrase of a stack.
+    return {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+
+
 def _run(*command: str) -> str:
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, env=_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -10,7 +10,17 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pulumi import ErrorHook, ErrorHookArgs, Input, Output, ResourceHookBinding, ResourceOptions, log
+from pulumi import (
+    ErrorHook,
+    ErrorHookArgs,
+    Input,
+    Output,
+    ResourceHook,
+    ResourceHookArgs,
+    ResourceHookBinding,
+    ResourceOptions,
+    log,
+)
 from pulumi_command import remote
 
 from mesh.config.models import Bastion, Connection, SshSettings
@@ -26,9 +36,8 @@ _DIAL_ERRORS = 2
 _RETRIES = 2
 # What a login ends with that was cut off, be it for a moment or for a reason that the plugin does not pass on.
 _CUT_OFF = re.compile(r"EOF|connection reset|broken pipe|connection closed|disconnect", re.IGNORECASE)
-# Whatever sudo says is in the language of the host, so who cannot use it is found by a command of ours.
-_BY_SUDO = "sudo -n "
 _SECONDS = 30
+_SUDO = "sudo -n "
 
 
 def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
@@ -45,7 +54,7 @@ def command(interface: str, *, sudo: bool, installation: int = 1) -> str:
         "mv private-key.new private-key"
     )
     name = f" installation-{installation}" if installation > 1 else ""
-    return f"{_BY_SUDO if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
+    return f"{_SUDO if sudo else ''}timeout {_SECONDS} sh -c {shlex.quote(script)}{name}"
 
 
 def _connection(ssh: SshSettings, real: Callable[[Any], Any]) -> remote.ConnectionArgs:
@@ -71,28 +80,40 @@ async def _explain(failure: ErrorHookArgs) -> bool:
         from mesh.remote.ssh import find_refusal  # noqa: PLC0415
 
         await asyncio.sleep(len(failure.errors))
-        words = await find_refusal(await _login(failure))
+        # The plugin's SDK makes a secret of it.
+        connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
+        words = await find_refusal(_way(connection or {}))
         if words is None:
             return True
-    elif words is None and await _is_by_sudo(failure):
-        from mesh.remote.commands import find_why_not_root  # noqa: PLC0415
-
-        words = await find_why_not_root(await _login(failure))
     if words:
         _, host, _ = failure.name.split("/")
         log.error(f"host {host!r}: {words}")
     return False
 
 
-async def _login(failure: ErrorHookArgs) -> Connection:
+async def _try(change: ResourceHookArgs) -> None:
+    """Log in by ourselves first: the plugin cannot tell why a host runs no command, and the state keeps what it prints.
+
+    Raises:
+        HostError: With the reason.
+    """
+    # It brings the SSH library in, which a run that enrols nobody does without.
+    from mesh.remote.commands import try_command  # noqa: PLC0415
+    from mesh.remote.ssh import CutOffError  # noqa: PLC0415
+
+    inputs = change.new_inputs or {}
+    _, host, _ = change.name.split("/")
     # The plugin's SDK makes a secret of it.
-    connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
-    return _way(connection or {})
-
-
-async def _is_by_sudo(failure: ErrorHookArgs) -> bool:
-    text = await Output.from_input((failure.new_inputs or {}).get("create") or "").future()
-    return str(text).startswith(_BY_SUDO)
+    connection = await Output.from_input(inputs["connection"]).future()
+    for left in reversed(range(_RETRIES + 1)):
+        try:
+            await try_command(host, _way(connection or {}), sudo=inputs["create"].startswith(_SUDO))
+        except CutOffError:
+            if not left:
+                raise
+            await asyncio.sleep(_RETRIES + 1 - left)
+        else:
+            break
 
 
 def _way(connection: Mapping[str, Any]) -> Connection:
@@ -112,8 +133,10 @@ def _way(connection: Mapping[str, Any]) -> Connection:
 
 
 def explain_failures(interface: str) -> ResourceHookBinding:
-    """Return the hook by which the enrolments of `interface` tell their failures; call it once an interface."""
-    return ResourceHookBinding(on_error=[ErrorHook(f"{interface}/explain", _explain)])
+    """Return the hooks by which the enrolments of `interface` tell their failures; call it once an interface."""
+    login = ResourceHook(f"{interface}/login", _try)
+    explained = [ErrorHook(f"{interface}/explain", _explain)]
+    return ResourceHookBinding(before_create=[login], before_update=[login], on_error=explained)
 
 
 def enrol(

@@ -8,7 +8,8 @@ import pulumi
 from mesh.component.deferred import Later
 from mesh.component.mesh import MeshComponent
 from mesh.component.preflight import absent_hosts, faults_end_the_run
-from mesh.config.reader import read_adopted, read_configuration
+from mesh.config.adopted import read_adopted
+from mesh.config.reader import read_configuration
 from mesh.plan.topology import plan_meshes
 
 __all__ = ["Mesh"]

@@ -10,8 +10,8 @@ from pulumi import Alias, ComponentResource, CustomResource, Output, ResourceOpt
 from mesh.component.enrolment import enrol, explain_failures
 from mesh.component.partial_run import find_left_out, public_key, unless_left_out, without
 from mesh.component.resources import KeyPair, PresharedKey, RolloutResource, RosterResource, Survey
+from mesh.config.adopted import Adopted
 from mesh.config.models import Configuration
-from mesh.config.reader import Adopted
 from mesh.keyring.expiry import expires_at
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file

@@ -6,8 +6,6 @@ The shape of the file belongs in `settings`, rules across entries in `consistenc
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -17,45 +15,24 @@ from mesh.config.interface_name import interface_name_fault, is_interface_name
 from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
 from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry
-from mesh.errors import ConfigurationError, show_name
-from mesh.wireguard import keys
+from mesh.errors import ConfigurationError
 
 __all__ = [
-    "Adopted",
     "Bastion",
     "Configuration",
     "Host",
     "Interface",
     "MemberOverrides",
     "SshSettings",
-    "read_adopted",
     "read_configuration",
 ]
 
 _HOSTS = "mesh:hosts"
 _INTERFACES = "mesh:interfaces"
 _ROTATION = "mesh:rotation"
-_ADOPTED = "mesh:adopted"
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
-_NO_PRESHARED_KEY = "A" * 43 + "="
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """Keys that exist already and are taken over instead of made; printing it shows none of them."""
-
-    private_keys: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
-    preshared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def private_key(self, interface: str, host: str) -> str | None:
-        """Return the private key that `host` brings to `interface`, if it brings one."""
-        return self.private_keys.get((interface, host))
-
-    def preshared_key(self, interface: str) -> str | None:
-        """Return the preshared key that `interface` brings, if it brings one."""
-        return self.preshared_keys.get(interface)
 
 
 def _read_section(model: type[Model], raw: object, section: str, empty: str) -> tuple[dict[str, Model], list[str]]:
@@ -105,52 +82,3 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
     if faults or number is None:
         raise ConfigurationError(faults)
     return Configuration(hosts=read_hosts, interfaces=read_interfaces, rotation=int(number[0]))
-
-
-def read_adopted(adopted: object, configuration: Configuration) -> Adopted:
-    """Return the keys of `mesh:adopted`: `testwg/bernard` names a private key and `testwg` a preshared key.
-
-    Raises:
-        ConfigurationError: With every fault at once; none repeats a key.
-    """
-    if adopted is None:
-        return Adopted()
-    if not isinstance(adopted, Mapping):
-        raise ConfigurationError([f"{_ADOPTED}: not a mapping; give keys by interface/host, or by interface"])
-    private_keys: dict[tuple[str, str], str] = {}
-    preshared_keys: dict[str, str] = {}
-    faults: list[str] = []
-    for name, value in adopted.items():
-        path = join_path(_ADOPTED, name)
-        interface_name, slash, host = name.partition("/") if isinstance(name, str) else ("", "", "")
-        interface = configuration.interfaces.get(interface_name)
-        if interface is None:
-            faults.append(f"{path}: no interface of that name; name it as in {_INTERFACES}, or remove the key")
-        elif slash and host not in interface.hosts:
-            faults.append(f"{path}: {show_name(host)} is no host of that interface; correct the name or remove the key")
-        elif not isinstance(value, str) or not keys.is_key(value):
-            faults.append(f"{path}: not a WireGuard key; give 44 characters of base64, as wg prints them")
-        elif slash:
-            private_keys[interface_name, host] = value
-        elif value == _NO_PRESHARED_KEY:
-            faults.append(f"{path}: all zeros, which is no preshared key to WireGuard; remove it to have one made")
-        else:
-            preshared_keys[interface_name] = value
-    faults.extend(_shared_private_keys(private_keys))
-    if faults:
-        raise ConfigurationError(faults)
-    return Adopted(MappingProxyType(private_keys), MappingProxyType(preshared_keys))
-
-
-def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[str]:
-    # WireGuard drops a peer that has the host's own public key, without an error.
-    owners: dict[tuple[str, str], str] = {}
-    faults: list[str] = []
-    for (interface, host), private_key in private_keys.items():
-        other = owners.setdefault((interface, keys.public_key_of(private_key)), host)
-        if other != host:
-            path = join_path(_ADOPTED, f"{interface}/{host}")
-            faults.append(
-                f"{path}: the key of host {other!r} too; each host needs its own, so remove one to have it made"
-            )
-    return faults

@@ -22,7 +22,7 @@ from mesh.errors import HostError, UnreachableHostError
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, connected
 from mesh.remote.ssh_errors import explain_words
 
-__all__ = ["Stream", "ask", "find_why_not_root", "run_command", "start"]
+__all__ = ["Stream", "ask", "run_command", "start", "try_command"]
 
 # Of a mesh of 5000 hosts, one says a line of 200 bytes for each peer.
 REPLY_BYTES = 4 << 20
@@ -33,6 +33,11 @@ _NOISE_BYTES = 1 << 10
 _PIECE = 1 << 18
 _NOISE_SECONDS = 2
 _TERMINAL_SECONDS = 10
+
+_NO_UTF8 = (
+    "its start-up files (.bashrc and the like) print bytes that are not UTF-8, which Pulumi cannot keep; let them "
+    "print nothing where there is no terminal"
+)
 
 # Without `!`, backslash or newline, which csh and fish read in quotes too.
 _LOGIN = "sh -c 'echo; echo {marker}; IFS= read -r line && eval \"$line\"'"
@@ -45,6 +50,8 @@ class Stream:
         """Read from a process that will say `marker`, and that alone in a line, when it begins and with its status."""
         self.host = host
         self.marker = marker
+        # What start-up files said before the first marker.
+        self.greeting = ""
         self._process = process
         self._unread = bytearray()
         self._total = 0
@@ -98,14 +105,18 @@ class Stream:
 
     async def noise(self) -> str:
         """Return the last line that the command printed as an error, empty for none."""
+        return _last_line((await self.errors())[-_NOISE_BYTES:].decode("utf-8", "replace"))
+
+    async def errors(self) -> bytes:
+        """Return the end of what was printed as errors, as far as it comes soon."""
         said = b""
         try:
             async with asyncio.timeout(_NOISE_SECONDS):
                 while piece := await self._process.stderr.read(_PIECE):
-                    said = (said + piece)[-_NOISE_BYTES:]
+                    said = (said + piece)[-_PIECE:]
         except (TimeoutError, OSError, asyncssh.Error):
             pass
-        return _last_line(said.decode("utf-8", "replace"))
+        return said
 
 
 def _last_line(text: str) -> str:
@@ -144,6 +155,7 @@ async def start(host: str, connection: asyncssh.SSHClientConnection, script: str
         )
         stream = Stream(host, process, marker)
         said, begun = await stream.read_to(_marked(marker), "a login")
+    stream.greeting = said
     if not begun:
         noise = await stream.noise()
         if known := explain_words(f"{said}\n{noise}"):
@@ -231,10 +243,17 @@ async def run_command(
         return await ask(host, opened, script, sudo=sudo, payload=payload, what=what)
 
 
-async def find_why_not_root(connection: Connection) -> str | None:
-    """Log in and return why `sudo -n` runs nothing there; None if it does."""
-    try:
-        await run_command("", connection, ":", sudo=True)
-    except HostError as error:
-        return error.message
-    return None
+async def try_command(host: str, connection: Connection, *, sudo: bool) -> None:
+    """Log in to `host` and run nothing, to learn why a command of the command plugin would fail there.
+
+    Raises:
+        UnreachableHostError: If it, or its bastion, does not let us in.
+        HostError: If it runs no command, or not as root, or prints around it what a state cannot keep.
+    """
+    async with connected(host, connection) as opened:
+        stream = await start(host, opened, "true", sudo=sudo)
+        stream.write("", ends=True)
+        said, _ = await stream.read_to(_marked(stream.marker, r" (\d{1,3})"), "a command")
+        said += stream.greeting + (await stream.errors()).decode("utf-8", "replace")
+    if "\ufffd" in said:
+        raise HostError(host, _NO_UTF8)

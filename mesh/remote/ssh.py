@@ -20,7 +20,9 @@ from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, NOTHING_SHARED, OTHE
 __all__ = [
     "COMMAND_SECONDS",
     "CONNECT_SECONDS",
+    "CutOffError",
     "HostKey",
+    "as_unreachable",
     "connected",
     "explain",
     "fetch_host_key",
@@ -68,6 +70,16 @@ async def meet(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
     )
     if key is None or key != asyncssh.import_public_key(connection["hostKey"]):
         raise asyncssh.HostKeyNotVerifiable("another host key")
+
+
+class CutOffError(UnreachableHostError):
+    """A host hung up without a reason, which a busy sshd does too (MaxStartups of sshd_config)."""
+
+
+def as_unreachable(host: str, error: Exception) -> UnreachableHostError:
+    """Return what to raise for an error of a connection to `host`."""
+    is_cut_off = isinstance(error, asyncssh.ConnectionLost | ConnectionResetError | BrokenPipeError)
+    return (CutOffError if is_cut_off else UnreachableHostError)(host, explain(error))
 
 
 def explain(error: Exception) -> str:
@@ -192,8 +204,8 @@ async def connected(host: str, connection: Connection) -> AsyncIterator[asyncssh
             async with asyncio.timeout(CONNECT_SECONDS):
                 opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
-            raise UnreachableHostError(host, explain(error)) from None
+            raise as_unreachable(host, error) from None
         try:
             yield opened
         except (OSError, asyncssh.Error) as error:
-            raise UnreachableHostError(host, explain(error)) from None
+            raise as_unreachable(host, error) from None

@@ -89,6 +89,14 @@ class _Server(asyncssh.SSHServer):
         return bool(username) and key.get_fingerprint() == self._authorized
 
 
+def _as_wg_shows(endpoint: str) -> str:
+    """Return an endpoint as a kernel has it: none for a peer that is not connected to, the address of a name."""
+    if endpoint == "-":
+        return "(none)"
+    address, port = endpoint.rsplit(":", 1)
+    return endpoint if re.fullmatch(r"[0-9.]+|\[.*\]", address) else f"198.51.100.1:{port}"
+
+
 class Hosts:
     """Many hosts in one thread, to be used as a context; `by_name` holds them."""
 
@@ -211,7 +219,9 @@ class Hosts:
             await self._enrol(host, enrol[1], process)
             return
         asked = await hear(process, host.noise)
-        if survey := re.search(r"/mesh/([^/ ]+)/\*/private-key", asked.script):
+        if asked.script == "true":
+            asked.end()
+        elif survey := re.search(r"/mesh/([^/ ]+)/\*/private-key", asked.script):
             known = host.interfaces.get(survey[1], Interface())
             keys = ["key"] if known.enrolled or known.confirmed or known.staged else []
             await self._say(host, process, "survey", [*keys, "seen"])
@@ -242,6 +252,7 @@ class Hosts:
             process.exit(1)
             return
         host.interfaces.setdefault(interface, Interface()).enrolled = key
+        process.stdout.write(host.noise)
         process.exit(0)
 
     async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -281,7 +292,7 @@ class Hosts:
                     state.kernel = {**state.kernel, "public-key": state.previous["public-key"]}
             case "arm" | "renew":
                 self._arm(state, float(words[0]), fresh=order == "arm")
-            case "preshared" | "ready" | "own" | "peer" | "again" | "finish" | "wake" | "store":
+            case "preshared" | "ready" | "own" | "peer" | "again" | "finish" | "wake" | "store" | "hold":
                 self._switch(state, order)
             case "prove":
                 return self._prove(name, state, *words)
@@ -335,7 +346,8 @@ class Hosts:
         state.watchdog = self._loop.call_later(seconds, self._go_back, state)
 
     def _switch(self, state: Interface, order: str) -> None:
-        if order in {"again", "wake", "store"}:
+        # `hold` is what an earlier version says instead of `store`.
+        if order in {"again", "wake", "store", "hold"}:
             return
         if state.staged is None:
             raise OrderError("nothing is staged")
@@ -372,7 +384,7 @@ class Hosts:
             *([f"preshared {digest}"] if kernel["peers"] else []),
             f"interface {kernel['public-key']} {kernel['port']}",
             *(
-                f"peer {peer[0]} {peer[2]} {peer[4]} {int(time.time())} 100 100 {peer[3]}"
+                f"peer {peer[0]} {_as_wg_shows(peer[2])} {peer[4]} {int(time.time())} 100 100 {peer[3]}"
                 for peer in kernel["peers"].values()
             ),
         ]

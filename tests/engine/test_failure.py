@@ -146,7 +146,7 @@ def test_a_host_that_does_not_answer_stops_the_run_before_anything_changes(stack
     stack.hosts.become("h2", mode)
     outcome = stack.run("up", "--yes", "--skip-preview")
     assert outcome.code != 0
-    assert outcome.seconds < 15
+    assert outcome.seconds < 60
     assert "nothing was changed" in outcome.text
     assert "host 'h2'" in outcome.text
     assert (kernels(stack), len(stack.hosts.orders)) == (old, orders)
@@ -161,7 +161,7 @@ def test_another_host_key_is_refused_before_any_host_changes(stack: Stack) -> No
     stack.write(interfaces, h2={"hostKey": other})
     outcome = stack.run("up", "--yes", "--skip-preview")
     assert outcome.code != 0
-    assert outcome.seconds < 15
+    assert outcome.seconds < 60
     assert "host 'h2': has another SSH host key than the stack file says" in outcome.text
     assert kernels(stack) == old
     assert len(stack.hosts["h2"].orders) == told

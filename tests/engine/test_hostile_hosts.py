@@ -191,6 +191,23 @@ def test_noise_of_a_login_shell_changes_nothing(stack: Stack) -> None:
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
 
 
+def test_start_up_files_whose_bytes_no_state_can_keep_are_told_before_the_host_is_enrolled(stack: Stack) -> None:
+    """The command plugin would keep them, and the SDK could not read that state ever again."""
+    stack.write(
+        {"testwg": {"hosts": HOSTS, "deadline": 10}, "backwg": {"hosts": HOSTS[:2], "port": 51825, "deadline": 10}}
+    )
+    stack.hosts["h2"].noise = b"Gr\xfc\xdfe\n"
+    outcome = stack.run("up", "--yes", "--skip-preview")
+    assert outcome.code != 0
+    assert "host 'h2': its start-up files (.bashrc and the like) print bytes that are not UTF-8" in checked(outcome)
+    assert stack.hosts["h2"].interfaces.keys() == {"testwg"}
+    stack.hosts["h2"].noise = "Grüße\n".encode()
+    stack.up()
+    stack.hosts["h2"].noise = b""
+    stack.write({"testwg": {"hosts": HOSTS, "deadline": 10}})
+    stack.up()
+
+
 def test_nothing_of_a_host_reaches_the_terminal_of_an_up_as_it_came(stack: Stack) -> None:
     """Neither as what controls it nor as a colour of the engine, which would end over one that it does not know."""
     stack.write({"testwg": {"hosts": HOSTS, "deadline": 10, "mtu": 1400}})

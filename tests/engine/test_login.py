@@ -25,13 +25,28 @@ pytestmark = pytest.mark.skipif(
 )
 
 WORDS = "use the account admin"
+# What asks for a marker is the login that comes first, which runs `true`, or the rollout; the rest is the enrolment.
+_FORCED = f"""
+case $SSH_ORIGINAL_COMMAND in
+    *'IFS= read'*) ;;
+    *) exec timeout 1 cat >/dev/null ;;
+esac
+echo; echo "$SSH_ORIGINAL_COMMAND" | sed 's/.*echo; echo \\([0-9a-f]*\\);.*/\\1/'
+read -r line
+case $line in
+    *'; true'*) eval "$line" ;;
+    *) echo {WORDS} >&2 ;;
+esac
+"""
 SECRET = "of the key"  # noqa: S105 - of a key that lives for one test
 
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """Return an sshd with the default limits."""
-    with run_sshd(tmp_path_factory.mktemp("sshd"), f"ForceCommand timeout 1 cat >/dev/null; echo {WORDS}") as running:
+    folder = tmp_path_factory.mktemp("sshd")
+    (folder / "forced").write_text(_FORCED)
+    with run_sshd(folder, f"ForceCommand sh {folder / 'forced'}") as running:
         yield running
 
 
@@ -191,8 +206,8 @@ def test_commands_and_the_rollout_log_in_alike(
     assert WORDS in outcome.text
     assert "Traceback" not in outcome.text
     log = operator.sshd.log
-    # The enrolment's, by the command plugin, and the rollout's.
-    assert log.count("Starting session: forced-command") == 2
+    # The login before the enrolment, the enrolment, by the command plugin, and the rollout.
+    assert log.count("Starting session: forced-command") == 3
     assert "Too many authentication failures" not in log
     assert log.count("Connection closed by authenticating user root") <= 2
     assert str(operator.folder) not in shared.files()
@@ -252,11 +267,23 @@ def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[by
 
 
 def test_a_login_that_is_cut_off_is_tried_again_after_a_look(operator: Operator, shared: Stack) -> None:
-    """The plugin's words, EOF, do not tell a host that is busy from one that refuses us; a login of ours does."""
+    """A host that is busy hangs up without a word, on the login of ours that comes first and on the plugin's."""
     one_key_in_the_agent(operator)
     with cut_off(operator.sshd.port, b"Go", 3) as (port, seen):
         way = {**operator.ssh, "port": port}
         shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=way)
         assert WORDS in shared.run("up", "--yes", "--skip-preview").text
     clients = [next(name for name in ("mesh", "Go", "AsyncSSH") if name.encode() in version) for version in seen]
-    assert clients[:6] == ["mesh", "Go", "Go", "Go", "AsyncSSH", "Go"]
+    assert clients[:7] == ["mesh", "AsyncSSH", "Go", "Go", "Go", "AsyncSSH", "Go"]
+
+
+def test_a_login_before_the_enrolment_that_is_cut_off_is_tried_again(operator: Operator, shared: Stack) -> None:
+    """Twice, and the reason is told when it goes on."""
+    one_key_in_the_agent(operator)
+    with cut_off(operator.sshd.port, b"AsyncSSH", 2) as (port, _):
+        mesh = {"hosts": ["h1"], "rotation": next(_ROTATIONS)}
+        shared.write({"testwg": mesh}, h1={**operator.ssh, "port": port})
+        assert WORDS in shared.run("up", "--yes", "--skip-preview").text
+    with cut_off(operator.sshd.port, b"AsyncSSH", 9) as (port, _):
+        shared.write({"testwg": {**mesh, "rotation": next(_ROTATIONS)}}, h1={**operator.ssh, "port": port})
+        assert "host 'h1': closed the SSH connection" in shared.run("up", "--yes", "--skip-preview").text

@@ -80,6 +80,27 @@ def test_no_file_of_the_state_holds_a_key(stack: Stack) -> None:
     assert reveals(stack, files) == []
 
 
+def test_keys_in_clear_in_the_stack_file_are_refused(make_stack: Maker) -> None:
+    """Alone, and beside one that is encrypted, before anything is registered."""
+    stack = make_stack(2)
+    keys = {name: generate_key_pair().private_key for name in ("testwg/h1", "testwg/h2")}
+    stack.write({"testwg": {"hosts": HOSTS}})
+    file = stack.folder / "stacks/Pulumi.test.yaml"
+    before = file.read_text()
+    for name, key in keys.items():
+        # By default the engine refuses to write what looks like a secret.
+        stack.must("config", "set", "--path", "--plaintext", f'mesh:adopted["{name}"]', key)
+    outcome = stack.run("up", "--yes", "--skip-preview")
+    assert "mesh:adopted: in clear, where whoever reads the file has it; run pulumi config rm" in outcome.text
+    stack.must("config", "set", "--path", "--secret", 'mesh:adopted["testwg/h1"]', keys["testwg/h1"])
+    outcome = stack.run("up", "--yes", "--skip-preview")
+    assert 'mesh:adopted["testwg/h2"]: in clear' in outcome.text
+    assert "testwg/h1" not in outcome.text
+    assert stack.hosts.orders == []
+    assert not [key for key in keys.values() if key in outcome.text]
+    file.write_text(before)
+
+
 def test_keys_are_adopted_and_kept_after_they_left_the_file(make_stack: Maker) -> None:
     """From secrets that pulumi encrypts; the hosts get just these, and nothing shows them."""
     stack = make_stack(2)

@@ -129,12 +129,19 @@ class RehearsedStack(Stack):
             kept.rename(self._state)
         between.rename(kept)
 
+    def set_adopted(self, keys: Mapping[str, str]) -> None:
+        """Put keys into the stack file, in the form of a secret."""
+        self._set("mesh:adopted", {"secure": json.dumps(dict(keys))})
+
     def forget_adopted(self) -> None:
         """Take adopted keys out of the stack file."""
+        self._set("mesh:adopted", None)
+
+    def _set(self, name: str, value: Any) -> None:
         *salt, line = self.file.read_text().splitlines()
-        config = json.loads(line.removeprefix("config: "))
-        config.pop("mesh:adopted", None)
-        self.file.write_text("\n".join([*salt, f"config: {json.dumps(config)}", ""]))
+        config = {**json.loads(line.removeprefix("config: ")), name: value}
+        kept = {name: value for name, value in config.items() if value is not None}
+        self.file.write_text("\n".join([*salt, f"config: {json.dumps(kept)}", ""]))
 
     def state(self, *, secrets: bool = True) -> dict[str, Any]:
         """Return the state in the form of an export; keys are in clear."""

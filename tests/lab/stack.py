@@ -218,10 +218,15 @@ class Stack:
         self.interfaces = dict(interfaces)
         described = hosts or {name: self.describe(host) for name, host in self.lab.hosts.items()}
         config = {"mesh:hosts": described, "mesh:interfaces": self.interfaces}
-        config |= {"mesh:adopted": dict(adopted)} if adopted else {}
         salt = [line for line in self.file.read_text().splitlines() if line.startswith("encryptionsalt:")]
         # JSON is YAML, and says exactly which values are texts.
         self.file.write_text("\n".join([*salt, f"config: {json.dumps(config)}", ""]))
+        if adopted:
+            self.set_adopted(adopted)
+
+    def set_adopted(self, keys: Mapping[str, str]) -> None:
+        """Put keys into the stack file, encrypted."""
+        self._plain("config", "set", "--secret", "mesh:adopted", "--stack", _NAME, text=json.dumps(keys))
 
     def own_program(self, text: str) -> None:
         """Give the stack another program, which can import `mesh`."""
@@ -239,10 +244,10 @@ class Stack:
     def _command(self, *words: str) -> list[str]:
         return self.lab.command("pulumi", *words, "--stack", _NAME, "--non-interactive", "--color", "never")
 
-    def _plain(self, *words: str) -> str:
+    def _plain(self, *words: str, text: str = "") -> str:
         command = self.lab.command("pulumi", *words, "--non-interactive")
         done = subprocess.run(
-            command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=False
+            command, cwd=self.project, env=self.environment, input=text, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise UnexpectedEndError(f"pulumi {' '.join(words)}:\n{done.stdout}{done.stderr}")

@@ -16,7 +16,8 @@ from pulumi.runtime.stack import wait_for_rpcs
 
 from mesh import providers
 from mesh.component.mesh import build_meshes
-from mesh.config.reader import Adopted, read_configuration
+from mesh.config.adopted import Adopted
+from mesh.config.reader import read_configuration
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
 from tests.conftest import HOST_KEY
 

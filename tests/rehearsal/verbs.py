@@ -6,9 +6,10 @@ import logging
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from pulumi.runtime import run_in_stack, set_all_config, set_mocks
@@ -36,10 +37,7 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
     """
     if unknown := set(options) - _IDLE - {"--refresh", "--expect-no-changes"}:
         raise NotImplementedError(f"rehearsal: {verb} {' '.join(sorted(unknown))} needs the engine: engine_stack")
-    config = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in StackFile(file).content["config"].items()
-    }
+    config = {name: _text(value) for name, value in StackFile(file).content["config"].items()}
     monitor = Monitor(state, config)
     try:
         if "--refresh" in options or verb == "refresh":
@@ -65,11 +63,18 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
     return 0
 
 
+def _text(value: Any) -> str:
+    """Return a value of the stack file as the engine hands it over; what is secret is in clear here."""
+    if isinstance(value, Mapping) and set(value) == {"secure"}:
+        return str(value["secure"])
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 async def _run(program: Path, config: dict[str, str], monitor: Monitor, *, preview: bool) -> None:
     logger = logging.getLogger("rehearsal")
     logger.setLevel(logging.INFO)
     logger.handlers = [logging.StreamHandler()]
-    set_all_config(config)
+    set_all_config(config, ["mesh:adopted"])
     set_mocks(monitor.mocks, "mesh", "lab", preview, logger, monitor, "organization")
     # The stack that it made has its outputs before the program could give it any.
     set_root_resource(None)  # type: ignore[arg-type]

@@ -1,10 +1,13 @@
 """How `mesh.config` takes over keys that exist already."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mesh.config.reader import Adopted, Configuration, read_adopted, read_configuration
+from mesh.config.adopted import Adopted, read_adopted, require_encrypted
+from mesh.config.reader import Configuration, read_configuration
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 
@@ -97,3 +100,36 @@ def test_what_is_no_mapping_is_refused(configuration: Configuration) -> None:
     with pytest.raises(ConfigurationError, match="mesh:adopted: not a mapping; give keys by interface/host") as caught:
         read_adopted(PRIVATE, configuration)
     assert PRIVATE not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "in_clear"),
+    [
+        ({"secure": "v1:x"}, []),
+        ({"testwg": {"secure": "v1:x"}, "testwg/bernard": {"secure": "v1:y"}}, []),
+        ({"testwg": {"secure": "v1:x"}, "testwg/bernard": PRIVATE}, ['mesh:adopted["testwg/bernard"]']),
+        ({"testwg": PRESHARED, "testwg/bernard": PRIVATE}, ["mesh:adopted.testwg", 'mesh:adopted["testwg/bernard"]']),
+    ],
+)
+def test_each_key_in_clear_is_named(tmp_path: Path, written: object, in_clear: list[str]) -> None:
+    """The engine says only that some of them are encrypted."""
+    file = tmp_path / "Pulumi.office.yaml"
+    file.write_text(json.dumps({"config": {"mesh:adopted": written}}))
+    adopted = {"testwg": PRESHARED}
+    if not in_clear:
+        require_encrypted(adopted, is_secret=True, file=file)
+        return
+    with pytest.raises(ConfigurationError) as error:
+        require_encrypted(adopted, is_secret=True, file=file)
+    assert [fault.split(": ")[0] for fault in error.value.faults] == in_clear
+    assert PRIVATE not in str(error.value)
+
+
+def test_what_is_not_encrypted_at_all_is_refused_without_a_file(tmp_path: Path) -> None:
+    """And a configuration that lies elsewhere is judged by what the engine says."""
+    with pytest.raises(ConfigurationError, match="mesh:adopted: in clear"):
+        require_encrypted({"testwg": PRESHARED}, is_secret=False, file=tmp_path / "none")
+    require_encrypted({"testwg": PRESHARED}, is_secret=True, file=tmp_path / "none")
+    require_encrypted(None, is_secret=False, file=tmp_path / "none")
+    (tmp_path / "salt").write_text("encryptionsalt: x\n")
+    require_encrypted({"testwg": PRESHARED}, is_secret=True, file=tmp_path / "salt")

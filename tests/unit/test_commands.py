@@ -20,7 +20,7 @@ import pytest
 
 from mesh.errors import HostError
 from mesh.remote import commands, host_program
-from mesh.remote.commands import find_why_not_root, run_command
+from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
 
 # By shell, where it looks for what it prints before a command, and what is put there: a terminal's title without a
@@ -235,15 +235,6 @@ def test_what_keeps_sudo_from_its_work_is_told_without_reading_its_words(host: L
     host.command("sudo", body)
     with pytest.raises(HostError, match=f"host 'carol': {message}"):
         host.ask("id", sudo=True)
-
-
-def test_why_an_enrolment_is_not_roots_is_asked_by_a_command_of_ours(host: Login) -> None:
-    """The plugin's error has the words of sudo only, which nobody can read in all languages."""
-    host.command("sudo", 'shift; exec "$@"')
-    assert run(lambda: find_why_not_root(host.connection)) is None
-    host.command("sudo", 'echo "sudo: Ein Passwort ist notwendig" >&2; exit 1')
-    said = run(lambda: find_why_not_root(host.connection)) or ""
-    assert said.startswith("sudo wants a password or refuses (sudo: Ein Passwort ist notwendig); let ssh.user run sudo")
 
 
 def test_a_lecture_of_sudo_is_no_failure(host: Login) -> None:

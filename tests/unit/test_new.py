@@ -216,7 +216,8 @@ def test_without_a_terminal_and_a_passphrase_the_next_commands_are_told(
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
     path = tmp_path / "Pulumi.office.yaml"
-    done = CliRunner().invoke(app_module.app, ["new", str(path), "bernard", "--yes"])
+    done = CliRunner().invoke(app_module.app, ["new", str(path), "bernard", "--yes", "--interface", "officewg"])
     assert done.exit_code == 0, done.output
+    assert "officewg:" in path.read_text()
     assert "Pulumi.office.yaml: written" in done.stdout
     assert "pulumi up" in done.stdout

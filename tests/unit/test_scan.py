@@ -246,3 +246,12 @@ def test_a_stack_is_found_by_its_name(tmp_path: Path) -> None:
     assert find_stack_file("lab", tmp_path) == tmp_path / "stacks" / "Pulumi.lab.yaml"
     with pytest.raises(MeshError):
         find_stack_file("nothing", tmp_path)
+
+
+def test_only_the_host_that_is_named_is_scanned(tmp_path: Path, host: FakeHost) -> None:
+    """The other's changed key is nobody's business then; a name that is not there is refused."""
+    path = write(tmp_path, f"address: 127.0.0.1, port: {host.port}").path
+    path.write_text(path.read_text() + "    carol:\n      ssh: {address: 127.0.0.1, port: 1}\n")
+    assert run(str(path), "--yes", "--host", "bernard").exit_code == 0
+    assert host.public_key() in path.read_text()
+    assert run(str(path), "--yes", "--host", "dora").exit_code == 1
