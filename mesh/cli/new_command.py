@@ -9,7 +9,7 @@ from rich.console import Console
 from mesh.cli.new import init_stack, make_stack_file, read_wanted
 from mesh.cli.project import find_project
 from mesh.cli.stack_file import find_or_name_stack_file
-from mesh.config.fields import is_interface_name
+from mesh.config.interface_name import is_interface_name
 from mesh.errors import MeshError, show_name
 
 __all__ = ["new_command"]

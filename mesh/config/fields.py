@@ -15,7 +15,7 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
@@ -44,17 +44,12 @@ __all__ = [
     "SshUser",
     "Tag",
     "fault",
-    "interface_name_schema",
     "is_host_name",
-    "is_interface_name",
 ]
 
 CUSTOM_ERROR = "mesh"
 
 _LABEL = re.compile(LABEL)
-_INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
-# To `wg show` and to sysctl some words mean every interface; others are names of ours in /var/lib/mesh.
-_RESERVED_INTERFACE_NAMES = frozenset({".", "..", "all", "default", "interfaces", "lo", "lock"})
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
@@ -70,19 +65,6 @@ def fault(message: str) -> PydanticCustomError:
 def is_host_name(text: object) -> bool:
     """Tell whether `text` is a host name: RFC 1123 labels joined by dots, 253 characters at most."""
     return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
-
-
-def is_interface_name(text: object) -> bool:
-    """Tell whether the kernel, wg and wg-quick all take `text` as the name of one interface."""
-    if not isinstance(text, str) or _INTERFACE_NAME.fullmatch(text) is None:
-        return False
-    return text not in _RESERVED_INTERFACE_NAMES and not text.startswith(("-", "program"))
-
-
-def interface_name_schema() -> dict[str, Any]:
-    """Return the JSON schema of what `is_interface_name` takes."""
-    reserved = {"enum": sorted(_RESERVED_INTERFACE_NAMES)}
-    return {"pattern": f"^{_INTERFACE_NAME.pattern}$", "not": {"anyOf": [reserved, {"pattern": "^(-|program)"}]}}
 
 
 def _mesh_address(value: object) -> IPv6Interface:

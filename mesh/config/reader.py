@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from mesh.config.fields import is_host_name, is_interface_name
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import interface_name_fault, is_interface_name
 from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
 from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry
@@ -50,12 +51,8 @@ def _read_section(
             faults.append(
                 PlacedFault(path, "not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
             )
-        elif section == _INTERFACES and not is_interface_name(name):
-            faults.append(
-                PlacedFault(
-                    path, "not an interface name; use 1 to 15 of letters, digits and _ = + . - and no reserved word"
-                )
-            )
+        elif section == _INTERFACES and (reason := interface_name_fault(name)):
+            faults.append(PlacedFault(path, reason))
         entry, found = read_entry(model, value, section, name)
         faults.extend(found)
         if entry is not None and isinstance(name, str):

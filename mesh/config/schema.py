@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mesh.config.fields import interface_name_schema
+from mesh.config.interface_name import interface_name_schema
 from mesh.config.models import Host, Interface
 from mesh.config.patterns import HOST_NAME
 from mesh.config.validation import accepts

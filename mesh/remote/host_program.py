@@ -16,6 +16,7 @@ DIRECTORY = "/var/lib/mesh"
 
 PARTS = (
     "core/header",
+    "core/places",
     "system/packages",
     "net/netfilter",
     "net/firewall",
@@ -28,8 +29,10 @@ PARTS = (
     "net/default_route",
     "wireguard/interface",
     "wireguard/endpoints",
-    "wireguard/endpoint_timer",
+    "system/keep",
+    "system/timers",
     "core/takeover",
+    "core/checks",
     "core/transaction",
     "core/switch",
     "core/verify",
@@ -90,8 +93,10 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
         f"fits || {{ [ ! -e $p ] || p=$p.new; fits; }} || "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"{{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
-        f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '
-        f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
+        f"{{ echo .program; why=$({{ umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p; }} 2>&1) || '
+        "{ rm -f $p.$$; why=${why##*: }; why=${why:-it did not arrive whole}; "
+        f'echo ".error the host program cannot be written below {DIRECTORY}: $why; '
+        'let root write there, with room on the disk, and run pulumi up again"; exit 1; }; }; '
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )

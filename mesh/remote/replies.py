@@ -49,7 +49,9 @@ _PING = forms(ping=rf" ({_NAME}) (none|\d{{1,7}}(?:\.\d{{1,6}})?)")
 _CLOCK = re.compile(r"\d{1,12}(?:\.\d{1,3})?", re.ASCII)
 _SOURCE = forms(source=r" ([0-9a-f:.]{2,45})")
 _PROOF = forms(
-    well=rf" ({_NAME})", silent=rf" ({_NAME})( unresolved)?", narrow=rf" ({_NAME}) (\d{{1,5}})"
+    well=rf" ({_NAME})",
+    silent=rf" ({_NAME})(?: (unresolved|unsent|unheard|unclear))?(?: [a-z]+)?",
+    narrow=rf" ({_NAME}) (\d{{1,5}})",
 )  # fmt: skip
 _SYSTEM = forms(
     system=r" ([a-z0-9_]{1,40}-linux)",
@@ -161,9 +163,10 @@ def read_clock(host: str, lines: Iterable[str]) -> float:
 
 
 def read_proof(host: str, lines: Iterable[str], asked: Collection[str]) -> dict[str, str | int]:
-    """Return by peer what became of its ping: `well`, `silent`, `unresolved`, or how many bytes pass at most.
+    """Return by peer what became of its ping: `well`, `silent`, or how many bytes pass at most.
 
-    Each of the peers that were `asked` has to be there, and no other.
+    Instead of `silent` stands what the host knows of it: `unresolved`, `unsent`, `unheard` or `unclear`. Each of
+    the peers that were `asked` has to be there, and no other.
     """
     said: dict[str, str | int] = {}
     found = read_lines(host, "prove", lines, _PROOF, _PROOF.keys())
@@ -174,7 +177,8 @@ def read_proof(host: str, lines: Iterable[str], asked: Collection[str]) -> dict[
             if word == "narrow":
                 said[match[1]] = number_in(host, "prove", match, 2, 65535)
             else:
-                said[match[1]] = "unresolved" if word == "silent" and match[2] else word
+                # Of two words, the first counts.
+                said[match[1]] = word if word == "well" else match[2] or word
     if missing := set(asked) - said.keys():
         raise _incomplete(host, "prove", missing)
     return said

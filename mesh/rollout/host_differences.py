@@ -42,6 +42,8 @@ def describe_difference(roster: Roster, host: str, difference: Difference) -> st
             return f"/etc/hosts lacks the names of {interface} or has others; {REPAIR} writes them again"
         case Difference("timer"):
             return f"no longer resolves names of peers, since mesh-endpoints is off; {REPAIR} starts it again"
+        case Difference("keep"):
+            return f"no longer repairs what others take away here, since mesh-keep is off; {REPAIR} starts it again"
         case Difference("down"):
             return f"interface {interface} is set down; {REPAIR} sets it up again"
         case Difference("absent"):

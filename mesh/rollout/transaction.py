@@ -204,6 +204,7 @@ def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lin
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:
     silent: list[tuple[str, str]] = []
     unresolved: list[tuple[str, str]] = []
+    reasons: dict[tuple[str, str], str] = {}
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
         read = partial(_read_proof, rollout.pairs, turn, fan.absent)
@@ -211,15 +212,21 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
             for peer, result in said.items():
                 if isinstance(result, int):
                     narrow[host, peer] = result
+                elif result == "unresolved":
+                    unresolved.append((host, peer))
+                elif result == "silent":
+                    silent.append((host, peer))
                 elif result != "well":
-                    (unresolved if result == "unresolved" else silent).append((host, peer))
+                    reasons[host, peer] = result
         await deadline.renew()
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
     sources = await _find_sources(fan, silent)
     # In a thread, since a million pairs take seconds, in which new connections would get no answer.
-    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources)
+    faults = await asyncio.to_thread(
+        find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources, reasons
+    )
     if faults:
         shown = "\n  ".join(map(str, faults[:20])) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
         raise MeshError(f"{rollout.interface}: not verified; every host rolls back\n  {shown}")

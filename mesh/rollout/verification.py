@@ -15,6 +15,12 @@ from mesh.rollout.host_differences import describe_difference
 
 __all__ = ["find_faults", "kernel_faults", "salted_digest"]
 
+# What a host knows to be in the way on itself.
+_OWN_FIREWALL = {
+    "unsent": "a firewall of {host} itself drops its pings on their way out",
+    "unheard": "the answers reach {host}, and a firewall of {host} itself drops them",
+}
+
 
 def salted_digest(salt: str, preshared_keys: Collection[str]) -> str:
     """Return what a host replies to `facts SALT` when its peers have just these preshared keys."""
@@ -30,6 +36,7 @@ def find_faults(
     narrow: Mapping[tuple[str, str], int] = MappingProxyType({}),
     unresolved: Iterable[tuple[str, str]] = (),
     sources: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    reasons: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> list[Fault]:
     """Return what is wrong with the mesh, each with its likely cause; empty when every pair is verified.
 
@@ -42,6 +49,9 @@ def find_faults(
         unresolved: The silent pairs of which the first host cannot resolve the name of the other.
         sources: For silent pairs, the address from which the second host answers, if that may be another one than its
             endpoint.
+        reasons: What the first host of a silent pair knows of its own part: `unsent`, it may not send pings;
+            `unheard`, the answers come in through the tunnel and are dropped there; `unclear`, so much else comes in
+            that it cannot tell.
     """
     pairs = Pairs(roster)
     faults: list[Fault] = []
@@ -49,7 +59,7 @@ def find_faults(
         faults.extend(kernel_faults(roster, host, facts[host], pairs))
         faults.extend(Fault(host, describe_difference(roster, host, found)) for found in facts[host].differences)
     lost = set(unresolved)
-    unanswered = {*silent, *lost}
+    unanswered = {*silent, *lost, *reasons}
     fresh = set(changed)
     for host in sorted(facts):
         for peer in pairs.peers_of(host):
@@ -58,8 +68,8 @@ def find_faults(
             seen = facts[host].peers.get(pairs.participants[peer]["publicKey"])
             cause = ""
             if (host, peer) in unanswered:
-                is_lost = (host, peer) in lost
-                cause = _silence(roster, pairs, (host, peer), seen, sources.get((host, peer), ""), is_lost)
+                reason = "unresolved" if (host, peer) in lost else reasons.get((host, peer), "")
+                cause = _silence(roster, pairs, (host, peer), seen, sources.get((host, peer), ""), reason)
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
                 cause = (
@@ -117,14 +127,17 @@ def _kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) 
 
 
 def _silence(
-    roster: Roster, pairs: Pairs, pair: tuple[str, str], seen: PeerFacts | None, source: str, is_unresolved: bool
+    roster: Roster, pairs: Pairs, pair: tuple[str, str], seen: PeerFacts | None, source: str, reason: str
 ) -> str:
     """Return the likely cause why the ping of the first host of a pair to the second has no answer."""
     host, peer = pair
     interface, port, name = roster["interface"], int(roster["port"]), pairs.name(host, peer)
+    if reason in _OWN_FIREWALL:
+        cause = _OWN_FIREWALL[reason].format(host=host)
+        return f"no answer: {cause}; let ICMPv6 pass on {interface} of {host}, out and in"
     if relay := pairs.relay(host, peer):
         return f"no answer over {relay}; does a firewall there deny forwarding from {interface} to {interface}?"
-    if is_unresolved:
+    if reason == "unresolved":
         return f"no answer: {name} does not resolve on {host} now; see what {host} asks for names"
     if other := _other_source(pairs, host, peer, source):
         return other
@@ -133,10 +146,11 @@ def _silence(
     if name and seen:
         return f"no answer: {name} resolves to {seen.endpoint}; is {peer} there, and UDP port {port} open towards it?"
     if seen is None or not seen.handshake:
-        return f"no answer: no handshake; is UDP port {port} open towards {peer}, also in a firewall between them?"
+        return f"no answer: no handshake; is UDP port {port} open out of {host}, on the way, and into {peer}?"
     if not seen.received:
         return f"no answer: handshake but nothing received; does something between them drop UDP port {port}?"
-    return f"no answer: handshake but no echo; is ICMPv6 dropped inside the mesh on {peer}, or the MTU too large?"
+    where = f"{peer} or {host}" if reason == "unclear" else peer
+    return f"no answer: handshake but no echo; is ICMPv6 dropped inside the mesh on {where}, or the MTU too large?"
 
 
 def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mesh.rollout.pending_work import plan_digest
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from tests.lab.keeping import nothing_is_repaired
 from tests.lab.lab import Lab
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack
@@ -61,6 +62,7 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
     yield _outcome(stack)
     yield stack.up("--expect-no-changes").code
     yield stack.run("preview", "--refresh", "--expect-no-changes").code
+    nothing_is_repaired(lab.hosts["carol"])
     lab.hosts["carol"].run("ip link set testwg mtu 1300")
     alarm = stack.run("preview", "--refresh", "--expect-no-changes", succeeds=False)
     # The engine says it behind the name of a resource.

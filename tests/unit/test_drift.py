@@ -51,6 +51,7 @@ def test_a_host_as_it_was_confirmed_has_no_drift() -> None:
         ("firewall 1", "the firewall no longer lets in UDP port 1 or pings from the mesh; {} opens it again"),
         ("route fd00:b::/64", "has no route to edgeworth, fd00:b::/64; {} sets it again"),
         ("timer", "no longer resolves names of peers, since mesh-endpoints is off; {} starts it again"),
+        ("keep", "no longer repairs what others take away here, since mesh-keep is off; {} starts it again"),
         ("forgotten", "lost its private key; {} gives it again"),
         ("unsettled", "a rollout was cut off here and is not confirmed; {} settles it"),
         ("rusty", "rusty; {} repairs it"),

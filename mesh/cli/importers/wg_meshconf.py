@@ -11,7 +11,8 @@ from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.join import find_own_faults, join_configurations
 from mesh.cli.importers.source import MOST_HOSTS, Source
 from mesh.cli.importers.table import read_table
-from mesh.config.fields import is_host_name, is_interface_name
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import is_interface_name
 from mesh.errors import ConfigurationError
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.keys import ZERO_KEY, is_key, public_key_of

@@ -6,6 +6,7 @@
 #   program watchdog IF     roll back by itself when the deadline passes; started by `serve`
 #   program supervise IF    start the watchdog, and start it again when it is gone; where there is no systemd
 #   program resolve IF      resolve the names of peers again; called every 30 seconds where there are names
+#   program keep IF         set again what others took away; called when the boot is over, and every 30 seconds
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
 #   enrolled/  the private key that enrolment has laid down for the next rollout
@@ -13,7 +14,7 @@
 #   run/       what was confirmed last: this is what boots
 #   previous/  how to roll back, while a deadline is running
 # A key is only ever in files of mode 0600 and on pipes: never in an argument, an environment or a message.
-set -eu
+set -euf
 umask 077
 export LC_ALL=C WG_ENDPOINT_RESOLUTION_RETRIES=1 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -4,7 +4,7 @@
 # is_process FILE WORD: 0 when the process named in FILE runs the program as WORD; a number alone may be somebody else's.
 is_process() {
 	[ -r "$home/$1" ] && read -r process <"$home/$1" || return 1
-	tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -qF " $2 $interface "
+	tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -qF " $2 $interface "
 }
 
 # go_back: this host runs and boots what it did before the rollout. What is the interface's own comes first and waits for nobody,
@@ -41,7 +41,7 @@ restore_interface() {
 
 # restore_link: MTU, addresses and routes are those of before. Nothing is written, since the disk may be what failed.
 restore_link() {
-	ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
+	ip link set dev "$interface" mtu "$(cat "$home/previous/mtu")"
 	found=$(list_addresses)
 	wanted=$(cat "$home/previous/addresses")
 	for address in $wanted; do
@@ -199,15 +199,12 @@ settle_shared() {
 
 # others_left: `last` when no other interface of ours is on this host, else `not-last`.
 others_left() {
-	for other in "$base"/*/; do
-		[ "$other" = "$home/" ] || [ ! -d "$other" ] || { echo not-last && return 0; }
-	done
-	echo last
+	if interfaces | grep -qvxF "$interface"; then echo not-last; else echo last; fi
 }
 
 # forget_made: removes the directory that was made for our first file, if nothing else is in it.
 forget_made() {
-	if [ -e "$base/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$base/made-etc-wireguard"; fi
+	if [ -e "$(common)/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$(common)/made-etc-wireguard"; fi
 }
 
 # wipe MESH ROSTER|any HOST: leaves nothing of this interface, if it (still) belongs to that roster, and to the host of that
@@ -223,6 +220,7 @@ order_wipe() {
 	done
 	if is_armed; then go_back; fi
 	end_watchdog
+	shared 40 gather
 	# A run that was refused here may have found somebody else's interface and file, and those stay.
 	if [ -d "$home/run" ] || is_our_configuration "$1" || service_is_ours; then
 		service_stop

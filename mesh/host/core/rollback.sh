@@ -59,7 +59,7 @@ turns() {
 		END {
 			# The lock that a next run waits for is held meanwhile.
 			pause = NR > 25 ? 30 / NR : 1.2
-			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == own ? 0 : 0.06), name[i]
+			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == (own "") ? 0 : 0.06), name[i]
 			if (NR) printf "%.2f -\n", moment + (NR + 1) * pause
 		}'
 }

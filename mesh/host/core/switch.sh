@@ -68,7 +68,7 @@ order_ready() {
 # address_of NAME: where a peer that this host can meet is inside the mesh, as long as only keys have changed.
 address_of() {
 	for place in run next; do
-		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/$place/peers"
+		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == (name "") && $7 != "never" { print $3 }' "$home/$place/peers"
 	done | head -n 1
 }
 

@@ -98,7 +98,7 @@ give_back() {
 		kept=$home/previous/theirs$file
 		[ -e "$kept" ] || [ -L "$kept" ] || continue
 		mkdir -p "${file%/*}"
-		rm -rf "$file.new"
-		cp -a "$kept" "$file.new" && mv -f "$file.new" "$file"
+		rm -rf "${file%/*}/.mesh.new"
+		cp -a "$kept" "${file%/*}/.mesh.new" && mv -f "${file%/*}/.mesh.new" "$file"
 	done
 }

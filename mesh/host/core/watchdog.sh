@@ -130,12 +130,17 @@ end_watchdog() {
 
 # supervise: does for the watchdog what systemd would.
 supervise() {
+	# On a busy machine another may have been begun before the first was heard of.
+	if is_process supervisor supervise; then return 0; fi
 	{ echo $$ >"$home/supervisor"; } 2>/dev/null || true
 	while is_armed; do
 		if ! is_watched || ! [ "$(first_word "$alive" 0)" -ge "$(clock)" ]; then
 			if is_watched; then kill -s KILL -- "-$process" 2>/dev/null || true; fi
 			echo $(($(clock) + heard_within)) >"$alive"
 			setsid sh "$program" watchdog "$interface" </dev/null >/dev/null 2>&1 &
+			# The same for a watchdog, of which two would take this host back at the same time.
+			begun=$(clock)
+			until is_watched || [ $(($(clock) - begun)) -ge "$heard_within" ]; do sleep 0.2; done
 		fi
 		sleep 1
 	done

@@ -42,7 +42,7 @@ leads_outside() {
 	[ ! -e "$home/exit" ] || as_wireguard="ipproto udp sport $(setting "$(planned)" port)"
 	ip -o route get "$1" $as_wireguard 2>/dev/null | awk -v own="$interface" '
 		/^(local|unreachable|prohibit|blackhole|broadcast) / { wrong = 1 }
-		{ for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) == own) wrong = 1 }
+		{ for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) == (own "")) wrong = 1 }
 		END { exit wrong || !NR }'
 }
 
@@ -191,12 +191,4 @@ resolve() {
 	lost=$(printf '%s\n' "$lost" | mute 9>&-)
 	flock -n 9 || return 0
 	printf '%s\n' "$lost" | move
-}
-
-# resolving SECONDS: the same again and again, by the version of the program that boots; for init systems without timers.
-resolving() {
-	while :; do
-		sh "$base/program" resolve "$interface" || :
-		sleep "$1"
-	done
 }

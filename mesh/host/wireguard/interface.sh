@@ -69,7 +69,7 @@ render() {
 lay_configuration() {
 	[ -d /etc/wireguard ] || {
 		mkdir -m 700 /etc/wireguard
-		: >"$base/made-etc-wireguard"
+		: >"$(common)/made-etc-wireguard"
 	}
 	render "$1" >"$configuration.new"
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
@@ -219,10 +219,10 @@ set_routes() {
 set_link() {
 	if ! is_running; then
 		wg set "$interface" private-key "$home/$1/private-key"
-		ip link set "$interface" up
+		ip link set dev "$interface" up
 	fi
 	mtu=$(setting "$1" mtu)
-	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
 	list_addresses >"$home/addresses"
 	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
 	while read -r address; do
