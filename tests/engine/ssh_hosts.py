@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import asyncssh
 
+from mesh.wireguard.endpoint import ip_version
 from mesh.wireguard.keys import public_key_of
 from tests.login_shell import hear
 
@@ -372,7 +373,8 @@ class Hosts:
             *([f"preshared {digest}"] if kernel["peers"] else []),
             f"interface {kernel['public-key']} {kernel['port']}",
             *(
-                f"peer {peer[0]} {peer[2]} {peer[4]} {int(time.time())} 100 100 {peer[3]}"
+                f"peer {peer[0]} {peer[2] if ip_version(peer[2]) else '(none)'} {peer[4]} "
+                f"{int(time.time())} 100 100 {peer[3]}"
                 for peer in kernel["peers"].values()
             ),
         ]
