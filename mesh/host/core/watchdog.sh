@@ -133,9 +133,11 @@ supervise() {
 	{ echo $$ >"$home/supervisor"; } 2>/dev/null || true
 	while is_armed; do
 		if ! is_watched || ! [ "$(first_word "$alive" 0)" -ge "$(clock)" ]; then
-			if is_watched; then kill -s KILL -- "-$process" 2>/dev/null || true; fi
+			if is_watched; then kill -s KILL -- "-$process" "$process" 2>/dev/null || true; fi
 			echo $(($(clock) + heard_within)) >"$alive"
 			setsid sh "$program" watchdog "$interface" </dev/null >/dev/null 2>&1 &
+			# It does so too, but may be stopped before.
+			{ echo $! >"$home/watchdog"; } 2>/dev/null || true
 		fi
 		sleep 1
 	done
