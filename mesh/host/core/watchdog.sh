@@ -135,12 +135,11 @@ supervise() {
 	{ echo $$ >"$home/supervisor"; } 2>/dev/null || true
 	while is_armed; do
 		if ! is_watched || ! [ "$(first_word "$alive" 0)" -ge "$(clock)" ]; then
-			if is_watched; then kill -s KILL -- "-$process" 2>/dev/null || true; fi
+			if is_watched; then kill -s KILL -- "-$process" "$process" 2>/dev/null || true; fi
 			echo $(($(clock) + heard_within)) >"$alive"
 			setsid sh "$program" watchdog "$interface" </dev/null >/dev/null 2>&1 &
-			# The same for a watchdog, of which two would take this host back at the same time.
-			begun=$(clock)
-			until is_watched || [ $(($(clock) - begun)) -ge "$heard_within" ]; do sleep 0.2; done
+			# It does so too, but may be stopped before, and of two watchdogs both would roll this host back.
+			{ echo $! >"$home/watchdog"; } 2>/dev/null || true
 		fi
 		sleep 1
 	done
