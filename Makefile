@@ -66,6 +66,7 @@ check: setup ## formatting, lint and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy --strict __main__.py mesh tests
+	@$(RUN) -m tests.check_host_program
 
 docs: setup ## build the pages in docs/_build/html; a broken link or a page that nobody links fails
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r docs/requirements.lock

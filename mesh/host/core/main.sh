@@ -55,6 +55,7 @@ serve() {
 	set +e
 	obey settle serve || exit 1
 	while read -r order arguments; do
+		# shellcheck disable=SC2086 # words
 		case $order in
 		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
 		*) echo ".error this is not an order; run the same version of mesh everywhere" ;;
@@ -65,7 +66,10 @@ serve() {
 
 # obey COMMAND...: carries it out; replies its lines, then `.ok` or `.error MESSAGE`.
 obey() {
-	{ message=$(set -e; "$@" 2>&1 >&4); } 4>&1
+	{ message=$(
+		set -e
+		"$@" 2>&1 >&4
+	); } 4>&1
 	if [ $? = 0 ]; then
 		echo .ok
 	else

@@ -78,10 +78,10 @@ restore_wireguard() {
 	if [ "$(running_settings)" != "$(cat "$home/previous/running")" ]; then
 		wg syncconf "$interface" "$home/previous/wg.conf" || return 1
 		bare=$(bare_peers)
-		[ -z "$bare" ] || wg set "$interface" $bare || return 1
+		wg_set "$bare" || return 1
 	fi
 	elsewhere=$(moved_peers)
-	[ -z "$elsewhere" ] || wg set "$interface" $elsewhere
+	wg_set "$elsewhere"
 }
 
 # moved_peers: the arguments that give each peer the endpoint that it had before: a roaming one that had been removed has none

@@ -17,7 +17,9 @@ is_switched() { is_armed && [ -d "$home/run" ] && [ -d "$home/previous" ] && [ !
 order_back() {
 	is_switched || return 0
 	home=$home/previous
-	"order_$@"
+	order=$1
+	shift
+	"order_$order" "$@"
 }
 
 # is_led_back: 0 when what WireGuard runs is what it ran before.

@@ -14,7 +14,7 @@ order_preshared() {
 			while ((getline line < (folder "/peers")) > 0) { split(line, field, " "); name[field[2]] = field[1]; stays[field[1]] = 1 }
 		}
 		$1 in name && name[$1] in stays { print "peer " $1 " preshared-key " secret(name[$1]) }')
-	[ -z "$arguments" ] || wg set "$interface" $arguments
+	wg_set "$arguments"
 }
 
 # own: this host takes its staged private key; peers still reach it, and what it sends waits until they have the new key.
@@ -33,16 +33,16 @@ ready_own() {
 	loud=$(echo "$endpoints" | awk 'NF { print "peer", $1, ($2 ~ /:/ ? "endpoint 127.0.0.1:9" : ""), "persistent-keepalive 25" }')
 	# In the same go, since what peers still send is answered by where they are.
 	back=$(echo "$endpoints" | awk '$2 ~ /:/ { print "peer", $1, "endpoint", $2 }')
-	[ -z "$quiet" ] || wg set "$interface" $quiet
+	wg_set "$quiet"
 }
 
 take_own() {
 	if [ -S "/var/run/wireguard/$interface.sock" ]; then
-		wg set "$interface" private-key "$home/next/private-key" $loud $back
+		wg_set private-key "$home/next/private-key" "$loud" "$back"
 	else
 		# The kernel sends a little later than it is told, to where the peer is by then.
-		wg set "$interface" private-key "$home/next/private-key" $loud
-		[ -z "$back" ] || wg set "$interface" $back
+		wg_set private-key "$home/next/private-key" "$loud"
+		wg_set "$back"
 	fi
 }
 
@@ -82,7 +82,7 @@ take_peer() {
 	[ -e "$ready/.address.$1" ] || order_ready "$1"
 	# What is read in the shell takes no process, and all peers of a host do this at the same moment.
 	read -r arguments <"$ready/$1" || true
-	[ -z "$arguments" ] || wg set "$interface" $arguments
+	wg_set "$arguments"
 }
 
 greet() {
@@ -103,7 +103,7 @@ order_again() {
 		}
 		$2 > 0 && $2 < made && $1 in keys { print "peer " $1 " remove" }')
 	[ -n "$stale" ] || return 0
-	wg set "$interface" $stale
+	wg_set "$stale"
 	set_peers
 }
 

@@ -41,7 +41,7 @@ check_their_interface() {
 		# Of an IPv4 address the length was for the route only, and each peer gets its own.
 		case $other in *.*) field=ipv4 kept=${other%/*}/32 ;; esac
 		echo "$wanted" | grep -qxF "$kept" ||
-			fail "interface $interface has the address $other, and mesh would give it $(echo $wanted) only; give that as members.$(setting incoming host).$field, or remove it"
+			fail "interface $interface has the address $other, and mesh would give it $(printf '%s' "$wanted" | tr '\n' ' ') only; give that as members.$(setting incoming host).$field, or remove it"
 	done
 	dropped=$(wg show "$interface" allowed-ips | awk -v staged="$home/incoming/peers" '
 		BEGIN {

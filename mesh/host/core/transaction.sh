@@ -94,7 +94,10 @@ check_foreign() {
 		ss -Hlun 2>/dev/null | awk -v port=":$port" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }' ||
 			fail "UDP port $port is taken by another program; choose another port"
 	fi
-	clash=$({ ip -6 -o route show; ip -4 -o route show; } | awk -v own="$interface" -v peers="$home/incoming/peers" '
+	clash=$({
+		ip -6 -o route show
+		ip -4 -o route show
+	} | awk -v own="$interface" -v peers="$home/incoming/peers" '
 		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
 		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
 		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != (own "") && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')

@@ -8,7 +8,7 @@ answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
 # NAT does not know the new one, neither end would hear of the other again.
 aim() {
 	where=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
-	[ -z "$where" ] || wg set "$interface" $where
+	wg_set "$where"
 }
 
 # widest ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many and 1280 are not.

@@ -109,6 +109,7 @@ end_session() {
 	is_process session serve || return 0
 	read -r line <"/proc/$process/stat" || return 0
 	# State, parent and group come after the name, which may hold anything.
+	# shellcheck disable=SC2086 # words
 	set -- ${line##*) }
 	if [ "$3" = "$process" ] || [ "$3" = "$2" ]; then kill -s KILL -- "-$3"; else kill -s KILL "$process"; fi 2>/dev/null || true
 }

@@ -99,7 +99,7 @@ exit_start() {
 	if [ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(cat "$home/next/configuration")" ]; then
 		exit_directory=next
 	fi
-	wg set "$interface" $(awk '$6 ~ /\/0(,|$)/ { print "peer " $2 " allowed-ips " $6 }' "$home/$exit_directory/peers")
+	wg_set "$(awk '$6 ~ /\/0(,|$)/ { print "peer " $2 " allowed-ips " $6 }' "$home/$exit_directory/peers")"
 	exit_apply "$exit_directory"
 }
 

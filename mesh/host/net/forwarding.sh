@@ -133,7 +133,7 @@ forwarding_is_on() {
 }
 
 # fence_family: prints nft's name of $forwarding_version.
-fence_family() { case "$forwarding_version" in 4) echo ip ;; 6) echo ip6 ;; esac; }
+fence_family() { case "$forwarding_version" in 4) echo ip ;; 6) echo ip6 ;; esac }
 
 # fence_is_there: 0 when our table keeps this host from forwarding anything else.
 fence_is_there() { has_command nft && nft list table "$(fence_family)" "$forwarding_fence" >/dev/null 2>&1; }

@@ -70,10 +70,10 @@ SCRIPT
 }
 
 # timer_wanted KIND DIRECTORY: 0 when what lies in DIRECTORY wants it. An earlier version of mesh wanted no `keep`.
-timer_wanted() { case $1 in endpoints) seeks_names "$2" ;; keep) [ -e "$home/$2/kept" ] ;; esac; }
+timer_wanted() { case $1 in endpoints) seeks_names "$2" ;; keep) [ -e "$home/$2/kept" ] ;; esac }
 
 # timer_record KIND: prints the path of the digests of its units.
-timer_record() { case $1 in endpoints) echo "$(common)/timer-units" ;; keep) echo "$(common)/keep-units" ;; esac; }
+timer_record() { case $1 in endpoints) echo "$(common)/timer-units" ;; keep) echo "$(common)/keep-units" ;; esac }
 
 # timer_apply DIRECTORY: what DIRECTORY wants is done regularly, and nothing else of ours.
 timer_apply() {

@@ -40,6 +40,7 @@ leads_outside() {
 	# Where the tunnel is the default route, what WireGuard itself sends is told from the rest by its port.
 	as_wireguard=
 	[ ! -e "$home/exit" ] || as_wireguard="ipproto udp sport $(setting "$(planned)" port)"
+	# shellcheck disable=SC2086 # words, or none
 	ip -o route get "$1" $as_wireguard 2>/dev/null | awk -v own="$interface" '
 		/^(local|unreachable|prohibit|blackhole|broadcast) / { wrong = 1 }
 		{ for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) == (own "")) wrong = 1 }
@@ -56,7 +57,7 @@ look_up() {
 			endpoint = ($1 ~ /:/ ? "[" $1 "]" : $1) ":" port
 			rank = endpoint == leads[sought] ? 0 : version == "" || (version == 6) == ($1 ~ /:/) ? 1 : 2
 			print rank, NR, $1, endpoint
-		}' | sort -n -k 1,1 -k 2,2 | while read -r rank place address endpoint; do
+		}' | sort -n -k 1,1 -k 2,2 | while read -r _ place address endpoint; do
 		if leads_outside "$address"; then
 			echo "$endpoint"
 			break

@@ -86,6 +86,7 @@ write_configuration() {
 
 # In awk: staged peers and confirmed ones, and what the interface runs, by key. `former(name)` is the key by which a peer of that
 # name runs now, if it is not the staged one.
+# shellcheck disable=SC2016 # awk's variables
 running='
 	function load_peers(   line, field) {
 		while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; key_of[field[1]] = field[2]; left[field[2]] = 1 }
@@ -175,16 +176,24 @@ delta() {
 		}'
 }
 
+# wg_set WORDS...: sets what the words say, in one go; nothing where there are none. An argument may hold many words.
+wg_set() {
+	# shellcheck disable=SC2048,SC2086 # words
+	set -- $*
+	[ $# = 0 ] || wg set "$interface" "$@"
+}
+
 # set_peers: applies the delta; unchanged peers are not touched at all.
 set_peers() {
+	# A failure ends the order here, and would be lost as an argument.
 	arguments=$(delta)
-	[ -z "$arguments" ] || wg set "$interface" $arguments
+	wg_set "$arguments"
 }
 
 # set_worked_out [ARGUMENT...]: sets what `ready` worked out for all peers, and the arguments, in one go.
 set_worked_out() {
 	worked_out=$(cat "$ready/.all")
-	[ -z "$*$worked_out" ] || wg set "$interface" "$@" $worked_out
+	wg_set "$@" "$worked_out"
 }
 
 # list_addresses: every address of the interface, with its prefix length.
