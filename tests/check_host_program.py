@@ -17,7 +17,7 @@ from mesh.remote.host_program import PARTS
 
 _FOLDER = Path(__file__).parents[1] / "mesh/host"
 # Each order is served in a subshell, so that what it sets is gone with it (SC2030, SC2031). Lists of files of ours are
-# words, and with `set -f` no word is ever a pattern (SC2046). The rest is matters of taste: `A && B || C` where B cannot
+# words, and with `set -f` no word is ever a pattern (SC2046). The rest is taste: `A && B || C` where B cannot
 # fail, `ls` of our own folder, `cat` of several files.
 _PASSED_OVER = "SC2002,SC2012,SC2013,SC2015,SC2030,SC2031,SC2046,SC2119,SC2120,SC2181"
 
