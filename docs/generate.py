@@ -141,6 +141,9 @@ def commands() -> str:
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         parts += [f"## {name.removeprefix('python -m mesh ')}", f"```text\n{usage}\n```"]
         parts += [_fill(" ".join(text.split())) for text in (command.help or "").split("\n\n")]
+        if command.epilog:
+            # Whole, so that it can be copied.
+            parts.append(f"Example:\n\n```sh\n{command.epilog.removeprefix('Example: ')}\n```")
         if parameters := [_parameter(found) for found in command.params if getattr(found, "help", None)]:
             parts.append("\n".join(parameters))
     return "\n\n".join(parts) + "\n"

@@ -1,0 +1,102 @@
+"""`python -m mesh export`: what it is given, and where it prints; the formats are in `export`."""
+
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh.cli import export
+from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.config.fields import is_host_name
+from mesh.config.models import Configuration
+from mesh.errors import MeshError, show_name
+from mesh.plan.topology import MeshPlan, plan_meshes
+
+__all__ = ["export_commands", "read_meshes"]
+
+Stack = Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]
+Chosen = Annotated[list[str] | None, typer.Option("--interface", help="only this mesh; may be given again")]
+
+
+def read_meshes(stack: str, chosen: Collection[str] | None, root: Path) -> tuple[Configuration, list[MeshPlan]]:
+    """Return what the stack file describes, and the plan of the meshes that are chosen, or of all.
+
+    Raises:
+        MeshError: If the file has a fault, or no such mesh.
+    """
+    file = StackFile(find_stack_file(stack, root))
+    configuration = file.configuration()
+    plans = plan_meshes(configuration)
+    if missing := [name for name in chosen or () if name not in plans]:
+        known = ", ".join(plans) or "none"
+        raise MeshError(f"{file.path.name}: has no interface {show_name(missing[0])}; give one of {known}")
+    return configuration, [plan for name, plan in plans.items() if not chosen or name in chosen]
+
+
+def export_commands(root: Path) -> typer.Typer:
+    """Return the commands; `root` is the project's folder."""
+    commands = typer.Typer(help="Print the hosts of the stack file for other programs. No host is asked.")
+
+    @commands.command("ssh-config", epilog="Example: python -m mesh export ssh-config production > ~/.ssh/mesh.conf")
+    def ssh_config(
+        stack: Stack,
+        interface: Chosen = None,
+        known_hosts: Annotated[
+            Path | None, typer.Option(help="write the pinned host keys to this file, and trust no others")
+        ] = None,
+    ) -> None:
+        """Print a configuration of ssh: each host as HOST, and over the mesh as HOST.IF or by its addresses there."""
+        configuration, meshes = read_meshes(stack, interface, root)
+        if known_hosts:
+            try:
+                known_hosts.write_text(export.known_hosts(configuration.hosts, meshes), encoding="utf-8")
+            except OSError as problem:
+                raise MeshError(f"{known_hosts}: {problem.strerror}; choose another path") from None
+        path = known_hosts.absolute() if known_hosts else None
+        sys.stdout.write(export.ssh_config(configuration.hosts, meshes, path))
+
+    @commands.command(epilog="Example: python -m mesh export ansible production > inventory.json")
+    def ansible(stack: Stack, interface: Chosen = None) -> None:
+        """Print an inventory of Ansible, with a group for each mesh, site and tag."""
+        configuration, meshes = read_meshes(stack, interface, root)
+        sys.stdout.write(export.ansible_inventory(configuration.hosts, meshes))
+
+    @commands.command(epilog="Example: python -m mesh export hosts production | sudo tee -a /etc/hosts")
+    def hosts(stack: Stack, interface: Chosen = None) -> None:
+        """Print lines for /etc/hosts, with HOST.IF for each host and peer."""
+        sys.stdout.write(export.etc_hosts(read_meshes(stack, interface, root)[1]))
+
+    @commands.command("prometheus-sd", epilog="Example: python -m mesh export prometheus-sd production > mesh.json")
+    def prometheus_sd(
+        stack: Stack,
+        interface: Chosen = None,
+        port: Annotated[int, typer.Option(help="the TCP port of the exporter", min=1, max=65535)] = 9100,
+    ) -> None:
+        """Print what file_sd_configs of Prometheus read: each host at its address inside the mesh."""
+        configuration, meshes = read_meshes(stack, interface, root)
+        sys.stdout.write(export.prometheus_targets(configuration.hosts, meshes, port))
+
+    @commands.command(epilog="Example: python -m mesh export zone production --origin mesh.example.org > mesh.zone")
+    def zone(
+        stack: Stack,
+        interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
+        origin: Annotated[
+            str | None, typer.Option(help="the zone's name; that of the interface if none is given")
+        ] = None,
+        name_server: Annotated[str, typer.Option(help="the name of the zone's DNS server")] = "localhost",
+    ) -> None:
+        """Print a DNS zone with AAAA and A records of each host and peer."""
+        _, meshes = read_meshes(stack, [interface] if interface else None, root)
+        if len(meshes) != 1:
+            names = " or ".join(mesh.interface for mesh in meshes) or "none"
+            raise MeshError(f"zone: a zone is of one mesh, and there is {names}; choose one with --interface")
+        for name in filter(None, (origin, name_server)):
+            if not is_host_name(name):
+                raise MeshError(f"zone: {show_name(name)} is no DNS name; give one such as mesh.example.org")
+        # Servers take a zone with a higher number for the newer one.
+        sys.stdout.write(export.zone(meshes[0], origin or meshes[0].interface, name_server, int(time.time())))
+
+    return commands
