@@ -15,6 +15,7 @@ from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
 from mesh.cli.export_command import export_commands
 from mesh.cli.forget import choose_interfaces, write_forgotten
+from mesh.cli.graph_command import graph_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
@@ -127,6 +128,7 @@ def _say_next(config: StackConfig, done: str) -> None:
 
 
 app.command()(status_command(_ROOT, _console))
+app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph_command(_ROOT))
 
 
 @app.command()

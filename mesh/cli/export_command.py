@@ -2,38 +2,19 @@
 
 import sys
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mesh.cli import export
-from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.cli.planned import Stack, read_mesh, read_meshes
 from mesh.config.fields import is_host_name
-from mesh.config.models import Configuration
 from mesh.errors import MeshError, show_name
-from mesh.plan.topology import MeshPlan, plan_meshes
 
-__all__ = ["export_commands", "read_meshes"]
+__all__ = ["export_commands"]
 
-Stack = Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]
 Chosen = Annotated[list[str] | None, typer.Option("--interface", help="only this mesh; may be given again")]
-
-
-def read_meshes(stack: str, chosen: Collection[str] | None, root: Path) -> tuple[Configuration, list[MeshPlan]]:
-    """Return what the stack file describes, and the plan of the meshes that are chosen, or of all.
-
-    Raises:
-        MeshError: If the file has a fault, or no such mesh.
-    """
-    file = StackFile(find_stack_file(stack, root))
-    configuration = file.configuration()
-    plans = plan_meshes(configuration)
-    if missing := [name for name in chosen or () if name not in plans]:
-        known = ", ".join(plans) or "none"
-        raise MeshError(f"{file.path.name}: has no interface {show_name(missing[0])}; give one of {known}")
-    return configuration, [plan for name, plan in plans.items() if not chosen or name in chosen]
 
 
 def export_commands(root: Path) -> typer.Typer:
@@ -89,14 +70,11 @@ def export_commands(root: Path) -> typer.Typer:
         name_server: Annotated[str, typer.Option(help="the name of the zone's DNS server")] = "localhost",
     ) -> None:
         """Print a DNS zone with AAAA and A records of each host and peer."""
-        _, meshes = read_meshes(stack, [interface] if interface else None, root)
-        if len(meshes) != 1:
-            names = " or ".join(mesh.interface for mesh in meshes) or "none"
-            raise MeshError(f"zone: a zone is of one mesh, and there is {names}; choose one with --interface")
+        mesh = read_mesh(stack, interface, root)
         for name in filter(None, (origin, name_server)):
             if not is_host_name(name):
                 raise MeshError(f"zone: {show_name(name)} is no DNS name; give one such as mesh.example.org")
         # Servers take a zone with a higher number for the newer one.
-        sys.stdout.write(export.zone(meshes[0], origin or meshes[0].interface, name_server, int(time.time())))
+        sys.stdout.write(export.zone(mesh, origin or mesh.interface, name_server, int(time.time())))
 
     return commands

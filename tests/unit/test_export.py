@@ -169,7 +169,7 @@ def test_a_dns_server_loads_the_zone(stack: str, tmp_path: Path, options: list[s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["zone"], "a zone is of one mesh, and there is testwg or wg-back; choose one with --interface"),
+        (["zone"], "has testwg and wg-back, and this takes one; choose it with --interface"),
         (["zone", "--interface", "testwg", "--origin", "a b"], "'a b' is no DNS name"),
         (["hosts", "--interface", "nowg"], "has no interface 'nowg'; give one of testwg, wg-back"),
         (["ssh-config", "--known-hosts", "/nowhere/at/all"], "/nowhere/at/all: No such file or directory; choose"),
