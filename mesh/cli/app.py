@@ -17,6 +17,7 @@ from mesh.cli.export_command import export_commands
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.graph_command import graph_command
 from mesh.cli.importers.commands import import_commands
+from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
 from mesh.cli.pulumi_cli import Cli
@@ -128,6 +129,9 @@ def _say_next(config: StackConfig, done: str) -> None:
 
 
 app.command()(status_command(_ROOT, _console))
+app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
+    metrics_command(_ROOT, _errors)
+)
 app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph_command(_ROOT))
 
 

@@ -15,6 +15,7 @@ from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
+from mesh.keyring.expiry import expires_at
 
 __all__ = ["Cli", "Recorded"]
 
@@ -26,11 +27,17 @@ _ROLLOUT = ":dynamic/mesh:Rollout"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the state says of one mesh: who is in it since its last proven rollout, and who left and is not wiped."""
+    """What the state says of one mesh: who is in it since its last proven rollout, and who left and is not wiped.
+
+    `changed_at` is when the rollout last changed, and `keys` are when each key was made and when it expires, by public
+    key, and under the empty text of the preshared key; all in RFC 3339, empty for never.
+    """
 
     members: frozenset[str]
     not_wiped: frozenset[str]
     rollout: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    changed_at: str = ""
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class Cli:
@@ -80,13 +87,19 @@ class Cli:
     def recorded(self) -> dict[str, Recorded]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
+        resources = exported["deployment"].get("resources") or []
+        keys: dict[str, dict[str, tuple[str, str]]] = {}
+        for outputs in (resource.get("outputs") or {} for resource in resources):
+            if made := outputs.get("createdAt"):
+                ages = keys.setdefault(outputs["interface"], {})
+                ages[outputs.get("publicKey", "")] = (made, expires_at(made, int(outputs["maxKeyAge"])))
         found = {}
-        for resource in exported["deployment"].get("resources") or []:
+        for resource in resources:
             outputs = resource.get("outputs") or {}
             if resource["type"].endswith(_ROLLOUT) and "roster" in outputs:
-                roster = outputs["roster"]
+                name, members = outputs["roster"]["interface"], frozenset(outputs["roster"]["members"])
                 not_wiped = frozenset(outputs.get("notWiped") or ())
-                found[roster["interface"]] = Recorded(frozenset(roster["members"]), not_wiped, outputs)
+                found[name] = Recorded(members, not_wiped, outputs, resource.get("modified", ""), keys.get(name, {}))
         return found
 
     def peer_files(self) -> dict[str, dict[str, str]]:

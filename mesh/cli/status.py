@@ -6,25 +6,30 @@ Nothing is changed. Tables belong to `tables`.
 
 import secrets
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from mesh.errors import HostError
+from mesh.cli.pulumi_cli import Cli, Recorded
+from mesh.errors import HostError, MeshError
 from mesh.plan.pairs import Pairs
-from mesh.remote.concurrency import settle
+from mesh.remote.concurrency import run, settle
 from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.verification import find_faults
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask", "look"]
 
 _PING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up."""
+    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
+
+    `answers` tells whether it said what it runs.
+    """
 
     host: str
     address: str
@@ -32,6 +37,8 @@ class HostStatus:
     state: str
     system: str
     reasons: tuple[str, ...] = ()
+    public_key: str = ""
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class PairStatus:
 
     `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
     `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
-    milliseconds, None where there was no answer or nobody asked.
+    milliseconds, None where there was no answer or nobody asked. `public_key` and `allowed_ips` are the peer's.
     """
 
     host: str
@@ -51,6 +58,8 @@ class PairStatus:
     received: int = 0
     sent: int = 0
     ping: float | None = None
+    public_key: str = ""
+    allowed_ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,19 @@ class _Answers:
     pings: dict[tuple[str, str], float | None] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
+
+
+def look(pulumi: Cli, interfaces: Collection[str] | None, *, ping: bool) -> list[tuple[Recorded, MeshStatus]]:
+    """Return what the state says of each mesh, or of those that are chosen, and how it is.
+
+    Raises:
+        MeshError: If one was never rolled out.
+    """
+    recorded = pulumi.recorded()
+    chosen = interfaces or sorted(recorded)
+    if missing := [name for name in chosen if name not in recorded]:
+        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
+    return [(recorded[name], run(partial(ask, recorded[name].rollout, ping=ping))) for name in chosen]
 
 
 async def ask(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
@@ -129,7 +151,7 @@ def judge(
     faults.extend(f"{host}: {reason}" for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(
         roster["interface"],
-        tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
+        tuple(_host(recorded, host, faults, silent, answers=host in facts) for host in sorted(roster["members"])),
         tuple(
             _pair(relations, host, peer, facts.get(host), pings)
             for host in sorted(roster["members"])
@@ -151,7 +173,9 @@ def _left_out(
                 yield f"{host}: does not say whether {peer} answers; run pulumi up --refresh"
 
 
-def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:
+def _host(
+    recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str], *, answers: bool
+) -> HostStatus:
     member = recorded["roster"]["members"][host]
     own = tuple(fault.partition(": ")[2] for fault in faults if fault.startswith(f"{host}: "))
     if host in (recorded.get("pending") or ()):
@@ -161,27 +185,37 @@ def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Map
     else:
         state = "drifted" if own else "up"
     system = (recorded.get("systems") or {}).get(host, {}).get("system", member["system"])
-    return HostStatus(host, member["address"], member["endpoint"], state, system, own)
+    return HostStatus(host, member["address"], member["endpoint"], state, system, own, member["publicKey"], answers)
 
 
 def _pair(
     pairs: Pairs, host: str, peer: str, report: Facts | None, pings: Mapping[tuple[str, str], float | None] | None
 ) -> PairStatus:
+    key = pairs.participants[peer]["publicKey"]
+    known = PairStatus(host, peer, "unknown", public_key=key)
     if relay := pairs.relay(host, peer):
         time = (pings or {}).get((host, peer))
         asked = report is not None and pings is not None
         state = "unknown" if not asked else "silent" if time is None else "relayed"
-        return PairStatus(host, peer, state, f"over {relay}", ping=time)
+        return replace(known, state=state, endpoint=f"over {relay}", ping=time)
     if not pairs.can_meet(host, peer):
-        return PairStatus(host, peer, "cannot-meet")
-    seen = report.peers.get(pairs.participants[peer]["publicKey"]) if report else None
+        return replace(known, state="cannot-meet")
+    seen = report.peers.get(key) if report else None
     if seen is None:
-        return PairStatus(host, peer, "unknown")
+        return known
     time = (pings or {}).get((host, peer))
-    endpoint = "" if seen.endpoint == "(none)" else seen.endpoint
     if pairs.turn(host, peer) == "never":
         state = "not-managed"
     else:
         is_up = time is not None if pings is not None else bool(seen.handshake)
         state = "up" if is_up else "silent"
-    return PairStatus(host, peer, state, endpoint, seen.handshake, seen.received, seen.sent, time)
+    return replace(
+        known,
+        state=state,
+        endpoint="" if seen.endpoint == "(none)" else seen.endpoint,
+        handshake=seen.handshake,
+        received=seen.received,
+        sent=seen.sent,
+        ping=time,
+        allowed_ips=() if seen.allowed_ips == "(none)" else tuple(seen.allowed_ips.split(",")),
+    )

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 from rich.console import Console
 
 from mesh.cli.pulumi_cli import Cli
-from mesh.errors import MeshError
 
 __all__ = ["status_command"]
 
@@ -26,15 +24,10 @@ def status_command(root: Path, console: Console) -> Callable[..., None]:
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
     ) -> None:
         """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
-        from mesh.cli.status import ask  # noqa: PLC0415
+        from mesh.cli.status import look  # noqa: PLC0415
         from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
-        from mesh.remote.concurrency import run  # noqa: PLC0415
 
-        recorded = Cli(root, stack).recorded()
-        chosen = interface or sorted(recorded)
-        if missing := [name for name in chosen if name not in recorded]:
-            raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
-        meshes = [run(partial(ask, recorded[name].rollout, ping=ping)) for name in chosen]
+        meshes = [mesh for _, mesh in look(Cli(root, stack), interface, ping=ping)]
         if as_json:
             sys.stdout.write(show_json(meshes) + "\n")
         else:

@@ -3,9 +3,12 @@
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
@@ -24,7 +27,7 @@ def stack(make_stack: Maker) -> Stack:
 
 def write(stack: Stack, hosts: list[str]) -> None:
     """Have these hosts in both meshes."""
-    mesh = {"hosts": hosts, "deadline": 10, "unreachable": "skip", "peers": {"phone": {}}}
+    mesh = {"hosts": hosts, "deadline": 10, "unreachable": "skip", "peers": {"phone": {}}, "maxKeyAge": "180d"}
     stack.write({"testwg": mesh, "backwg": {**mesh, "port": 51825}})
 
 
@@ -52,6 +55,34 @@ def test_the_file_of_a_peer_is_that_of_the_mesh_that_is_asked_for(stack: Stack) 
         for name, port in {"testwg": ":51824", "backwg": ":51825"}.items()
     }
     assert ports == {"testwg": 3, "backwg": 3}
+
+
+def test_metrics_are_printed_written_and_served(stack: Stack, tmp_path: Path) -> None:
+    """The times are those of the state."""
+    printed = stack.companion("metrics", "--interface", "testwg")
+    assert printed.code == 0, printed.text
+    families = {family.name: family for family in text_string_to_metric_families(printed.output)}  # type: ignore[no-untyped-call]
+    assert {sample.labels["interface"] for family in families.values() for sample in family.samples} == {"testwg"}
+    assert [sample.value for sample in families["mesh_pair_up"].samples] == [1.0] * 6
+    assert len(families["wireguard_sent_bytes"].samples) == 9
+    (changed,) = families["mesh_last_change_timestamp_seconds"].samples
+    assert 0 < time.time() - changed.value < 1000
+    expiries = families["mesh_key_expiry_timestamp_seconds"].samples
+    assert [sample.labels["host"] for sample in expiries] == ["", "h1", "h2", "h3"]
+    assert all(sample.value == pytest.approx(changed.value + 180 * 86400, abs=1000) for sample in expiries)
+    file = tmp_path / "mesh.prom"
+    assert stack.companion("metrics", "test", "--no-pairs", "--output", str(file)).output == ""
+    assert 'mesh_host_up{host="h3",interface="backwg"} 1.0' in file.read_text()
+    assert "mesh_pair_up{" not in file.read_text()
+    both = stack.companion("metrics", "--output", str(file), "--listen", "127.0.0.1:0")
+    assert "--output and --listen are two ways; give one of them" in both.text
+    words = [sys.executable, "-m", "mesh", "metrics", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        place = server.stderr.readline().split()[1]
+        with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
+            assert b"mesh_pair_rtt_seconds{" in answer.read()
+        server.terminate()
 
 
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:

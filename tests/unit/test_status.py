@@ -139,4 +139,16 @@ def test_the_json_document_has_all_of_it() -> None:
     content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))["testwg"]
     assert content["well"] is True
     assert set(content) == {"well", "hosts", "pairs", "faults", "notWiped"}
-    assert set(content["pairs"][0]) == {"host", "peer", "state", "endpoint", "handshake", "received", "sent", "ping"}
+    of_pairs = {
+        "host",
+        "peer",
+        "state",
+        "endpoint",
+        "handshake",
+        "received",
+        "sent",
+        "ping",
+        "public_key",
+        "allowed_ips",
+    }
+    assert set(content["pairs"][0]) == of_pairs
