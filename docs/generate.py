@@ -13,6 +13,7 @@ from typing import Any
 import typer.main
 from pydantic import BaseModel
 
+from mesh.cli import status_json
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
@@ -155,6 +156,7 @@ def generate() -> dict[str, str]:
         "docs/reference/stack-file.md": stack_file(),
         "docs/reference/commands.md": commands(),
         SCHEMA_FILE: schema_text(),
+        status_json.SCHEMA_FILE: status_json.schema_text(),
     }
 
 

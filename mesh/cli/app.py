@@ -128,7 +128,7 @@ def _say_next(config: StackConfig, done: str) -> None:
     )
 
 
-app.command()(status_command(_ROOT, _console))
+app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_ROOT, _console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_ROOT, _errors)
 )

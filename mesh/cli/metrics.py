@@ -14,13 +14,12 @@ from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from mesh.cli.pulumi_cli import Recorded
 from mesh.cli.status import MeshStatus
 from mesh.errors import MeshError
 
 __all__ = ["Look", "serve", "show_metrics", "write_metrics"]
 
-Look = Callable[[], Sequence[tuple[Recorded, MeshStatus]]]
+Look = Callable[[], Sequence[MeshStatus]]
 
 _HOST = ("interface", "host")
 _LINK = ("interface", "host", "public_key", "friendly_name", "allowed_ips")
@@ -49,7 +48,7 @@ class _Collector:
         changed = GaugeMetricFamily(
             "mesh_last_change_timestamp_seconds", "When the rollout last changed.", labels=_HOST[:1]
         )
-        for recorded, mesh in self._look():
+        for mesh in self._look():
             name = mesh.interface
             for pair in mesh.pairs:
                 if pair.allowed_ips:
@@ -64,11 +63,12 @@ class _Collector:
             for host in mesh.hosts:
                 host_up.add_metric((name, host.host), host.answers)
                 drift.add_metric((name, host.host), host.state == "drifted")
-            for owner, key in (("", ""), *((host.host, host.public_key) for host in mesh.hosts)):
-                if expires := recorded.keys.get(key, ("", ""))[1]:
+            keys = [("", mesh.preshared_key_expires), *((host.host, host.key_expires) for host in mesh.hosts)]
+            for owner, expires in keys:
+                if expires:
                     expiry.add_metric((name, owner), datetime.fromisoformat(expires).timestamp())
-            if recorded.changed_at:
-                changed.add_metric((name,), datetime.fromisoformat(recorded.changed_at).timestamp())
+            if mesh.changed:
+                changed.add_metric((name,), datetime.fromisoformat(mesh.changed).timestamp())
         yield from (sent, received, handshake, up, rtt, host_up, drift, expiry, changed)
 
 

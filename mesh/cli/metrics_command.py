@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mesh.cli.pulumi_cli import Cli, Recorded
+from mesh.cli.pulumi_cli import Cli
 from mesh.errors import MeshError
 
 __all__ = ["metrics_command"]
@@ -26,16 +26,17 @@ def metrics_command(root: Path, errors: Console) -> Callable[..., None]:
         listen: Annotated[str | None, typer.Option(help="serve them at this address and port")] = None,
     ) -> None:
         """Print what all hosts run and count at this moment, as OpenMetrics for Prometheus."""
+        from mesh.cli.look import look  # noqa: PLC0415
         from mesh.cli.metrics import serve, show_metrics, write_metrics  # noqa: PLC0415
-        from mesh.cli.status import MeshStatus, look  # noqa: PLC0415
+        from mesh.cli.status import MeshStatus  # noqa: PLC0415
 
         if output and listen:
             raise MeshError("metrics: --output and --listen are two ways; give one of them")
         pulumi = Cli(root, stack)
 
-        def ask() -> list[tuple[Recorded, MeshStatus]]:
+        def ask() -> list[MeshStatus]:
             found = look(pulumi, interface, ping=pairs)
-            return found if pairs else [(recorded, replace(mesh, pairs=())) for recorded, mesh in found]
+            return found if pairs else [replace(mesh, pairs=()) for mesh in found]
 
         if listen:
             serve(ask, listen, errors.print)

@@ -7,19 +7,17 @@ Nothing is changed. Tables belong to `tables`.
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
-from mesh.cli.pulumi_cli import Cli, Recorded
-from mesh.errors import HostError, MeshError
+from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
-from mesh.remote.concurrency import run, settle
+from mesh.remote.concurrency import settle
 from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.verification import find_faults
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask", "look"]
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask", "totals"]
 
 _PING_SECONDS = 60
 
@@ -28,7 +26,8 @@ _PING_SECONDS = 60
 class HostStatus:
     """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
 
-    `answers` tells whether it said what it runs.
+    `answers` tells whether it said what it runs. Of its key, `key_made` and `key_expires` are in RFC 3339, empty for
+    unknown or never.
     """
 
     host: str
@@ -39,6 +38,8 @@ class HostStatus:
     reasons: tuple[str, ...] = ()
     public_key: str = ""
     answers: bool = False
+    key_made: str = ""
+    key_expires: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +65,36 @@ class PairStatus:
 
 @dataclass(frozen=True, slots=True)
 class MeshStatus:
-    """One mesh; `faults` are in words, and `not_wiped` names hosts that left and could not be wiped so far."""
+    """One mesh; `faults` are in words, and `not_wiped` names hosts that left and could not be wiped so far.
+
+    `changed` is when the rollout last changed, in RFC 3339; empty if not known.
+    """
 
     interface: str
     hosts: tuple[HostStatus, ...]
     pairs: tuple[PairStatus, ...]
     faults: tuple[str, ...]
     not_wiped: tuple[str, ...] = ()
+    changed: str = ""
+    preshared_key_expires: str = ""
 
     @property
     def is_well(self) -> bool:
         """Whether every host runs what the state says, and every pair that can meet does."""
         return not self.faults and all(host.state in ("up", "pending") for host in self.hosts)
+
+
+def totals(meshes: Collection[MeshStatus]) -> dict[str, int]:
+    """Return how many hosts, directions of pairs that can be asked, and faults there are, and how many are up."""
+    hosts = [host.state for mesh in meshes for host in mesh.hosts]
+    pairs = [pair.state for mesh in meshes for pair in mesh.pairs if pair.state not in ("cannot-meet", "not-managed")]
+    return {
+        "hosts": len(hosts),
+        "hosts_up": hosts.count("up"),
+        "directions": len(pairs),
+        "directions_up": pairs.count("up") + pairs.count("relayed"),
+        "faults": sum(len(mesh.faults) for mesh in meshes),
+    }
 
 
 @dataclass
@@ -84,19 +103,6 @@ class _Answers:
     pings: dict[tuple[str, str], float | None] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
-
-
-def look(pulumi: Cli, interfaces: Collection[str] | None, *, ping: bool) -> list[tuple[Recorded, MeshStatus]]:
-    """Return what the state says of each mesh, or of those that are chosen, and how it is.
-
-    Raises:
-        MeshError: If one was never rolled out.
-    """
-    recorded = pulumi.recorded()
-    chosen = interfaces or sorted(recorded)
-    if missing := [name for name in chosen if name not in recorded]:
-        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
-    return [(recorded[name], run(partial(ask, recorded[name].rollout, ping=ping))) for name in chosen]
 
 
 async def ask(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:

@@ -19,15 +19,20 @@ def status_command(root: Path, console: Console) -> Callable[..., None]:
     def status(
         stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
         interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
+        only: Annotated[list[str] | None, typer.Option(help="only what concerns this host; may be given again")] = None,
         ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
         pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
     ) -> None:
-        """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
-        from mesh.cli.status import look  # noqa: PLC0415
-        from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
+        """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss.
 
-        meshes = [mesh for _, mesh in look(Cli(root, stack), interface, ping=ping)]
+        First comes a sentence, then what is wrong, then tables.
+        """
+        from mesh.cli.look import look, narrow  # noqa: PLC0415
+        from mesh.cli.status_json import show_json  # noqa: PLC0415
+        from mesh.cli.status_tables import show_tables  # noqa: PLC0415
+
+        meshes = narrow(look(Cli(root, stack), interface, ping=ping), only or [])
         if as_json:
             sys.stdout.write(show_json(meshes) + "\n")
         else:

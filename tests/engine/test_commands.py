@@ -1,10 +1,12 @@
 """Options of `python -m mesh` that choose among stacks, meshes and hosts, on the real engine."""
 
+import json
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,19 @@ def test_status_shows_the_meshes_that_are_asked_for(stack: Stack) -> None:
     unknown = stack.companion("status", "--interface", "backwg", "--interface", "nowg")
     assert unknown.code == 1
     assert unknown.text.strip() == "error: status: nowg was never rolled out in this stack; run pulumi up first"
+
+
+def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
+    """With the age of its key, in the tables and in the document."""
+    shown = stack.companion("status", "--interface", "testwg", "--only", "h2").output
+    assert shown.startswith("testwg is well: 1 of 1 hosts are up, and 4 of 4 directions between them")
+    assert "0 d old, 179 d left" in shown
+    content = json.loads(stack.companion("status", "--json", "--only", "h2").output)
+    assert content["totals"] == {"hosts": 2, "hostsUp": 2, "directions": 8, "directionsUp": 8, "faults": 0}
+    (host,) = content["meshes"]["backwg"]["hosts"]
+    assert host["publicKey"] == stack.public_keys("backwg")["h2"]
+    moments = [host["keyMade"], content["meshes"]["backwg"]["changed"], content["generatedAt"], host["keyExpires"]]
+    assert sorted(moments, key=datetime.fromisoformat) == moments
 
 
 def test_the_file_of_a_peer_is_that_of_the_mesh_that_is_asked_for(stack: Stack) -> None:

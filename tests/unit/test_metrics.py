@@ -14,31 +14,25 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mesh.cli.metrics import serve, show_metrics, write_metrics
-from mesh.cli.pulumi_cli import Recorded
 from mesh.cli.status import MeshStatus, judge
 from mesh.errors import MeshError
 from tests.unit.test_proof import ADDRESSES, KEYS
 from tests.unit.test_status import DIGESTS, FACTS, PINGS, ROLLOUT
 
-EXPIRY = "2026-05-01T10:00:00Z"
-RECORDED = Recorded(
-    frozenset(KEYS),
-    frozenset(),
-    ROLLOUT,
-    "2026-01-01T00:00:00.5Z",
-    {
-        KEYS["bernard"]: ("2026-02-01T10:00:00Z", EXPIRY),
-        KEYS["phoenix"]: ("2026-02-01T10:00:00Z", ""),
-        "": (EXPIRY, EXPIRY),
-    },
-)
 LABELS = ("interface", "host", "peer", "public_key", "friendly_name", "allowed_ips")
+EXPIRY = "2026-05-01T10:00:00Z"
 WELL = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
 
 
-def look(mesh: MeshStatus = WELL) -> Sequence[tuple[Recorded, MeshStatus]]:
+def _dated(mesh: MeshStatus) -> MeshStatus:
+    bernard, *others = mesh.hosts
+    hosts = (replace(bernard, key_expires=EXPIRY), *others)
+    return replace(mesh, hosts=hosts, changed="2026-01-01T00:00:00.5Z", preshared_key_expires=EXPIRY)
+
+
+def look(mesh: MeshStatus = WELL) -> Sequence[MeshStatus]:
     """Return what was asked of the hosts."""
-    return [(RECORDED, mesh)]
+    return [_dated(mesh)]
 
 
 def samples(text: str) -> dict[str, dict[tuple[str, ...], float]]:
@@ -115,7 +109,7 @@ def test_each_scrape_asks_anew_and_a_failure_is_told() -> None:
     listening = threading.Event()
     asked: list[int] = []
 
-    def ask() -> Sequence[tuple[Recorded, MeshStatus]]:
+    def ask() -> Sequence[MeshStatus]:
         asked.append(1)
         if len(asked) == 2:
             raise MeshError("pulumi: no stack; name one")
