@@ -16,6 +16,7 @@ from mesh.cli.engine import find_engine, install_engine
 from mesh.cli.export_command import export_commands
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.graph_command import graph_command
+from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
@@ -129,6 +130,7 @@ def _say_next(config: StackConfig, done: str) -> None:
 
 
 app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_ROOT, _console))
+app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_ROOT, _console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_ROOT, _errors)
 )

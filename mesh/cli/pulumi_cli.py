@@ -102,6 +102,11 @@ class Cli:
                 found[name] = Recorded(members, not_wiped, outputs, resource.get("modified", ""), keys.get(name, {}))
         return found
 
+    def history(self) -> list[dict[str, Any]]:
+        """Return what the engine keeps of each run, the latest first."""
+        runs: list[dict[str, Any]] = json.loads(self._ask("stack", "history", "--json"))
+        return runs
+
     def peer_files(self) -> dict[str, dict[str, str]]:
         """Return the files of the peers that are not managed here, in clear, by interface and name."""
         outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))

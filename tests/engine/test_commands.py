@@ -1,6 +1,7 @@
 """Options of `python -m mesh` that choose among stacks, meshes and hosts, on the real engine."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def stack(make_stack: Maker) -> Stack:
     """Return a stack of two meshes, with a phone of the same name in each."""
     stack = make_stack(3)
     write(stack, HOSTS)
-    stack.up()
+    stack.up("--message", "the first run")
     return stack
 
 
@@ -98,6 +99,18 @@ def test_metrics_are_printed_written_and_served(stack: Stack, tmp_path: Path) ->
         with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
             assert b"mesh_pair_rtt_seconds{" in answer.read()
         server.terminate()
+
+
+def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
+    """Without the passphrase of the stack."""
+    passphrase = stack.environment.pop("PULUMI_CONFIG_PASSPHRASE")
+    told = stack.companion("history", "test", "--limit", "1")
+    stack.environment["PULUMI_CONFIG_PASSPHRASE"] = passphrase
+    assert told.code == 0, told.text
+    head, *lines = told.output.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC  up  succeeded  the first run", head)
+    assert "    testwg: + a new mesh" in lines
+    assert any(line.startswith("    backwg: + phone joins, not managed here: fd00:") for line in lines)
 
 
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:
