@@ -71,10 +71,11 @@ def export_commands(root: Path) -> typer.Typer:
     ) -> None:
         """Print a DNS zone with AAAA and A records of each host and peer."""
         mesh = read_mesh(stack, interface, root)
-        for name in filter(None, (origin, name_server)):
+        # Of the interface's name too, since servers refuse addresses below what is no name of a host.
+        for name in (apex := origin or mesh.interface, name_server):
             if not is_host_name(name):
                 raise MeshError(f"zone: {show_name(name)} is no DNS name; give one such as mesh.example.org")
         # Servers take a zone with a higher number for the newer one.
-        sys.stdout.write(export.zone(mesh, origin or mesh.interface, name_server, int(time.time())))
+        sys.stdout.write(export.zone(mesh, apex, name_server, int(time.time())))
 
     return commands

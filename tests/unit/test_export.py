@@ -40,6 +40,7 @@ INTERFACES: dict[str, Any] = {
         "peers": {"phone": {"ipv4": "10.20.0.3", "address": "fd12:3::1/64"}},
     },
     "wg-back": {"hosts": ["bernard"], "port": 51900},
+    "wg_lab": {"hosts": ["bernard"], "port": 51901},
 }
 
 
@@ -142,7 +143,7 @@ def test_prometheus_reads_the_targets(stack: str, tmp_path: Path) -> None:
     file.write_text(export("prometheus-sd", stack, "--port", "9586"))
     targets = json.loads(file.read_text())
     assert targets[0]["targets"] == ["[fd12:2::1]:9586"]
-    assert [target["labels"]["interface"] for target in targets] == ["testwg", "testwg", "wg-back"]
+    assert [target["labels"]["interface"] for target in targets] == ["testwg", "testwg", "wg-back", "wg_lab"]
     config = tmp_path / "prometheus.yml"
     job = {"job_name": "mesh", "file_sd_configs": [{"files": [str(file)]}]}
     config.write_text(json.dumps({"scrape_configs": [job]}))
@@ -169,9 +170,10 @@ def test_a_dns_server_loads_the_zone(stack: str, tmp_path: Path, options: list[s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["zone"], "has testwg and wg-back, and this takes one; choose it with --interface"),
+        (["zone"], "has testwg and wg-back and wg_lab, and this takes one; choose it with --interface"),
         (["zone", "--interface", "testwg", "--origin", "a b"], "'a b' is no DNS name"),
-        (["hosts", "--interface", "nowg"], "has no interface 'nowg'; give one of testwg, wg-back"),
+        (["zone", "--interface", "wg_lab"], "'wg_lab' is no DNS name; give one such as mesh.example.org"),
+        (["hosts", "--interface", "nowg"], "has no interface 'nowg'; give one of testwg, wg-back, wg_lab"),
         (["ssh-config", "--known-hosts", "/nowhere/at/all"], "/nowhere/at/all: No such file or directory; choose"),
     ],
 )
