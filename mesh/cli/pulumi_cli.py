@@ -23,6 +23,7 @@ _FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 # What ends the name of a stack's output that holds the files of peers.
 PEERS = "-peers"
 _ROLLOUT = ":dynamic/mesh:Rollout"
+_KEYS = (":dynamic/mesh:KeyPair", ":dynamic/mesh:PresharedKey")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,12 @@ class Cli:
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
         resources = exported["deployment"].get("resources") or []
         keys: dict[str, dict[str, tuple[str, str]]] = {}
-        for outputs in (resource.get("outputs") or {} for resource in resources):
-            if made := outputs.get("createdAt"):
+        for resource in resources:
+            outputs = resource.get("outputs") or {}
+            # A program of one's own may have resources of other kinds, which were made at some time too.
+            if resource["type"].endswith(_KEYS) and (made := outputs.get("createdAt")):
                 ages = keys.setdefault(outputs["interface"], {})
-                ages[outputs.get("publicKey", "")] = (made, expires_at(made, int(outputs["maxKeyAge"])))
+                ages[outputs.get("publicKey", "")] = (made, expires_at(made, int(outputs.get("maxKeyAge") or 0)))
         found = {}
         for resource in resources:
             outputs = resource.get("outputs") or {}
