@@ -111,6 +111,14 @@ def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC  up  succeeded  the first run", head)
     assert "    testwg: + a new mesh" in lines
     assert any(line.startswith("    backwg: + phone joins, not managed here: fd00:") for line in lines)
+    for words in (["init", "-q"], ["add", "Pulumi.yaml"], ["commit", "-q", "-m", "A project"]):
+        who = ["-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.org"]
+        subprocess.run(["git", *who, *words], cwd=stack.folder, check=True, capture_output=True)
+    stack.must("refresh", "--yes")
+    last = stack.companion("history", "--limit", "1").output
+    assert re.search(r"UTC  refresh  succeeded  Ada Lovelace, commit [0-9a-f]{8} and edited since  A project\n", last)
+    assert last.endswith("    nothing changed\n")
+    shutil.rmtree(stack.folder / ".git")
 
 
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:
