@@ -1,6 +1,7 @@
 """What `python -m mesh export` prints, read by the programs that it is for."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
+from tests.sshd import find_sshd, make_key, run_sshd
 from tests.strategies import HOST_KEY
 
 BASTION_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEX6CdHjzXmlMhdWRJNgDRKsRYFON/Omi/C0oq8T/2Wy"
@@ -191,3 +193,36 @@ def test_hosts_in_a_file_of_their_own_are_exported(tmp_path: Path) -> None:
     path = tmp_path / "stacks/Pulumi.test.yaml"
     path.write_text(json.dumps({"config": {"mesh:hostsFile": "hosts.yaml", "mesh:interfaces": INTERFACES}}))
     assert "bernard.testwg" in export("hosts", str(path))
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_ssh_connects_to_the_host_with_the_pinned_key_only(tmp_path: Path, is_pinned: bool) -> None:
+    """By the two files alone, and a server with another key is refused."""
+    if find_sshd() is None or os.geteuid():
+        pytest.skip("there is no sshd on this machine, or no root")
+    keys, config, path = tmp_path / "known_hosts", tmp_path / "config", tmp_path / "Pulumi.test.yaml"
+    client = make_key(tmp_path / "client")
+    (tmp_path / "sshd").mkdir()
+    with run_sshd(tmp_path / "sshd", "") as sshd:
+        sshd.authorize(client.with_name("client.pub").read_text())
+        pinned = sshd.host_key if is_pinned else HOST_KEY
+        hosts = {"bernard": {"ssh": {"address": "127.0.0.1", "port": sshd.port, "hostKey": pinned}}}
+        content = {"config": {"mesh:hosts": hosts, "mesh:interfaces": {"testwg": {"hosts": ["bernard"]}}}}
+        path.write_text(json.dumps(content))
+        config.write_text(export("ssh-config", str(path), "--known-hosts", str(keys)))
+        words = [
+            "ssh",
+            "-F",
+            config,
+            "-i",
+            client,
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentityAgent=none",
+            "bernard",
+            "echo in",
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.stdout == ("in\n" if is_pinned else "")
+    assert ("Host key verification failed" in done.stderr) is not is_pinned
