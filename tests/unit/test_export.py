@@ -210,19 +210,8 @@ def test_ssh_connects_to_the_host_with_the_pinned_key_only(tmp_path: Path, is_pi
         content = {"config": {"mesh:hosts": hosts, "mesh:interfaces": {"testwg": {"hosts": ["bernard"]}}}}
         path.write_text(json.dumps(content))
         config.write_text(export("ssh-config", str(path), "--known-hosts", str(keys)))
-        words = [
-            "ssh",
-            "-F",
-            config,
-            "-i",
-            client,
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "IdentityAgent=none",
-            "bernard",
-            "echo in",
-        ]
+        options = ["-i", str(client), "-o", "BatchMode=yes", "-o", "IdentityAgent=none"]
+        words = ["ssh", "-F", str(config), *options, "bernard", "echo in"]
         done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
     assert done.stdout == ("in\n" if is_pinned else "")
     assert ("Host key verification failed" in done.stderr) is not is_pinned
