@@ -13,6 +13,7 @@ from typing import Any
 import typer.main
 from pydantic import BaseModel
 
+from mesh.cli import status_json
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
@@ -142,6 +143,9 @@ def commands() -> str:
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         parts += [f"## {name.removeprefix('python -m mesh ')}", f"```text\n{usage}\n```"]
         parts += [_fill(" ".join(text.split())) for text in (command.help or "").split("\n\n")]
+        if command.epilog:
+            # Whole, so that it can be copied.
+            parts.append(f"Example:\n\n```sh\n{command.epilog.removeprefix('Example: ')}\n```")
         if parameters := [_parameter(found) for found in command.params if getattr(found, "help", None)]:
             parts.append("\n".join(parameters))
     return "\n\n".join(parts) + "\n"
@@ -153,6 +157,7 @@ def generate() -> dict[str, str]:
         "docs/reference/stack-file.md": stack_file(),
         "docs/reference/commands.md": commands(),
         SCHEMA_FILE: schema_text(),
+        status_json.STATUS_SCHEMA_FILE: status_json.status_schema_text(),
     }
 
 

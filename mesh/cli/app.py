@@ -4,7 +4,6 @@ The commands only read arguments and print; a module of each does the work.
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +13,19 @@ from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
 from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
+from mesh.cli.export_command import export_commands
 from mesh.cli.forget import choose_interfaces, write_forgotten
+from mesh.cli.graph_command import graph_command
+from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
+from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
 from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.cli.status_command import status_command
 from mesh.errors import MeshError
 from mesh.rollout.unreachable import SKIP_VARIABLE
 
@@ -36,6 +40,7 @@ _errors = Screen(stderr=True, soft_wrap=True)
 
 
 app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
+app.add_typer(export_commands(), name="export")
 
 
 @app.callback()
@@ -120,30 +125,12 @@ def adopt(
     )
 
 
-@app.command()
-def status(
-    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-    interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
-    ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
-    pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
-) -> None:
-    """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
-    from mesh.cli.status import read_status  # noqa: PLC0415
-    from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
-    from mesh.remote.concurrency import run  # noqa: PLC0415
-
-    recorded = PulumiCli(find_project(), stack).recorded()
-    chosen = interface or sorted(recorded)
-    if missing := [name for name in chosen if name not in recorded]:
-        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
-    meshes = [run(partial(read_status, recorded[name].rollout, ping=ping)) for name in chosen]
-    if as_json:
-        sys.stdout.write(show_json(meshes) + "\n")
-    else:
-        _console.print(show_tables(meshes, all_pairs=pairs))
-    if not all(mesh.is_well for mesh in meshes):
-        raise typer.Exit(1)
+app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
+app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
+app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
+    metrics_command(_errors)
+)
+app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph_command())
 
 
 @app.command()

@@ -20,6 +20,7 @@ from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
+from mesh.keyring.expiry import expires_at
 
 __all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
 
@@ -38,15 +39,22 @@ _ADVICE = {
     "no stack named": "name a stack that exists, or run pulumi stack init {stack}",
     "no stack selected": "name a stack, or select one",
 }
+_KEYS = (":dynamic/mesh:KeyPair", ":dynamic/mesh:PresharedKey")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedMesh:
-    """What the state says of one mesh: its members since the last confirmed rollout, and who left and is not wiped."""
+    """What the state says of one mesh: its members since the last confirmed rollout, and who left and is not wiped.
+
+    `changed_at` is when the rollout last changed, and `keys` are when each key was made and when it expires, by public
+    key, and under the empty text of the preshared key; all in RFC 3339, empty for never.
+    """
 
     members: frozenset[str]
     not_wiped: frozenset[str]
     rollout: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    changed_at: str = ""
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class PulumiCli:
@@ -93,14 +101,29 @@ class PulumiCli:
     def recorded(self) -> dict[str, RecordedMesh]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
+        resources = exported["deployment"].get("resources") or []
+        keys: dict[str, dict[str, tuple[str, str]]] = {}
+        for resource in resources:
+            outputs = resource.get("outputs") or {}
+            # A program of one's own may have resources of other kinds, which were made at some time too.
+            if resource["type"].endswith(_KEYS) and (made := outputs.get("createdAt")):
+                ages = keys.setdefault(outputs["interface"], {})
+                ages[outputs.get("publicKey", "")] = (made, expires_at(made, int(outputs.get("maxKeyAge") or 0)))
         found = {}
-        for resource in exported["deployment"].get("resources") or []:
+        for resource in resources:
             outputs = resource.get("outputs") or {}
             if resource["type"].endswith(_ROLLOUT) and "roster" in outputs:
-                roster = outputs["roster"]
+                name, members = outputs["roster"]["interface"], frozenset(outputs["roster"]["members"])
                 not_wiped = frozenset(outputs.get("notWiped") or ())
-                found[roster["interface"]] = RecordedMesh(frozenset(roster["members"]), not_wiped, outputs)
+                found[name] = RecordedMesh(
+                    members, not_wiped, outputs, resource.get("modified", ""), keys.get(name, {})
+                )
         return found
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return what the engine keeps of each run, the latest first."""
+        runs: list[dict[str, Any]] = json.loads(self._ask("stack", "history", "--json"))
+        return runs
 
     def peer_files(self) -> dict[str, dict[str, str]]:
         """Return the files of the unmanaged peers, in clear, by interface and name."""

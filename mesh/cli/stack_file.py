@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from mesh.cli.project import find_project
+from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
@@ -86,6 +87,11 @@ class StackFile:
             if not self.content["config"].get(HOSTS_FILE):
                 self.content["config"].setdefault(HOSTS, CommentedMap())
 
+    @property
+    def _config(self) -> dict[str, Any]:
+        config = self.content.get("config") if isinstance(self.content, dict) else None
+        return config if isinstance(config, dict) else {}
+
     @cached_property
     def hosts(self) -> dict[str, Any]:
         """The entries of all hosts, to be changed in place.
@@ -115,7 +121,7 @@ class StackFile:
         Raises:
             MeshError: If there are none.
         """
-        entries = self.content["config"].get(name)
+        entries = self._config.get(name)
         if not isinstance(entries, dict):
             raise MeshError(f"{self.path.name}: nothing below config and {name}; is this the file of the stack?")
         return entries
@@ -138,7 +144,11 @@ class StackFile:
         Raises:
             ConfigurationError: With every fault of the file.
         """
-        return read_configuration(self.hosts, self.content["config"].get(INTERFACES))
+        file = self._config.get(HOSTS_FILE)
+        # Pulumi runs the program in its project's folder, from where it reads that file.
+        folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
+        hosts = read_hosts(self._config.get(HOSTS), file, folder) if file else self.hosts
+        return read_configuration(hosts, self._config.get(INTERFACES))
 
     def text(self) -> str:
         """Return the file as it would be written."""

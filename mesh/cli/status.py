@@ -6,7 +6,7 @@ Nothing is changed. `status_tables` shows the result.
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesh.errors import HostError
@@ -19,14 +19,18 @@ from mesh.rollout.drift import unconfirmed_faults
 from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status"]
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status", "totals"]
 
 _PING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up."""
+    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
+
+    `answers` tells whether it said what it runs. Of its key, `key_made` and `key_expires` are in RFC 3339, empty for
+    unknown or never.
+    """
 
     host: str
     address: str
@@ -34,6 +38,10 @@ class HostStatus:
     state: str
     system: str
     reasons: tuple[str, ...] = ()
+    public_key: str = ""
+    answers: bool = False
+    key_made: str = ""
+    key_expires: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class PairStatus:
 
     `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
     `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
-    milliseconds, None where there was no answer or no ping.
+    milliseconds, None where there was no answer or no ping. `public_key` and `allowed_ips` are the peer's.
     """
 
     host: str
@@ -53,22 +61,42 @@ class PairStatus:
     received: int = 0
     sent: int = 0
     ping: float | None = None
+    public_key: str = ""
+    allowed_ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MeshStatus:
-    """One mesh; `faults` are all that is wrong, and `not_wiped` names hosts that left and could not be wiped so far."""
+    """One mesh; `faults` are all that is wrong, and `not_wiped` names hosts that left and could not be wiped so far.
+
+    `changed` is when the rollout last changed, in RFC 3339; empty if not known.
+    """
 
     interface: str
     hosts: tuple[HostStatus, ...]
     pairs: tuple[PairStatus, ...]
     faults: tuple[Fault, ...]
     not_wiped: tuple[str, ...] = ()
+    changed: str = ""
+    preshared_key_expires: str = ""
 
     @property
     def is_well(self) -> bool:
         """Whether every host runs what the state says, and every pair that can meet does."""
         return not self.faults and all(host.state in ("up", "pending") for host in self.hosts)
+
+
+def totals(meshes: Collection[MeshStatus]) -> dict[str, int]:
+    """Return how many hosts, directions of pairs that can be asked, and faults there are, and how many are up."""
+    hosts = [host.state for mesh in meshes for host in mesh.hosts]
+    pairs = [pair.state for mesh in meshes for pair in mesh.pairs if pair.state not in ("cannot-meet", "not-managed")]
+    return {
+        "hosts": len(hosts),
+        "hosts_up": hosts.count("up"),
+        "directions": len(pairs),
+        "directions_up": pairs.count("up") + pairs.count("relayed"),
+        "faults": sum(len(mesh.faults) for mesh in meshes),
+    }
 
 
 @dataclass
@@ -133,7 +161,7 @@ def judge(
     faults.extend(Fault(host, reason) for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(
         roster["interface"],
-        tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
+        tuple(_host(recorded, host, faults, silent, answers=host in facts) for host in sorted(roster["members"])),
         tuple(
             _pair(relations, host, peer, facts.get(host), pings)
             for host in sorted(roster["members"])
@@ -155,7 +183,9 @@ def _unanswered(
                 yield Fault(host, f"does not say whether {peer} answers; run pulumi up --refresh")
 
 
-def _host(recorded: Mapping[str, Any], host: str, faults: Iterable[Fault], silent: Mapping[str, str]) -> HostStatus:
+def _host(
+    recorded: Mapping[str, Any], host: str, faults: Iterable[Fault], silent: Mapping[str, str], *, answers: bool
+) -> HostStatus:
     member = recorded["roster"]["members"][host]
     own = tuple(fault.cause for fault in faults if fault.host == host and not fault.peer)
     if host in (recorded.get("pending") or ()):
@@ -165,27 +195,37 @@ def _host(recorded: Mapping[str, Any], host: str, faults: Iterable[Fault], silen
     else:
         state = "drifted" if own else "up"
     system = (recorded.get("systems") or {}).get(host, {}).get("system", member["system"])
-    return HostStatus(host, member["address"], member["endpoint"], state, system, own)
+    return HostStatus(host, member["address"], member["endpoint"], state, system, own, member["publicKey"], answers)
 
 
 def _pair(
     pairs: Pairs, host: str, peer: str, report: Facts | None, pings: Mapping[tuple[str, str], float | None] | None
 ) -> PairStatus:
+    key = pairs.participants[peer]["publicKey"]
+    known = PairStatus(host, peer, "unknown", public_key=key)
     if relay := pairs.relay(host, peer):
         time = (pings or {}).get((host, peer))
         asked = report is not None and pings is not None
         state = "unknown" if not asked else "silent" if time is None else "relayed"
-        return PairStatus(host, peer, state, f"over {relay}", ping=time)
+        return replace(known, state=state, endpoint=f"over {relay}", ping=time)
     if not pairs.can_meet(host, peer):
-        return PairStatus(host, peer, "cannot-meet")
-    seen = report.peers.get(pairs.participants[peer]["publicKey"]) if report else None
+        return replace(known, state="cannot-meet")
+    seen = report.peers.get(key) if report else None
     if seen is None:
-        return PairStatus(host, peer, "unknown")
+        return known
     time = (pings or {}).get((host, peer))
-    endpoint = "" if seen.endpoint == "(none)" else seen.endpoint
     if pairs.turn(host, peer) == "never":
         state = "not-managed"
     else:
         is_up = time is not None if pings is not None else bool(seen.handshake)
         state = "up" if is_up else "silent"
-    return PairStatus(host, peer, state, endpoint, seen.handshake, seen.received, seen.sent, time)
+    return replace(
+        known,
+        state=state,
+        endpoint="" if seen.endpoint == "(none)" else seen.endpoint,
+        handshake=seen.handshake,
+        received=seen.received,
+        sent=seen.sent,
+        ping=time,
+        allowed_ips=() if seen.allowed_ips == "(none)" else tuple(seen.allowed_ips.split(",")),
+    )

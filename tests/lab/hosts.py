@@ -335,8 +335,9 @@ class Host:
                     folder.rmdir()
 
     def remove(self) -> None:
-        """Stop, then remove namespace, mounts and files."""
+        """Stop, then remove namespace, router, mounts and files."""
         self.stop()
+        self.network.disconnect(f"r-{self.name}")
         for mount in (self.files, self.folder / "layer"):
             if mount.is_mount():
                 subprocess.run(["umount", str(mount)], check=True)

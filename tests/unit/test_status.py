@@ -2,13 +2,18 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from rich.console import Console
 
+from mesh.cli.look import narrow
 from mesh.cli.status import MeshStatus, judge
-from mesh.cli.status_tables import show_json, show_tables
+from mesh.cli.status_json import show_json, status_schema_text
+from mesh.cli.status_tables import show_tables
+from mesh.errors import MeshError
 from mesh.remote.reports import Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
@@ -145,9 +150,71 @@ def test_tables_show_pairs_and_faults() -> None:
     assert "! miles has left and is not wiped" in text
 
 
+@pytest.mark.parametrize("silent", [{}, {"phoenix": "is off"}])
+def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str, str]) -> None:
+    """Whoever looks for a moment has seen the worst."""
+    facts = {host: said for host, said in FACTS.items() if host not in silent}
+    lines = shown(judge({**ROLLOUT, "notWiped": ["miles"]}, facts, DIGESTS, PINGS, silent)).splitlines()
+    if silent:
+        assert lines[0].startswith("testwg has 1 fault: 2 of 3 hosts are up (1 unreachable), and 3 of 4 directions")
+        assert lines[1:3] == ["! phoenix: is off", "! miles has left and is not wiped"]
+    else:
+        assert lines[0].startswith("testwg is well: 3 of 3 hosts are up, and 4 of 4 directions between them")
+        assert lines[1] == "! miles has left and is not wiped"
+
+
+def test_the_age_of_a_key_and_its_end_are_shown() -> None:
+    """In days."""
+    status = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    now = datetime.now(UTC)
+    made, end = (now - timedelta(days=12)).isoformat(), (now + timedelta(days=168, hours=1)).isoformat()
+    dated = replace(status, hosts=(replace(status.hosts[0], key_made=made, key_expires=end), *status.hosts[1:]))
+    assert "12 d old, 168 d left" in shown(dated)
+
+
+def test_only_what_concerns_a_host_is_left() -> None:
+    """Also what others say of it, and what is wrong with the mesh itself."""
+    facts = {"edgeworth": replace(FACTS["edgeworth"], mtu=1280), "bernard": FACTS["bernard"]}
+    status = judge(ROLLOUT, facts, {"bernard": "one", "edgeworth": "other"}, PINGS, {"phoenix": "is off"})
+    assert len(status.faults) == 3
+    (left,) = narrow([status], ["phoenix"])
+    assert list(states(left)) == ["phoenix"]
+    assert {(pair.host, pair.peer) for pair in left.pairs} == {
+        ("phoenix", "bernard"), ("phoenix", "edgeworth"), ("bernard", "phoenix"), ("edgeworth", "phoenix"),
+    }  # fmt: skip
+    assert [str(fault).partition(":")[0] for fault in left.faults] == ["testwg", "phoenix"]
+    assert narrow([status, replace(status, interface="other", hosts=())], ["phoenix"]) == [left]
+    assert narrow([status], []) == [status]
+    with pytest.raises(MeshError, match="status: miles is in no mesh; give some of bernard, edgeworth, phoenix"):
+        narrow([status], ["miles"])
+
+
+@pytest.mark.parametrize("silent", [{}, {"phoenix": "is off"}])
+def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None:
+    """With every field, and no other."""
+    schema = json.loads(status_schema_text())
+    facts = {host: said for host, said in FACTS.items() if host not in silent}
+    text = show_json([judge(ROLLOUT, facts, DIGESTS, PINGS, silent)])
+    validator = Draft202012Validator(schema)
+    content = json.loads(text)
+    assert list(validator.iter_errors(content)) == []
+    assert list(validator.iter_errors({**content, "schemaVersion": 2})) != []
+    mesh = content["meshes"]["testwg"]
+    for name, entry in {
+        "MeshEntry": mesh, "HostEntry": mesh["hosts"][0], "PairEntry": mesh["pairs"][0], "Totals": content["totals"],
+    }.items():  # fmt: skip
+        assert set(schema["$defs"][name]["required"]) == set(entry)
+
+
 def test_the_json_document_has_all_of_it() -> None:
     """For scripts, under names that stay."""
-    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))["testwg"]
+    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))
     assert content["well"] is True
-    assert set(content) == {"well", "hosts", "pairs", "faults", "notWiped"}
-    assert set(content["pairs"][0]) == {"host", "peer", "state", "endpoint", "handshake", "received", "sent", "ping"}
+    assert content["totals"] == {"hosts": 3, "hostsUp": 3, "directions": 4, "directionsUp": 4, "faults": 0}
+    assert datetime.now(UTC) - datetime.fromisoformat(content["generatedAt"]) < timedelta(minutes=1)
+    pair = content["meshes"]["testwg"]["pairs"][0]
+    assert pair == {
+        "host": "bernard", "peer": "edgeworth", "state": "up", "endpoint": "1.2.3.4:1",
+        "handshake": "1970-01-01T00:16:40Z", "received": 10, "sent": 20, "ping": 1.5, "publicKey": KEYS["edgeworth"],
+        "allowedIps": [ADDRESSES["edgeworth"].replace("1/64", "/64")],
+    }  # fmt: skip

@@ -36,12 +36,13 @@ check_their_interface() {
 	mark=$(wg show "$interface" fwmark)
 	[ "$mark" = off ] || fail "interface $interface has the firewall mark $mark, which mesh would not keep; take it away first"
 	wanted=$(sed -n 's/^address //p' "$home/incoming/settings")
+	given=$(printf '%s' "$wanted" | tr '\n' ' ')
 	for other in $(list_addresses); do
 		field=address kept=$other
 		# Of an IPv4 address the length was for the route only, and each peer gets its own.
 		case $other in *.*) field=ipv4 kept=${other%/*}/32 ;; esac
 		echo "$wanted" | grep -qxF "$kept" ||
-			fail "interface $interface has the address $other, and mesh would give it $(printf '%s' "$wanted" | tr '\n' ' ') only; give that as members.$(setting incoming host).$field, or remove it"
+			fail "interface $interface has the address $other, and mesh would give it $given only; give that as members.$(setting incoming host).$field, or remove it"
 	done
 	dropped=$(wg show "$interface" allowed-ips | awk -v staged="$home/incoming/peers" '
 		BEGIN {
