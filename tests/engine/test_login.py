@@ -228,6 +228,8 @@ def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[by
     """Stand before an sshd and hang up on the first logins of one client; yield the port, and who has come."""
     seen: list[bytes] = []
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while piece := await reader.read(65536):
@@ -237,6 +239,7 @@ def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[by
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward, back = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, back))
         writer.write(await onward.readline())
         version = await reader.readline()
         seen.append(version)
@@ -258,6 +261,10 @@ def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[by
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        # Their end is told to the loop, which closes only then.
+        await asyncio.sleep(0.1)
 
     yield server.sockets[0].getsockname()[1], seen
     asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
