@@ -5,9 +5,9 @@ in a process of its own, with secrets in clear; what they decide is written in `
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from pulumi.dynamic import (
     Config,
@@ -22,6 +22,7 @@ from pulumi.dynamic import (
 __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
 Properties = dict[str, Any]
+State = TypeVar("State")
 
 
 @contextmanager
@@ -40,6 +41,12 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
+def _stored(read: Callable[..., State], *outputs: Any) -> State:
+    """Return what the state says of a resource; nothing else in this module looks into old outputs."""
+    with _plain_errors():
+        return read(*outputs)
+
+
 def _import_ahead() -> None:
     """Import what reaches hosts while hosts are enrolled: it takes a quarter of a second."""
     from threading import Thread  # noqa: PLC0415
@@ -56,22 +63,25 @@ class KeyPairProvider(ResourceProvider):
         """Make or adopt the key."""
         from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(f"{props['interface']}/{props['host']}", history.new_key_pair(props))
+        return CreateResult(f"{props['interface']}/{props['host']}", dict(history.new_key_pair(props)))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change only for a rotation, an expiry or an adoption; say why, and when an expiry is near."""
         from mesh.keyring import history  # noqa: PLC0415
         from mesh.keyring.explain import explain_key_pair  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.stored.reader import read_key_pair  # noqa: PLC0415
 
-        announce(_news["interface"], explain_key_pair(_olds, _news))
-        return DiffResult(changes=history.key_pair_changes(_olds, _news))
+        old = _stored(read_key_pair, _id, _olds)
+        announce(_news["interface"], explain_key_pair(old, _news))
+        return DiffResult(changes=history.key_pair_changes(old, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Rotate, go back to an earlier rotation, or adopt."""
         from mesh.keyring import history  # noqa: PLC0415
+        from mesh.stored.reader import read_key_pair  # noqa: PLC0415
 
-        return UpdateResult(history.changed_key_pair(_olds, _news))
+        return UpdateResult(dict(history.changed_key_pair(_stored(read_key_pair, _id, _olds), _news)))
 
 
 class PresharedKeyProvider(ResourceProvider):
@@ -83,22 +93,25 @@ class PresharedKeyProvider(ResourceProvider):
         """Make or adopt the key."""
         from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(props["interface"], history.new_preshared_key(props))
+        return CreateResult(props["interface"], dict(history.new_preshared_key(props)))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when owners, rotation or adoption do, or at its expiry; say why, and when that is near."""
         from mesh.keyring import history  # noqa: PLC0415
         from mesh.keyring.explain import explain_preshared_key  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.stored.reader import read_preshared_key  # noqa: PLC0415
 
-        announce(_news["interface"], explain_preshared_key(_olds, _news))
-        return DiffResult(changes=history.preshared_key_changes(_olds, _news))
+        old = _stored(read_preshared_key, _id, _olds)
+        announce(_news["interface"], explain_preshared_key(old, _news))
+        return DiffResult(changes=history.preshared_key_changes(old, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Keep the key, make it anew, or bring an earlier one back."""
         from mesh.keyring import history  # noqa: PLC0415
+        from mesh.stored.reader import read_preshared_key  # noqa: PLC0415
 
-        return UpdateResult(history.changed_preshared_key(_olds, _news))
+        return UpdateResult(dict(history.changed_preshared_key(_stored(read_preshared_key, _id, _olds), _news)))
 
 
 class SurveyProvider(ResourceProvider):
@@ -124,10 +137,12 @@ class SurveyProvider(ResourceProvider):
         import json  # noqa: PLC0415
 
         from mesh.rollout import reinstall_check  # noqa: PLC0415
+        from mesh.stored.reader import read_survey  # noqa: PLC0415
 
+        known = _stored(read_survey, id_, props)["installations"]
         # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
-        counts = reinstall_check.count_installations(id_, props["installations"], hosts, interfaces)
+        counts = reinstall_check.count_installations(id_, known, hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
 
 
@@ -155,23 +170,27 @@ class RosterProvider(ResourceProvider):
         from mesh.plan.roster import check_complete, is_roster  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
+        from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
         with _plain_errors():
             check_complete(_news["roster"])
-        changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
+        old = _stored(read_roster, _olds)
+        changes = old["roster"] != _news["roster"] or old["mesh"] != _news["mesh"]
         if changes:
-            announce(_news["roster"]["interface"], tell_roster_change(_olds["roster"], _news["roster"]))
+            announce(_news["roster"]["interface"], tell_roster_change(old["roster"], _news["roster"]))
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and who has left and may still have to be wiped."""
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
+        from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         _import_ahead()
-        leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
+        old = _stored(read_roster, _olds)
+        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
@@ -179,16 +198,14 @@ class RosterProvider(ResourceProvider):
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.remote.concurrency import run  # noqa: PLC0415
         from mesh.rollout.wipe import wipe  # noqa: PLC0415
+        from mesh.stored.reader import read_roster  # noqa: PLC0415
 
-        interface = _props["roster"]["interface"]
-        members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
+        old = _stored(read_roster, _props)
+        interface = old["roster"]["interface"]
+        hosts = {**old["leavers"], **{host: member["ssh"] for host, member in old["roster"]["members"].items()}}
         with _plain_errors():
             # A replaced roster is deleted after its successor has taken the hosts over, and they tell the two by id.
-            run(
-                lambda: wipe(
-                    interface, _props["mesh"], _id, {**_props["leavers"], **members}, lambda line: announce("", [line])
-                )
-            )
+            run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
 
 
 class RolloutProvider(ResourceProvider):
@@ -199,29 +216,36 @@ class RolloutProvider(ResourceProvider):
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.stored.forms import NO_ROLLOUT  # noqa: PLC0415
+        from mesh.stored.reader import complete_rollout_inputs  # noqa: PLC0415
 
         with _plain_errors():
-            return CreateResult(props["roster"]["interface"], apply.deploy(props, {}))
+            outcome = apply.deploy(complete_rollout_inputs(props), NO_ROLLOUT)
+            return CreateResult(outcome["roster"]["interface"], dict(outcome))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.rollout.pending_work import differs  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_unfinished  # noqa: PLC0415
+        from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
-        announce(_olds["roster"]["interface"], tell_unfinished(_olds, _news))
-        return DiffResult(changes=differs(_olds, _news))
+        old, new = _stored(read_rollout, _id, _olds), complete_rollout_inputs(_news)
+        announce(old["roster"]["interface"], tell_unfinished(old, new))
+        return DiffResult(changes=differs(old, new))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change the mesh, then wipe who has left."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
         with _plain_errors():
-            return UpdateResult(apply.deploy(_news, _olds))
+            return UpdateResult(dict(apply.deploy(complete_rollout_inputs(_news), read_rollout(_id, _olds))))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.stored.reader import read_rollout  # noqa: PLC0415
 
         with _plain_errors():
-            return ReadResult(id_, {**props, "drift": apply.find_drift(props)})
+            return ReadResult(id_, {**props, "drift": apply.find_drift(read_rollout(id_, props))})

@@ -15,6 +15,8 @@ from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
+from mesh.stored.forms import RecordedRollout
+from mesh.stored.reader import read_peer_files, read_recorded
 
 __all__ = ["Cli", "Recorded"]
 
@@ -30,7 +32,7 @@ class Recorded:
 
     members: frozenset[str]
     not_wiped: frozenset[str]
-    rollout: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    rollout: RecordedRollout = field(repr=False)
 
 
 class Cli:
@@ -82,17 +84,17 @@ class Cli:
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
         found = {}
         for resource in exported["deployment"].get("resources") or []:
-            outputs = resource.get("outputs") or {}
-            if resource["type"].endswith(_ROLLOUT) and "roster" in outputs:
-                roster = outputs["roster"]
-                not_wiped = frozenset(outputs.get("notWiped") or ())
-                found[roster["interface"]] = Recorded(frozenset(roster["members"]), not_wiped, outputs)
+            if resource["type"].endswith(_ROLLOUT):
+                last = read_recorded(str(resource.get("id")), resource.get("outputs") or {})
+                members = frozenset(last["roster"]["members"])
+                found[last["roster"]["interface"]] = Recorded(members, frozenset(last["notWiped"]), last)
         return found
 
     def peer_files(self) -> dict[str, dict[str, str]]:
         """Return the files of the peers that are not managed here, in clear, by interface and name."""
         outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
-        return {name.removesuffix(PEERS): files for name, files in outputs.items() if name.endswith(PEERS) and files}
+        found = {name: files for name, files in outputs.items() if name.endswith(PEERS) and files}
+        return {name.removesuffix(PEERS): read_peer_files(name, files) for name, files in found.items()}
 
     def become(self, verb: str, options: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
         """Go on as pulumi, with this terminal; so its display, its signals and its exit code are the user's."""

@@ -7,7 +7,6 @@ Nothing is changed. Tables belong to `tables`.
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
@@ -16,6 +15,7 @@ from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import AT_ONCE, Fan, open_fan
 from mesh.rollout.verification import find_faults
+from mesh.stored.forms import RecordedRollout
 
 __all__ = ["HostStatus", "MeshStatus", "PairStatus", "ask"]
 
@@ -77,7 +77,7 @@ class _Answers:
     silent: dict[str, str] = field(default_factory=dict)
 
 
-async def ask(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
+async def ask(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
     """Return how the mesh of a rollout in the state is; a host that does not answer is one of its rows."""
     roster = recorded["roster"]
     connections = {host: member["ssh"] for host, member in roster["members"].items()}
@@ -108,7 +108,7 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
 
 
 def judge(
-    recorded: Mapping[str, Any],
+    recorded: RecordedRollout,
     facts: Mapping[str, Facts],
     digests: Mapping[str, str],
     pings: Mapping[tuple[str, str], float | None] | None,
@@ -117,7 +117,7 @@ def judge(
     """Return the status that follows from what hosts said; `pings` is None where nobody pinged."""
     roster = recorded["roster"]
     relations = Pairs(roster)
-    pending = set(recorded.get("pending") or ())
+    pending = set(recorded["pending"])
     mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
     faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
     faults.extend(_left_out(relations, [host for host in sorted(facts) if host not in pending], pings))
@@ -136,7 +136,7 @@ def judge(
             for peer in relations.peers_of(host)
         ),
         tuple(faults),
-        tuple(recorded.get("notWiped") or ()),
+        tuple(recorded["notWiped"]),
     )
 
 
@@ -151,16 +151,16 @@ def _left_out(
                 yield f"{host}: does not say whether {peer} answers; run pulumi up --refresh"
 
 
-def _host(recorded: Mapping[str, Any], host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:
+def _host(recorded: RecordedRollout, host: str, faults: list[str], silent: Mapping[str, str]) -> HostStatus:
     member = recorded["roster"]["members"][host]
     own = tuple(fault.partition(": ")[2] for fault in faults if fault.startswith(f"{host}: "))
-    if host in (recorded.get("pending") or ()):
+    if host in recorded["pending"]:
         state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
     elif host in silent:
         state = "unreachable"
     else:
         state = "drifted" if own else "up"
-    system = (recorded.get("systems") or {}).get(host, {}).get("system", member["system"])
+    system = recorded["systems"].get(host, {}).get("system", member["system"])
     return HostStatus(host, member["address"], member["endpoint"], state, system, own)
 
 

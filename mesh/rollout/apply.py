@@ -4,6 +4,7 @@ Properties are plain data of the state. Whether there is work is told by `outsta
 `rollout`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from mesh.errors import HostError, MeshError, visible
@@ -20,6 +21,7 @@ from mesh.rollout.pending_work import Properties, changing_hosts, plan_digest, t
 from mesh.rollout.transaction import Rollout, roll_out
 from mesh.rollout.unreachable import may_skip
 from mesh.rollout.wipe import wipe
+from mesh.stored.forms import RolloutState
 
 __all__ = ["deploy", "find_drift"]
 
@@ -46,7 +48,7 @@ def _check_complete(news: Properties) -> None:
         )
 
 
-def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
+def deploy(news: Properties, olds: RolloutState) -> RolloutState:
     """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
 
     Raises:
@@ -75,9 +77,14 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
         _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
         not_wiped = run(lambda: wipe(interface, news["mesh"], "any", leaving, _say))
     return {
-        **{key: news[key] for key in ("mesh", "roster", "rosterId", "presharedKey", "leavers", "absent")},
+        "mesh": news["mesh"],
+        "roster": roster,
+        "rosterId": news["rosterId"],
+        "presharedKey": news["presharedKey"],
+        "leavers": news["leavers"],
+        "absent": news["absent"],
         "digest": plan,
-        "systems": {**olds.get("systems", {}), **systems},
+        "systems": {**olds["systems"], **systems},
         "pending": sorted(pending),
         "wiped": sorted(set(news["leavers"]) - set(not_wiped)),
         "notWiped": sorted(not_wiped),
@@ -85,24 +92,24 @@ def deploy(news: Properties, olds: Properties) -> dict[str, Any]:
     }
 
 
-def _outdated_files(news: Properties, olds: Properties) -> list[str]:
+def _outdated_files(news: Properties, olds: RolloutState) -> list[str]:
     """Return the peers that are not managed here and whose files say something else than before."""
 
-    def file(props: Properties, name: str) -> str | None:
-        known = props.get("roster", {}).get("peers") or {}
+    def file(props: Mapping[str, Any], name: str) -> str | None:
+        known = props["roster"].get("peers") or {}
         return peer_file(props["roster"], name, None, props["presharedKey"]) if name in known else None
 
     return [name for name in sorted(news["roster"].get("peers") or {}) if file(news, name) != file(olds, name)]
 
 
-def find_drift(props: Properties) -> dict[str, list[str]]:
+def find_drift(props: RolloutState) -> dict[str, list[str]]:
     """Return by host what differs there from the state, in words.
 
     A host that does not answer is such a difference too, but for one whose change is pending for that very reason.
     """
     roster = props["roster"]
     interface = roster["interface"]
-    pending = set(props.get("pending") or ())
+    pending = set(props["pending"])
 
     async def look() -> tuple[dict[str, list[str]], dict[str, str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}

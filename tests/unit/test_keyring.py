@@ -8,7 +8,7 @@ import pytest
 from mesh.keyring import history
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, is_key, public_key_of
 
-State = dict[str, Any]
+State = Any
 
 
 def pair_inputs(rotation: str = "1.1", adopted: str = "", age: int = 0) -> State:

@@ -22,6 +22,7 @@ FLOORS = (
     "wireguard",
     "config",
     "plan",
+    "stored",
     "keyring",
     "remote",
     "rollout",
@@ -30,7 +31,7 @@ FLOORS = (
     "cli",
 )
 # None of these needs an engine or a host, so that the plan and every fault come before the first resource.
-PURE = ("errors", "wireguard", "config", "plan", "keyring")
+PURE = ("errors", "wireguard", "config", "plan", "stored", "keyring")
 # Decisions that are pure too, in packages that are not.
 PURE_MODULES = (
     "mesh.remote.replies",

@@ -10,10 +10,11 @@ from rich.console import Console
 from mesh.cli.status import MeshStatus, judge
 from mesh.cli.status_tables import show_json, show_tables
 from mesh.remote.reports import Facts, Peer
+from mesh.stored.forms import RecordedRollout
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
 
 DIGEST = "d" * 64
-ROLLOUT: dict[str, Any] = {
+ROLLOUT: Any = {
     "roster": {
         **ROSTER,
         "members": {
@@ -27,6 +28,12 @@ ROLLOUT: dict[str, Any] = {
     "notWiped": [],
 }
 HEALTHY = ("bernard", "edgeworth", "phoenix")
+
+
+def rollout(**changes: list[str]) -> RecordedRollout:
+    """Return the rollout with something else in it."""
+    changed: RecordedRollout = ROLLOUT | changes
+    return changed
 
 
 def report(host: str) -> Facts:
@@ -105,7 +112,7 @@ def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
 def test_a_pending_host_is_said_and_no_fault() -> None:
     """It is known to lag behind."""
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
-    status = judge({**ROLLOUT, "pending": ["phoenix"]}, facts, DIGESTS, PINGS, {"phoenix": "is off"})
+    status = judge(rollout(pending=["phoenix"]), facts, DIGESTS, PINGS, {"phoenix": "is off"})
     assert status.is_well
     assert "pending: it was left out" in shown(status)
 
@@ -128,7 +135,7 @@ def test_an_unconfirmed_plan_or_another_preshared_key_is_a_fault(
 
 def test_tables_show_pairs_and_faults() -> None:
     """With ages and bytes for people."""
-    text = shown(judge({**ROLLOUT, "notWiped": ["miles"]}, FACTS, DIGESTS, PINGS, {}))
+    text = shown(judge(rollout(notWiped=["miles"]), FACTS, DIGESTS, PINGS, {}))
     assert "1.5 ms" in text
     assert "20 bytes" in text
     assert "! miles has left and is not wiped" in text
