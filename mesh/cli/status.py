@@ -6,7 +6,8 @@ Nothing is changed. Tables belong to `tables`.
 
 import secrets
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
@@ -24,7 +25,10 @@ _PING_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up."""
+    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
+
+    `key_exchange` is that of SSH in this very connection, empty where there was none.
+    """
 
     host: str
     address: str
@@ -32,6 +36,7 @@ class HostStatus:
     state: str
     system: str
     reasons: tuple[str, ...] = ()
+    key_exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class _Answers:
     pings: dict[tuple[str, str], float | None] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
+    key_exchanges: dict[str, str] = field(default_factory=dict)
 
 
 async def ask(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
@@ -84,8 +90,11 @@ async def ask(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
     answers = _Answers()
     async with open_fan(roster["interface"], connections, skip=HostError, only_known=True) as fan:
         answers.silent.update(fan.absent)
+        answers.key_exchanges.update({host: session.key_exchange for host, session in fan.sessions.items()})
         await _collect(fan, answers, ping=ping)
-    return judge(recorded, answers.facts, answers.digests, answers.pings if ping else None, answers.silent)
+    return judge(
+        recorded, answers.facts, answers.digests, answers.pings if ping else None, answers.silent, answers.key_exchanges
+    )
 
 
 async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
@@ -113,6 +122,7 @@ def judge(
     digests: Mapping[str, str],
     pings: Mapping[tuple[str, str], float | None] | None,
     silent: Mapping[str, str],
+    key_exchanges: Mapping[str, str] = MappingProxyType({}),
 ) -> MeshStatus:
     """Return the status that follows from what hosts said; `pings` is None where nobody pinged."""
     roster = recorded["roster"]
@@ -129,7 +139,10 @@ def judge(
     faults.extend(f"{host}: {reason}" for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(
         roster["interface"],
-        tuple(_host(recorded, host, faults, silent) for host in sorted(roster["members"])),
+        tuple(
+            replace(_host(recorded, host, faults, silent), key_exchange=key_exchanges.get(host, ""))
+            for host in sorted(roster["members"])
+        ),
         tuple(
             _pair(relations, host, peer, facts.get(host), pings)
             for host in sorted(roster["members"])

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mesh.cli.status import HostStatus, MeshStatus, PairStatus
+from mesh.remote.login import is_post_quantum
 
 __all__ = ["show_json", "show_tables"]
 
@@ -44,7 +45,7 @@ def show_json(meshes: Iterable[MeshStatus]) -> str:
     content: dict[str, Any] = {
         mesh.interface: {
             "well": mesh.is_well,
-            "hosts": [asdict(host) for host in mesh.hosts],
+            "hosts": [_describe(host) for host in mesh.hosts],
             "pairs": [asdict(pair) for pair in mesh.pairs],
             "faults": list(mesh.faults),
             "notWiped": list(mesh.not_wiped),
@@ -54,14 +55,25 @@ def show_json(meshes: Iterable[MeshStatus]) -> str:
     return json.dumps(content, indent=2)
 
 
+def _describe(host: HostStatus) -> dict[str, Any]:
+    described = asdict(host)
+    exchange = described.pop("key_exchange")
+    return {**described, "keyExchange": exchange, "postQuantum": is_post_quantum(exchange)}
+
+
 def _state(state: str) -> Text:
     return Text(state.replace("-", " "), style=_COLOURS.get(state, "red"))
 
 
 def _hosts(mesh: MeshStatus) -> Table:
     table = Table("host", "address", "endpoint", "system", "state", title=mesh.interface, title_justify="left")
+    is_mixed = any(host.key_exchange and not is_post_quantum(host.key_exchange) for host in mesh.hosts)
+    if is_mixed:
+        table.add_column("post-quantum SSH")
     for host in mesh.hosts:
-        table.add_row(host.host, host.address, host.endpoint or "roaming", host.system, _host_state(host))
+        exchange = ("yes" if is_post_quantum(host.key_exchange) else "no") if host.key_exchange else ""
+        row = (host.host, host.address, host.endpoint or "roaming", host.system, _host_state(host))
+        table.add_row(*row, *([exchange] if is_mixed else []))
     return table
 
 

@@ -50,6 +50,8 @@ def _explain(name: str, old: KeyPairState | PresharedKeyState, inputs: Inputs, k
         return describe_expiry(name, old["createdAt"], int(inputs["maxKeyAge"]))
     if old.get("pairwise") != inputs.get("pairwise"):
         return [f"~ {name} {outcome}: {'each pair gets its own from it' if inputs['pairwise'] else 'all share it'}"]
+    if not old.get("postQuantum") and inputs.get("postQuantum"):
+        return [f"~ {name} {outcome}: it may have gone by a classical key exchange"]
     return [f"~ {name} {outcome}"]
 
 

@@ -94,6 +94,7 @@ def _preshared_state(
         "adopted": inputs["adopted"],
         "maxKeyAge": inputs["maxKeyAge"],
         "pairwise": inputs["pairwise"],
+        "postQuantum": _post_quantum(inputs),
         "presharedKey": key,
         "createdAt": created_at,
         "knownTo": known_to,
@@ -108,15 +109,21 @@ def new_preshared_key(inputs: Inputs) -> PresharedKeyState:
 
 
 def _adopted(inputs: Inputs) -> str:
-    # What hosts share is no secret from them, so it cannot be what the keys of their pairs are derived from.
-    return "" if inputs["pairwise"] else inputs["adopted"]
+    # What hosts share is no secret from them, so it cannot be what the keys of their pairs are derived from. Neither
+    # does anybody know how an adopted key came to the hosts.
+    return "" if inputs["pairwise"] or _post_quantum(inputs) else inputs["adopted"]
+
+
+def _post_quantum(inputs: Inputs) -> bool:
+    """Tell whether keys go to hosts by a post-quantum key exchange only; few meshes ask for it."""
+    return bool(inputs.get("postQuantum"))
 
 
 def preshared_key_changes(old: PresharedKeyState, inputs: Inputs) -> bool:
     """Tell whether owners, purpose, rotation or adoption differ, though perhaps not the key, or it has expired."""
     if sorted(old["owners"]) != sorted(inputs["owners"]) or old["pairwise"] != inputs["pairwise"]:
         return True
-    if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
+    if old["rotation"] != inputs["rotation"] or old["postQuantum"] != _post_quantum(inputs) or _is_due(old, inputs):
         return True
     return _newly_adopted(old, inputs)
 
@@ -148,7 +155,8 @@ def changed_preshared_key(old: PresharedKeyState, inputs: Inputs) -> PresharedKe
     A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins, and is made
     anew when one leaves. What a leaver knew never serves again, since a host of the same name that joins later may be
     another machine. An earlier key comes back when a rotation is reverted. A key that all hosts have is never one from
-    which those of pairs are derived, nor the other way round.
+    which those of pairs are derived, nor the other way round. Where only a post-quantum key exchange will do, no key
+    serves that may have gone to a host by another.
     """
     owners = set(inputs["owners"])
     old = with_new_names(old, inputs)
@@ -158,6 +166,7 @@ def changed_preshared_key(old: PresharedKeyState, inputs: Inputs) -> PresharedKe
         "createdAt": old["createdAt"],
         "knownTo": old["knownTo"],
         "pairwise": old["pairwise"],
+        "postQuantum": old["postQuantum"],
         "revoked": False,
     }
     kept: list[FormerPresharedKey] = [
@@ -168,6 +177,7 @@ def changed_preshared_key(old: PresharedKeyState, inputs: Inputs) -> PresharedKe
         return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), kept)
     for entry in reversed(kept):
         fits = entry["rotation"] == inputs["rotation"] and entry["pairwise"] == inputs["pairwise"]
+        fits = fits and (entry["postQuantum"] or not _post_quantum(inputs))
         if fits and not entry["revoked"] and not _is_due(entry, inputs):
             rest = [other for other in kept if other is not entry]
             return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], sorted(owners), rest)

@@ -15,7 +15,8 @@ those are not all others. The roster's "peers" are the participants that are not
 A participant's "routes" are the networks behind it, "masquerade" says whether a host that has any, or is an exit node,
 hands packets on with its own address as source, and "exitNode" is the host by which it reaches everything else.
 The roster's "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
-NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own.
+NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own. With "postQuantum" they go to
+hosts by SSH with a post-quantum key exchange only.
 It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
 """
 
@@ -69,6 +70,7 @@ class Roster(TypedDict):
     relay: NotRequired[str]
     names: NotRequired[bool]
     presharedKeys: NotRequired[str]
+    postQuantum: NotRequired[bool]
 
 
 # What may change without a host having to hear of it.

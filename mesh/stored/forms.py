@@ -63,6 +63,7 @@ class PresharedKeyState(TypedDict):
 
     owners: list[str]
     pairwise: bool
+    postQuantum: bool
     rotation: str
     adopted: str
     presharedKey: _Key
@@ -81,6 +82,7 @@ class FormerPresharedKey(TypedDict):
     createdAt: _Moment
     knownTo: list[str]
     pairwise: bool
+    postQuantum: bool
     revoked: bool
 
 
@@ -126,8 +128,8 @@ class RolloutState(RecordedRollout):
 
 # What was not written yet by an earlier form, and what held then.
 BEFORE: Mapping[type, Mapping[str, Any]] = {
-    PresharedKeyState: {"pairwise": False},
-    FormerPresharedKey: {"pairwise": False, "revoked": False},
+    PresharedKeyState: {"pairwise": False, "postQuantum": False},
+    FormerPresharedKey: {"pairwise": False, "postQuantum": False, "revoked": False},
     RecordedRollout: {"pending": []},
     RolloutState: {"pending": []},
     Roster: {"forgotten": []},
