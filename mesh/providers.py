@@ -19,10 +19,15 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from mesh.core_dumps import forbid_core_dumps
+
 __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
 Properties = dict[str, Any]
 State = TypeVar("State")
+
+# Both processes of a run that have keys import this module: the program's, and the one that serves the resources.
+forbid_core_dumps()
 
 
 @contextmanager

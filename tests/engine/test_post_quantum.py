@@ -66,9 +66,7 @@ def made(stack: Stack) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("unreachable", ["stop", "skip"])
-def test_a_host_without_a_post_quantum_key_exchange_is_refused_before_anything_changes(
-    stack: Stack, unreachable: str
-) -> None:
+def test_a_host_that_offers_none_is_refused_before_anything_changes(stack: Stack, unreachable: str) -> None:
     """It answers, so it is not skipped either; it is named, with what to do."""
     become(stack, "h2", [CLASSICAL])
     told, before = stack.hosts.orders, made(stack)
