@@ -20,7 +20,7 @@ COUNT := .venv/count
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
-setup: $(LOCK) ## prepare this checkout: packages and the engine
+setup: .venv/bin/mesh ## prepare this checkout: packages, the command mesh, and the engine
 	@$(RUN) -m mesh engine --record .venv/engine
 
 $(LOCK): requirements.lock
@@ -37,6 +37,11 @@ $(LOCK): requirements.lock
 	@echo "setup: installing the locked packages"
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f .venv/.lock-*
+	@touch $@
+
+# All that it needs is locked and installed, so no index is asked.
+.venv/bin/mesh: pyproject.toml | $(LOCK)
+	@$(RUN) -m pip install -q --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup ## bring up a mesh of four booted hosts on this machine (Debian, root)
@@ -61,6 +66,7 @@ check: setup ## formatting, lint and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy --strict __main__.py mesh tests
+	@$(RUN) -m tests.check_host_program
 
 docs: setup ## build the pages in docs/_build/html; a broken link or a page that nobody links fails
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r docs/requirements.lock

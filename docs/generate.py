@@ -13,6 +13,7 @@ from typing import Any
 import typer.main
 from pydantic import BaseModel
 
+from mesh.cli import status_json
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
@@ -132,9 +133,10 @@ def commands() -> str:
         "# Commands",
         _GENERATED.format(source="mesh/cli"),
         _fill(
-            "`python -m mesh`, in the environment of the checkout (`. .venv/bin/activate`), or `mesh` where the "
-            "package is installed. `--help` of each command says the same as this page. A failure that is expected is "
-            "one line, and exit status 1."
+            "`mesh` and `python -m mesh` are the same, in the environment of the checkout (`. .venv/bin/activate`) and "
+            "wherever the package is installed. Commands work on the Pulumi project in the working directory or above "
+            "it; `.venv/bin/mesh` of a checkout works on the checkout where there is none. `--help` of each command "
+            "says the same as this page. A failure that is expected is one line, and exit status 1."
         ),
     ]
     for name, command in _commands(typer.main.get_command(app), "python -m mesh"):
@@ -142,6 +144,9 @@ def commands() -> str:
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         parts += [f"## {name.removeprefix('python -m mesh ')}", f"```text\n{usage}\n```"]
         parts += [_fill(" ".join(text.split())) for text in (command.help or "").split("\n\n")]
+        if command.epilog:
+            # Whole, so that it can be copied.
+            parts.append(f"Example:\n\n```sh\n{command.epilog.removeprefix('Example: ')}\n```")
         if parameters := [_parameter(found) for found in command.params if getattr(found, "help", None)]:
             parts.append("\n".join(parameters))
     return "\n\n".join(parts) + "\n"
@@ -153,6 +158,7 @@ def generate() -> dict[str, str]:
         "docs/reference/stack-file.md": stack_file(),
         "docs/reference/commands.md": commands(),
         SCHEMA_FILE: schema_text(),
+        status_json.STATUS_SCHEMA_FILE: status_json.status_schema_text(),
     }
 
 

@@ -42,7 +42,7 @@ _PREVIEWS = ("mesh/plan/roster_diff.py", "mesh/keyring/", "mesh/config/schema.py
 _BUGS = ("AttributeError", "TypeError", "ValueError")
 _TELLING = ("announce", "Accepts", "show", "_say", "say", "report", "print", "Text")
 _SHELL = re.compile(r"&& |\|\| |; (then|fi|done)\b|; do echo|; echo\b|\$\?")
-_SAID_BY_SHELL = re.compile(r"""echo "([^"]*; [^"]*)"|\.error ([^;]*\\; [^;]*);""")
+_SAID_BY_SHELL = re.compile(r"""echo "(?:\.error )?([^"]*; [^"]*)"|\.error ([^;]*\\; [^;]*);""")
 _LEAST_LETTERS = 6
 _GAP = "…"
 _ALIKE = 0.6
@@ -129,7 +129,7 @@ def python_messages(source: str) -> Iterator[str]:
                 yield from visit(child, raised)
         for text in sorted(texts):
             if not raised and _SHELL.search(text):
-                yield from ("".join(said) for said in _SAID_BY_SHELL.findall(text))
+                yield from (re.sub(r"\$\w+", _GAP, "".join(said)) for said in _SAID_BY_SHELL.findall(text))
             elif "; " in text.lstrip("; ") or (raised and " " in text):
                 yield text
 

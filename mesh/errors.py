@@ -1,4 +1,4 @@
-"""Say what went wrong in words that a user can act on.
+"""The failures that are expected, in words that a user can act on.
 
     MeshError                    everything that this package raises on purpose
     ├── ConfigurationError       the stack file; carries every fault at once
@@ -7,12 +7,12 @@
     │   └── UnreachableHostError a host that does not answer SSH
     └── HostsFailedError         several hosts, a line for each
 
-Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret value. Deciding what is a fault
-belongs to the module that knows the value, not here.
+Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret value.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 __all__ = [
     "ConfigurationError",
@@ -20,6 +20,7 @@ __all__ = [
     "HostsFailedError",
     "InvalidKeyError",
     "MeshError",
+    "PlacedFault",
     "UnreachableHostError",
     "is_showable",
     "show_name",
@@ -34,7 +35,7 @@ _SHOWABLE_NAME = re.compile(r"[ -~]{0,40}")
 def visible(text: str) -> str:
     """Return `text` as one line that a terminal only shows: control characters are written as Python writes them.
 
-    Whatever a host says is a text of its own choosing, so that it passes here before anybody sees it.
+    A host may say anything, so what it says passes here before anybody sees it.
     """
     # The engine takes this for the beginning of one of its colours, and dies of one that it does not know.
     text = text.replace("<{%", "<{\\x25")
@@ -53,12 +54,25 @@ class MeshError(Exception):
         super().__init__("\n".join(map(visible, message.split("\n"))))
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedFault:
+    """What is wrong in a stack file: its place there, as `pulumi config set --path` spells it, and what to do."""
+
+    place: str
+    words: str
+
+    def __str__(self) -> str:
+        """Return the fault as a line."""
+        return f"{self.place}: {self.words}"
+
+
 class ConfigurationError(MeshError):
     """The stack file, or what is imported into it, cannot be used; `faults` holds one line for each reason."""
 
-    def __init__(self, faults: Iterable[str], what: str = "stack configuration") -> None:
-        """Keep the faults of `what`, each worded `<where>: <what is wrong>; <what to do>`."""
-        self.faults: tuple[str, ...] = tuple(faults)
+    def __init__(self, faults: Iterable[str | PlacedFault], what: str = "stack configuration") -> None:
+        """Keep the faults of `what`, each worded `<where>: <what is wrong>; <what to do>`; `placed` as they came."""
+        self.placed = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(map(str, self.placed))
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__("\n".join([f"{what}: {count} to correct", *(f"  {line}" for line in self.faults)]))
 

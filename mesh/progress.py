@@ -1,6 +1,6 @@
 """Print lines for the person at `pulumi up`; the engine shows them at once, on the resource's line.
 
-Never a secret: whoever calls has only public data and host names.
+Never a secret: callers have only public data and host names.
 """
 
 import sys
@@ -13,11 +13,11 @@ __all__ = ["announce"]
 
 
 def announce(title: str, lines: Iterable[str]) -> None:
-    """Print `lines`, under a title if there is one and any line; what would do something to a terminal is shown."""
+    """Print `lines`, under a title if there is one and any line; control characters are shown as text."""
     text = [visible(line) for line in lines]
     if title and text:
         text = [f"{title}:", *(f"  {line}" for line in text)]
-    # Nobody listens after the engine was killed, and hosts still have to be told to go back.
+    # Nobody reads this after the engine was killed, and the hosts still have to be told to roll back.
     with suppress(OSError):
         for line in text:
             sys.stderr.write(f"{line}\n")

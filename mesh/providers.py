@@ -1,12 +1,10 @@
 """The dynamic providers: thin, stateless, and a stored format.
 
 The state of every user names this module and these classes, so neither is ever moved or renamed. The engine loads them
-in a process of its own, with secrets in clear; what they decide is written in `keyring`, `roster` and `rollout`.
+in a process of its own, with secrets in clear; what they decide is in `keyring`, `plan.roster` and `rollout`.
 """
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pulumi.dynamic import (
@@ -30,33 +28,12 @@ State = TypeVar("State")
 forbid_core_dumps()
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Let the engine show a MeshError in one line.
-
-    It prints what `traceback.format_exc` returns, and only this limit, which holds for the process, leaves the frames
-    out of that. The process ends with its failed run, so nothing else is cut.
-    """
-    from mesh.errors import MeshError  # noqa: PLC0415
-
-    try:
-        yield
-    except MeshError:
-        sys.tracebacklimit = 0
-        raise
-
-
 def _stored(read: Callable[..., State], *outputs: Any) -> State:
     """Return what the state says of a resource; nothing else in this module looks into old outputs."""
-    with _plain_errors():
+    from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
+
+    with errors_are_one_line():
         return read(*outputs)
-
-
-def _import_ahead() -> None:
-    """Import what reaches hosts while hosts are enrolled: it takes a quarter of a second."""
-    from threading import Thread  # noqa: PLC0415
-
-    Thread(target=__import__, args=("mesh.rollout.apply",), daemon=True).start()
 
 
 class KeyPairProvider(ResourceProvider):
@@ -82,7 +59,7 @@ class KeyPairProvider(ResourceProvider):
         return DiffResult(changes=history.key_pair_changes(old, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Rotate, go back to an earlier rotation, or adopt."""
+        """Rotate, bring an earlier key back, or adopt."""
         from mesh.keyring import history  # noqa: PLC0415
         from mesh.stored.reader import read_key_pair  # noqa: PLC0415
 
@@ -112,7 +89,7 @@ class PresharedKeyProvider(ResourceProvider):
         return DiffResult(changes=history.preshared_key_changes(old, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Keep the key, make it anew, or bring an earlier one back."""
+        """Keep the key, regenerate it, or bring an earlier one back."""
         from mesh.keyring import history  # noqa: PLC0415
         from mesh.stored.reader import read_preshared_key  # noqa: PLC0415
 
@@ -120,13 +97,13 @@ class PresharedKeyProvider(ResourceProvider):
 
 
 class SurveyProvider(ResourceProvider):
-    """Which installation of each host of one mesh this is; only a refresh looks."""
+    """Which installation of each host of one mesh this is; only a refresh asks the hosts."""
 
     serialize_as_secret_always = False
     _config: Config
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep the stack file's values: the state of a resource that never changes does not know who has joined."""
+        """Keep the stack file's values: the state of a resource that never changes lacks hosts that joined later."""
         self._config = req.config
 
     def create(self, props: Properties) -> CreateResult:
@@ -142,10 +119,10 @@ class SurveyProvider(ResourceProvider):
         import json  # noqa: PLC0415
 
         from mesh.rollout import reinstall_check  # noqa: PLC0415
-        from mesh.stored.reader import read_survey  # noqa: PLC0415
+        from mesh.stored.reader import read_survey_state  # noqa: PLC0415
 
-        known = _stored(read_survey, id_, props)["installations"]
-        # A program of the user's own has none: then nothing tells how to reach the hosts before their enrolment.
+        known = _stored(read_survey_state, id_, props)["installations"]
+        # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
         counts = reinstall_check.count_installations(id_, known, hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
@@ -161,10 +138,11 @@ class RosterProvider(ResourceProvider):
         import secrets  # noqa: PLC0415
 
         from mesh.plan.roster import check_complete  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line, import_ahead  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             check_complete(props["roster"])
-        _import_ahead()
+        import_ahead()
         roster_id = secrets.token_hex(8)
         return CreateResult(
             roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
@@ -174,13 +152,14 @@ class RosterProvider(ResourceProvider):
         """Say the change in words of the mesh, in `preview` too."""
         from mesh.plan.roster import check_complete, is_roster  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
-        with _plain_errors():
+        with errors_are_one_line():
             check_complete(_news["roster"])
         old = _stored(read_roster, _olds)
         changes = old["roster"] != _news["roster"] or old["mesh"] != _news["mesh"]
@@ -189,27 +168,29 @@ class RosterProvider(ResourceProvider):
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Record the members, and who has left and may still have to be wiped."""
+        """Record the members, and the hosts that have left and may still have to be wiped."""
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
+        from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
-        _import_ahead()
+        import_ahead()
         old = _stored(read_roster, _olds)
         leavers = find_leavers(old["leavers"], old["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
-        """Wipe every host that still belongs to this roster; one that does not answer is named and left."""
+        """Wipe every host that still belongs to this roster; one that does not answer is named, and is not wiped."""
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.remote.concurrency import run  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.rollout.wipe import wipe  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         old = _stored(read_roster, _props)
         interface = old["roster"]["interface"]
         hosts = {**old["leavers"], **{host: member["ssh"] for host, member in old["roster"]["members"].items()}}
-        with _plain_errors():
-            # A replaced roster is deleted after its successor has taken the hosts over, and they tell the two by id.
+        with errors_are_one_line():
+            # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
             run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
 
 
@@ -221,10 +202,11 @@ class RolloutProvider(ResourceProvider):
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.forms import NO_ROLLOUT  # noqa: PLC0415
         from mesh.stored.reader import complete_rollout_inputs  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             outcome = apply.deploy(complete_rollout_inputs(props), NO_ROLLOUT)
             return CreateResult(outcome["roster"]["interface"], dict(outcome))
 
@@ -240,17 +222,19 @@ class RolloutProvider(ResourceProvider):
         return DiffResult(changes=differs(old, new))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Change the mesh, then wipe who has left."""
+        """Change the mesh, then wipe the hosts that have left."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             return UpdateResult(dict(apply.deploy(complete_rollout_inputs(_news), read_rollout(_id, _olds))))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.reader import read_rollout  # noqa: PLC0415
 
-        with _plain_errors():
+        with errors_are_one_line():
             return ReadResult(id_, {**props, "drift": apply.find_drift(read_rollout(id_, props))})

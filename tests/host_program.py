@@ -28,6 +28,7 @@ TOOLS = [
     "cp",
     "chmod",
     "cut",
+    "dd",
     "env",
     "false",
     "grep",
@@ -37,6 +38,8 @@ TOOLS = [
     "mkdir",
     "mv",
     "readlink",
+    "cksum",
+    "seq",
     "rm",
     "rmdir",
     "sed",
@@ -54,11 +57,18 @@ _NAMESPACE = ("unshare", "--mount", "--net") if os.geteuid() == 0 else ("unshare
 
 # The parts need of the rest of the program only this.
 _HEADER = """
-set -eu
+set -euf
 umask 077
 export LC_ALL=C
 fail() { printf '%s\\n' "$*" >&2; exit 1; }
 say() { :; }
+own_lock() { exec 9>"$home/lock"; }
+shared() (
+	! command -v flock >/dev/null || { exec 8>"$base/lock"; flock -n 8 || exit 1; }
+	shift
+	"$@" 8<&-
+)
+persist() { :; }
 interface=${interface:-testwg}
 home=$base/$interface
 planned() { echo run; }
@@ -103,6 +113,11 @@ class HostProgram:
     def home(self) -> Path:
         """Where it keeps those of the interface testwg."""
         return self.base / "testwg"
+
+    @property
+    def shared(self) -> Path:
+        """Where it keeps what interfaces share."""
+        return self.base / "shared-by-interfaces"
 
     def stub(self, name: str, body: str = "") -> None:
         """Give the host a command that logs its arguments, then does `body`."""
@@ -187,7 +202,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> HostProgram:
         "etc/runlevels/default",
         "run",
         "module",
-        "mesh",
+        "mesh/shared-by-interfaces",
     ):
         (tmp_path / folder).mkdir(parents=True)
     for tool in TOOLS:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mesh.config.fields import is_interface_name
+from mesh.config.interface_name import is_interface_name
 from mesh.config.reader import Host, Interface, MemberOverrides, SshSettings
 
 __all__ = [
@@ -39,7 +39,7 @@ _FIELDS = sorted(
 
 _labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 host_names = st.lists(_labels, min_size=1, max_size=3).map(".".join)
-interface_names = st.from_regex(r"[a-zA-Z0-9_=+.-]{1,15}", fullmatch=True).filter(is_interface_name)
+interface_names = st.from_regex(r"[a-zA-Z0-9_.-]{1,15}", fullmatch=True).filter(is_interface_name)
 
 _public_ipv4 = st.integers(int(IPv4Address("5.0.0.0")), int(IPv4Address("9.255.255.255"))).map(IPv4Address)
 _public_ipv6 = st.integers(int(IPv6Address("2001:db8::")), int(IPv6Address("2001:db8:ffff::"))).map(IPv6Address)

@@ -1,7 +1,7 @@
 """Take over the keys of interfaces that hosts run already, after the state was lost or for a mesh made by hand.
 
-Keys travel from the hosts over SSH into the stack's encrypted configuration, and are never shown. Whether a host then
-hands its interface over is for the host program to say.
+Keys travel from the hosts over SSH into the stack's encrypted configuration, and are never shown. The host
+program decides whether a host then lets its interface be taken over.
 """
 
 import base64
@@ -14,13 +14,11 @@ from rich.table import Table
 from mesh.config.models import Configuration
 from mesh.errors import ConfigurationError, HostError, HostsFailedError, MeshError, show_name
 from mesh.remote.commands import run_command
-from mesh.remote.concurrency import run, settle
+from mesh.remote.concurrency import LOGINS_AT_ONCE, run, settle
 from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 
 __all__ = ["Adoption", "key_fingerprint"]
 
-# An sshd, also a bastion's, lets ten connections authenticate at a time by default.
-_AT_ONCE = 8
 # A host that has no such interface prints nothing, and gets a new key.
 _SHOW = (
     'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; umask 077; '
@@ -98,7 +96,7 @@ class Adoption:
 
     def _ask(self, interface: str, hosts: Collection[str]) -> dict[str, WgQuick]:
         async def work() -> tuple[dict[str, str], dict[str, HostError]]:
-            return await settle({host: self._show_of(host, interface) for host in hosts}, _AT_ONCE)
+            return await settle({host: self._show_of(host, interface) for host in hosts}, LOGINS_AT_ONCE)
 
         printed, failures = run(work)
         problems = {host: error.message for host, error in failures.items()}

@@ -12,10 +12,10 @@ from ruamel.yaml.comments import CommentedMap
 from mesh.cli.stack_file import INTERFACES, StackFile
 from mesh.errors import MeshError
 
-__all__ = ["allocate"]
+__all__ = ["allocate_addresses"]
 
 
-def allocate(file: StackFile) -> dict[str, str]:
+def allocate_addresses(file: StackFile) -> dict[str, str]:
     """Write an address for each participant without one, and return them by `interface/participant`.
 
     Those that are there are kept, and one that became free is given last: its former owner may still be spoken to.

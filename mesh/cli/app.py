@@ -1,27 +1,31 @@
-"""`python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
+"""`mesh`, or `python -m mesh`: the companion of the Pulumi program, for what comes before and after `pulumi up`.
 
-The commands only read arguments and print; what they do belongs to the module of each.
+The commands only read arguments and print; a module of each does the work.
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mesh.cli.adopt import Adoption
-from mesh.cli.allocate import allocate as write_addresses
+from mesh.cli.allocate import allocate_addresses as write_addresses
 from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
+from mesh.cli.export_command import export_commands
 from mesh.cli.forget import choose_interfaces, write_forgotten
+from mesh.cli.graph_command import graph_command
+from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
+from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
 from mesh.cli.partial_up import target_options
-from mesh.cli.pulumi_cli import Cli
+from mesh.cli.project import find_project
+from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
-from mesh.cli.stack_config import ADOPTED, StackConfig
 from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.cli.status_command import status_command
 from mesh.core_dumps import forbid_core_dumps
 from mesh.errors import MeshError
 from mesh.rollout.unreachable import SKIP_VARIABLE
@@ -32,12 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_ROOT = Path(__file__).parents[2]
 _console = Screen()
 _errors = Screen(stderr=True, soft_wrap=True)
 
 
-app.add_typer(import_commands(_ROOT, lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
+app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
+app.add_typer(export_commands(), name="export")
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -59,7 +63,7 @@ def scan(
     ] = False,
 ) -> None:
     """Fill in host keys, systems and external addresses of a stack file, after showing the fingerprints."""
-    file = StackFile(find_stack_file(stack, _ROOT))
+    file = StackFile(find_stack_file(stack))
     before = file.text()
     found = Scan(
         file.select(host or []),
@@ -79,7 +83,7 @@ def scan(
         raise typer.Exit(1)
 
 
-app.command()(new_command(_ROOT, _console, _errors, _confirm))
+app.command()(new_command(_console, _errors, _confirm))
 
 
 def _accept_keys(question: str, *, yes: bool) -> None:
@@ -97,9 +101,9 @@ def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="adopt without asking")] = False,
 ) -> None:
     """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
-    file = StackFile(find_stack_file(stack, _ROOT))
-    config = StackConfig(file.path, _ROOT)
-    held = config.read_adopted()
+    file = StackFile(find_stack_file(stack))
+    pulumi = pulumi_of(file.path, find_project())
+    held = pulumi.read_adopted()
     keys = Adoption(
         file.configuration(),
         show=_console.print,
@@ -107,42 +111,21 @@ def adopt(
         interfaces=interface or [],
         hosts=host or [],
     ).run()
-    config.write_adopted({**held, **keys})
-    _say_next(config, f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted")
-
-
-def _say_next(config: StackConfig, done: str) -> None:
+    pulumi.write_adopted({**held, **keys})
+    done = f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted"
     _console.print(
-        f"{done}; next:\n    pulumi up --stack {config.stack}\n    {config.removal}    # once up has succeeded",
+        f"{done}; next:\n    pulumi up --stack {pulumi.stack}\n    {pulumi.removal}    # once up has succeeded",
         markup=False,
         soft_wrap=True,
     )
 
 
-@app.command()
-def status(
-    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-    interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
-    ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
-    pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
-) -> None:
-    """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss."""
-    from mesh.cli.status import ask  # noqa: PLC0415
-    from mesh.cli.status_tables import show_json, show_tables  # noqa: PLC0415
-    from mesh.remote.concurrency import run  # noqa: PLC0415
-
-    recorded = Cli(_ROOT, stack).recorded()
-    chosen = interface or sorted(recorded)
-    if missing := [name for name in chosen if name not in recorded]:
-        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
-    meshes = [run(partial(ask, recorded[name].rollout, ping=ping)) for name in chosen]
-    if as_json:
-        sys.stdout.write(show_json(meshes) + "\n")
-    else:
-        _console.print(show_tables(meshes, all_pairs=pairs))
-    if not all(mesh.is_well for mesh in meshes):
-        raise typer.Exit(1)
+app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
+app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
+app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
+    metrics_command(_errors)
+)
+app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph_command())
 
 
 @app.command()
@@ -164,7 +147,7 @@ def up(
         # Without a stack, the first word after -- is taken for one.
         options = [stack, *options]
         stack = None
-    pulumi = Cli(_ROOT, stack)
+    pulumi = PulumiCli(find_project(), stack)
     targets: list[str] = []
     if only:
         planned = {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
@@ -183,7 +166,7 @@ def forget(
 
     It must be gone for good: what it has of the mesh stays on its disk. No member accepts its keys any more.
     """
-    pulumi = Cli(_ROOT, stack)
+    pulumi = PulumiCli(find_project(), stack)
     file = StackFile(pulumi.stack_file())
     not_wiped = {name: entry.not_wiped for name, entry in pulumi.recorded().items()}
     chosen = choose_interfaces(host, interface, pulumi.configuration().interfaces, not_wiped)
@@ -194,7 +177,7 @@ def forget(
 @app.command()
 def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]) -> None:
     """Write an IPv4 address into the stack file for each host and peer that has none, where an interface has ipv4."""
-    file = StackFile(find_stack_file(stack, _ROOT))
+    file = StackFile(find_stack_file(stack))
     given = write_addresses(file)
     for owner, address in given.items():
         _console.print(f"{owner}: {address}", markup=False)
@@ -203,7 +186,7 @@ def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the p
 
 @app.command()
 def peer(
-    name: Annotated[str, typer.Argument(help="a peer that is not managed here, as interfaces.NAME.peers calls it")],
+    name: Annotated[str, typer.Argument(help="an unmanaged peer, by its name in interfaces.NAME.peers")],
     stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
     interface: Annotated[str | None, typer.Option(help="the mesh, if the peer is in several")] = None,
     output: Annotated[Path | None, typer.Option(help="write the file there, for its owner to read only")] = None,
@@ -215,7 +198,7 @@ def peer(
     """
     from mesh.cli.peer_file import choose_file, show_qr_code, write_private  # noqa: PLC0415
 
-    text = choose_file(Cli(_ROOT, stack).peer_files(), name, interface)
+    text = choose_file(PulumiCli(find_project(), stack).peer_files(), name, interface)
     if output:
         write_private(output, text)
         _errors.print(f"{output}: written; it holds secrets, so delete it when {name} has it")

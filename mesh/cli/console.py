@@ -1,4 +1,4 @@
-"""What the commands print on a terminal: texts as they are, never as markup, and nothing that does something to it.
+"""What the commands print on a terminal: texts as they are, never as markup or as control characters.
 
 All that a person sees of `python -m mesh` passes here. JSON documents and files do not, since they hold values exactly.
 """

@@ -1,4 +1,4 @@
-"""Forget hosts that have left and are gone for good: the stack file says so, and no later `up` tries to wipe them."""
+"""Forget hosts that have left for good: the stack file says so, and no later `up` tries to wipe them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -40,7 +40,7 @@ def choose_interfaces(
 
 
 def write_forgotten(file: StackFile, host: str, interfaces: Iterable[str]) -> None:
-    """Name `host` in `forgotten` of each interface; whoever reads the file sees why it was never wiped."""
+    """Name `host` in `forgotten` of each interface; a reader of the file sees why it was never wiped."""
     for name in interfaces:
         entry = file.section(INTERFACES)[name]
         if "forgotten" not in entry:

@@ -11,26 +11,28 @@ from rich.text import Text
 from mesh.cli.ssh_config import KnownKeys
 from mesh.cli.stack_file import HOSTS
 from mesh.config.models import Host
-from mesh.config.validation import join_path, read_entry
-from mesh.errors import ConfigurationError
-from mesh.remote.ssh import HostKey
+from mesh.config.validation import PLACEHOLDER_HOST_KEY, join_path, read_entry
+from mesh.errors import ConfigurationError, PlacedFault
+from mesh.remote.ssh import ShownHostKey
 
 __all__ = ["Machine", "read_machines", "show_keys"]
 
-# Stands in where the file has no key yet; only what is around it is read.
-_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-_NOT_SHOWN = HostKey("", "")
+_NOT_SHOWN = ShownHostKey("", "")
 _NOTHING_KNOWN = KnownKeys({}, {})
 
 
 @dataclass(eq=False)
 class Machine:
-    """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file."""
+    """Something with an SSH host key: a host, or a bastion; `entries` are its places in the file.
+
+    `known_as` is what the operator may call it in `ssh NAME`.
+    """
 
     name: str
+    known_as: str
     connection: Any
     entries: list[dict[str, Any]]
-    shown: HostKey = _NOT_SHOWN
+    shown: ShownHostKey = _NOT_SHOWN
     known: KnownKeys = _NOTHING_KNOWN
 
     @property
@@ -66,12 +68,13 @@ def _key_of(entry: Mapping[str, Any]) -> str:
     return " ".join(str(entry.get("hostKey") or "").split()[:2])
 
 
-def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[str]]:
+def _read_connection(name: str, entry: object) -> tuple[dict[str, Any], list[PlacedFault]]:
     raw = copy.deepcopy(entry)
     ssh = raw.get("ssh") if isinstance(raw, dict) else None
     for settings in (ssh, ssh.get("bastion") if isinstance(ssh, dict) else None):
         if isinstance(settings, dict):
-            settings["hostKey"] = _NO_KEY
+            # Only what is around the key is read.
+            settings["hostKey"] = PLACEHOLDER_HOST_KEY
     host, faults = read_entry(Host, raw, HOSTS, name)
     return ({"bastion": None, **host.ssh.connection()} if host and not faults else {}), faults
 
@@ -84,7 +87,7 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
     """
     bastions: dict[tuple[str, int], Machine] = {}
     hosts: list[Machine] = []
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for name, entry in entries.items():
         connection, found = _read_connection(name, entry)
         faults.extend(found)
@@ -92,15 +95,18 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
             continue
         if bastion := connection["bastion"]:
             place = (bastion["address"], bastion["port"])
-            machine = bastions.setdefault(place, Machine(f"bastion {bastion['address']}", bastion, []))
+            machine = bastions.setdefault(
+                place, Machine(f"bastion {bastion['address']}", bastion["address"], bastion, [])
+            )
             machine.entries.append(entry["ssh"]["bastion"])
             if len(set(map(_key_of, machine.entries)) - {""}) > 1:
                 path = join_path(HOSTS, name, "ssh", "bastion", "hostKey")
-                faults.append(f"{path}: not the one that another host has for this bastion; remove the wrong one")
+                words = "not the one that another host has for this bastion; remove the wrong one"
+                faults.append(PlacedFault(path, words))
             # Shared, so that a key that is pinned for the bastion holds for every host behind it.
             machine.connection["hostKey"] = machine.pinned
             connection["bastion"] = machine.connection
-        hosts.append(Machine(name, connection, [entry["ssh"]]))
+        hosts.append(Machine(name, name, connection, [entry["ssh"]]))
         connection["hostKey"] = hosts[-1].pinned
     if faults:
         raise ConfigurationError(faults)

@@ -5,7 +5,6 @@ What the hosts know is filled in by `scan`. A file that is there already is neve
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from mesh.cli.engine import find_engine
+from mesh.cli.pulumi_cli import PulumiCli
 from mesh.cli.scan import Scan
 from mesh.cli.ssh_config import flow_mapping
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
@@ -150,11 +150,9 @@ def _free_name(said: str, taken: Iterable[str]) -> str:
 
 def init_stack(stack: str, folder: Path) -> list[str]:
     """Make the stack, asking at the terminal for a passphrase if need be; return the commands that come next."""
-    engine = find_engine()
     ahead = [f"pulumi stack init {stack}", "pulumi up"]
-    if engine is None:
+    if find_engine() is None:
         return ["python -m mesh engine", *ahead]
     if not (any(map(os.environ.get, _PASSPHRASE)) or sys.stdin.isatty()):
         return ["export PULUMI_CONFIG_PASSPHRASE_FILE=FILE  # the passphrase that encrypts the keys", *ahead]
-    done = subprocess.run([engine.command, "stack", "init", stack], cwd=folder, check=False)
-    return ["pulumi preview", "pulumi up"] if done.returncode == 0 else ahead
+    return ["pulumi preview", "pulumi up"] if PulumiCli(folder, stack).init() else ahead

@@ -1,15 +1,15 @@
-"""`python -m mesh new`: what it is given, and what it prints; what it does is in `new`."""
+"""`python -m mesh new`: its arguments, and what it prints; `new` does the work."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
 
 from mesh.cli.new import init_stack, make_stack_file, read_wanted
+from mesh.cli.project import find_project
 from mesh.cli.stack_file import find_or_name_stack_file
-from mesh.config.fields import is_interface_name
+from mesh.config.interface_name import is_interface_name
 from mesh.errors import MeshError, show_name
 
 __all__ = ["new_command"]
@@ -22,8 +22,8 @@ class Confirm(Protocol):
         """Return if the answer is yes."""
 
 
-def new_command(root: Path, console: Console, errors: Console, confirm: Confirm) -> Callable[..., None]:
-    """Return the command; `root` is the project's folder."""
+def new_command(console: Console, errors: Console, confirm: Confirm) -> Callable[..., None]:
+    """Return the command, which prints on these two and asks by `confirm`."""
 
     def new(
         stack: Annotated[str, typer.Argument(help="the name of a stack that is not there yet")],
@@ -36,7 +36,7 @@ def new_command(root: Path, console: Console, errors: Console, confirm: Confirm)
         """Write the file of a new stack with one mesh of these hosts, as scan fills it in, and make the stack."""
         if not is_interface_name(interface):
             raise MeshError(f"--interface: {show_name(interface)} is no interface name; use 1 to 15 letters and digits")
-        path = find_or_name_stack_file(stack, root)
+        project, path = find_project(), find_or_name_stack_file(stack)
         problems = make_stack_file(
             path,
             [read_wanted(text) for text in host],
@@ -50,6 +50,6 @@ def new_command(root: Path, console: Console, errors: Console, confirm: Confirm)
         if problems:
             console.print(f"next, when that is mended:\n    python -m mesh scan {stack}", markup=False)
             raise typer.Exit(1)
-        console.print("\n    ".join(["next:", *init_stack(stack, root)]), markup=False, soft_wrap=True)
+        console.print("\n    ".join(["next:", *init_stack(stack, project)]), markup=False, soft_wrap=True)
 
     return new

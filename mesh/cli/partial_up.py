@@ -1,6 +1,6 @@
 """Choose what `pulumi up` has to target so that a run is the change of some hosts, whole, and of no other host's keys.
 
-The result is `--target` patterns. Running pulumi belongs to `cli`.
+The result is `--target` patterns; `pulumi_cli` runs pulumi.
 """
 
 from collections.abc import Collection, Mapping, Set
@@ -18,11 +18,11 @@ Members = Mapping[str, Set[str]]
 def target_options(only: Collection[str], planned: Members, running: Members) -> list[str]:
     """Return the options that limit a run to the hosts `only`; none for all.
 
-    `planned` are the members of each mesh by the stack file, `running` those of the last proven rollout.
+    `planned` are the members of each mesh by the stack file, `running` those of the last confirmed rollout.
 
     Raises:
-        MeshError: If a host is in no mesh, or if another host joins or leaves a mesh of theirs: whoever is told of a
-            mesh is told of all its members.
+        MeshError: If a host is in no mesh, or if another host joins or leaves a mesh of theirs: a host
+            that is told of a mesh is told of all its members.
     """
     if not only:
         return []

@@ -1,4 +1,4 @@
-"""Hand the file of a peer that is not managed here to its owner: as text, as a private file, or as a QR code."""
+"""Give the file of an unmanaged peer to its owner: as text, as a private file, or as a QR code."""
 
 import os
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: st
     if not having:
         known = sorted({peer for peers in files.values() for peer in peers})
         advice = f"there are {', '.join(known)}" if known else "declare it in interfaces.NAME.peers, and run pulumi up"
-        raise MeshError(f"peer: {show_name(name)} is no peer of a proven mesh of this stack; {advice}")
+        raise MeshError(f"peer: {show_name(name)} is no peer of a verified mesh of this stack; {advice}")
     if len(having) > 1:
         raise MeshError(f"peer: {show_name(name)} is in {' and '.join(sorted(having))}; choose one with --interface")
     return files[having[0]][name]

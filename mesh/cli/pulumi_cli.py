@@ -1,7 +1,12 @@
-"""The `pulumi` command on one stack of this checkout: what it answers without a secret, and running it for the user."""
+"""The `pulumi` command on one stack. Only `engine` runs it too, to ask for its version.
+
+Secrets reach it on standard input and lie in no other file. The Automation API gives values to the engine as arguments,
+which every user of the machine can read, so it is not used.
+"""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,58 +20,74 @@ from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
+from mesh.keyring.expiry import expires_at
 from mesh.stored.forms import RecordedRollout
-from mesh.stored.reader import read_peer_files, read_recorded
+from mesh.stored.reader import read_peer_files, read_recorded, read_recorded_key
 
-__all__ = ["Cli", "Recorded"]
+__all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
+
+ADOPTED = "mesh:adopted"
 
 _FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 # What ends the name of a stack's output that holds the files of peers.
-PEERS = "-peers"
+_PEERS = "-peers"
 _ROLLOUT = ":dynamic/mesh:Rollout"
+_FILE_NAME = re.compile(r"Pulumi\.([A-Za-z0-9_.-]+)\.ya?ml")
+_KEY = re.compile(r"[A-Za-z0-9+/]{42,43}=*")
+_SECONDS = 120
+# By what pulumi says.
+_ADVICE = {
+    "passphrase": "set PULUMI_CONFIG_PASSPHRASE_FILE to the file with the stack's passphrase",
+    "no stack named": "name a stack that exists, or run pulumi stack init {stack}",
+    "no stack selected": "name a stack, or select one",
+}
+_KEYS = (":dynamic/mesh:KeyPair", ":dynamic/mesh:PresharedKey")
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the state says of one mesh: who is in it since its last proven rollout, and who left and is not wiped."""
+class RecordedMesh:
+    """What the state says of one mesh: its members since the last confirmed rollout, and who left and is not wiped.
+
+    `changed_at` is when the rollout last changed, and `keys` are when each key was made and when it expires, by public
+    key, and under the empty text of the preshared key; all in RFC 3339, empty for never.
+    """
 
     members: frozenset[str]
     not_wiped: frozenset[str]
     rollout: RecordedRollout = field(repr=False)
+    changed_at: str = ""
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-class Cli:
-    """Pulumi on the stack of that name, or on the one that is selected."""
+class PulumiCli:
+    """Pulumi in a project's folder, on the stack of that name, or on the one that is selected.
 
-    def __init__(self, folder: Path, stack: str | None) -> None:
-        """Find the engine; `folder` is the project's.
+    `file` is the stack's file, where it is another than the one in stacks/.
+    """
+
+    def __init__(self, folder: Path, stack: str | None = None, file: Path | None = None) -> None:
+        """Find the engine.
 
         Raises:
             MeshError: If there is no engine that fits.
         """
         engine = find_engine()
         if engine is None:
-            raise MeshError("pulumi: not found in a version that fits; run make setup")
+            raise MeshError("pulumi: no version from 3.244 up and below 4 was found; run python -m mesh engine")
         self._command = str(engine.command)
         self._folder = folder
+        self._name = stack
         self._stack = ["--stack", stack] if stack else []
+        self._file = ["--config-file", str(file)] if file else []
 
-    def _ask(self, *words: str) -> str:
-        done = subprocess.run(
-            [self._command, *words, *self._stack, "--non-interactive"],
-            cwd=self._folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or ["it failed without a word"]
-            raise MeshError(f"pulumi {' '.join(words)}: {said[-1].removeprefix('error: ')}; name a stack that exists")
-        return done.stdout
+    @property
+    def stack(self) -> str:
+        """The name of the stack."""
+        return self._name or self._ask("stack", "--show-name").strip()
 
     def stack_file(self) -> Path:
         """Return the stack's file: the one that Pulumi's own variable names, else the one in stacks/."""
-        if named := os.environ.get(_FILE_VARIABLE):
-            return find_stack_file(named, self._folder)
-        name = self._stack[1] if self._stack else self._ask("stack", "--show-name").strip()
-        return find_stack_file(name.rpartition("/")[2], self._folder)
+        return find_stack_file(os.environ.get(_FILE_VARIABLE) or self.stack.rpartition("/")[2])
 
     def configuration(self) -> Configuration:
         """Return what the stack file asks for.
@@ -79,22 +100,72 @@ class Cli:
         file = values.get("mesh:hostsFile", {}).get("value")
         return read_configuration(read_hosts(hosts, file, self._folder), interfaces)
 
-    def recorded(self) -> dict[str, Recorded]:
+    def recorded(self) -> dict[str, RecordedMesh]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
+        resources = exported["deployment"].get("resources") or []
+        keys: dict[str, dict[str, tuple[str, str]]] = {}
+        for resource in resources:
+            # A program of one's own may have resources of other kinds, which were made at some time too.
+            if resource["type"].endswith(_KEYS):
+                key = read_recorded_key(resource["urn"].rpartition("::")[2], resource.get("outputs") or {})
+                made, days = key["createdAt"], int(key.get("maxKeyAge", 0))
+                keys.setdefault(key.get("interface", ""), {})[key.get("publicKey", "")] = made, expires_at(made, days)
         found = {}
-        for resource in exported["deployment"].get("resources") or []:
+        for resource in resources:
             if resource["type"].endswith(_ROLLOUT):
                 last = read_recorded(str(resource.get("id")), resource.get("outputs") or {})
-                members = frozenset(last["roster"]["members"])
-                found[last["roster"]["interface"]] = Recorded(members, frozenset(last["notWiped"]), last)
+                name, members = last["roster"]["interface"], frozenset(last["roster"]["members"])
+                found[name] = RecordedMesh(
+                    members, frozenset(last["notWiped"]), last, resource.get("modified") or "", keys.get(name, {})
+                )
         return found
 
+    def history(self) -> list[dict[str, Any]]:
+        """Return what the engine keeps of each run, the latest first."""
+        runs: list[dict[str, Any]] = json.loads(self._ask("stack", "history", "--json"))
+        return runs
+
     def peer_files(self) -> dict[str, dict[str, str]]:
-        """Return the files of the peers that are not managed here, in clear, by interface and name."""
+        """Return the files of the unmanaged peers, in clear, by interface and name."""
         outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
-        found = {name: files for name, files in outputs.items() if name.endswith(PEERS) and files}
-        return {name.removesuffix(PEERS): read_peer_files(name, files) for name, files in found.items()}
+        found = {name: files for name, files in outputs.items() if name.endswith(_PEERS) and files}
+        return {name.removesuffix(_PEERS): read_peer_files(name, files) for name, files in found.items()}
+
+    def read_adopted(self) -> dict[str, Any]:
+        """Return what `mesh:adopted` holds, decrypted; empty where it is not set.
+
+        Raises:
+            MeshError: If the stack is not there, or its passphrase is missing or wrong.
+        """
+        done = self._run("config", "get", ADOPTED, *self._file)
+        if done.returncode and "not found for stack" in done.stderr:
+            return {}
+        try:
+            held = json.loads(self._output_of(done))
+        except ValueError:
+            held = None
+        if not isinstance(held, dict):
+            raise MeshError(f"{ADOPTED}: not a mapping; remove it with: {self.removal}")
+        return held
+
+    def write_adopted(self, keys: Mapping[str, str]) -> None:
+        """Make `keys` all that `mesh:adopted` holds, at once, so that an interruption leaves what was there.
+
+        Raises:
+            MeshError: As `read_adopted`, or if the file cannot be written.
+        """
+        self._output_of(self._run("config", "set", "--secret", ADOPTED, *self._file, text=json.dumps(keys)))
+
+    @property
+    def removal(self) -> str:
+        """The command that takes the keys out of the stack file again."""
+        return f"pulumi config rm {ADOPTED} --stack {self.stack}"
+
+    def init(self) -> bool:
+        """Make the stack, at the terminal, where pulumi may ask for a passphrase; tell whether it did."""
+        done = subprocess.run([self._command, "stack", "init", self.stack], cwd=self._folder, check=False)
+        return done.returncode == 0
 
     def become(self, verb: str, options: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
         """Go on as pulumi, with this terminal; so its display, its signals and its exit code are the user's."""
@@ -102,3 +173,34 @@ class Cli:
         sys.stderr.flush()
         os.chdir(self._folder)
         os.execvpe(self._command, [self._command, verb, *self._stack, *options], {**os.environ, **variables})  # noqa: S606
+
+    def _ask(self, *words: str) -> str:
+        return self._output_of(self._run(*words))
+
+    def _run(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        command = [self._command, *words, *self._stack, "--non-interactive", "--color", "never"]
+        try:
+            return subprocess.run(
+                command, cwd=self._folder, input=text, capture_output=True, text=True, check=False, timeout=_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise MeshError(f"pulumi {words[0]}: did not end within {_SECONDS} seconds; run again") from None
+
+    def _output_of(self, done: subprocess.CompletedProcess[str]) -> str:
+        if not done.returncode:
+            return done.stdout
+        said = _KEY.sub("[key]", done.stderr.strip()).splitlines() or ["it failed without a word"]
+        advice = next((advice for words, advice in _ADVICE.items() if words in done.stderr), "see what pulumi says")
+        raise MeshError(f"pulumi {done.args[1]}: {said[0].removeprefix('error: ')}; {advice.format(stack=self._name)}")
+
+
+def pulumi_of(file: Path, folder: Path) -> PulumiCli:
+    """Return Pulumi on the stack whose file is `file`, in the project in `folder`.
+
+    Raises:
+        MeshError: If the file is not named after a stack, or there is no engine that fits.
+    """
+    found = _FILE_NAME.fullmatch(file.name)
+    if found is None:
+        raise MeshError(f"{file.name}: names no stack; call it Pulumi.NAME.yaml")
+    return PulumiCli(folder, found.group(1), file)

@@ -1,7 +1,7 @@
 """Fill in what a stack file lacks and the hosts know: host keys, systems, external addresses and small links.
 
-What a field may hold belongs in `settings`, and how a host is reached in `ssh`. A key is written only after its
-fingerprint was shown and accepted, and no host is logged in to before its key is pinned.
+A key is written only after its fingerprint was shown and accepted, and no host is logged in to before its key is
+pinned.
 """
 
 import asyncio
@@ -15,32 +15,30 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from mesh.cli.machines import Machine, read_machines, show_keys
 from mesh.cli.ssh_config import fill_in_way, keys_known_of
 from mesh.errors import HostError
+from mesh.plan.topology import COMMON_LINK_MTU
 from mesh.remote.commands import run_command
-from mesh.remote.concurrency import run
-from mesh.remote.reachability import look
+from mesh.remote.concurrency import LOGINS_AT_ONCE, run
+from mesh.remote.reachability import check_reachability
 from mesh.remote.replies import lines_of
 from mesh.remote.reports import Found, read_found
-from mesh.remote.ssh import HostKey, fetch_host_key, fingerprint
+from mesh.remote.ssh import ShownHostKey, fetch_host_key, fingerprint
 
 __all__ = ["Scan"]
 
-# An sshd lets ten connections authenticate at a time by default, and a bastion carries all that is behind it.
-_AT_ONCE = 8
-
 # The processor, all addresses, and the MTU of each link that a default route takes.
-_LOOK = (
+_SCRIPT = (
     "uname -m; ip -o address show scope global; "
     "for device in $({ ip -4 route show default; ip -6 route show default; } "
     "| sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | sort -u); do echo link-mtu $(cat /sys/class/net/$device/mtu); done"
 )
-# What a link carries unless somebody says otherwise, and the least that leaves a tunnel the 1280 bytes of IPv6.
-_COMMON_LINK_MTU, _LEAST_LINK_MTU = 1500, 1360
+# The least that leaves a tunnel the 1280 bytes of IPv6.
+_LEAST_LINK_MTU = 1360
 
 T = TypeVar("T")
 
 
-async def _look(machine: Machine) -> Found:
-    said = await run_command(machine.name, machine.connection, _LOOK, what="its system and addresses")
+async def _ask_system(machine: Machine) -> Found:
+    said = await run_command(machine.name, machine.connection, _SCRIPT, what="its system and addresses")
     return read_found(machine.name, lines_of(said))
 
 
@@ -84,7 +82,7 @@ class Scan:
 
     def _each(self, machines: Iterable[Machine], ask: Callable[[Machine], Awaitable[T]]) -> dict[Machine, T]:
         async def work() -> dict[Machine, T]:
-            limit, done = asyncio.Semaphore(_AT_ONCE), dict[Machine, T]()
+            limit, done = asyncio.Semaphore(LOGINS_AT_ONCE), dict[Machine, T]()
 
             async def one(machine: Machine) -> None:
                 async with limit:
@@ -99,12 +97,12 @@ class Scan:
         return run(work)
 
     def _pin(self, machines: list[Machine]) -> list[Machine]:
-        unfit = run(lambda: look({machine.name: machine.connection for machine in machines}))
+        unfit = run(lambda: check_reachability({machine.name: machine.connection for machine in machines}))
         self.problems |= unfit
         machines = [machine for machine in machines if machine.name not in unfit]
         for machine in machines:
             if not machine.pinned:
-                machine.known = keys_known_of(machine.name.rpartition(" ")[2], machine.connection)
+                machine.known = keys_known_of(machine.known_as, machine.connection)
         shown = self._each(machines, self._fetch)
         for machine, key in shown.items():
             machine.shown = key
@@ -130,7 +128,7 @@ class Scan:
                     f"its host key has changed, the file has {was}; compare with what ssh-keygen -lf "
                     "/etc/ssh/ssh_host_ed25519_key.pub prints on its console, then add --accept-changed"
                 )
-                # Nothing is sent through it either.
+                # No connection goes through it either.
                 machine.connection["hostKey"] = ""
         if any(machine.status not in ("same", "known") for machine in usable):
             self.confirm("Are these the fingerprints of your hosts?")
@@ -138,12 +136,12 @@ class Scan:
             machine.pin()
         return usable
 
-    async def _fetch(self, machine: Machine) -> HostKey:
+    async def _fetch(self, machine: Machine) -> ShownHostKey:
         known = [key.split()[0] for key in machine.known.trusted.values()]
         return await fetch_host_key(machine.name, machine.connection, known)
 
     def _ask(self, machines: list[Machine]) -> None:
-        for machine, knows in self._each(machines, _look).items():
+        for machine, knows in self._each(machines, _ask_system).items():
             entry = self.entries[machine.name]
             if "system" not in entry:
                 entry.insert(0, "system", knows.system)
@@ -164,7 +162,7 @@ class Scan:
             self.problems[name] = (
                 f"its link carries packets of {size} bytes at most, and a tunnel takes {_LEAST_LINK_MTU}; raise its MTU"
             )
-        elif "linkMtu" not in entry and size < _COMMON_LINK_MTU:
+        elif "linkMtu" not in entry and size < COMMON_LINK_MTU:
             entry.insert(list(entry).index("ssh"), "linkMtu", size)
             self.show(f"{name}: its link carries packets of {size} bytes at most")
         elif entry.get("linkMtu", size) > size:

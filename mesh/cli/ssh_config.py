@@ -27,7 +27,7 @@ _LINE = re.compile(r"found: line (\d+)")
 
 @dataclass(frozen=True)
 class Way:
-    """How `ssh` reaches something: where, as whom, through which jumps, and which files know its host key."""
+    """How `ssh` reaches a machine: address, port, user, jumps, and the files that may hold its host key."""
 
     address: str
     port: int

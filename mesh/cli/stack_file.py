@@ -1,6 +1,6 @@
 """A stack file that a command changes in place: its comments, order and quoting are the user's, and stay.
 
-What the fields mean belongs in `settings`. Only commands read the file itself; the program gets its values from Pulumi.
+The models say what the fields mean. Only commands read the file itself; the program gets its values from Pulumi.
 """
 
 import io
@@ -16,7 +16,8 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
-from mesh.config.hosts_file import NO_VALUES
+from mesh.cli.project import find_project
+from mesh.config.hosts_file import NO_VALUES, read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
@@ -31,25 +32,25 @@ INTERFACES = "mesh:interfaces"
 _CONFIG = re.compile("^config:", re.MULTILINE)
 
 
-def find_stack_file(name: str, folder: Path) -> Path:
-    """Return the file that `name` means: a path, or a stack whose file is in `folder`/stacks.
+def find_stack_file(name: str) -> Path:
+    """Return the file that `name` means: a path, or a stack whose file is in the project's folder `stacks`.
 
     Raises:
         MeshError: If there is neither.
     """
-    candidates = (Path(name), folder / "stacks" / f"Pulumi.{name}.yaml")
-    for path in candidates:
-        if path.is_file():
-            return path.resolve()
+    if Path(name).is_file():
+        return Path(name).resolve()
+    path = find_project() / "stacks" / f"Pulumi.{name}.yaml"
+    if path.is_file():
+        return path.resolve()
     raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
 
 
-def find_or_name_stack_file(name: str, folder: Path) -> Path:
+def find_or_name_stack_file(name: str) -> Path:
     """Return the file that `name` means, also where it is not there yet: then `name` is a stack's, or ends in .yaml."""
-    try:
-        return find_stack_file(name, folder)
-    except MeshError:
-        return Path(name).resolve() if name.endswith(".yaml") else folder / "stacks" / f"Pulumi.{name}.yaml"
+    if Path(name).is_file() or name.endswith(".yaml"):
+        return Path(name).resolve()
+    return (find_project() / "stacks" / f"Pulumi.{name}.yaml").resolve()
 
 
 class StackFile:
@@ -148,7 +149,11 @@ class StackFile:
         Raises:
             ConfigurationError: With every fault of the file.
         """
-        return read_configuration(self.hosts, self._config.get(INTERFACES))
+        file = self._config.get(HOSTS_FILE)
+        # Pulumi runs the program in its project's folder, from where it reads that file.
+        folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
+        hosts = read_hosts(self._config.get(HOSTS), file, folder) if file else self.hosts
+        return read_configuration(hosts, self._config.get(INTERFACES))
 
     def text(self) -> str:
         """Return the file as it would be written."""

@@ -1,6 +1,6 @@
 """Values of hosts that are known only when another resource is made, such as the address of a cloud machine.
 
-The plan is made before that, with a stand-in for each; the real values come in where resources take outputs.
+The plan is made before that, with a placeholder for each; the real values are put in where resources take outputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,20 +19,20 @@ from mesh.config.validation import join_path
 from mesh.errors import ConfigurationError
 from mesh.wireguard.endpoint import join_endpoint
 
-__all__ = ["Later"]
+__all__ = ["DeferredValues"]
 
 
-def _stand_in_address(number: int) -> str:
+def _placeholder_address(number: int) -> str:
     # Nobody's endpoint: RFC 2544.
     return str(IPv4Address("198.18.0.1") + number)
 
 
-def _stand_in_name(number: int) -> str:
+def _placeholder_name(number: int) -> str:
     # Nobody's name: RFC 2606.
     return f"host-{number}.later.invalid"
 
 
-def _stand_in_key(number: int) -> str:
+def _placeholder_key(number: int) -> str:
     key = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "big")).public_key()
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
@@ -41,25 +41,25 @@ _ADDRESS: TypeAdapter[str] = TypeAdapter(ExternalAddress)
 _NAME: TypeAdapter[str] = TypeAdapter(ExternalName)
 _WAY: TypeAdapter[str] = TypeAdapter(SshAddress)
 _KEY: TypeAdapter[str] = TypeAdapter(HostKey)
-# What may come later, by the last words of its place; a list's items have the list's.
+# Which fields may be outputs, by the end of their path; a list's items have the list's.
 _KINDS: dict[tuple[str, ...], tuple[Callable[[int], str], TypeAdapter[str]]] = {
-    ("externalIps",): (_stand_in_address, _ADDRESS),
-    ("externalName",): (_stand_in_name, _NAME),
-    ("localIps",): (_stand_in_address, _ADDRESS),
-    ("ssh", "address"): (_stand_in_name, _WAY),
-    ("ssh", "hostKey"): (_stand_in_key, _KEY),
-    ("bastion", "address"): (_stand_in_name, _WAY),
-    ("bastion", "hostKey"): (_stand_in_key, _KEY),
+    ("externalIps",): (_placeholder_address, _ADDRESS),
+    ("externalName",): (_placeholder_name, _NAME),
+    ("localIps",): (_placeholder_address, _ADDRESS),
+    ("ssh", "address"): (_placeholder_name, _WAY),
+    ("ssh", "hostKey"): (_placeholder_key, _KEY),
+    ("bastion", "address"): (_placeholder_name, _WAY),
+    ("bastion", "hostKey"): (_placeholder_key, _KEY),
 }
 
 
-class Later:
+class DeferredValues:
     """The outputs among the values of some hosts."""
 
     def __init__(self, hosts: Mapping[str, Any]) -> None:
-        """Take a stand-in for each output.
+        """Put a placeholder in the place of each output.
 
-        `plain` are the hosts with the stand-ins, and `hosts` names those whose way by SSH is not known yet.
+        `plain` are the hosts with the placeholders, and `hosts` names those whose SSH address or key is not known yet.
 
         Raises:
             ConfigurationError: Naming each place where the plan needs the value itself.
@@ -87,14 +87,14 @@ class Later:
             self._faults.append(f"{place}: an output, and the plan needs the value itself; give it as it is")
             return None
         make, adapter = kind
-        stand_in = make(len(self._outputs))
-        self._outputs[stand_in] = output.apply(partial(_check, adapter, place))
+        placeholder = make(len(self._outputs))
+        self._outputs[placeholder] = output.apply(partial(_check, adapter, place))
         if adapter not in (_ADDRESS, _NAME):
             self.hosts.add(path[0])
-        return stand_in
+        return placeholder
 
     def real(self, value: Any) -> Any:
-        """Return `value`, plain data that follows from the plan, with outputs in the place of their stand-ins."""
+        """Return `value`, plain data that follows from the plan, with outputs in the place of their placeholders."""
         if isinstance(value, Mapping):
             return {name: self.real(entry) for name, entry in value.items()}
         if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""Enrolment: a remote command lays a host's private key beside the running one.
+"""Enrolment: a remote command puts a host's private key beside the running one.
 
-Nothing switches here, and there is no `delete`: replacing or tainting an enrolment can never wipe a running host.
-Installing WireGuard, and all that concerns more than one host, belongs to the rollout.
+The host does not switch to it yet, and there is no `delete`: replacing or tainting an enrolment can never wipe a host.
+The rollout installs WireGuard, and does all that concerns more than one host.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ __all__ = ["enrol", "explain_failures"]
 # number is in every state, where another one would enrol every host again.
 _DIAL_ERRORS = 2
 _RETRIES = 2
-# What a login ends with that was cut off, be it for a moment or for a reason that the plugin does not pass on.
+# Errors of a login that was cut off, for a moment or for a reason that the plugin does not pass on.
 _CUT_OFF = re.compile(r"EOF|connection reset|broken pipe|connection closed|disconnect", re.IGNORECASE)
 _SECONDS = 30
 _SUDO = "sudo -n "
@@ -73,7 +73,7 @@ def _connection(ssh: SshSettings, real: Callable[[Any], Any]) -> remote.Connecti
 
 
 async def _explain(failure: ErrorHookArgs) -> bool:
-    """Say in our words what the plugin says in its own; try again only after a login of ours shows that it may help."""
+    """Explain a failure of the plugin in our words; try again only after a login of ours shows that this may help."""
     words = explain_command_error(failure.errors[0])
     if words is None and _CUT_OFF.search(failure.errors[0]) and len(failure.errors) <= _RETRIES:
         # The plugin keeps what a host says at a login to itself, so another login asks for it.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pulumi
 
-from mesh.component.deferred import Later
+from mesh.component.deferred import DeferredValues
 from mesh.component.mesh import MeshComponent
 from mesh.component.preflight import absent_hosts, faults_end_the_run
 from mesh.config.adopted import read_adopted
@@ -18,7 +18,7 @@ __all__ = ["Mesh"]
 class Mesh(MeshComponent):
     """A WireGuard mesh on hosts that the program describes, and may make in the same run.
 
-    After the `up` that has proven it, `public` is its plan: port, and by host the address, endpoint and public key.
+    After the `up` that has verified it, `public` is its plan: port, and by host the address, endpoint and public key.
     `addresses` has the address of each host inside the mesh, without a prefix length, at once.
     """
 
@@ -33,7 +33,7 @@ class Mesh(MeshComponent):
         adopted: Mapping[str, Any] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Plan the mesh and register its resources; at `up`, look first whether the hosts that are known answer.
+        """Plan the mesh and register its resources; at `up`, check first that the hosts whose address is known answer.
 
         Args:
             interface: The name of the interface, 1 to 15 characters.
@@ -48,10 +48,10 @@ class Mesh(MeshComponent):
             RunError: With every fault of the description, or each host that does not answer.
         """
         with faults_end_the_run():
-            later = Later(hosts)
-            configuration = read_configuration(later.plain, {interface: {"hosts": list(hosts), **(settings or {})}})
+            deferred = DeferredValues(hosts)
+            configuration = read_configuration(deferred.plain, {interface: {"hosts": list(hosts), **(settings or {})}})
             keys = read_adopted(adopted, configuration)
-            absent = absent_hosts(configuration, later.hosts)
+            absent = absent_hosts(configuration, deferred.hosts)
         plan = plan_meshes(configuration)[interface]
         self.addresses = {member.name: str(member.address.ip) for member in plan.members}
-        super().__init__(plan, configuration, keys, absent.get(interface, ()), opts, real=later.real)
+        super().__init__(plan, configuration, keys, absent.get(interface, ()), opts, real=deferred.real)

@@ -9,28 +9,34 @@ from pulumi import Alias, ComponentResource, CustomResource, Output, ResourceOpt
 
 from mesh.component.enrolment import enrol, explain_failures
 from mesh.component.partial_run import find_left_out, public_key, unless_left_out, without
-from mesh.component.resources import KeyPair, PresharedKey, RolloutResource, RosterResource, Survey
+from mesh.component.resources import (
+    KeyPairResource,
+    PresharedKeyResource,
+    RolloutResource,
+    RosterResource,
+    SurveyResource,
+)
 from mesh.config.adopted import Adopted
 from mesh.config.models import Configuration
 from mesh.keyring.expiry import expires_at
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
-from mesh.plan.topology import MeshPlan, Participant, plan_meshes
+from mesh.plan.topology import MeshPlan, PlannedParticipant, plan_meshes
 
 __all__ = ["MeshComponent", "build_meshes"]
 
 
-def _former_name(interface: str, member: Participant, resource: str) -> ResourceOptions:
+def _former_name(interface: str, member: PlannedParticipant, resource: str) -> ResourceOptions:
     """Return the option by which a renamed host goes on with the `resource` that it had under its former name."""
     former = member.formerly
     return ResourceOptions(aliases=[Alias(name=f"{interface}/{former}/{resource}")] if former else [])
 
 
 class MeshComponent(ComponentResource):
-    """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has proven it.
+    """A full mesh on one interface name; `public` is its plan for other stacks, once the rollout has verified it.
 
-    `peer_files` are the secret wg-quick files of the peers that are not managed here, by name; None without any.
+    `peer_files` are the secret wg-quick files of the unmanaged peers, by name; None without any.
     """
 
     public: Output[dict[str, Any]]
@@ -76,10 +82,10 @@ class MeshComponent(ComponentResource):
         self.peer_files = self._write_peer_files(rollout, keys, preshared) if plan.peers else None
         self.register_outputs({"public": self.public})
 
-    def _register_keys(self) -> dict[str, KeyPair]:
+    def _register_keys(self) -> dict[str, KeyPairResource]:
         plan = self._plan
         return {
-            owner.name: KeyPair(
+            owner.name: KeyPairResource(
                 f"{self._name}/{owner.name}/key",
                 interface=self._name,
                 host=owner.name,
@@ -92,9 +98,9 @@ class MeshComponent(ComponentResource):
             if owner.public_key is None
         }
 
-    def _register_preshared_key(self, depends_on: Any) -> PresharedKey:
+    def _register_preshared_key(self, depends_on: Any) -> PresharedKeyResource:
         plan = self._plan
-        return PresharedKey(
+        return PresharedKeyResource(
             f"{self._name}/preshared-key",
             interface=self._name,
             owners=[owner.name for owner in plan.participants],
@@ -111,9 +117,9 @@ class MeshComponent(ComponentResource):
         hosts = {member.name: self._hosts[member.name] for member in self._plan.members}
         return {name: {"system": host.system or "", "ssh": host.ssh.connection()} for name, host in hosts.items()}
 
-    def _enrol(self, keys: Mapping[str, KeyPair], absent: Collection[str]) -> dict[str, CustomResource]:
+    def _enrol(self, keys: Mapping[str, KeyPairResource], absent: Collection[str]) -> dict[str, CustomResource]:
         explained = ResourceOptions(parent=self, hooks=explain_failures(self._name))
-        survey = Survey(f"{self._name}/survey", interface=self._name, opts=ResourceOptions(parent=self))
+        survey = SurveyResource(f"{self._name}/survey", interface=self._name, opts=ResourceOptions(parent=self))
         return {
             member.name: enrol(
                 f"{self._name}/{member.name}/enrol",
@@ -132,7 +138,7 @@ class MeshComponent(ComponentResource):
         self,
         identity: random.RandomId,
         roster: RosterResource,
-        preshared: PresharedKey,
+        preshared: PresharedKeyResource,
         enrolments: Mapping[str, CustomResource],
         absent: Collection[str],
     ) -> RolloutResource:
@@ -152,7 +158,7 @@ class MeshComponent(ComponentResource):
         )
 
     def _describe(
-        self, rollout: RolloutResource, keys: Mapping[str, KeyPair], preshared: PresharedKey
+        self, rollout: RolloutResource, keys: Mapping[str, KeyPairResource], preshared: PresharedKeyResource
     ) -> Output[dict[str, Any]]:
         public = Output.all(
             # Nothing of an unproven mesh is told to others; with --target, keys may be ahead of it.
@@ -165,7 +171,7 @@ class MeshComponent(ComponentResource):
         return unless_left_out(public, rollout)
 
     def _write_peer_files(
-        self, rollout: RolloutResource, keys: Mapping[str, KeyPair], preshared: PresharedKey
+        self, rollout: RolloutResource, keys: Mapping[str, KeyPairResource], preshared: PresharedKeyResource
     ) -> Output[dict[str, str]]:
         files = Output.all(
             roster=rollout.roster,

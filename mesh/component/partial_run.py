@@ -1,7 +1,7 @@
 """Which resources a run leaves out: new ones that `--target` or `--exclude` skips, and those that fail.
 
-What needs such a resource must not name it as a dependency: the engine would write that down, and could not read the
-state again ("snapshot integrity"). It is told instead, and refuses where it has work to do.
+A resource that needs such a one must not name it as a dependency: the engine would store that, and could not read the
+state again ("snapshot integrity"). It gets the names instead, and refuses where it has work to do.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.command_agent import serve_commands
 from mesh.remote.concurrency import run
-from mesh.remote.reachability import look
+from mesh.remote.reachability import check_reachability
 from mesh.remote.ssh_errors import NO_POST_QUANTUM
 from mesh.rollout.unreachable import may_skip
 
@@ -33,17 +33,17 @@ def faults_end_the_run() -> Iterator[None]:
 def absent_hosts(configuration: Configuration, unknown: Collection[str] = ()) -> dict[str, set[str]]:
     """Return by interface the hosts that this run leaves out; a preview recalls the last run's, since it asks no host.
 
-    Hosts whose way is `unknown` yet are not looked at.
+    Hosts whose address is `unknown` yet are not checked.
 
     Raises:
         HostsFailedError: Naming each host that does not answer and may not be skipped.
-        MeshError: If there is nothing to authenticate with.
+        MeshError: If there is no key to log in with.
     """
     return _recall_pending() if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
 
 
 def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict[str, set[str]]:
-    """Stop before anything changes if a host does not answer, since a silent one would hang a remote command for good.
+    """Stop before anything changes if a host does not answer, since a remote command to a silent one never ends.
 
     Hosts that every one of their interfaces may skip are named and returned instead, by interface.
     """
@@ -56,7 +56,7 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
     used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
     ways = {host: configuration.hosts[host].ssh.connection() for host in sorted(used)}
     exchanges = _needed_exchanges(interfaces)
-    silent = run(lambda: look(ways, exchanges=exchanges))
+    silent = run(lambda: check_reachability(ways, exchanges=exchanges))
     if classical := {host: silent[host] for host in exchanges if silent.get(host) == NO_POST_QUANTUM}:
         raise HostsFailedError(classical, "nothing was changed, since preshared keys would be sent in a classical way")
     if known.are_many:
@@ -93,7 +93,7 @@ def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:
     Raises:
         HostsFailedError: Naming each host that accepts none.
     """
-    # It brings the SSH library in, which costs a tenth of a second.
+    # It imports the SSH library, which takes a tenth of a second.
     from mesh.remote.sessions import log_in_everywhere  # noqa: PLC0415
 
     failures = run(lambda: log_in_everywhere(ways))

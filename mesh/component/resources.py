@@ -14,14 +14,14 @@ from mesh.providers import (
     SurveyProvider,
 )
 
-__all__ = ["KeyPair", "PresharedKey", "RolloutResource", "RosterResource", "Survey"]
+__all__ = ["KeyPairResource", "PresharedKeyResource", "RolloutResource", "RosterResource", "SurveyResource"]
 
 
 def _with_secrets(opts: ResourceOptions | None, *names: str) -> ResourceOptions:
     return ResourceOptions.merge(ResourceOptions(additional_secret_outputs=list(names)), opts)
 
 
-class KeyPair(Resource, module="mesh", name="KeyPair"):
+class KeyPairResource(Resource, module="mesh", name="KeyPair"):
     """A host's X25519 key pair on one interface; a new `rotation` makes a new one, an earlier one brings it back."""
 
     privateKey: Output[str]
@@ -51,7 +51,7 @@ class KeyPair(Resource, module="mesh", name="KeyPair"):
         super().__init__(KeyPairProvider(), name, props, _with_secrets(opts, "privateKey", "kept", "adopted"))
 
 
-class PresharedKey(Resource, module="mesh", name="PresharedKey"):
+class PresharedKeyResource(Resource, module="mesh", name="PresharedKey"):
     """The key that all hosts of a mesh share; regenerated when an owner leaves, or for a new `rotation`."""
 
     owners: Output[Sequence[str]]
@@ -92,13 +92,13 @@ class PresharedKey(Resource, module="mesh", name="PresharedKey"):
         super().__init__(PresharedKeyProvider(), name, props, _with_secrets(opts, "presharedKey", "kept", "adopted"))
 
 
-class Survey(Resource, module="mesh", name="Survey"):
+class SurveyResource(Resource, module="mesh", name="Survey"):
     """How many installations of each host have been enrolled; a host that is not counted is in its first."""
 
     installations: Output[Mapping[str, float]]
 
     def __init__(self, name: str, *, interface: str, opts: ResourceOptions | None = None) -> None:
-        """Look at the hosts of `interface`, in a refresh only."""
+        """Ask the hosts of `interface`, in a refresh only."""
         super().__init__(SurveyProvider(), name, {"interface": interface, "installations": None}, opts)
 
 
@@ -118,7 +118,7 @@ class RosterResource(Resource, module="mesh", name="Roster"):
 
 
 class RolloutResource(Resource, module="mesh", name="Rollout"):
-    """All hosts brought to the roster as one transaction, proven; `digest` names the plan that they run."""
+    """All hosts brought to the roster as one verified transaction; `digest` names the plan that they run."""
 
     digest: Output[str]
     roster: Output[Mapping[str, Any]]

@@ -1,6 +1,6 @@
 """The value types of the stack file for the endpoints of hosts: addresses and names outside the mesh.
 
-Which field has which type belongs in `settings`. A name is resolved by the hosts, never here.
+The models say which field has which type. Hosts resolve names, we never do.
 """
 
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address

@@ -1,8 +1,7 @@
 """The value types of the stack file: what one field may hold, in the canonical form in which it is compared.
 
-A rule that needs a second field belongs in `consistency`; which field has which type belongs in `settings`; addresses
-outside the mesh are in `external`. No message here repeats a value, because a secret may have been pasted into the
-wrong field.
+Rules across fields are in `rules`, the fields themselves in `models`, and addresses outside the mesh in
+`external_fields`. No message repeats a value, because a secret may have been pasted into the wrong field.
 """
 
 import re
@@ -16,18 +15,19 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
+from mesh.config.patterns import HOST_NAME, IPV4, IPV6, LABEL, Accepts, matching
 from mesh.wireguard.keys import is_key
 
 __all__ = [
     "CUSTOM_ERROR",
+    "HOST_KEY_TYPES",
     "FormerName",
     "HostKey",
     "Ipv4Address",
@@ -44,20 +44,15 @@ __all__ = [
     "SshUser",
     "Tag",
     "fault",
-    "interface_name_schema",
     "is_host_name",
-    "is_interface_name",
 ]
 
 CUSTOM_ERROR = "mesh"
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
-_INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
-# To `wg show` and to sysctl some words mean every interface; others are names of ours in /var/lib/mesh.
-_RESERVED_INTERFACE_NAMES = frozenset({".", "..", "all", "default", "interfaces", "lo", "lock"})
+_LABEL = re.compile(LABEL)
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
-_HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 # A member owns its subnet, and the whole mesh sends it what goes there.
 _WIDEST_SUBNET = 32
 
@@ -70,19 +65,6 @@ def fault(message: str) -> PydanticCustomError:
 def is_host_name(text: object) -> bool:
     """Tell whether `text` is a host name: RFC 1123 labels joined by dots, 253 characters at most."""
     return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
-
-
-def is_interface_name(text: object) -> bool:
-    """Tell whether the kernel, wg and wg-quick all take `text` as the name of one interface."""
-    if not isinstance(text, str) or _INTERFACE_NAME.fullmatch(text) is None:
-        return False
-    return text not in _RESERVED_INTERFACE_NAMES and not text.startswith(("-", "program"))
-
-
-def interface_name_schema() -> dict[str, Any]:
-    """Return the JSON schema of what `is_interface_name` takes."""
-    reserved = {"enum": sorted(_RESERVED_INTERFACE_NAMES)}
-    return {"pattern": f"^{_INTERFACE_NAME.pattern}$", "not": {"anyOf": [reserved, {"pattern": "^(-|program)"}]}}
 
 
 def _mesh_address(value: object) -> IPv6Interface:
@@ -170,8 +152,8 @@ def _host_key(value: object) -> str:
     words = value.split() if isinstance(value, str) else []
     if len(words) < 2:
         raise fault("not a public host key; give its type and its base64, as python -m mesh scan prints them")
-    if words[0] not in _HOST_KEY_TYPES:
-        raise fault(f"not a supported type of host key; give one of {', '.join(_HOST_KEY_TYPES)}")
+    if words[0] not in HOST_KEY_TYPES:
+        raise fault(f"not a supported type of host key; give one of {', '.join(HOST_KEY_TYPES)}")
     try:
         load_ssh_public_key(f"{words[0]} {words[1]}".encode())
     except (ValueError, UnsupportedAlgorithm):
@@ -240,8 +222,8 @@ SshUser = Annotated[str, BeforeValidator(_ssh_user), matching(_SSH_USER.pattern)
 HostKey = Annotated[
     str,
     BeforeValidator(_host_key),
-    matching(rf"\s*({'|'.join(_HOST_KEY_TYPES)})\s+[A-Za-z0-9+/]+=*(\s.*)?"),
-    Accepts(f"the host's public key, its type and base64; {', '.join(_HOST_KEY_TYPES)}"),
+    matching(rf"\s*({'|'.join(HOST_KEY_TYPES)})\s+[A-Za-z0-9+/]+=*(\s.*)?"),
+    Accepts(f"the host's public key, its type and base64; {', '.join(HOST_KEY_TYPES)}"),
 ]
 Keepalive = Annotated[
     int | Literal["off"],

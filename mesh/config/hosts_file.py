@@ -1,7 +1,7 @@
 """The hosts in a file of their own, as a stack of more than some 500 needs.
 
-Pulumi hands a program its configuration in one environment variable, and Linux takes no more than 128 KB there. What
-the hosts look like belongs in `settings`; here is only where they are read from.
+Pulumi gives a program its configuration in one environment variable, and Linux allows no more than 128 KB there. The
+model of a host is in `host_models`.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,11 @@
 """The shape of `mesh:interfaces` in the stack file, and of the whole file.
 
-Names are snake_case here and camelCase in the file. Reading the file and reporting its faults belongs in `reader`,
-rules across several entries in `rules`. A field's `description` says what the field means; it is in the reference and
-the JSON schema. What a type takes is said by its `Accepts`.
+Names are snake_case here and camelCase in the file. `reader` reads the file and reports its faults; rules across
+entries are in `rules`. A field's `description` says what the field means, in the reference and in the JSON schema. The
+`Accepts` of a type says which values it takes.
 """
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Interface
 from typing import Annotated, Literal
 
@@ -24,7 +25,8 @@ from mesh.config.fields import (
 )
 from mesh.config.host_models import Bastion, Connection, Flag, Host, Settings, SshSettings, Tags
 from mesh.config.patterns import Accepts
-from mesh.config.route_fields import OFF, ExitNode, Network, Route, in_order
+from mesh.config.route_fields import OFF, ExitNode, Route, in_order
+from mesh.wireguard.addressing import Network
 
 __all__ = [
     "AUTO",
@@ -32,14 +34,16 @@ __all__ = [
     "Configuration",
     "Connection",
     "Host",
+    "Hosts",
     "Interface",
+    "Interfaces",
     "MemberOverrides",
     "Peering",
     "SshSettings",
     "UnmanagedPeer",
 ]
 
-# In place of a name: the program chooses.
+# Instead of a name: the program chooses.
 AUTO = "auto"
 
 Meant = Annotated[tuple[str, ...], Accepts("a list of hosts, tag:NAME or all")]
@@ -110,7 +114,7 @@ class UnmanagedPeer(Settings):
 
 
 class Peering(Settings):
-    """One rule of who is a peer of whom: a group, or a hub and its spokes."""
+    """One rule that makes hosts peers: a group, or a hub and its spokes."""
 
     group: Meant = Field(default=(), description="These are peers of each other.")
     hub: Meant = Field(default=(), description="These are peers of the spokes.")
@@ -189,7 +193,7 @@ class Interface(Settings):
 
     @property
     def participants(self) -> tuple[str, ...]:
-        """The names of all hosts, and of the peers that are not managed here."""
+        """The names of all hosts and unmanaged peers."""
         return (*self.hosts, *self.peers)
 
     @property
@@ -209,7 +213,7 @@ class Interface(Settings):
         """The exit node of each participant that uses one, by name."""
         entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         chosen = {name: entry.exit_node for name, entry in entries.items() if entry.exit_node is not None}
-        # Who is the exit node for all others needs no line that says so of itself.
+        # The exit node of the whole interface uses none itself.
         default = {name: self.exit_node for name in self.participants if self.exit_node not in (None, name)}
         return {name: node for name, node in {**default, **chosen}.items() if node not in (None, OFF)}
 
@@ -223,6 +227,11 @@ class Interface(Settings):
         """The addresses that do not follow from the participant's name, by name."""
         entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
         return {name: entry.address for name, entry in entries.items() if entry.address is not None}
+
+
+# By name.
+Hosts = Mapping[str, Host]
+Interfaces = Mapping[str, Interface]
 
 
 class Configuration(Settings):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from pydantic import WithJsonSchema
 
-__all__ = ["HOST_NAME", "IPV4", "IPV6", "Accepts", "matching"]
+__all__ = ["HOST_NAME", "IPV4", "IPV6", "LABEL", "Accepts", "matching"]
 
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-HOST_NAME = rf"{_LABEL}(\.{_LABEL})*"
+LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOST_NAME = rf"{LABEL}(\.{LABEL})*"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
 IPV6 = "[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"

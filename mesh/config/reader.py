@@ -1,7 +1,7 @@
-"""Read the stack file into values, or say everything that is wrong with it at once.
+"""Read the stack file into values, or report all that is wrong with it at once.
 
-The shape of the file belongs in `settings`, rules across entries in `consistency`, and what follows from the file in
-`topology`. The mappings come from whoever reads the stack; nothing here knows Pulumi.
+The shape of the file is in `models`, rules across entries are in `rules`, and `topology` makes the plan. The caller
+reads the stack; nothing here knows Pulumi.
 """
 
 import re
@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from mesh.config.fields import is_host_name, is_interface_name
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import interface_name_fault, is_interface_name
 from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
 from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 
 __all__ = [
     "Bastion",
@@ -34,22 +35,24 @@ _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _read_section(model: type[Model], raw: object, section: str, empty: str) -> tuple[dict[str, Model], list[str]]:
+def _read_section(
+    model: type[Model], raw: object, section: str, empty: str
+) -> tuple[dict[str, Model], list[PlacedFault]]:
     """Return the entries that can be checked further and the faults of all."""
     if raw is None:
-        return {}, [f"{section}: missing; {empty}"]
+        return {}, [PlacedFault(section, f"missing; {empty}")]
     if not isinstance(raw, Mapping):
-        return {}, [f"{section}: not a mapping; {empty}"]
+        return {}, [PlacedFault(section, f"not a mapping; {empty}")]
     entries: dict[str, Model] = {}
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for name, value in raw.items():
         path = join_path(section, name)
         if section == _HOSTS and not is_host_name(name):
-            faults.append(f"{path}: not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
-        elif section == _INTERFACES and not is_interface_name(name):
             faults.append(
-                f"{path}: not an interface name; use 1 to 15 of letters, digits and _ = + . - and no reserved word"
+                PlacedFault(path, "not a host name; use letters, digits and - in labels of 1 to 63, joined by dots")
             )
+        elif section == _INTERFACES and (reason := interface_name_fault(name)):
+            faults.append(PlacedFault(path, reason))
         entry, found = read_entry(model, value, section, name)
         faults.extend(found)
         if entry is not None and isinstance(name, str):
@@ -71,13 +74,15 @@ def read_configuration(hosts: object, interfaces: object, rotation: str | None =
     faults.extend(found)
     number = _WHOLE_NUMBER.fullmatch(rotation or "1")
     if number is None or int(number[0]) >= 2**31:
-        faults.append(f"{_ROTATION}: not usable; give a whole number from 1 up, or remove it")
+        faults.append(PlacedFault(_ROTATION, "not usable; give a whole number from 1 up, or remove it"))
     for name, interface in read_interfaces.items():
-        path = join_path(_INTERFACES, name, "hosts")
-        if not interface.hosts and not any(fault.startswith(path) for fault in faults):
-            faults.append(f"{path}: no hosts; list at least one, or remove the interface")
+        raw = interfaces.get(name) if isinstance(interfaces, Mapping) else None
+        # A list that is missing, or holds no names, is reported already.
+        if not interface.hosts and isinstance(raw, Mapping) and raw.get("hosts") in ([], ()):
+            path = join_path(_INTERFACES, name, "hosts")
+            faults.append(PlacedFault(path, "no hosts; list at least one, or remove the interface"))
     declared = [name for name in hosts if isinstance(name, str)] if isinstance(hosts, Mapping) else []
-    # Names that cannot be used are told above; deriving from them would only repeat it.
+    # Names that cannot be used are reported above; what follows from them would only repeat it.
     usable = {name: entry for name, entry in read_interfaces.items() if is_interface_name(name)}
     faults.extend(faults_across_entries(declared, {n: h for n, h in read_hosts.items() if is_host_name(n)}, usable))
     if faults or number is None:

@@ -1,24 +1,23 @@
 """The value types of the stack file for what lies behind a host: the prefix of a network, and the name of an exit node.
 
-How routes of several hosts may go together belongs in `routes`. Other value types are in `fields`.
+Rules for the routes of several hosts are in `rules.routes`. Other value types are in `fields`.
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from mesh.config.fields import fault, is_host_name
 from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
+from mesh.wireguard.addressing import Network
 
-__all__ = ["OFF", "ExitNode", "Network", "Route", "in_order"]
-
-Network = IPv4Network | IPv6Network
+__all__ = ["OFF", "ExitNode", "Route", "in_order"]
 
 OFF: Literal["off"] = "off"
 
-# What is wider would take the way to hosts and their endpoints along, and is what an exit node is for.
+# A wider prefix would hold the endpoints of hosts too; that is what an exit node is for.
 _WIDEST = {4: 8, 6: 16}
 
 
@@ -36,9 +35,7 @@ def _route(value: object) -> Network:
     if network is None:
         raise fault("not a prefix; give one such as 192.168.10.0/24 or 2001:db8:5::/64, without host bits")
     if network.prefixlen < _WIDEST[network.version]:
-        raise fault(
-            "wider than 8 bits (IPv4) or 16 bits (IPv6) say; for the way to everywhere, name this host as exitNode"
-        )
+        raise fault("wider than /8 (IPv4) or /16 (IPv6); for a default route, name this host as exitNode")
     if network.is_multicast or network.is_loopback or network.is_link_local:
         raise fault("not a network that can be routed to; give the prefix that machines behind the host have")
     return network

@@ -1,7 +1,7 @@
 """The JSON schema of the stack file, and the line by which editors find it.
 
-It comes from the models, so it is as they are. It never refuses what they take. What needs several entries to be judged
-is for `rules`, and what needs more than a pattern is for `fields`: there the schema takes more.
+It is made from the models, and never refuses what they take. It takes more than they do where a rule needs several
+entries (`rules`) or more than a pattern (`fields`).
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mesh.config.fields import interface_name_schema
+from mesh.config.interface_name import interface_name_schema
 from mesh.config.models import Host, Interface
 from mesh.config.patterns import HOST_NAME
 from mesh.config.validation import accepts

@@ -1,7 +1,7 @@
-"""Word what is wrong with an entry of the stack file, and save what can still be checked.
+"""Say what is wrong with an entry of the stack file, and keep what can still be checked.
 
 Every fault names its place as `pulumi config set --path` spells it, and never repeats a value. Rules about values
-belong in `fields`, rules across entries in `consistency`.
+are in `fields`, rules across entries in `rules`.
 """
 
 import copy
@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from mesh.config.fields import CUSTOM_ERROR, is_host_name
 from mesh.config.patterns import Accepts
-from mesh.errors import is_showable, show_name
+from mesh.errors import PlacedFault, is_showable, show_name
 
 __all__ = ["PLACEHOLDER_ADDRESS", "PLACEHOLDER_HOST_KEY", "accepts", "join_path", "read_entry"]
 
@@ -32,7 +32,7 @@ _PLACEHOLDERS: Mapping[str, object] = {
 _SCAN = "run python -m mesh scan to fill it in"
 _MISSING_ADVICE: Mapping[str, str] = {"hostKey": _SCAN, "ssh": _SCAN}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-# Each pass mends what the one before brought to light: a wrong value, then the gap it left, then the gap's own fields.
+# Each pass mends what the one before found: a wrong value, then the gap that it left, then the fields of that gap.
 _PASSES = 4
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -91,27 +91,27 @@ def _describe(model: type[BaseModel]) -> str:
     return f"a mapping of {', '.join(info.alias or '' for info in model.model_fields.values())}"
 
 
-def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails) -> str:
+def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails) -> PlacedFault:
     location = error["loc"]
     path = join_path(*where, *location)
     if error["type"] == CUSTOM_ERROR:
-        return f"{path}: {error['msg']}"
+        return PlacedFault(path, error["msg"])
     owner, field = _locate(model, location)
     if error["type"] == "extra_forbidden":
         known = [info.alias or name for name, info in owner.model_fields.items()]
         lowered = {name.lower(): name for name in known}
         close = difflib.get_close_matches(str(location[-1]).replace("_", "").lower(), list(lowered), n=1)
-        return f"{path}: unknown field; " + (
-            f"did you mean {lowered[close[0]]}?" if close else f"allowed here: {', '.join(known)}"
-        )
+        if close:
+            return PlacedFault(path, f"unknown field; did you mean {lowered[close[0]]}?")
+        return PlacedFault(path, f"unknown field; allowed here: {', '.join(known)}")
     expected = (field and accepts(field)) or _describe(owner)
     if error["type"] == "missing":
-        return f"{path}: missing; " + _MISSING_ADVICE.get(str(location[-1]), f"give {expected}")
-    return f"{path}: not usable; give {expected}"
+        return PlacedFault(path, f"missing; {_MISSING_ADVICE.get(str(location[-1]), f'give {expected}')}")
+    return PlacedFault(path, f"not usable; give {expected}")
 
 
 def _mend(raw: object, error: ErrorDetails) -> None:
-    """Take the value that `error` names out of `raw`, or put a stand-in where a required one is missing."""
+    """Take the value that `error` names out of `raw`, or put a placeholder where a required one is missing."""
     *parents, last = error["loc"] or (None,)
     holder: Any = raw
     for part in parents:
@@ -124,13 +124,13 @@ def _mend(raw: object, error: ErrorDetails) -> None:
         del holder[last]
 
 
-def read_entry(model: type[Model], raw: object, *where: object) -> tuple[Model | None, list[str]]:
+def read_entry(model: type[Model], raw: object, *where: object) -> tuple[Model | None, list[PlacedFault]]:
     """Return the entry at `where` and its faults.
 
-    An entry with faults is returned too if it can be: without its faulty fields and with stand-ins for required ones,
-    so that the rules across entries find their faults in the same report. It must not be used for anything else.
+    An entry with faults is returned too if it can be: without its faulty fields and with placeholders for required
+    ones, so that the rules across entries find their faults in the same report. It must not be used for anything else.
     """
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     remains = copy.deepcopy(raw)
     for number in range(_PASSES):
         try:

@@ -1,6 +1,6 @@
 """When a key has served its time: the `maxKeyAge` of the stack file, counted from the key's `createdAt`.
 
-Days are whole, and 0 means that keys do not expire. Making the new key belongs to `keyring`.
+Days are whole, and 0 means that keys do not expire. `history` makes the new key.
 """
 
 from datetime import UTC, datetime, timedelta

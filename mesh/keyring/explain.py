@@ -1,4 +1,4 @@
-"""Why a key changes, in words for previews. Deciding it belongs to `keyring`; this only tells what was decided."""
+"""Why a key changes, in words for previews; `history` decides it."""
 
 import json
 

@@ -60,7 +60,7 @@ def key_pair_changes(old: KeyPairState, inputs: Inputs) -> bool:
     """Tell whether the inputs ask for another key than `old` holds."""
     if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
         return True
-    # Taken once, an adopted key may leave the stack file; and a rotation since then counts for more than the file.
+    # Once adopted, a key may leave the stack file; and a rotation since then counts for more than the file.
     return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["privateKey"]
 
 
@@ -70,7 +70,7 @@ def changed_key_pair(old: KeyPairState, inputs: Inputs) -> KeyPairState:
     earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"] and not _is_due(entry, inputs)]
     former: FormerKey = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
     if inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["privateKey"]):
-        # What the file newly names counts, also together with a rotation.
+        # A key that is new in the file is adopted, also together with a rotation.
         return _key_pair_state(inputs, inputs["adopted"], _now(), [*kept, former])
     if earlier:
         chosen = earlier[-1]
@@ -152,11 +152,11 @@ def with_new_names(old: PresharedKeyState, inputs: Inputs) -> PresharedKeyState:
 def changed_preshared_key(old: PresharedKeyState, inputs: Inputs) -> PresharedKeyState:
     """Return the state after owners came or went, a rotation, its reversal, an expiry, an adoption, or a new purpose.
 
-    A key serves as long as nobody who ever knew it has left the owners; so it stays when an owner joins, and is made
-    anew when one leaves. What a leaver knew never serves again, since a host of the same name that joins later may be
-    another machine. An earlier key comes back when a rotation is reverted. A key that all hosts have is never one from
-    which those of pairs are derived, nor the other way round. Where only a post-quantum key exchange will do, no key
-    serves that may have gone to a host by another.
+    A key is used as long as all who ever knew it are owners; so it stays when an owner joins, and is regenerated when
+    one leaves. A key that a leaver knew is never used again, since a host of the same name that joins later may be
+    another machine. An earlier key comes back when a rotation is reverted. Keys of pairs are never derived from a key
+    that all hosts have, nor is such a key shared. With a post-quantum key exchange only, no key is used that may have
+    gone to a host by another.
     """
     owners = set(inputs["owners"])
     old = with_new_names(old, inputs)

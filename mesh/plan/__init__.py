@@ -1,1 +1,1 @@
-"""The mesh as data: who is in it, who is whose peer, and what each host is told. Pure."""
+"""The mesh as data: its participants, which of them are peers, and what each host is told. Pure."""

@@ -1,4 +1,4 @@
-"""What one host is told of a roster: the lines of the order `stage`, which the host program reads word by word."""
+"""What one host is told of a roster: the lines of the order `stage`, which the host program reads."""
 
 from collections.abc import Iterator
 
@@ -68,7 +68,7 @@ def payload(
 
 
 def _forwarding(pairs: Pairs, host: str) -> Iterator[str]:
-    """Yield what the host hands on: between peers, to the networks behind it, and to everywhere."""
+    """Yield what the host forwards: between peers, to the networks behind it, and as an exit node."""
     own = pairs.participants[host]
     if pairs.relays(host):
         yield "forward yes"
@@ -77,5 +77,5 @@ def _forwarding(pairs: Pairs, host: str) -> Iterator[str]:
     for route in pairs.behind(host):
         yield f"behind {route} {'masquerade' if own.get('masquerade') else 'plain'}"
     if pairs.exit_users(host):
-        # Addresses inside a mesh are nobody's elsewhere, so here it has to be said where there is a way back.
+        # Nobody outside routes to the addresses of a mesh, so an exit node masquerades unless the file says otherwise.
         yield f"exit {'plain' if own.get('masquerade') is False else 'masquerade'}"

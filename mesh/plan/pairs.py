@@ -1,4 +1,4 @@
-"""Who of a roster is a peer of whom, and what the one is told of the other.
+"""Which participants of a roster are peers, and what each is told of the other.
 
 All of it follows from the roster, so nothing of it is stored; `roster` says what a roster holds.
 """
@@ -26,14 +26,14 @@ class Pairs:
     """The pairs of one roster: of all participants with all others, or of those that its peering joins."""
 
     def __init__(self, roster: Roster) -> None:
-        """Look at the roster once, since a large one is asked for each of its pairs."""
+        """Read the roster once, since a large one is asked for each of its pairs."""
         self._managed = roster["members"]
         self.participants: dict[str, Participant] = {**self._managed, **(roster.get("peers") or {})}
         self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
         self._sorted = sorted(self.participants)
 
     def peers_of(self, name: str) -> list[str]:
-        """Return the peers of a participant, sorted; one that is not managed here has none but managed ones."""
+        """Return the peers of a participant, sorted; those of an unmanaged one are hosts only."""
         joined = self.participants[name].get("peers")
         others = self._sorted if joined is None else sorted(self.participants.keys() & set(joined))
         return [other for other in others if other != name and (name in self._managed or other in self._managed)]
@@ -95,7 +95,7 @@ class Pairs:
 
     @cached_property
     def _served(self) -> frozenset[str]:
-        """Those that the relay can hand packets to."""
+        """Those to which the relay can forward packets."""
         relay = self._relay or ""
         return frozenset(peer for peer in self.peers_of(relay) if self.can_meet(relay, peer))
 
@@ -131,14 +131,14 @@ class Pairs:
         return tuple(other["routes"])
 
     def behind(self, host: str) -> tuple[str, ...]:
-        """Return the networks to which `host` hands packets on: its routes, but for a range around its own address."""
+        """Return the networks to which `host` forwards packets: its routes, but for a range around its own address."""
         own = self.participants[host]
         inside = [ip_address(word.partition("/")[0]) for word in (own["address"], own.get("ipv4")) if word]
         networks = {route: ip_network(route) for route in own.get("routes") or ()}
         return tuple(route for route, network in networks.items() if not any(each in network for each in inside))
 
     def exit_users(self, host: str) -> list[str]:
-        """Return who reaches everything else over `host`, sorted."""
+        """Return the participants that use `host` as exit node, sorted."""
         return [peer for peer in self.peers_of(host) if self.participants[peer].get("exitNode") == host]
 
     @cached_property
@@ -146,27 +146,29 @@ class Pairs:
         return {name: allowed_ips(participant) for name, participant in self.participants.items()}
 
     def turn(self, host: str, peer: str) -> str:
-        """Return `first` or `second`: who of a pair opens it in a proof, since two initiations that cross cost 5 s.
+        """Return in which turn of a verification `host` pings `peer`, `first` or `second`.
 
-        It is `never` for a pair that cannot meet, and for one that nobody can ask, since it is not managed here.
+        Two handshakes that are begun at once would cost 5 s.
+
+        It is `never` for a pair that cannot meet, and for one with an unmanaged peer, which cannot be asked.
         """
         if host not in self._managed or peer not in self._managed:
             return "never"
         own, other = bool(self.endpoint(peer, host)), bool(self.endpoint(host, peer))
         if not own and not other:
-            # Over a relay, once both have met it; the answer proves the way back.
+            # Over a relay, once both have a session with it; the answer verifies the other direction too.
             return "second" if host < peer and self.relay(host, peer) else "never"
         if own != other:
             return "first" if other else "second"
         return "first" if host < peer else "second"
 
     def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
-        """Return the peers that `host` pings in its first or second `turn` of a proof, but for the `absent`."""
+        """Return the peers that `host` pings in its first or second `turn` of a verification, but for the `absent`."""
         peers = self.peers_of(host)
         return frozenset(peer for peer in peers if peer not in absent and self.turn(host, peer) == turn)
 
     def keepalive(self, host: str, peer: str) -> str:
-        """Return after how many seconds `host` says something to `peer`, or `off`, as `wg` prints it."""
+        """Return the persistent keepalive of `host` for `peer`, in seconds or `off`, as `wg` prints it."""
         seconds = int(self.participants[host]["keepalive"]) if self.can_meet(host, peer) else 0
         return str(seconds or "off")
 

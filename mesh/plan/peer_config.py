@@ -1,4 +1,4 @@
-"""The wg-quick file of a peer that is not managed here: what its owner, or its application, has to be given.
+"""The wg-quick file of an unmanaged peer, for its owner or its application.
 
 Format: wg-quick(8).
 """

@@ -11,13 +11,13 @@ An endpoint may be a name with a port, which each host resolves for itself: a ch
 What few meshes have is left out elsewhere, so that a newer version of mesh changes no roster: a member's "subnet" where
 peers send it less than the subnet of its address, since others share that; its "ipv4" address; its "site" and the
 "localEndpoint", which hosts of its site use; its "otherEndpoint" of the other IP version; its "peers" where
-those are not all others. The roster's "peers" are the participants that are not managed here: no "system" and no "ssh".
+those are not all others. The roster's "peers" are the unmanaged peers: no "system" and no "ssh".
 A participant's "routes" are the networks behind it, "masquerade" says whether a host that has any, or is an exit node,
-hands packets on with its own address as source, and "exitNode" is the host by which it reaches everything else.
+forwards packets with its own address as source, and "exitNode" is the host that is its default route.
 The roster's "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
 NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own. With "postQuantum" they go to
 hosts by SSH with a post-quantum key exchange only.
-It holds no secret. Who is a peer of whom is told by `pairs`, sending a roster belongs to `rollout`.
+It holds no secret. `pairs` says which participants are peers.
 """
 
 import hashlib
@@ -28,7 +28,16 @@ from typing import Any, NotRequired, TypedDict, TypeGuard
 from mesh.config.models import Connection
 from mesh.errors import MeshError
 
-__all__ = ["Member", "Participant", "Roster", "check_complete", "digest", "find_leavers", "is_roster", "machine_of"]
+__all__ = [
+    "Member",
+    "Participant",
+    "Roster",
+    "check_complete",
+    "find_leavers",
+    "is_roster",
+    "machine_of",
+    "roster_digest",
+]
 
 
 class Participant(TypedDict):
@@ -93,7 +102,7 @@ def _for_digest(participants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
-def digest(roster: Roster, preshared_key: str, mesh: str) -> str:
+def roster_digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     """Return the 64 hex digits that name one plan for all hosts: equal means that no host has to change."""
     plan = {
         "port": int(roster["port"]),
@@ -128,7 +137,7 @@ def machine_of(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def check_complete(roster: Roster) -> None:
-    """See that every member has a key, also one that is not made yet.
+    """Check that every member has a key, even if it is not made yet.
 
     Raises:
         MeshError: Naming the hosts that the run leaves out, though they are new.

@@ -1,15 +1,15 @@
-"""The roster of a plan, as it goes into the state; what a roster holds is said in `roster`."""
+"""Make the roster of a plan, as it goes into the state; `roster` says what it holds."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from mesh.plan.roster import Roster
-from mesh.plan.topology import MeshPlan, Participant
+from mesh.plan.topology import MeshPlan, PlannedParticipant
 
 __all__ = ["build_roster"]
 
 
-def _describe(participant: Participant, public_key: Any) -> Any:
+def _describe(participant: PlannedParticipant, public_key: Any) -> Any:
     optional = {
         "subnet": str(participant.subnet) if participant.subnet != participant.address.network else None,
         "ipv4": str(participant.ipv4) if participant.ipv4 else None,

@@ -63,7 +63,7 @@ def _changes_of(name: str, was: Participant, now: Participant) -> Iterator[str]:
 
 
 def _routing_changes(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what comes to be reached over this participant, or is so no more, and over whom it reaches all else."""
+    """Yield the routes to this participant that are added or removed, and a change of its exit node."""
     before, after = was.get("routes") or [], now.get("routes") or []
     yield from (f"+ {name} routes {route}" for route in after if route not in before)
     yield from (f"- {name} routes {route} no more" for route in before if route not in after)
@@ -78,7 +78,7 @@ def _routing_changes(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) 
 
 
 def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[str]:
-    """Return a line for each two that were there before and stay, and become peers or are peers no more."""
+    """Return a line for each two participants that stay, and become peers or stop being peers."""
     if not any("peers" in member for roster in (old, new) for member in roster["members"].values()):
         return []
     was, now = (set(Pairs(roster)) for roster in (old, new))
@@ -91,7 +91,7 @@ def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[st
 
 
 def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
-    """Yield what becomes of the participants that no run reaches."""
+    """Yield the changes of the unmanaged peers."""
     before, after = ((roster.get("peers") if roster else None) or {} for roster in (old, new))
     for name in sorted(after.keys() - before.keys()):
         where = after[name]["endpoint"] or "roaming"

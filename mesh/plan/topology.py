@@ -1,7 +1,6 @@
-"""Turn the configuration into the plan of each mesh: who is in it, at which address, and who can reach whom.
+"""Turn the configuration into the plan of each mesh: its participants, their addresses, and their endpoints.
 
-Keys are not known here, because the plan is complete before the first key is made. Text for hosts and readers is
-rendered elsewhere.
+Keys are not known here, because the plan is complete before the first key is made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +11,20 @@ from typing import Literal
 
 from mesh.config.models import Configuration, Host, Interface, MemberOverrides, UnmanagedPeer
 from mesh.config.peering import choose_relay, resolve, tags_of
-from mesh.config.route_fields import Network
-from mesh.wireguard.addressing import host_address, owned_subnets
+from mesh.wireguard.addressing import Network, host_address, owned_subnets
 from mesh.wireguard.endpoint import join_endpoint
 
-__all__ = ["MeshPlan", "Participant", "plan_meshes"]
+__all__ = ["COMMON_LINK_MTU", "ROAMING_KEEPALIVE", "MeshPlan", "PlannedParticipant", "plan_meshes"]
 
 # Shorter than the 30 seconds after which common NAT routers forget a UDP flow.
-_ROAMING_KEEPALIVE = 25
+ROAMING_KEEPALIVE = 25
 # What most links carry, and what IPv6, UDP and WireGuard take of it.
-_COMMON_LINK_MTU, _OVERHEAD = 1500, 80
+COMMON_LINK_MTU, _OVERHEAD = 1500, 80
 
 
 @dataclass(frozen=True, slots=True)
-class Participant:
-    """One host on one interface, or a peer that is not managed here; peers send it what goes to its `subnet`.
+class PlannedParticipant:
+    """One host on one interface, or an unmanaged peer; peers send it what goes to its `subnet`.
 
     `endpoint` is where peers first contact it, such as `78.11.11.11:51825`, `[2001:db8::1]:51825` or
     `bernard.example.org:51825`, or None if it is roaming; hosts of the same `site` use its `local_endpoint`, if
@@ -34,8 +32,8 @@ class Participant:
     the interface's and the host's own joined by a dot, asks for a new key. `formerly` is the name of a renamed host
     before. `peers` are by name, None for all. `other_endpoint` is of the other IP version than `endpoint`, for peers
     that have that one only. A `public_key` is known where the private one is not ours. `routes`
-    are the networks behind it; `masquerade`, where the file says so, whether what it hands on has its own address as
-    source. `exit_node` is the host over which it reaches everything else.
+    are the networks behind it; `masquerade`, where the file says so, whether what it forwards has its own address as
+    source. `exit_node` is the host that is its default route.
     """
 
     name: str
@@ -65,7 +63,7 @@ class Participant:
 class MeshPlan:
     """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
-    `peers` are not managed here. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
+    `peers` are unmanaged. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
     name. `preshared_keys` are one for all, or one for each pair; with `require_post_quantum` they go by a
     post-quantum key exchange only. `forgotten` names hosts that have left and are not to
     be wiped any more.
@@ -78,8 +76,8 @@ class MeshPlan:
     unreachable: Literal["stop", "skip"]
     rotation: str
     max_key_age: timedelta | None
-    members: tuple[Participant, ...]
-    peers: tuple[Participant, ...] = ()
+    members: tuple[PlannedParticipant, ...]
+    peers: tuple[PlannedParticipant, ...] = ()
     relay: str | None = None
     names: bool = False
     preshared_keys: Literal["shared", "pairwise"] = "shared"
@@ -87,7 +85,7 @@ class MeshPlan:
     forgotten: tuple[str, ...] = ()
 
     @property
-    def participants(self) -> tuple[Participant, ...]:
+    def participants(self) -> tuple[PlannedParticipant, ...]:
         """All members and peers."""
         return (*self.members, *self.peers)
 
@@ -96,7 +94,7 @@ class MeshPlan:
         """How many days a key serves, 0 for without end."""
         return self.max_key_age.days if self.max_key_age else 0
 
-    def member(self, host: str) -> Participant:
+    def member(self, host: str) -> PlannedParticipant:
         """Return the member that is `host`.
 
         Raises:
@@ -119,7 +117,7 @@ def _of_other_version(addresses: Sequence[str]) -> list[str]:
 def _keepalive(own: int | str | None, interface: Interface, endpoint: str | None) -> int:
     chosen = own or interface.persistent_keepalive
     if chosen is None:
-        chosen = _ROAMING_KEEPALIVE if endpoint is None else "off"
+        chosen = ROAMING_KEEPALIVE if endpoint is None else "off"
     return 0 if chosen == "off" else int(chosen)
 
 
@@ -127,18 +125,18 @@ def _choose_mtu(interface: Interface, hosts: Mapping[str, Host]) -> int:
     if interface.mtu is not None:
         return interface.mtu
     # Links that carry more are seldom joined by paths that do.
-    return min([_COMMON_LINK_MTU, *(hosts[host].link_mtu or _COMMON_LINK_MTU for host in interface.hosts)]) - _OVERHEAD
+    return min([COMMON_LINK_MTU, *(hosts[host].link_mtu or COMMON_LINK_MTU for host in interface.hosts)]) - _OVERHEAD
 
 
 def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotation: int) -> MeshPlan:
     subnets = owned_subnets(name, interface.participants, interface.fixed_addresses, interface.prefix)
     joined = resolve(interface.peering, tags_of(interface, hosts)) if interface.peering else {}
     routes, exit_nodes = interface.routes, interface.exit_nodes
-    # Left out where nobody asked for it, so that a newer version of mesh makes no new keys.
+    # Left out where the file does not set it, so that a newer version of mesh makes no new keys.
     of_all = f"@{rotation}" if rotation > 1 else ""
 
-    def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> Participant:
-        return Participant(
+    def plan(participant: str, endpoint: str | None, own: MemberOverrides | UnmanagedPeer) -> PlannedParticipant:
+        return PlannedParticipant(
             name=participant,
             address=own.address or host_address(subnets[participant]),
             endpoint=endpoint,
@@ -151,7 +149,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
             exit_node=exit_nodes.get(participant),
         )
 
-    def plan_member(host: str) -> Participant:
+    def plan_member(host: str) -> PlannedParticipant:
         name = hosts[host].external_name
         endpoint = _endpoint((name,) if name else hosts[host].external_ips, interface.external_port(host))
         own = interface.members.get(host, MemberOverrides())

@@ -2,9 +2,8 @@
 
 The login shell sees one constant text that every shell takes for the same, be it bash, fish, tcsh or zsh. It starts
 `sh`, which says a marker of this connection alone: what came before is the start-up files' and is passed over. The
-command itself travels on standard input, so that no shell but `sh` ever reads it. What is said is bounded in bytes,
-lines, the length of a line and the total, and its bytes are decoded with replacement. What the lines mean is for
-`replies` to read.
+command itself travels on standard input, so that no shell but `sh` ever reads it. An answer is bounded in bytes, lines,
+the length of a line and the total, and its bytes are decoded with replacement. `replies` reads what the lines mean.
 """
 
 import asyncio
@@ -64,7 +63,7 @@ class Stream:
                 self._process.stdin.write_eof()
 
     def forget(self) -> None:
-        """Drop what was said when nobody had asked."""
+        """Drop what was said before the next order."""
         self._unread.clear()
 
     async def read_to(self, end: re.Pattern[bytes], what: str) -> tuple[str, re.Match[bytes] | None]:
@@ -75,7 +74,7 @@ class Stream:
         """
         searched = lines = 0
         while not (found := end.search(self._unread, searched)):
-            # What is no whole line yet is looked at again with what follows.
+            # A line that is not whole yet is searched again with what follows.
             searched = self._unread.rfind(b"\n") + 1
             is_long = len(self._unread) > REPLY_BYTES or len(self._unread) - searched > LINE_BYTES
             if is_long or lines > REPLY_LINES or self._total > SESSION_BYTES:
@@ -98,10 +97,10 @@ class Stream:
         return said.decode("utf-8", "replace").replace("\r\n", "\n"), last
 
     def cut_off(self, what: str) -> HostError:
-        """Listen to the host no more, and return the failure that this is."""
+        """Close the command, and return the failure that this is."""
         self._process.close()
         self._unread.clear()
-        return HostError(self.host, f"says without end where {what} is due, and was cut off; look what runs there")
+        return HostError(self.host, f"says without end where {what} is due, and was cut off; check what runs there")
 
     async def noise(self) -> str:
         """Return the last line that the command printed as an error, empty for none."""
@@ -129,7 +128,7 @@ def _marked(marker: str, more: str = "") -> re.Pattern[bytes]:
 
 @asynccontextmanager
 async def _within(host: str, seconds: float, fault: str, remedy: str) -> AsyncIterator[None]:
-    # A host that lets us in and then says nothing is no fault of the network.
+    # A host that lets us in and then says nothing is not unreachable.
     try:
         async with asyncio.timeout(seconds):
             yield

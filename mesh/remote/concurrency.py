@@ -1,6 +1,6 @@
 """Run one thing for many hosts at once, and learn of every failure, not just the first.
 
-Nothing here speaks SSH: that is `fanout`.
+Nothing here speaks SSH: that is `sessions`.
 """
 
 import asyncio
@@ -10,7 +10,12 @@ from typing import TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
-__all__ = ["gather", "run", "settle"]
+__all__ = ["HOSTS_AT_ONCE", "LOGINS_AT_ONCE", "gather", "run", "settle"]
+
+# Each host is asked once; this bounds the operator's own machine, also where much is sent to each host, or received.
+HOSTS_AT_ONCE = 64
+# An sshd lets ten connections authenticate at a time by default, and a bastion's carries all hosts that are behind it.
+LOGINS_AT_ONCE = 8
 
 T = TypeVar("T")
 

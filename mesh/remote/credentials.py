@@ -1,7 +1,7 @@
 """Find what SSH logs in with: the key that the environment names, then the keys of the operator's agent.
 
 The rollout and the command plugin offer the same keys in the same order. They are never inputs of resources, so the
-state does not depend on who runs `pulumi up`. Connecting belongs to `ssh` and, for commands, to the command plugin.
+state does not depend on who runs `pulumi up`.
 """
 
 import base64
@@ -34,8 +34,8 @@ _NAMED = "SSH_AUTH_SOCK"
 # An sshd ends a connection at the sixth key that it refuses (MaxAuthTries of sshd_config).
 OFFERED = 5
 
-# Which keys hosts have accepted, by fingerprint, the latest first; kept only by who has more keys than one connection
-# may offer.
+# Which keys hosts have accepted, by fingerprint, the latest first; kept only where there are more keys than one
+# connection may offer.
 _ACCEPTED = Path(".mesh/accepted")
 
 
@@ -64,7 +64,7 @@ def load() -> Credentials:
 
 @lru_cache(maxsize=1)
 def _load(key_file: str, agent: str) -> Credentials:
-    held, trouble = _ask_agent(agent)
+    held, trouble, is_broken = _ask_agent(agent)
     named = _read_named(key_file, held) if key_file else []
     blobs = {identity.blob for identity in named}
     identities = (*named, *(identity for identity in held if identity.blob not in blobs))
@@ -73,19 +73,20 @@ def _load(key_file: str, agent: str) -> Credentials:
     way_out = f"run `ssh-add`, or set {KEY_FILE_VARIABLE} to a private key file"
     if not agent:
         way_out = f"start one with `eval $(ssh-agent) && ssh-add`, or set {KEY_FILE_VARIABLE} to a private key file"
-    elif not trouble.endswith("no key"):
+    elif is_broken:
         way_out = f"correct it, or set {KEY_FILE_VARIABLE} to a private key file"
     return Credentials((), (), f"{trouble or 'no ssh-agent and no key file'}; {way_out}")
 
 
-def _ask_agent(path: str) -> tuple[list[AgentIdentity], str]:
+def _ask_agent(path: str) -> tuple[list[AgentIdentity], str, bool]:
+    """Return what the agent holds, what is wrong with it, and whether that is because it does not answer."""
     if not path:
-        return [], ""
+        return [], "", False
     try:
         held = list_identities(path)
     except (OSError, ValueError):
-        return [], f"no agent answers at {_NAMED}"
-    return held, "" if held else "the ssh-agent holds no key"
+        return [], f"no agent answers at {_NAMED}", True
+    return held, "" if held else "the ssh-agent holds no key", False
 
 
 def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
@@ -159,7 +160,7 @@ def prefer(identities: Iterable[Identity]) -> list[Identity]:
 
 
 def remember(identity: Identity) -> None:
-    """Keep in mind that a host has accepted a key, so that it is offered first from now on."""
+    """Record that a host has accepted a key, so that it is offered first from now on."""
     known = _ACCEPTED.read_text(encoding="utf-8").split() if _ACCEPTED.exists() else []
     accepted = fingerprint_of(identity)
     if accepted in known[:OFFERED]:

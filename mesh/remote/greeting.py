@@ -7,6 +7,7 @@ RFC 4253, sections 4.2 and 7.1.
 from collections.abc import Collection
 from typing import Any
 
+from mesh.config.fields import HOST_KEY_TYPES
 from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, NO_POST_QUANTUM, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 
@@ -29,7 +30,7 @@ _SHARED = {
         "ecdh-sha2-nistp521",
         "diffie-hellman-group14-sha256",
     ),
-    "HostKeyAlgorithms": ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    "HostKeyAlgorithms": HOST_KEY_TYPES,
     "Ciphers": (
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
@@ -51,7 +52,7 @@ _WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
 
 
 async def read_greeting(reader: Any, writer: Any, exchanges: Collection[str] = ()) -> str:
-    """Return why nobody of us can log in where this stream leads, in words for the user; empty if we can.
+    """Return why one of our clients cannot log in over this stream, in words for the user; empty if both can.
 
     Where `exchanges` are given, the server has to offer one of these.
 

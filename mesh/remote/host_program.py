@@ -1,6 +1,6 @@
 """The host program: one POSIX sh text, put together from `mesh/host/` and known by its digest.
 
-What it does on a host is written there; sending it belongs to `fanout`.
+`sessions` sends it.
 """
 
 import hashlib
@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 
-__all__ = ["DIRECTORY", "digest", "invocation", "text"]
+__all__ = ["DIRECTORY", "invocation", "program_digest", "text"]
 
 DIRECTORY = "/var/lib/mesh"
 
 PARTS = (
     "core/header",
+    "core/places",
     "system/packages",
     "net/netfilter",
     "net/firewall",
@@ -28,8 +29,10 @@ PARTS = (
     "net/default_route",
     "wireguard/interface",
     "wireguard/endpoints",
-    "wireguard/endpoint_timer",
+    "system/keep",
+    "system/timers",
     "core/takeover",
+    "core/checks",
     "core/transaction",
     "core/switch",
     "core/verify",
@@ -66,7 +69,7 @@ def _code(parts: Iterable[str]) -> Iterator[str]:
 
 
 @cache
-def digest() -> str:
+def program_digest() -> str:
     """Return the 16 hex digits that name this version of the program on hosts."""
     return hashlib.sha256(text().encode()).hexdigest()[:16]
 
@@ -78,7 +81,7 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
     `only_known`, a host that has nothing of the interface is given nothing either, and says so.
     """
     whole = hashlib.sha256(text().encode()).hexdigest()
-    path = f"{DIRECTORY}/program-{digest()}"
+    path = f"{DIRECTORY}/program-{program_digest()}"
     size = len(text().encode())
     known = (
         f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "
@@ -90,8 +93,10 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
         f"fits || {{ [ ! -e $p ] || p=$p.new; fits; }} || "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"{{ echo .program; umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
-        f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p || '
-        f"{{ rm -f $p.$$; echo .error the host program could not be written\\; is the disk full\\?; exit 1; }}; }}; "
+        f"{{ echo .program; why=$({{ umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p; }} 2>&1) || '
+        "{ rm -f $p.$$; why=${why##*: }; why=${why:-it did not arrive whole}; "
+        f'echo ".error the host program cannot be written below {DIRECTORY}: $why; '
+        'let root write there, with room on the disk, and run pulumi up again"; exit 1; }; }; '
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )

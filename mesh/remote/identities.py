@@ -1,6 +1,6 @@
 """SSH keys that can sign a login: one in a file, or one that an agent holds, each with its certificate if it has one.
 
-Which of them are offered, and in which order, belongs to `credentials`; giving them to the command plugin to `agent`.
+`credentials` chooses which of them are offered, and in which order; `agent` serves them to the command plugin.
 Formats: RFC 4253 section 6.6, RFC 5656, RFC 8332, and PROTOCOL.key and PROTOCOL.certkeys of OpenSSH.
 """
 

@@ -1,6 +1,6 @@
-"""Log in to a host: which keys are offered in which connection, and what it means when none is taken.
+"""Log in to a host: which keys are offered in which connection, and what it means when none is accepted.
 
-What is done on the connection belongs to `ssh` and `sessions`.
+`ssh` and `sessions` use the connection.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from mesh.config.models import Connection
 from mesh.errors import MeshError
 from mesh.remote import credentials
 from mesh.remote.identities import Identity, SigningError
-from mesh.remote.ssh_errors import NO_KEY, NO_POST_QUANTUM, TOO_MANY_KEYS, explain_words
+from mesh.remote.ssh_errors import NO_LOGIN_KEY, NO_POST_QUANTUM, TOO_MANY_KEYS, explain_words
 from mesh.remote.wire import unpack
 
 __all__ = ["LoginRefusedError", "dial", "is_post_quantum", "key_exchange_of", "post_quantum_exchanges"]
@@ -64,7 +64,7 @@ async def dial(
     With `post_quantum`, only such a key exchange will do.
 
     An sshd takes a few keys in one connection only, so further ones are offered in a next; but in three at most, since
-    OpenSSH turns away for a while whoever fails more often (PerSourcePenalties of sshd_config, from 9.8 on).
+    OpenSSH turns away an address for a while after more failures (PerSourcePenalties of sshd_config, from 9.8 on).
 
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
@@ -83,14 +83,14 @@ async def dial(
         return await _connect(connection, tunnel, offers[-1] if offers else [], exchanges)
     except asyncssh.PermissionDenied:
         if known.lack:
-            raise LoginRefusedError(NO_KEY.format(lack=known.lack)) from None
+            raise LoginRefusedError(NO_LOGIN_KEY.format(lack=known.lack)) from None
         if len(known.identities) > _TRIES * credentials.OFFERED:
             raise LoginRefusedError(TOO_MANY_KEYS) from None
         raise
 
 
 class LoginRefusedError(asyncssh.PermissionDenied):
-    """A host lets nobody in with what we have; the reason is worded for the user."""
+    """A host refuses every key that we have; the reason is for the user to read."""
 
 
 def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:

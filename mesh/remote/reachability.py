@@ -1,4 +1,4 @@
-"""Look whether every host greets over SSH, before the engine runs a command that a silent one would hang for good.
+"""The reachability check: whether every host greets over SSH, since a remote command to a silent one never ends.
 
 It needs no SSH library, whose import would cost every `pulumi up` a tenth of a second, unless there is a bastion.
 """
@@ -11,11 +11,11 @@ from typing import Any
 
 from mesh.config.models import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
-from mesh.remote.concurrency import gather
+from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.greeting import read_greeting
 from mesh.remote.ssh_errors import CLOSED_AT_ONCE, FORWARDING
 
-__all__ = ["ForwardingForbiddenError", "look"]
+__all__ = ["ForwardingForbiddenError", "check_reachability"]
 
 # Opens a stream to an address and a port, from here or from a bastion.
 _Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
@@ -23,7 +23,6 @@ _Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 # By host.
 Exchanges = Mapping[str, Collection[str]]
 
-_AT_ONCE = 64
 _SECONDS = 8
 
 
@@ -31,7 +30,7 @@ class ForwardingForbiddenError(OSError):
     """A bastion does not open streams to a host."""
 
 
-async def look(
+async def check_reachability(
     connections: Mapping[str, Connection], seconds: float = _SECONDS, exchanges: Exchanges = MappingProxyType({})
 ) -> dict[str, str]:
     """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do.
@@ -39,25 +38,25 @@ async def look(
     Neither can one that offers none of the key exchanges that `exchanges` has for it.
     """
     direct = {host: connection for host, connection in connections.items() if not connection.get("bastion")}
-    failures = await _look_from(direct, asyncio.open_connection, seconds, exchanges)
+    failures = await _check_from(direct, asyncio.open_connection, seconds, exchanges)
     hidden = sorted(connections.keys() - direct.keys(), key=lambda host: str(connections[host]["bastion"]))
     for _, hosts in groupby(hidden, key=lambda host: str(connections[host]["bastion"])):
-        failures |= await _look_behind({host: connections[host] for host in hosts}, seconds, exchanges)
+        failures |= await _check_behind({host: connections[host] for host in hosts}, seconds, exchanges)
     return failures
 
 
-async def _look_behind(connections: Mapping[str, Connection], seconds: float, exchanges: Exchanges) -> dict[str, str]:
-    """Look at hosts that one bastion reaches, over one connection to it."""
+async def _check_behind(connections: Mapping[str, Connection], seconds: float, exchanges: Exchanges) -> dict[str, str]:
+    """Check hosts behind one bastion, over one connection to it."""
     from mesh.remote.ssh import open_bastion  # noqa: PLC0415
 
     try:
         async with open_bastion(next(iter(connections.values()))["bastion"]) as dial:
-            return await _look_from(connections, dial, seconds, exchanges)
+            return await _check_from(connections, dial, seconds, exchanges)
     except UnreachableHostError as error:
         return dict.fromkeys(connections, f"its {error.host} {error.message}")
 
 
-async def _look_from(
+async def _check_from(
     connections: Mapping[str, Connection], dial: _Dial, seconds: float, exchanges: Exchanges
 ) -> dict[str, str]:
     async def greeting(host: str, connection: Connection) -> None:
@@ -82,7 +81,7 @@ async def _look_from(
             raise UnreachableHostError(host, trouble)
 
     try:
-        await gather({host: greeting(host, connection) for host, connection in connections.items()}, _AT_ONCE)
+        await gather({host: greeting(host, connection) for host, connection in connections.items()}, HOSTS_AT_ONCE)
     except HostsFailedError as error:
         return dict(error.failures)
     return {}

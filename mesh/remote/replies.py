@@ -1,9 +1,9 @@
-"""What hosts reply, read into values of fixed types; a reply that is no such thing is that host's fault, and says so.
+"""Read what hosts reply into values of fixed types; a reply that cannot be read is a failure of that host.
 
-Each order has lines of known words, and each word a form. A line of another form or with an unknown word, a word that
-comes twice or that is left out: none of them is passed over, since the program that replies is ours, by its digest.
-Only where an order works with the tools of a system, not just looks, may these print lines of their own.
-How replies travel, and how large they may be, belongs to `commands`. Nothing here reaches a host.
+Each order has lines of known words, and each word a form. A line of another form or with an unknown word is a failure,
+and so is a word that comes twice or is missing, since the program that replies is ours, by its digest. Only an order
+that changes a host may have lines of other words, which the tools of its system print. `commands` bounds the size of
+replies. Nothing here reaches a host.
 """
 
 import re
@@ -24,6 +24,7 @@ __all__ = [
     "read_pings",
     "read_proof",
     "read_running",
+    "read_source",
     "read_survey",
     "read_system",
     "read_wiped",
@@ -46,8 +47,11 @@ def forms(**rests: str) -> Forms:
 
 _PING = forms(ping=rf" ({_NAME}) (none|\d{{1,7}}(?:\.\d{{1,6}})?)")
 _CLOCK = re.compile(r"\d{1,12}(?:\.\d{1,3})?", re.ASCII)
+_SOURCE = forms(source=r" ([0-9a-f:.]{2,45})")
 _PROOF = forms(
-    well=rf" ({_NAME})", silent=rf" ({_NAME})( unresolved)?", narrow=rf" ({_NAME}) (\d{{1,5}})"
+    well=rf" ({_NAME})",
+    silent=rf" ({_NAME})(?: (unresolved|unsent|unheard|unclear))?(?: [a-z]+)?",
+    narrow=rf" ({_NAME}) (\d{{1,5}})",
 )  # fmt: skip
 _SYSTEM = forms(
     system=r" ([a-z0-9_]{1,40}-linux)",
@@ -66,13 +70,13 @@ def lines_of(text: str) -> list[str]:
 
 
 def unreadable(host: str, what: str, line: str) -> HostError:
-    """Return the failure of a host in whose answer about `what` stands `line`."""
+    """Return the failure of a host whose answer to `what` has this `line`."""
     shown = f"{line[:60]}…" if len(line) > 60 else line
-    return HostError(host, f"answers {what} with what cannot be read ({shown!r}); look what runs there")
+    return HostError(host, f"answers {what} with what cannot be read ({shown!r}); check what runs there")
 
 
 def _incomplete(host: str, what: str, words: Iterable[str]) -> HostError:
-    return HostError(host, f"answers {what} without {', '.join(sorted(words))}; look what runs there")
+    return HostError(host, f"answers {what} without {', '.join(sorted(words))}; check what runs there")
 
 
 def read_lines(
@@ -117,7 +121,7 @@ def number_in(host: str, what: str, match: re.Match[str], group: int, most: int)
 def read_each(
     replies: Mapping[str, list[str]], read: Callable[[str, list[str]], T]
 ) -> tuple[dict[str, T], dict[str, HostError]]:
-    """Return what `read` makes of each host's lines, and the failure of each of whose it makes nothing."""
+    """Return what `read` makes of each host's lines, and the failure of each host whose lines it cannot read."""
     done: dict[str, T] = {}
     failures: dict[str, HostError] = {}
     for host, lines in replies.items():
@@ -159,9 +163,10 @@ def read_clock(host: str, lines: Iterable[str]) -> float:
 
 
 def read_proof(host: str, lines: Iterable[str], asked: Collection[str]) -> dict[str, str | int]:
-    """Return by peer what became of its ping: `well`, `silent`, `unresolved`, or how many bytes pass at most.
+    """Return by peer what became of its ping: `well`, `silent`, or how many bytes pass at most.
 
-    Each of the peers that were `asked` has to be there, and no other.
+    Instead of `silent` stands what the host knows of it: `unresolved`, `unsent`, `unheard` or `unclear`. Each of
+    the peers that were `asked` has to be there, and no other.
     """
     said: dict[str, str | int] = {}
     found = read_lines(host, "prove", lines, _PROOF, _PROOF.keys())
@@ -172,10 +177,17 @@ def read_proof(host: str, lines: Iterable[str], asked: Collection[str]) -> dict[
             if word == "narrow":
                 said[match[1]] = number_in(host, "prove", match, 2, 65535)
             else:
-                said[match[1]] = "unresolved" if match[0].endswith(" unresolved") else word
+                # Of two words, the first counts.
+                said[match[1]] = word if word == "well" else match[2] or word
     if missing := set(asked) - said.keys():
         raise _incomplete(host, "prove", missing)
     return said
+
+
+def read_source(host: str, lines: Iterable[str]) -> str:
+    """Return the address from which the host answers a peer; empty where it does not tell."""
+    found = read_lines(host, "source", lines, _SOURCE)
+    return found["source"][0][1] if found else ""
 
 
 def read_system(host: str, lines: Iterable[str]) -> dict[str, str]:
@@ -194,7 +206,7 @@ def read_running(host: str, lines: Iterable[str]) -> tuple[str, int]:
 
 
 def read_wiped(host: str, lines: Iterable[str]) -> bool:
-    """Tell whether the host was wiped; False where what it has belongs to somebody else by now."""
+    """Tell whether the host was wiped; False where its interface belongs to another mesh by now."""
     found = read_lines(host, "wipe", lines, _WIPED, works=True)
     if len(found) != 1:
         raise _incomplete(host, "wipe", ["wiped or kept"])

@@ -1,13 +1,14 @@
-"""What hosts report of themselves, read by the rule of `replies`: what their kernels run, and what `scan` asks for."""
+"""Read what hosts report of themselves, by the rules of `replies`: what their kernels run, and what `scan` asks for."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from typing import NamedTuple
 
 from mesh.remote.replies import KEY, forms, number_in, read_lines, require, unreadable
 
-__all__ = ["Facts", "Found", "Peer", "read_facts", "read_found"]
+__all__ = ["Difference", "Facts", "Found", "PeerFacts", "read_facts", "read_found"]
 
 # A link-local address has a zone, which is the name of an interface.
 _ENDPOINT = r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}(?:%[\w.@-]{1,15})?\]):\d{1,5}"
@@ -19,7 +20,7 @@ _FACTS = forms(
     address=r" (\S{1,49})",
     preshared=r" ([0-9a-z]{1,64})",
     interface=rf" ({KEY}) (\d{{1,5}})",
-    differs=r" ([a-z-]{1,20}(?: [!-~]{1,300})?)",
+    differs=r" ([a-z-]{1,20})(?: ([!-~]{1,300}))?",
     peer=rf" ({KEY}) (\(none\)|{_ENDPOINT}) (\(none\)|{_PREFIX}(?:,{_PREFIX})*)"
     r" (\d{1,12}) (\d{1,20}) (\d{1,20}) (off|\d{1,5})",
 )
@@ -31,7 +32,7 @@ _LINK_MTU = re.compile(r"link-mtu ?(\d{1,10})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class PeerFacts:
     """One peer as a host's kernel has it; `handshake` is in seconds since the epoch, 0 for never."""
 
     endpoint: str
@@ -42,13 +43,19 @@ class Peer:
     keepalive: str
 
 
+class Difference(NamedTuple):
+    """A thing that a host finds changed: its kind, such as `edited`, and which one, such as the path of a file."""
+
+    kind: str
+    subject: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last.
 
-    `differences` are what the host itself found to be otherwise than it is wanted: what it forwards, its way to
-    everywhere, and, if it was asked to audit, all that was confirmed. `preshared` is the salted digest of its
-    preshared keys.
+    `differences` are what the host itself found changed: what it forwards, its default route, and, if it was asked to
+    audit, all that was confirmed. `preshared` is the salted digest of its preshared keys.
     """
 
     public_key: str = ""
@@ -58,8 +65,8 @@ class Facts:
     addresses: tuple[str, ...] = ()
     has_preshared_key: bool = True
     confirmed: str = ""
-    peers: Mapping[str, Peer] = field(default_factory=dict)
-    differences: tuple[str, ...] = ()
+    peers: Mapping[str, PeerFacts] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
     preshared: str = ""
 
 
@@ -82,16 +89,16 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
     `expected` is the salted digest of the preshared keys that the host should have; None for any.
     """
     found = read_lines(host, order, lines, _FACTS, {"address", "differs", "peer"})
-    differences = tuple(match[1] for match in found.get("differs", ()))
-    if order == "audit" and {"absent", "down"} & set(differences):
+    differences = tuple(Difference(match[1], match[2] or "") for match in found.get("differs", ()))
+    if order == "audit" and {"absent", "down"} & {difference.kind for difference in differences}:
         return Facts(differences=differences)
     require(host, order, found, {"confirmed", "since", "mtu", "interface"})
-    peers: dict[str, Peer] = {}
+    peers: dict[str, PeerFacts] = {}
     for match in found.get("peer", ()):
         _, endpoint, allowed, handshake, received, sent, keepalive = match.groups()
         if match[1] in peers:
             raise unreadable(host, order, match[0])
-        peers[match[1]] = Peer(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
+        peers[match[1]] = PeerFacts(endpoint, allowed, int(handshake), int(received), int(sent), keepalive)
     if peers:
         require(host, order, found, {"preshared"})
     addresses = tuple(match[1] for match in found.get("address", ()) if _interface(host, order, match[1], match[0]))

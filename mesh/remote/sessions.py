@@ -1,7 +1,7 @@
 """Talk to many hosts at once over SSH: one connection to each, one session on it, orders and replies.
 
-Every wait has a bound of our own. Opening one connection belongs to `ssh`, what a host may say to `commands`, and what
-the orders mean to `rollout` and to the host program.
+Every wait has a bound of our own. `ssh` opens one connection, and `commands` bounds what a host may say. `rollout` and
+the host program know what the orders mean.
 """
 
 import asyncio
@@ -18,16 +18,13 @@ from mesh.config.models import Connection
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream
-from mesh.remote.concurrency import gather, settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
 from mesh.remote.login import dial, key_exchange_of
 from mesh.remote.ssh import CONNECT_SECONDS, explain, meet
 
-__all__ = ["AT_ONCE", "Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
+__all__ = ["Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
 _ORDER_SECONDS = 60
-# One sshd lets ten connections authenticate at a time by default, but each host is asked for one only; this bounds
-# the operator's own machine, also where much is sent to each host, or comes from it.
-AT_ONCE = 64
 _MESSAGE = 500
 
 T = TypeVar("T")
@@ -73,7 +70,7 @@ class Session:
         """
         if self._fault:
             raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
-        # Until there is an answer: whoever is cut off here must not be asked for more.
+        # Until there is an answer: a host that is cut off here must get no more orders.
         self._fault = f"is still busy with {str(words[0])!r}"
         try:
             self._stream.forget()
@@ -128,7 +125,7 @@ class Fan:
         """Begin one more SSH connection to each of `hosts`, since the one in use would survive a lock-out.
 
         Raises:
-            HostsFailedError: Naming each host that cannot be reached anew.
+            HostsFailedError: Naming each host that cannot be reached by a new connection.
         """
         async with AsyncExitStack() as stack:
             wanted = {host: self._connections[host] for host in hosts}
@@ -166,7 +163,7 @@ async def _connect_all(
             tunnel = await bastions[name]
         return await explained(host, connect(connection, tunnel))
 
-    return await settle({host: reach(host, connection) for host, connection in connections.items()}, AT_ONCE)
+    return await settle({host: reach(host, connection) for host, connection in connections.items()}, HOSTS_AT_ONCE)
 
 
 def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str]:
@@ -177,9 +174,22 @@ def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str
 
 
 def _allow_many_connections() -> None:
-    # A connection and its proof are two file descriptors a host; the usual soft limit would end at some 500 hosts.
+    # Two a host, with the new connection of the verification; the usual soft limit ends at some 500 hosts.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@asynccontextmanager
+async def _logged_in(
+    connections: Mapping[str, Connection], *, post_quantum: bool = False
+) -> AsyncIterator[tuple[dict[str, asyncssh.SSHClientConnection], dict[str, HostError]]]:
+    """Log in to every host, and return the connections and the failures; all are closed on leaving."""
+    _allow_many_connections()
+    async with AsyncExitStack() as stack:
+        opened, failures = await _connect_all(stack, connections, partial(dial, post_quantum=post_quantum))
+        for connection in opened.values():
+            stack.callback(connection.close)
+        yield opened, failures
 
 
 @asynccontextmanager
@@ -199,12 +209,8 @@ async def open_fan(
     Raises:
         HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
     """
-    _allow_many_connections()
-    async with AsyncExitStack() as stack:
-        opened, failures = await _connect_all(stack, connections, partial(dial, post_quantum=post_quantum))
-        for connection in opened.values():
-            stack.callback(connection.close)
-        absent = _stop_unless(skip, failures)
+    async with _logged_in(connections, post_quantum=post_quantum) as (opened, unreachable):
+        absent = _stop_unless(skip, unreachable)
 
         async def start(host: str) -> Session:
             script = host_program.invocation(interface, only_known=only_known)
@@ -218,7 +224,7 @@ async def open_fan(
                 raise UnreachableHostError(host, explain(error)) from None
             return session
 
-        sessions, failures = await settle({host: start(host) for host in opened}, AT_ONCE)
+        sessions, failures = await settle({host: start(host) for host in opened}, HOSTS_AT_ONCE)
         yield Fan(connections, sessions, absent | _stop_unless(skip, failures))
 
 
@@ -229,11 +235,7 @@ async def run_everywhere(
 
     Return what each printed, and why any cannot tell `what`.
     """
-    _allow_many_connections()
-    async with AsyncExitStack() as stack:
-        opened, absent = await _connect_all(stack, connections, dial)
-        for connection in opened.values():
-            stack.callback(connection.close)
+    async with _logged_in(connections) as (opened, absent):
 
         async def ask(host: str) -> str:
             try:
@@ -241,15 +243,11 @@ async def run_everywhere(
             except (OSError, asyncssh.Error) as error:
                 raise UnreachableHostError(host, explain(error)) from None
 
-        said, failures = await settle({host: ask(host) for host in opened}, AT_ONCE)
+        said, failures = await settle({host: ask(host) for host in opened}, HOSTS_AT_ONCE)
         return said, absent | failures
 
 
 async def log_in_everywhere(connections: Mapping[str, Connection]) -> dict[str, HostError]:
     """Log in to each host and out again; return why any does not let us in."""
-    _allow_many_connections()
-    async with AsyncExitStack() as stack:
-        opened, failures = await _connect_all(stack, connections, dial)
-        for connection in opened.values():
-            stack.callback(connection.close)
+    async with _logged_in(connections) as (_, failures):
         return failures

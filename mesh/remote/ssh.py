@@ -1,6 +1,6 @@
 """One SSH connection: how it is opened, what its failures mean, and a host's public key.
 
-Commands on it belong to `commands`, many hosts at once and sessions with the host program to `sessions`.
+`commands` runs commands on it; `sessions` holds many connections at once, with the host program.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncssh
 
+from mesh.config.fields import HOST_KEY_TYPES
 from mesh.config.models import Connection
 from mesh.errors import UnreachableHostError
 from mesh.remote.login import LoginRefusedError, dial
@@ -21,7 +22,7 @@ __all__ = [
     "COMMAND_SECONDS",
     "CONNECT_SECONDS",
     "CutOffError",
-    "HostKey",
+    "ShownHostKey",
     "as_unreachable",
     "connected",
     "explain",
@@ -37,11 +38,10 @@ Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
 CONNECT_SECONDS = 15
 COMMAND_SECONDS = 30
-_HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
 @dataclass(frozen=True, slots=True)
-class HostKey:
+class ShownHostKey:
     """A host's public key as the stack file holds it, and its fingerprint as `ssh-keygen -l` prints it."""
 
     line: str
@@ -167,7 +167,7 @@ async def find_refusal(connection: Connection) -> str | None:
     return None
 
 
-async def fetch_host_key(host: str, connection: Connection, known: Collection[str] = ()) -> HostKey:
+async def fetch_host_key(host: str, connection: Connection, known: Collection[str] = ()) -> ShownHostKey:
     """Return the key that `host` shows, of the pinned key's type, or a `known` one, where it has one.
 
     Nothing is verified but a bastion.
@@ -177,7 +177,7 @@ async def fetch_host_key(host: str, connection: Connection, known: Collection[st
     """
     pinned = (connection.get("hostKey") or "").partition(" ")[0]
     # A host has a key of each type: asking for another type than the pinned one would look like a changed key.
-    types = sorted(_HOST_KEY_TYPES, key=lambda name: name not in ({pinned} if pinned else known))
+    types = sorted(HOST_KEY_TYPES, key=lambda name: name not in ({pinned} if pinned else known))
     async with _bounded(host, CONNECT_SECONDS) as stack:
         key = await asyncssh.get_server_host_key(
             connection["address"],
@@ -189,7 +189,7 @@ async def fetch_host_key(host: str, connection: Connection, known: Collection[st
     if key is None:
         raise UnreachableHostError(host, "shows no SSH host key; check ssh.address and ssh.port")
     words = key.export_public_key().decode().split()
-    return HostKey(f"{words[0]} {words[1]}", key.get_fingerprint())
+    return ShownHostKey(f"{words[0]} {words[1]}", key.get_fingerprint())
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a host says when it does not let us in, and what to do: one table for the look, the rollout and commands."""
+"""What a host says when it does not let us in, and what to do, for the reachability check, the rollout and commands."""
 
 import re
 
@@ -9,7 +9,7 @@ __all__ = [
     "FORWARDING",
     "KEY_REFUSED",
     "NOTHING_SHARED",
-    "NO_KEY",
+    "NO_LOGIN_KEY",
     "NO_POST_QUANTUM",
     "OTHER_HOST_KEY",
     "RSA_ONLY",
@@ -25,7 +25,7 @@ OTHER_HOST_KEY = (
     "run python -m mesh scan, otherwise somebody may be in between"
 )
 KEY_REFUSED = "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
-NO_KEY = "lets nobody in without a key: {lack}"
+NO_LOGIN_KEY = "lets nobody in without a key: {lack}"
 TOO_MANY_KEYS = (
     "accepts none of the first 15 keys, and more tries would lock us out; name the right one by MESH_SSH_KEY_FILE, "
     "where its .pub file is enough if ssh-agent holds it"
@@ -53,7 +53,7 @@ NO_POST_QUANTUM = (
 )
 NOTHING_SHARED = "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config"
 FORWARDING = (
-    "its bastion forbids to be passed; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
+    "its bastion forbids forwarding; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
     "PermitOpen this host's address and port or any"
 )
 _STILL_BOOTING = "lets only root log in while it boots or goes down (/run/nologin); wait until it has, then run again"
@@ -61,7 +61,7 @@ _EXPIRED = "wants the password of ssh.user changed, which has expired; log in an
 _NO_SHELL = "has no login shell for ssh.user; name another ssh.user, or give this one a shell by usermod -s /bin/sh"
 _SUDO = "asks for a password at sudo; let ssh.user run sudo without one, or use root"
 
-# By what sshd, PAM, login programs and sudo say, whoever passes it on to us.
+# By the words of sshd, PAM, login programs and sudo.
 _SAID_BY_HOSTS = {
     "pam_nologin": _STILL_BOOTING,
     "System is booting up": _STILL_BOOTING,
@@ -99,6 +99,6 @@ def explain_command_error(error: str) -> str | None:
 
 
 def quote(said: bytes, most: int = 100) -> str:
-    """Return what a stranger says as one short text that cannot do anything to a terminal."""
+    """Return what a server says as one short text without control characters."""
     text = _UNPRINTABLE.sub(" ", said.decode("ascii", "replace")).strip()
     return repr(text if len(text) <= most else f"{text[:most]}…")

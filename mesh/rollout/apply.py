@@ -1,7 +1,6 @@
-"""What the rollout resource does with its properties: bring the hosts there, remember the outcome, and look for drift.
+"""What the rollout resource does with its properties: change the hosts, record the outcome, and find drift.
 
-Properties are plain data of the state. Whether there is work is told by `outstanding`, and the transaction itself is
-`rollout`.
+Properties are plain data of the state. `pending_work` says whether there is work, and `transaction` does it.
 """
 
 from collections.abc import Mapping
@@ -15,9 +14,10 @@ from mesh.progress import announce
 from mesh.remote.concurrency import run
 from mesh.remote.sessions import open_fan
 from mesh.rollout.drift import describe_drift
-from mesh.rollout.engine_process import engine_is_alive
 from mesh.rollout.facts import collect_facts
-from mesh.rollout.pending_work import Properties, changing_hosts, plan_digest, to_wipe
+from mesh.rollout.fault import Fault
+from mesh.rollout.pending_work import RolloutProperties, changing_hosts, plan_digest, to_wipe
+from mesh.rollout.provider_process import engine_is_alive
 from mesh.rollout.transaction import Rollout, roll_out
 from mesh.rollout.unreachable import may_skip
 from mesh.rollout.wipe import wipe
@@ -30,7 +30,7 @@ def _say(line: str) -> None:
     announce("", [line])
 
 
-def _check_complete(news: Properties) -> None:
+def _check_complete(news: RolloutProperties) -> None:
     if not is_roster(news.get("roster")):
         raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
     interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
@@ -41,18 +41,18 @@ def _check_complete(news: Properties) -> None:
         )
     is_pairwise = news["roster"].get("presharedKeys") == "pairwise"
     if set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
-        # Else a key that a host knew would serve on after the host has left, or give away the keys of all pairs.
+        # Else a key would stay in use that a host knew which has left, or would give away the keys of all pairs.
         raise MeshError(
             f"{interface}: nothing was changed, since the preshared key is for other hosts or pairs than the roster; "
             f"add --target '**::{interface}/preshared-key'"
         )
 
 
-def deploy(news: Properties, olds: RolloutState) -> RolloutState:
-    """Bring the hosts to `news` where they are not there yet, wipe who left, and return the new outputs.
+def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
+    """Change the hosts to `news` where they do not run it yet, wipe those that left, and return the new outputs.
 
     Raises:
-        MeshError: If the mesh could not be changed and proven; the hosts are then as before.
+        MeshError: If the mesh could not be changed and verified; the hosts then run what they ran before.
     """
     _check_complete(news)
     roster, plan = news["roster"], plan_digest(news)
@@ -92,8 +92,8 @@ def deploy(news: Properties, olds: RolloutState) -> RolloutState:
     }
 
 
-def _outdated_files(news: Properties, olds: RolloutState) -> list[str]:
-    """Return the peers that are not managed here and whose files say something else than before."""
+def _outdated_files(news: RolloutProperties, olds: RolloutState) -> list[str]:
+    """Return the unmanaged peers whose files have changed."""
 
     def file(props: Mapping[str, Any], name: str) -> str | None:
         known = props["roster"].get("peers") or {}
@@ -105,22 +105,23 @@ def _outdated_files(news: Properties, olds: RolloutState) -> list[str]:
 def find_drift(props: RolloutState) -> dict[str, list[str]]:
     """Return by host what differs there from the state, in words.
 
-    A host that does not answer is such a difference too, but for one whose change is pending for that very reason.
+    A host that does not answer is a difference too, unless its change is pending for that reason.
     """
     roster = props["roster"]
     interface = roster["interface"]
     pending = set(props["pending"])
 
-    async def look() -> tuple[dict[str, list[str]], dict[str, str]]:
+    async def audit() -> tuple[dict[str, list[Fault]], dict[str, str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}
         async with open_fan(interface, connections, skip=HostError) as fan:
             facts, failures = await collect_facts(fan, roster, props["presharedKey"], "audit")
         drift = {host: describe_drift(roster, host, report, props["digest"]) for host, report in facts.items()}
-        return {host: lines for host, lines in drift.items() if lines}, {**fan.absent, **failures}
+        return {host: faults for host, faults in drift.items() if faults}, {**fan.absent, **failures}
 
-    drift, silent = run(look)
-    drift |= {host: [f"{host}: {reason}"] for host, reason in silent.items() if host not in pending}
-    drift = {host: [visible(line) for line in lines] for host, lines in sorted(drift.items())}
+    faults, silent = run(audit)
+    faults |= {host: [Fault(host, reason)] for host, reason in silent.items() if host not in pending}
+    # The state holds lines.
+    drift = {host: [visible(str(fault)) for fault in own] for host, own in sorted(faults.items())}
     waits = [
         f"{host}: its change is pending until it is back: {silent[host]}" for host in sorted(pending & silent.keys())
     ]

@@ -1,4 +1,4 @@
-"""The moment at which every host goes back by itself: the same for all, though each has a clock of its own."""
+"""The moment at which every host rolls back by itself: the same for all, though each has a clock of its own."""
 
 import time
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from mesh.remote.sessions import Fan, Session
 
 __all__ = ["Deadline"]
 
-# A busy host answers late now and then, and the quickest of a few answers tells its clock best.
+# A busy host answers late now and then; the quickest of a few answers is nearest to its clock.
 _READINGS = 3
 
 
 class Deadline:
-    """A deadline of `seconds` on some hosts of a fan, which moves on while the work does."""
+    """A deadline of `seconds` on some hosts of a fan, which is moved while the work goes on."""
 
     def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str]) -> None:
         """Describe the deadline; it begins with `arm`."""
@@ -22,7 +22,7 @@ class Deadline:
         self._ahead: dict[str, float] = {}
 
     async def arm(self, token: str) -> None:
-        """Remember the way back on each of the hosts, and start the watchdog that takes it at the deadline.
+        """Let each of the hosts record how to roll back, and start the watchdog that does so at the deadline.
 
         Raises:
             HostsFailedError: Naming each host that failed.
@@ -32,12 +32,12 @@ class Deadline:
         await self.move(self._seconds)
 
     async def renew(self) -> None:
-        """Give every host its full time again, once a quarter of it is gone: each order costs every host some."""
+        """Give every host its full time again, once a quarter of it is gone; each order takes time."""
         if time.monotonic() - self._set > self._seconds / 4:
             await self.move(self._seconds)
 
     async def move(self, seconds: int) -> None:
-        """Set the deadline to `seconds` from now; what renews it later gives as many.
+        """Set the deadline to `seconds` from now; `renew` then gives as many.
 
         Raises:
             HostsFailedError: Naming each host that failed.

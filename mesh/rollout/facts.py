@@ -1,6 +1,6 @@
-"""Ask all hosts of a mesh what their kernels run, for a proof, and for what has drifted.
+"""Ask all hosts of a mesh what their kernels run.
 
-What the answers mean is judged in `proof` and `drift`.
+`verification` and `drift` say what the answers mean.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from mesh.errors import HostError
 from mesh.plan.pair_keys import keys_of
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.concurrency import settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
 from mesh.remote.replies import read_each
 from mesh.remote.reports import Facts, read_facts
-from mesh.remote.sessions import AT_ONCE, Fan
+from mesh.remote.sessions import Fan
 from mesh.rollout.verification import salted_digest
 
 __all__ = ["collect_facts"]
@@ -24,11 +24,11 @@ async def collect_facts(
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot be read.
 
-    The order `audit` asks for what else may have drifted, too.
+    The order `audit` also asks for everything else that may have drifted.
     """
     salt = secrets.token_hex(16)
     orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
-    replies, failures = await settle(orders, AT_ONCE)
+    replies, failures = await settle(orders, HOSTS_AT_ONCE)
 
     def read() -> tuple[dict[str, Facts], dict[str, HostError]]:
         pairs = Pairs(roster)

@@ -1,17 +1,17 @@
-"""What a rollout has yet to do, told by the properties of its resource: which hosts to change, and whom to wipe.
+"""What a rollout has yet to do, by the properties of its resource: which hosts to change, and which to wipe.
 
-It is asked for every preview, so it imports nothing that reaches a host. Doing it belongs to `deployment`.
+Every preview asks for it, so it imports nothing that reaches a host. `apply` does the work.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.plan.roster import digest, is_roster
+from mesh.plan.roster import is_roster, roster_digest
 from mesh.plan.roster_diff import describe_changes
 from mesh.stored.forms import RolloutState
 
 __all__ = [
-    "Properties",
+    "RolloutProperties",
     "changing_hosts",
     "describe_unfinished",
     "describe_waiting",
@@ -20,22 +20,22 @@ __all__ = [
     "to_wipe",
 ]
 
-Properties = Mapping[str, Any]
+RolloutProperties = Mapping[str, Any]
 
 
-def plan_digest(props: Properties) -> str:
+def plan_digest(props: RolloutProperties) -> str:
     """Return the digest of the plan that `props` ask for; see `roster.digest`."""
-    return digest(props["roster"], props["presharedKey"], props["mesh"])
+    return roster_digest(props["roster"], props["presharedKey"], props["mesh"])
 
 
-def to_wipe(news: Properties, olds: RolloutState) -> dict[str, Any]:
+def to_wipe(news: RolloutProperties, olds: RolloutState) -> dict[str, Any]:
     """Return how SSH reaches each host that has left and is not known to be wiped."""
     done = set(olds["wiped"])
     return {host: ssh for host, ssh in news["leavers"].items() if host not in done}
 
 
-def changing_hosts(news: Properties, olds: RolloutState) -> set[str]:
-    """Return the hosts that are not known to run `news`: all after a change of the plan, else who differs from it."""
+def changing_hosts(news: RolloutProperties, olds: RolloutState) -> set[str]:
+    """Return the hosts that are not known to run `news`: all after a change of the plan, else those that differ."""
     members = set(news["roster"]["members"])
     if olds["digest"] != plan_digest(news) or olds["rosterId"] != news["rosterId"]:
         return members
@@ -43,15 +43,15 @@ def changing_hosts(news: Properties, olds: RolloutState) -> set[str]:
     return (members & differing) - set(news["absent"])
 
 
-def _answering(news: Properties, olds: RolloutState) -> set[str]:
-    """Return the hosts that were left out of an earlier run and answer again; only `up` looks, a preview says none.
+def _answering(news: RolloutProperties, olds: RolloutState) -> set[str]:
+    """Return the hosts that were left out of an earlier run and answer again; only `up` asks them, a preview says none.
 
-    A host whose enrolment this run leaves out waits on.
+    A host whose enrolment this run leaves out goes on waiting.
     """
     return set(olds["pending"]) - {*news["absent"], *(news.get("unenrolled") or ())}
 
 
-def _with_another_key(news: Properties, olds: RolloutState) -> set[str]:
+def _with_another_key(news: RolloutProperties, olds: RolloutState) -> set[str]:
     """Return the hosts with another SSH host key than before, which may be other installations."""
     before, after = olds["roster"]["members"], news["roster"]["members"]
     return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
@@ -69,7 +69,7 @@ def _is_known(value: object) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def differs(olds: RolloutState, news: Properties) -> bool:
+def differs(olds: RolloutState, news: RolloutProperties) -> bool:
     """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
     # A value that is not known before the change stands as a text, or has something in it that is not known.
     if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and _is_known(news)):
@@ -93,7 +93,7 @@ def describe_unfinished(olds: RolloutState, recorded: object) -> list[str]:
     return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
 
 
-def describe_waiting(olds: RolloutState, news: Properties) -> list[str]:
+def describe_waiting(olds: RolloutState, news: RolloutProperties) -> list[str]:
     """Return a line for each host that an earlier run did not reach, and that this one tries again."""
     if not isinstance(news["leavers"], Mapping):
         return []

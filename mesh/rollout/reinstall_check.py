@@ -1,4 +1,4 @@
-"""Find the hosts that lost what enrolment gave them, as a reinstalled host has, so that they are enrolled again.
+"""Find the hosts that lost their private key, as after a reinstallation, so that they are enrolled again.
 
 A survey counts the installations of each host, from 1. The count is an input of that host's enrolment, and only a
 refresh raises it.
@@ -19,12 +19,12 @@ __all__ = ["count_installations"]
 
 def _question(interface: str) -> str:
     keys = f"{host_program.DIRECTORY}/{interface}/*/private-key"
-    # The last word tells a host that has no key from one that could not look.
+    # The last line tells a host without a key from one where the question failed.
     return f'for key in {keys}; do [ ! -s "$key" ] || echo key; done; echo seen'
 
 
 def count_installations(interface: str, counts: Mapping[str, int], hosts: object, interfaces: object) -> dict[str, int]:
-    """Return the counts with that of each host that has no private key raised; whoever does not answer keeps its own.
+    """Return the counts, raised for each host that has no private key; a host that does not answer keeps its count.
 
     `hosts` and `interfaces` are what the stack file says of `mesh:hosts` and `mesh:interfaces`.
     """

@@ -2,21 +2,23 @@
 
 WireGuard loses nothing by a new preshared key, since that counts from the next handshake on. By a new private key
 it loses nothing as long as it can wait for a handshake: what a host sends waits for a session, up to 128 packets
-for each peer. The handshake comes at once if just one end begins it, and if the other is there and knows its key.
-Where both begin, each gives up its own for the other's, and nothing more happens for 5 seconds (REKEY_TIMEOUT, the
-WireGuard paper, section 6); and as long when the first message gets lost. From that follows what a step may change:
+for each peer. The handshake comes at once if only one end begins it, and if the other is there and knows its key.
+If both begin, each gives up its own for the other's, and nothing more happens for 5 seconds (REKEY_TIMEOUT, the
+WireGuard paper, section 6). A first message that gets lost costs as much. From that follows what a step may change:
 
 1. Preshared keys first, on all hosts at once.
 2. Then one key at a time. Its host takes it, and spends its own handshake while it does, so that it begins none for
-   5 seconds. Then its peers put the new key in the place of the old one and begin. Of that key, nothing else
-   changes: it is found where the old one was last heard from, at the port where its host still listens, with the
-   addresses that it has. So a handshake never goes to a port that is only planned, and no round waits for another.
+   5 seconds. Then its peers put the new key in the place of the old one and begin. Nothing else of that peer
+   changes: its endpoint is the one from which the old key was last heard, at the port where its host still listens,
+   with the addresses that it has. So a handshake never goes to a port that is only planned, and no step waits for
+   another.
 3. Then all the rest, on all hosts at once: ports with the endpoints of those that move, addresses, allowed IPs.
    Sessions stay, so this begins no handshake. Behind NAT, hosts speak at once after that: nothing comes in from a
    port that nobody there has sent to.
-4. Then hosts that come up: first those that can be sought, so that those that seek them find them.
+4. Then hosts that come up: first those with an endpoint, so that they are there when the others connect to them.
 
-Going back takes the same steps in the same order, led (`rollback`) and by each host alone (`rollback.sh`).
+A rollback takes the same steps in the same order, whether it is led (`rollback`) or each host does it alone
+(`rollback.sh`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -85,11 +87,11 @@ def plan_switch(
         yield Step("ready", live)
         yield Step("finish", live)
         moved = tuple(h for h in live if running[h].port != int(roster["port"]) and not members[h]["endpoint"])
-        # Who lost a peer has lost its session.
+        # A host that lost a peer has lost its session.
         if unheard := live if others else moved:
             yield Step("wake", unheard)
     new = [host for host in sorted(running) if host not in live]
-    # Who can be sought comes up before who seeks, so that no first handshake is missed and waits 5 seconds.
+    # Hosts with an endpoint come up first, so that no first handshake is missed and waits 5 seconds.
     for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
         if group:
             yield Step("finish", tuple(group), says=f"bringing up {len(group)} host{'s' * (len(group) != 1)}")

@@ -1,15 +1,15 @@
-"""What is said of a change in words, once, though two resources know of it.
+"""Describe a change once, though two resources know of it.
 
 The engine asks each resource for its own difference, in one process, and the roster before the rollout, which depends
-on it. The roster tells what the run changes. The rollout then tells only what an earlier run recorded in the roster
-and did not bring to the hosts: so it has to know from which roster the change was told.
+on it. The roster describes what the run changes. The rollout then describes only what an earlier run recorded in the
+roster and did not bring to the hosts: so it has to know from which roster the change was described.
 """
 
 from typing import Any
 
 from mesh.plan.roster import Roster
 from mesh.plan.roster_diff import describe_changes
-from mesh.rollout.pending_work import Properties, describe_unfinished, describe_waiting
+from mesh.rollout.pending_work import RolloutProperties, describe_unfinished, describe_waiting
 from mesh.stored.forms import RolloutState
 
 __all__ = ["tell_roster_change", "tell_unfinished"]
@@ -19,12 +19,12 @@ _told_from: dict[str, Roster] = {}
 
 
 def tell_roster_change(old: Roster, new: Roster) -> list[str]:
-    """Return what changes from `old` to `new` in words, and remember that it was told."""
+    """Return what changes from `old` to `new` in words, and remember that it was described."""
     _told_from[new["interface"]] = old
     return describe_changes(old, new)
 
 
-def tell_unfinished(olds: RolloutState, news: Properties) -> list[str]:
+def tell_unfinished(olds: RolloutState, news: RolloutProperties) -> list[str]:
     """Return what earlier runs left to do: what they recorded and did not roll out, and hosts that wait."""
     recorded: Any = _told_from.get(olds["roster"]["interface"], news["roster"])
     return [*describe_unfinished(olds, recorded), *describe_waiting(olds, news)]

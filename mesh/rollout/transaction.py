@@ -1,7 +1,7 @@
-"""Change a running mesh as one transaction: stage, arm, switch, prove, hold, confirm, leave; or everybody goes back.
+"""Change a running mesh as one transaction: stage, arm, switch, verify, hold, confirm, leave; or every host rolls back.
 
-The order of a switch decides what is lost; ARCHITECTURE.md has the measurements. What an order does on a host is
-written in the host program.
+The order of a switch decides what is lost; docs/measurements.md has the figures. The host program says what an order
+does on a host.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
-from mesh.remote.concurrency import gather
-from mesh.remote.replies import read_all, read_proof, read_running, read_system
-from mesh.remote.sessions import AT_ONCE, Fan, open_fan
+from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
+from mesh.remote.replies import read_all, read_proof, read_running, read_source, read_system
+from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.facts import collect_facts
-from mesh.rollout.rollback import go_back
+from mesh.rollout.rollback import roll_back
 from mesh.rollout.switch_plan import Running, plan_switch
 from mesh.rollout.verification import find_faults
 
@@ -31,21 +31,21 @@ __all__ = ["Rollout", "roll_out"]
 
 Report = Callable[[str], None]
 
-# A proven mesh holds on this long for the word to confirm: time to run `up` again after the operator's machine died.
+# A verified mesh waits this long for `confirm`: time to run `up` again after the operator's machine died.
 _HOLD_SECONDS = 900
 _INSTALL_SECONDS = 600
 # Two turns of four pings of six seconds each: an old session at one end is given up after some 20 seconds.
-_PROOF_SECONDS = 50
-_SEEK_SECONDS = 20  # where names have to be resolved, and peers to be asked whether they still are where they were
+_VERIFY_SECONDS = 50
+_NAMES_SECONDS = 20  # where names have to be resolved, and peers pinged at their old endpoints first
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What one rollout brings to the hosts in `changing`; the other members run it already and only help to prove it.
+    """What one rollout brings to the hosts in `changing`; the other members run it already and only help to verify it.
 
     `alive` tells whether the engine that asked for it still runs. With `skip_unreachable`, hosts that do not answer are
-    left out instead of stopping it. The hosts in `adopted` bring their key, and hand over an interface that runs just
-    that key, whoever made it.
+    left out instead of stopping it. The hosts in `adopted` bring their key, and let an interface that runs that very
+    key be taken over, whoever made it.
     """
 
     roster: Roster
@@ -61,7 +61,7 @@ class Rollout:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """How each member and its peers meet."""
+        """How each member reaches its peers."""
         return Pairs(self.roster)
 
     @property
@@ -76,10 +76,10 @@ class Rollout:
 
 
 async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
-    """Bring all hosts to the roster, proven; return what was learned of each, and why any was left out, by host.
+    """Bring all hosts to the roster, verified; return what each says of its system, and why any was left out, by host.
 
     Raises:
-        MeshError: After every host went back, or will by itself at its deadline; the message says which and why.
+        MeshError: After every host rolled back, or will by itself at its deadline; the message says which and why.
     """
     say, interface = rollout.report, rollout.interface
     connections = rollout.connections
@@ -105,32 +105,32 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         seconds = int(rollout.roster["deadline"])
         deadline = Deadline(fan, seconds, changing)
         switched: list[str] = []
-        with _outcome(f"{interface}: failed; every host goes back"):
+        with _outcome(f"{interface}: failed; every host rolls back"):
             try:
                 await deadline.arm(secrets.token_hex(8))
                 changed = await _switch(rollout, fan, running, deadline, switched)
-                say(f"{interface}: proving {_hosts(len(fan.sessions))}")
-                # A silent pair is asked for longer than a short deadline, and its name is what the user needs.
-                seek = _SEEK_SECONDS if rollout.pairs.has_names else 0
-                await deadline.move(seconds + _PROOF_SECONDS + seek)
+                say(f"{interface}: verifying {_hosts(len(fan.sessions))}")
+                # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
+                resolving = _NAMES_SECONDS if rollout.pairs.has_names else 0
+                await deadline.move(seconds + _VERIFY_SECONDS + resolving)
                 checks = (_prove(rollout, fan, changed, deadline), fan.check_new_connections(changing))
                 # Both end before anything else is ordered, since a session takes one order at a time.
                 for outcome in await asyncio.gather(*checks, return_exceptions=True):
                     if outcome is not None:
                         raise outcome
-                # First everywhere what may wait or fail, so that all hosts begin to hold at one moment, or none does.
+                # First all that may wait or fail, on every host, so that all begin to hold at one moment, or none does.
                 await fan.everyone("store", hosts=changing)
                 await deadline.move(_HOLD_SECONDS)
                 if not rollout.alive():
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
             except BaseException:
-                say(f"{interface}: going back on all hosts")
-                await go_back(
+                say(f"{interface}: rolling back all hosts")
+                await roll_back(
                     fan, rollout.pairs, switched, [host for host, runs in running.items() if runs.public_key], changing
                 )
                 raise
-        # One way only from here on. Who misses the word goes back when its hold ends; the next `up` brings it forward.
-        with _outcome(f"{interface}: proven, but not confirmed on all hosts; run pulumi up again"):
+        # No rollback is led from here on. A host that misses `confirm` rolls back when its hold ends.
+        with _outcome(f"{interface}: verified, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
     pairs = rollout.pairs
     if relayed := pairs.relayed():
@@ -168,7 +168,7 @@ async def _prepare(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dic
 
 
 async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[str, Running]:
-    """Lay the plan beside the running one and return what each host runs."""
+    """Send the plan to each host, beside the running one, and return what each runs."""
     work, absent = {}, sorted(fan.absent)
     for host in changing:
         text = payload(
@@ -177,7 +177,7 @@ async def _stage(rollout: Rollout, fan: Fan, changing: Collection[str]) -> dict[
             pairs=rollout.pairs,
         )  # fmt: skip
         work[host] = fan.sessions[host].order("stage", text.count("\n"), *absent, payload=text)
-    found = read_all(await gather(work, AT_ONCE), read_running)
+    found = read_all(await gather(work, HOSTS_AT_ONCE), read_running)
     return {host: Running(*runs) for host, runs in found.items()}
 
 
@@ -186,7 +186,7 @@ async def _switch(
 ) -> list[str]:
     """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key.
 
-    A host that is about to take another key is added to `switched`, for whoever has to lead back.
+    A host that is about to take another key is added to `switched`, for a rollback that is led.
     """
     began = time.monotonic()
     for step in plan_switch(rollout.roster, running, set(fan.sessions) - set(running), rollout.pairs):
@@ -209,6 +209,7 @@ def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lin
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:
     silent: list[tuple[str, str]] = []
     unresolved: list[tuple[str, str]] = []
+    reasons: dict[tuple[str, str], str] = {}
     narrow: dict[tuple[str, str], int] = {}
     for turn in ("first", "second"):
         read = partial(_read_proof, rollout.pairs, turn, fan.absent)
@@ -216,25 +217,30 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
             for peer, result in said.items():
                 if isinstance(result, int):
                     narrow[host, peer] = result
+                elif result == "unresolved":
+                    unresolved.append((host, peer))
+                elif result == "silent":
+                    silent.append((host, peer))
                 elif result != "well":
-                    (unresolved if result == "unresolved" else silent).append((host, peer))
+                    reasons[host, peer] = result
         await deadline.renew()
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key)
     if failures:
         raise HostsFailedError(failures)
     sources = await _find_sources(fan, silent)
-    # Aside, since a million pairs take seconds, in which new connections would have no answer.
-    faults = await asyncio.to_thread(find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources)
+    # In a thread, since a million pairs take seconds, in which new connections would get no answer.
+    faults = await asyncio.to_thread(
+        find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources, reasons
+    )
     if faults:
-        shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
-        raise MeshError(f"{rollout.interface}: not proven; every host goes back\n  {shown}")
+        shown = "\n  ".join(map(str, faults[:20])) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
+        raise MeshError(f"{rollout.interface}: not verified; every host rolls back\n  {shown}")
 
 
 async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return for silent pairs from which address the one that was asked sends to the other, where that may matter."""
-    sources = {}
-    for host, peer in silent:
-        if peer in fan.sessions:
-            for line in await fan.sessions[peer].order("source", host):
-                sources[host, peer] = line.removeprefix("source ").strip()
-    return sources
+    """Return for silent pairs from which address the second host answers the first, where it tells."""
+    return {
+        (host, peer): read_source(peer, await fan.sessions[peer].order("source", host))
+        for host, peer in silent
+        if peer in fan.sessions
+    }

@@ -1,6 +1,6 @@
-"""Decide what a host that does not answer means for a run: the end of it, or a change that waits for the host's return.
+"""Decide whether a host that does not answer ends a run, or is left out and gets its change after its return.
 
-Finding such hosts belongs to `look` and `fanout`.
+`reachability` and `sessions` find such hosts.
 """
 
 import os
@@ -13,5 +13,5 @@ SKIP_VARIABLE = "MESH_SKIP_UNREACHABLE"
 
 def may_skip(unreachable: str) -> bool:
     """Tell whether a run goes on without hosts of an interface that do not answer, by its setting or for this run."""
-    # The words that Pulumi's own variables take; another one stops the run, which harms nobody.
+    # The values that Pulumi's own variables take; with another one the run stops, which is safe.
     return unreachable == "skip" or os.environ.get(SKIP_VARIABLE, "").lower() in {"1", "true"}

@@ -18,6 +18,7 @@ __all__ = [
     "FormerPresharedKey",
     "KeyPairState",
     "PresharedKeyState",
+    "RecordedKey",
     "RecordedRollout",
     "RolloutState",
     "RosterState",
@@ -36,18 +37,23 @@ _Key = Annotated[str, is_key]
 _Moment = Annotated[str, _is_moment]
 
 
-class KeyPairState(TypedDict):
+class RecordedKey(TypedDict):
+    """Of a host's key or a preshared key, as far as no secret is needed to read it; only that of a host is public."""
+
+    createdAt: _Moment
+    interface: NotRequired[str]
+    maxKeyAge: NotRequired[int]
+    publicKey: NotRequired[str]
+
+
+class KeyPairState(RecordedKey):
     """A host's key; `kept` holds the earlier ones as JSON, each a `FormerKey`."""
 
     rotation: str
     adopted: str
     privateKey: _Key
-    createdAt: _Moment
     kept: str
-    interface: NotRequired[str]
     host: NotRequired[str]
-    maxKeyAge: NotRequired[int]
-    publicKey: NotRequired[str]
 
 
 class FormerKey(TypedDict):
@@ -105,7 +111,7 @@ class _HostSystem(TypedDict):
 
 
 class RecordedRollout(TypedDict):
-    """What was proven last, as far as no secret is needed to read it."""
+    """What was verified last, as far as no secret is needed to read it."""
 
     roster: Roster
     digest: str
@@ -115,7 +121,7 @@ class RecordedRollout(TypedDict):
 
 
 class RolloutState(RecordedRollout):
-    """What was proven last."""
+    """What was verified last."""
 
     rosterId: str
     presharedKey: str

@@ -17,6 +17,7 @@ from mesh.stored.forms import (
     FormerPresharedKey,
     KeyPairState,
     PresharedKeyState,
+    RecordedKey,
     RecordedRollout,
     RolloutState,
     RosterState,
@@ -29,9 +30,10 @@ __all__ = [
     "read_peer_files",
     "read_preshared_key",
     "read_recorded",
+    "read_recorded_key",
     "read_rollout",
     "read_roster",
-    "read_survey",
+    "read_survey_state",
 ]
 
 # What is lacking was written by this version and all before it.
@@ -112,7 +114,13 @@ def read_preshared_key(id_: str, outputs: Mapping[str, Any]) -> PresharedKeyStat
     return state
 
 
-def read_survey(id_: str, outputs: Mapping[str, Any]) -> SurveyState:
+def read_recorded_key(name: str, outputs: Mapping[str, Any]) -> RecordedKey:
+    """Return what the state says of either, a resource of that name, where secrets are encrypted."""
+    state: RecordedKey = _read_state(name, RecordedKey, None, outputs)
+    return state
+
+
+def read_survey_state(id_: str, outputs: Mapping[str, Any]) -> SurveyState:
     """Return what the state says of the installations of hosts."""
     state: SurveyState = _read_state(f"{id_}/survey", SurveyState, None, outputs)
     return state
@@ -128,7 +136,7 @@ def read_roster(outputs: Mapping[str, Any]) -> RosterState:
 
 
 def read_rollout(id_: str, outputs: Mapping[str, Any]) -> RolloutState:
-    """Return what the state says of the last proven rollout."""
+    """Return what the state says of the last verified rollout."""
     state: RolloutState = _read_state(f"{id_}/rollout", RolloutState, None, outputs)
     return state
 

@@ -1,18 +1,28 @@
-"""Place each host in a mesh by its name alone, and find subnets that are in each other's way.
+"""Derive the address of each host in a mesh from its name, and find subnets that overlap.
 
-Nothing is stored or negotiated here, so adding a host never renumbers another. Choosing peers and endpoints belongs
-in `topology`; deciding which meshes must not collide belongs in `consistency`.
+Nothing is stored or negotiated, so adding a host never renumbers another. `topology` chooses peers and endpoints, and
+`rules.prefixes` says which meshes must not collide.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv4Network, IPv6Interface, IPv6Network
 from types import MappingProxyType
 
-__all__ = ["Collision", "Owner", "derive_subnet", "find_collisions", "find_overlaps", "host_address", "owned_subnets"]
+__all__ = [
+    "Collision",
+    "Network",
+    "Owner",
+    "derive_subnet",
+    "find_collisions",
+    "find_overlaps",
+    "host_address",
+    "owned_subnets",
+]
 
+Network = IPv4Network | IPv6Network
 # Interface and host.
 Owner = tuple[str, str]
 

@@ -1,6 +1,6 @@
 """Endpoints as texts, `78.11.11.11:51825`, `[2001:db8::1]:51825` or `bernard.example.org:51825`.
 
-What the stack file may say of them belongs in `config.external_fields`. Hosts resolve names, we never do.
+`config.external_fields` says which of them a stack file may hold. Hosts resolve names, we never do.
 """
 
 __all__ = ["ip_version", "join_endpoint"]

@@ -1,6 +1,6 @@
 """Make and check the key values of WireGuard: 32 bytes, written as 44 characters of base64.
 
-Storing, rotating and sending keys belongs to the resources, not here.
+The resources store, rotate and send keys.
 """
 
 import base64
@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mesh.errors import InvalidKeyError
 
-__all__ = ["KeyPair", "generate_key_pair", "generate_preshared_key", "is_key", "public_key_of"]
+__all__ = ["ZERO_KEY", "KeyPair", "generate_key_pair", "generate_preshared_key", "is_key", "public_key_of"]
 
 _KEY_BYTES = 32
+# To WireGuard, all zeros are no key.
+ZERO_KEY = "A" * 43 + "="
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mesh.errors import ConfigurationError
+from mesh.wireguard.addressing import Network
 from mesh.wireguard.keys import public_key_of
 from mesh.wireguard.text import MOST_CHARACTERS, read_text
 from mesh.wireguard.wg_sections import OTHERS, SPACES, Section, Setting, read_sections
-from mesh.wireguard.wg_values import NO_KEY, Address, Endpoint, Network
+from mesh.wireguard.wg_values import Address, Endpoint
 
 __all__ = [
-    "NO_PRESHARED_KEY",
+    "ConfiguredPeer",
     "Endpoint",
-    "Peer",
     "Setting",
     "WgQuick",
     "read_settings",
@@ -27,11 +27,9 @@ __all__ = [
     "settle_allowed_ips",
 ]
 
-NO_PRESHARED_KEY = NO_KEY
-
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class ConfiguredPeer:
     """One [Peer]; `preshared_key` and `endpoint` are None where there is none, `keepalive` is in seconds, 0 for off.
 
     `name` is what a comment beside it calls it, as many hands and tools do; empty where none does. `lost` are its
@@ -59,7 +57,7 @@ class WgQuick:
     addresses: tuple[Address, ...]
     port: int | None
     mtu: int | None
-    peers: tuple[Peer, ...]
+    peers: tuple[ConfiguredPeer, ...]
     others: tuple[str, ...]
     where: str = field(default="", compare=False)
     places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
@@ -96,7 +94,7 @@ def read_wg_quick(content: str | bytes, where: str) -> WgQuick:
 
 
 def _lines(text: str, where: str) -> Iterator[Setting]:
-    # A comment belongs to what it stands right above, or beside.
+    # A comment is about the line right below it, or beside it.
     above = ""
     for number, line in enumerate(text.split("\n"), 1):
         place = f"{where}:{number}"
@@ -141,7 +139,7 @@ def read_settings(settings: Iterable[Setting], where: str) -> WgQuick:
     return replace(read, peers=settle_allowed_ips(_peers(sections.peers, read.public_key)))
 
 
-def _peers(sections: Iterable[Section], own_key: str | None) -> Iterator[Peer]:
+def _peers(sections: Iterable[Section], own_key: str | None) -> Iterator[ConfiguredPeer]:
     told: dict[str, Section] = {}
     for section in sections:
         # A peer that comes again keeps what it has, but for its AllowedIPs.
@@ -150,7 +148,7 @@ def _peers(sections: Iterable[Section], own_key: str | None) -> Iterator[Peer]:
     for key, peer in told.items():
         # WireGuard ignores a peer with the key of the interface itself.
         if key != own_key:
-            yield Peer(
+            yield ConfiguredPeer(
                 key,
                 peer.get("PresharedKey"),
                 tuple(dict.fromkeys(peer["AllowedIPs"])),
@@ -161,12 +159,12 @@ def _peers(sections: Iterable[Section], own_key: str | None) -> Iterator[Peer]:
             )
 
 
-def settle_allowed_ips(peers: Iterable[Peer]) -> tuple[Peer, ...]:
+def settle_allowed_ips(peers: Iterable[ConfiguredPeer]) -> tuple[ConfiguredPeer, ...]:
     """Return the peers of one interface with what WireGuard lets each have: of two with one prefix, the last has it."""
     listed = list(peers)
     owners = {prefix: peer.public_key for peer in listed for prefix in peer.allowed_ips}
 
-    def settle(peer: Peer) -> Peer:
+    def settle(peer: ConfiguredPeer) -> ConfiguredPeer:
         lost = tuple(prefix for prefix in peer.allowed_ips if owners[prefix] != peer.public_key)
         if not lost:
             return peer

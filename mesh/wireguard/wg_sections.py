@@ -1,6 +1,6 @@
 """The sections of a configuration, from its lines: what `wg` and `wg-quick` of wireguard-tools take, and no more.
 
-What a value may be belongs in `wg_values`; what the sections mean together belongs in `wg_quick`.
+`wg_values` reads the values; `wg_quick` reads what the sections mean together.
 """
 
 import difflib

@@ -18,13 +18,12 @@ from ipaddress import (
     ip_interface,
 )
 
-from mesh.wireguard.keys import is_key
+from mesh.wireguard.addressing import Network
+from mesh.wireguard.keys import ZERO_KEY, is_key
 
 __all__ = [
-    "NO_KEY",
     "Address",
     "Endpoint",
-    "Network",
     "read_addresses",
     "read_allowed_ips",
     "read_endpoint",
@@ -37,11 +36,7 @@ __all__ = [
     "read_port",
 ]
 
-# All zeros: to WireGuard this is no key.
-NO_KEY = "A" * 43 + "="
-
 Address = IPv4Interface | IPv6Interface
-Network = IPv4Network | IPv6Network
 # An IP address or a name in small letters, and a port.
 Endpoint = tuple[str, int]
 
@@ -62,7 +57,7 @@ def read_key(text: str) -> str:
 
 def read_optional_key(text: str) -> str | None:
     """Return a key, None for all zeros."""
-    return None if text == NO_KEY else read_key(text)
+    return None if text == ZERO_KEY else read_key(text)
 
 
 def read_port(text: str) -> int:
@@ -115,7 +110,7 @@ def read_addresses(text: str) -> tuple[Address, ...]:
 
 
 def read_endpoint(text: str) -> Endpoint:
-    """Return where a peer is sought."""
+    """Return the endpoint of a peer."""
     host, separator, port = text[1:].partition("]:") if text.startswith("[") else text.rpartition(":")
     try:
         if not separator:

@@ -59,7 +59,7 @@ class Scenario:
         self.hosts[SUBJECT] = {**self.hosts[SUBJECT], "externalIps": [_NEW_ADDRESS]}
         self._write()
         run = self.stack.start("up")
-        run.wait_for("proving")
+        run.wait_for("verifying")
         # WireGuard in the kernel answers from the address that was asked, in userspace from the host's first one, and
         # a host behind NAT hears nothing from elsewhere. So the first one changes as soon as the peers know of it.
         network.ip(SUBJECT, f"route replace default via 169.254.0.1 dev eth0 src {_NEW_ADDRESS}")
@@ -98,7 +98,7 @@ class Scenario:
         """End the run between switch and proof, so that all hosts go back by themselves."""
         began = time.monotonic()
         run = self._start_rotation()
-        run.wait_for("proving")
+        run.wait_for("verifying")
         run.kill_all()
         left = [self.lab.hosts[name].files / f"var/lib/mesh/{INTERFACE}/deadline" for name in self.mesh["hosts"]]
         wait_until(lambda: not any(file.exists() for file in left), 120, every=0.5)

@@ -60,8 +60,8 @@ def render(results: Sequence[Result], errors: Sequence[ChaosError]) -> str:
     old = sum(result.outcome == "old" for result in results)
     lines.append("")
     lines.append(
-        f"{len(results) + len(errors)} strikes: {old} ended on the old state, {len(results) - old} on the new one, and "
-        f"{len(errors)} broke a promise. The longest time to settle was {longest:.0f} seconds."
+        f"{len(results) + len(errors)} strikes: {old} ended on the old state, {len(results) - old} on the new one, "
+        f"and\n{len(errors)} broke a promise. The longest time to settle was {longest:.0f} seconds."
     )
     lines.extend(f"\n- {error}" for error in errors)
     return "\n".join(lines) + "\n"

@@ -341,7 +341,7 @@ class Hosts:
 
     def _arm(self, state: Interface, seconds: float, *, fresh: bool) -> None:
         if not fresh and not state.watchdog:
-            raise OrderError("the deadline has passed and this host went back; run pulumi up again")
+            raise OrderError("the deadline has passed and this host rolled back; run pulumi up again")
         if state.watchdog:
             state.watchdog.cancel()
         elif fresh:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.cli.stack_config import StackConfig
+from mesh.cli.pulumi_cli import pulumi_of
 from mesh.errors import MeshError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.engine.conftest import Maker
@@ -33,7 +33,7 @@ def test_keys_are_written_encrypted_and_read_again(
         if name.startswith("PULUMI_"):
             monkeypatch.setenv(name, value)
     file = stack.folder / "stacks/Pulumi.test.yaml"
-    config = StackConfig(file, stack.folder)
+    config = pulumi_of(file, stack.folder)
     assert config.read_adopted() == {}
     first = generate_key_pair().private_key
     stack.must("config", "set", "--path", "--secret", 'mesh:adopted["testwg/h1"]', first)
@@ -57,8 +57,10 @@ def test_a_stack_that_is_not_there_is_told_with_the_way_out(make_stack: Maker, m
             monkeypatch.setenv(name, value)
     other = stack.folder / "stacks/Pulumi.other.yaml"
     other.write_text("config: {}\n")
-    with pytest.raises(MeshError, match="other: no stack named 'other' found; run pulumi stack init other"):
-        StackConfig(other, stack.folder).read_adopted()
+    with pytest.raises(
+        MeshError, match="no stack named 'other' found; name a stack that exists, or run pulumi stack init other"
+    ):
+        pulumi_of(other, stack.folder).read_adopted()
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
     with pytest.raises(MeshError, match="passphrase"):
-        StackConfig(stack.folder / "stacks/Pulumi.test.yaml", stack.folder).write_adopted({"testwg": "x"})
+        pulumi_of(stack.folder / "stacks/Pulumi.test.yaml", stack.folder).write_adopted({"testwg": "x"})

@@ -1,11 +1,17 @@
 """Options of `python -m mesh` that choose among stacks, meshes and hosts, on the real engine."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
@@ -18,13 +24,13 @@ def stack(make_stack: Maker) -> Stack:
     """Return a stack of two meshes, with a phone of the same name in each."""
     stack = make_stack(3)
     write(stack, HOSTS)
-    stack.up()
+    stack.up("--message", "the first run")
     return stack
 
 
 def write(stack: Stack, hosts: list[str]) -> None:
     """Have these hosts in both meshes."""
-    mesh = {"hosts": hosts, "deadline": 10, "unreachable": "skip", "peers": {"phone": {}}}
+    mesh = {"hosts": hosts, "deadline": 10, "unreachable": "skip", "peers": {"phone": {}}, "maxKeyAge": "180d"}
     stack.write({"testwg": mesh, "backwg": {**mesh, "port": 51825}})
 
 
@@ -42,6 +48,19 @@ def test_status_shows_the_meshes_that_are_asked_for(stack: Stack) -> None:
     assert unknown.text.strip() == "error: status: nowg was never rolled out in this stack; run pulumi up first"
 
 
+def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
+    """With the age of its key, in the tables and in the document."""
+    shown = stack.companion("status", "--interface", "testwg", "--only", "h2").output
+    assert shown.startswith("testwg is well: 1 of 1 hosts are up, and 4 of 4 directions between them")
+    assert "0 d old, 179 d left" in shown
+    content = json.loads(stack.companion("status", "--json", "--only", "h2").output)
+    assert content["totals"] == {"hosts": 2, "hostsUp": 2, "directions": 8, "directionsUp": 8, "faults": 0}
+    (host,) = content["meshes"]["backwg"]["hosts"]
+    assert host["publicKey"] == stack.public_keys("backwg")["h2"]
+    moments = [host["keyMade"], content["meshes"]["backwg"]["changed"], content["generatedAt"], host["keyExpires"]]
+    assert sorted(moments, key=datetime.fromisoformat) == moments
+
+
 def test_the_file_of_a_peer_is_that_of_the_mesh_that_is_asked_for(stack: Stack) -> None:
     """Without it, the meshes that it can be are named."""
     unclear = stack.companion("peer", "phone")
@@ -52,6 +71,54 @@ def test_the_file_of_a_peer_is_that_of_the_mesh_that_is_asked_for(stack: Stack) 
         for name, port in {"testwg": ":51824", "backwg": ":51825"}.items()
     }
     assert ports == {"testwg": 3, "backwg": 3}
+
+
+def test_metrics_are_printed_written_and_served(stack: Stack, tmp_path: Path) -> None:
+    """The times are those of the state."""
+    printed = stack.companion("metrics", "--interface", "testwg")
+    assert printed.code == 0, printed.text
+    families = {family.name: family for family in text_string_to_metric_families(printed.output)}  # type: ignore[no-untyped-call]
+    assert {sample.labels["interface"] for family in families.values() for sample in family.samples} == {"testwg"}
+    assert [sample.value for sample in families["mesh_pair_up"].samples] == [1.0] * 6
+    assert len(families["wireguard_sent_bytes"].samples) == 9
+    (changed,) = families["mesh_last_change_timestamp_seconds"].samples
+    assert 0 < time.time() - changed.value < 1000
+    expiries = families["mesh_key_expiry_timestamp_seconds"].samples
+    assert [sample.labels["host"] for sample in expiries] == ["", "h1", "h2", "h3"]
+    assert all(sample.value == pytest.approx(changed.value + 180 * 86400, abs=1000) for sample in expiries)
+    file = tmp_path / "mesh.prom"
+    assert stack.companion("metrics", "test", "--no-pairs", "--output", str(file)).output == ""
+    assert 'mesh_host_up{host="h3",interface="backwg"} 1.0' in file.read_text()
+    assert "mesh_pair_up{" not in file.read_text()
+    both = stack.companion("metrics", "--output", str(file), "--listen", "127.0.0.1:0")
+    assert "--output and --listen are two ways; give one of them" in both.text
+    words = [sys.executable, "-m", "mesh", "metrics", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        place = server.stderr.readline().split()[1]
+        with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
+            assert b"mesh_pair_rtt_seconds{" in answer.read()
+        server.terminate()
+
+
+def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
+    """Without the passphrase of the stack."""
+    passphrase = stack.environment.pop("PULUMI_CONFIG_PASSPHRASE")
+    told = stack.companion("history", "test", "--limit", "1")
+    stack.environment["PULUMI_CONFIG_PASSPHRASE"] = passphrase
+    assert told.code == 0, told.text
+    head, *lines = told.output.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC  up  succeeded  the first run", head)
+    assert "    testwg: + a new mesh" in lines
+    assert any(line.startswith("    backwg: + phone joins, not managed here: fd00:") for line in lines)
+    for words in (["init", "-q"], ["add", "Pulumi.yaml"], ["commit", "-q", "-m", "A project"]):
+        who = ["-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.org"]
+        subprocess.run(["git", *who, *words], cwd=stack.folder, check=True, capture_output=True)
+    stack.must("refresh", "--yes")
+    last = stack.companion("history", "--limit", "1").output
+    assert re.search(r"UTC  refresh  succeeded  Ada Lovelace, commit [0-9a-f]{8} and edited since  A project\n", last)
+    assert last.endswith("    nothing changed\n")
+    shutil.rmtree(stack.folder / ".git")
 
 
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:

@@ -73,7 +73,7 @@ def test_only_one_word_of_the_environment_skips_and_another_stops(stack: Stack) 
 
 
 def test_skipping_in_the_stack_file_names_the_host_at_the_end_also_with_nothing_to_do(stack: Stack) -> None:
-    """At its return its enrolment is recorded anew, and it is brought to the plan if it is not there."""
+    """At its return its enrolment is recorded again, and it is brought to the plan if it is not there."""
     write(stack, HOSTS, unreachable="skip")
     stack.up()
     stack.hosts.become("h4", "dead")
@@ -119,7 +119,7 @@ def test_a_dead_host_that_is_removed_is_tried_in_every_run_until_it_is_wiped(sta
 
 
 def test_a_host_that_is_gone_for_good_is_forgotten(stack: Stack) -> None:
-    """It is not tried again, not even by `destroy`; a name that nobody seeks is refused, with those that are sought."""
+    """It is not tried again, not even by `destroy`; a name that is not waited for is refused, with those that are."""
     early = stack.companion("forget", "h4")
     assert early.code == 1
     assert early.text.strip() == "error: forget: h4 is a host of testwg; take it out of hosts and run pulumi up first"

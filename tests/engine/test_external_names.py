@@ -1,4 +1,4 @@
-"""Hosts that are sought at a name: what the state, the outputs, the peers and the files of others hold of it."""
+"""Hosts whose endpoint is a name: what the state, the outputs, the peers and the files of others hold of it."""
 
 from tests.engine.conftest import Maker
 

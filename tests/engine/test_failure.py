@@ -54,7 +54,7 @@ def stack(shared: Stack) -> Stack:
 
 
 def test_a_failed_rollout_is_tried_again_alone_and_with_the_same_keys(stack: Stack) -> None:
-    """The state holds the digest that the hosts went back to, and the keys that they will get."""
+    """The state holds the digest that the hosts rolled back to, and the keys that they will get."""
     before = stack.resources()["testwg/rollout"]["outputs"]["digest"]
     old = kernels(stack)
     write(stack, rotation=2)
@@ -116,7 +116,7 @@ def test_hosts_are_led_back_one_key_after_another(stack: Stack) -> None:
 
 
 def test_a_host_that_cannot_be_led_back_does_not_keep_the_others_from_it(stack: Stack) -> None:
-    """It is not asked again, and goes back at once with the last order."""
+    """It is not asked again, and rolls back at once with the last order."""
     old = kernels(stack)
     write(stack, rotation=8)
     stack.hosts["h2"].fail_at = "back"

@@ -58,13 +58,13 @@ def test_a_phone_gets_a_key_an_address_and_a_file_that_only_the_command_shows(st
     assert stat.S_IMODE(os.stat(target).st_mode) == 0o600
     assert "is there already" in stack.companion("peer", "phone", "--output", str(target)).errors
     assert (
-        "'tablet' is no peer of a proven mesh of this stack; there are phone"
+        "'tablet' is no peer of a verified mesh of this stack; there are phone"
         in stack.companion("peer", "tablet").errors
     )
 
 
 def test_a_router_brings_its_own_key_and_endpoint(stack: Stack) -> None:
-    """Its file says where the private key belongs; hosts seek it there."""
+    """Its file says where the private key belongs; hosts have that endpoint."""
     key = generate_key_pair().public_key
     write(stack, peers={"router": {"publicKey": key, "endpoint": "198.51.100.7:51820"}})
     stack.up()

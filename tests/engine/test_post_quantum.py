@@ -107,7 +107,7 @@ def test_the_status_tells_the_key_exchange_of_each_host(stack: Stack) -> None:
     assert "post-quantum" not in stack.companion("status").output
     become(stack, "h2", [CLASSICAL])
     assert "post-quantum SSH" in stack.companion("status").output
-    content = json.loads(stack.companion("status", "--json").output)["testwg"]
+    content = json.loads(stack.companion("status", "--json").output)["meshes"]["testwg"]
     assert {host["host"]: (host["keyExchange"], host["postQuantum"]) for host in content["hosts"]} == {
         "h1": (HYBRID, True),
         "h2": (CLASSICAL, False),

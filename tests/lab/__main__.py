@@ -1,12 +1,14 @@
-"""`python -m tests.lab`: prepare, up, status, enter and down."""
+"""`python -m tests.lab`: prepare, roots, up, status, enter and down."""
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import typer
 
-from tests.lab.lab import Lab, LabUnavailableError, default_hosts, missing_tools
+from tests.lab.lab import Lab, LabUnavailableError, default_hosts, ensure_root, lab_directory, missing_tools
+from tests.lab.roots import RECIPES
 
 app = typer.Typer(
     help="A lab of booted Linux hosts in network namespaces.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -32,6 +34,13 @@ def prepare() -> None:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
             subprocess.run(["apt-get", *command], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+@app.command()
+def roots() -> None:
+    """Make every guest root that is not there yet, as many at a time as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda name: ensure_root(name, lab_directory() / "roots"), RECIPES))
 
 
 @app.command()

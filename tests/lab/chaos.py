@@ -6,9 +6,9 @@ machine does, and by no more. The strikes themselves are in `strikes`.
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
@@ -67,6 +67,11 @@ def _are_coprime(one: int, other: int) -> bool:
     return one == 1
 
 
+def _lift_after(seconds: float, lift: Callable[[], object]) -> None:
+    time.sleep(seconds)
+    lift()
+
+
 class Chaos:
     """Four hosts, a mesh with traffic, and another mesh that comes and goes; use as a context."""
 
@@ -84,7 +89,7 @@ class Chaos:
         try:
             self._stack, self._other = (Stack(self._lab, self._folder / name) for name in ("stack", "other"))
             back: dict[str, Any] = {"hosts": ["bernard", "carol"], "port": 51999}
-            self._other.write({"backwg": {**back, "members": {"carol": {"routes": ["10.77.0.0/24"]}}}})
+            self._other.write({"backwg": {**back, "members": {"carol": {"routes": ["2001:db8:77::/64"]}}}})
             self._mesh["hosts"] = list(self._lab.hosts)
             self._stack.write({"testwg": self._mesh})
             self._stack.up()
@@ -117,7 +122,7 @@ class Chaos:
         # For the run to go back, a host takes no new SSH connection.
         network = self._lab.network
         at: dict[str, Callable[[], None]] = {"switch": lambda: network.refuse_ssh("dora")} if phase == "go back" else {}
-        with Traffic(list(self._lab.hosts.values()), "testwg", 10):
+        with Traffic(list(self._lab.hosts.values()), "testwg", 10), ThreadPoolExecutor(1) as aside:
             run = self._stack.start("up")
             try:
                 watcher = Watcher(run, self._deadlines, at)
@@ -125,10 +130,9 @@ class Chaos:
                 time.sleep(dice.uniform(0, PHASES[phase][1]))
                 fell_in, fallen = watcher.phase, time.monotonic()
                 lift = strike.fall(Scene(self._lab, run, self._stack, self._other, dice))
-                lifting = threading.Timer(dice.uniform(*strike.seconds), lift)
-                lifting.start()
+                lifting = aside.submit(_lift_after, dice.uniform(*strike.seconds), lift)
                 seconds = self._wait_until_settled(watcher, fallen)
-                lifting.join()
+                lifting.result()
             finally:
                 if at:
                     # A host that lost power has a new network.

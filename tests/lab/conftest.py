@@ -31,8 +31,8 @@ def clean(host: Host) -> None:
     """Take from a host whatever a failed test left, without the program under test."""
     for interface in _INTERFACES:
         host.run(
-            f"systemctl disable -q --now wg-quick@{interface} mesh-boot@{interface} mesh-endpoints@{interface}.timer; "
-            f"ip link del {interface}; "
+            f"systemctl disable -q --now wg-quick@{interface} mesh-boot@{interface} mesh-endpoints@{interface}.timer "
+            f"mesh-keep@{interface}.timer; ip link del {interface}; "
             f"rm -f /etc/wireguard/{interface}.conf* /etc/systemd/system/*.target.wants/*@{interface}.*",
             check=False,
         )
@@ -43,7 +43,8 @@ def clean(host: Host) -> None:
         "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
         check=False,
     )
-    host.run("rm -rf /var/lib/mesh /etc/systemd/system/mesh-*@.*; systemctl daemon-reload", check=False)
+    host.run("rm -rf /var/lib/mesh /run/mesh /run/systemd/system/mesh-* /etc/systemd/system/mesh-*@.*", check=False)
+    host.run("systemctl daemon-reload", check=False)
 
 
 def leave_nothing(lab: Lab) -> None:

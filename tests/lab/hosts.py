@@ -114,6 +114,9 @@ class Host:
             old.unlink()
         key = self.files / "etc/ssh/ssh_host_ed25519_key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key)], check=True)
+        if self.spec.disk_megabytes:
+            # Journals would fill the disk, and an open one would keep it from becoming read-only.
+            self._write("etc/systemd/journald.conf.d/10-lab.conf", "[Journal]\nStorage=volatile\n")
         limits = "" if self.spec.default_max_startups else "MaxStartups 100:30:200\nMaxSessions 50\n"
         self._write(
             "etc/ssh/sshd_config.d/10-lab.conf",
@@ -332,12 +335,23 @@ class Host:
                     folder.rmdir()
 
     def remove(self) -> None:
-        """Stop, then remove namespace, mounts and files."""
+        """Stop, then remove namespace, router, mounts and files."""
         self.stop()
+        self.network.disconnect(f"r-{self.name}")
         for mount in (self.files, self.folder / "layer"):
             if mount.is_mount():
                 subprocess.run(["umount", str(mount)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remount(self, how: str) -> None:
+        """Make the file system of a running host read-only (`ro`), or writable again (`rw`)."""
+        until = time.monotonic() + 10
+        command = ["mount", "-o", f"remount,{how}", str(self.files)]
+        # A file that is just being written keeps it busy.
+        while (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+            if time.monotonic() > until:
+                raise RuntimeError(f"lab: {self.name}: {done.stderr.strip()}")
+            time.sleep(0.01)
 
     def leftovers(self) -> Sequence[str]:
         """Return what of this host is still there."""

@@ -137,11 +137,14 @@ class Lab:
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(self.ssh_key)], check=True
             )
         # The lab that is taken away last restores what was there before the first.
-        before = min([int(_INOTIFY.read_text()), *(_inotify_before(other) for other in self._others())])
+        others = filter(None, map(_inotify_before, self._others()))
+        before = min([int(_INOTIFY.read_text()), *others])
         if int(_INOTIFY.read_text()) < _INOTIFY_NEEDED:
             _INOTIFY.write_text(str(_INOTIFY_NEEDED))
         saved = {"inotify": before, "hosts": [asdict(spec) for spec in self.specs]}
-        (self.directory / "lab.json").write_text(json.dumps(saved, indent=1))
+        # Another lab that begins now reads all of it or nothing.
+        (self.directory / "lab.new").write_text(json.dumps(saved, indent=1))
+        (self.directory / "lab.new").rename(self.directory / "lab.json")
         self.network.make_core()
         self.add(self.specs)
         return self
@@ -156,9 +159,16 @@ class Lab:
             host.prepare(public_key)
             host.start()
 
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(boot, fresh.values()))
-            list(pool.map(lambda host: host.wait_until_ssh(), fresh.values()))
+        try:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(boot, fresh.values()))
+                list(pool.map(lambda host: host.wait_until_ssh(), fresh.values()))
+        except BaseException:
+            # A host that did not come up would be an obstacle to every later test of this lab.
+            for name, host in fresh.items():
+                host.remove()
+                del self.hosts[name]
+            raise
 
     def down(self) -> None:
         """Take everything away, and raise if anything is left."""
@@ -166,7 +176,7 @@ class Lab:
             list(pool.map(lambda host: host.remove(), self.hosts.values()))
         self.network.remove()
         if not self._others():
-            _INOTIFY.write_text(str(_inotify_before(self.directory / "lab.json")))
+            _INOTIFY.write_text(str(_inotify_before(self.directory / "lab.json") or _INOTIFY_NEEDED))
         shutil.rmtree(self.directory)
         left = [f"{host.name}: {thing}" for host in self.hosts.values() for thing in host.leftovers()]
         left += [f"namespace {name}" for name in self.network.names()]
@@ -192,5 +202,9 @@ class Lab:
         self.down()
 
 
-def _inotify_before(record: Path) -> int:
-    return int(json.loads(record.read_text())["inotify"])
+def _inotify_before(record: Path) -> int | None:
+    try:
+        return int(json.loads(record.read_text())["inotify"])
+    except FileNotFoundError:
+        # That lab was taken away just now.
+        return None

@@ -191,7 +191,7 @@ class Network:
         """Remove a host's namespace, wires first: a namespace's own end is asynchronous. Nothing if there is none."""
         if not self.exists(host):
             return
-        for device in ("mgmt0", "eth0", "lan0"):
+        for device in ("mgmt0", "eth0", "lan0", "wan"):
             _run("ip", "-n", self.space(host), "link", "del", device, check=False)
         _run("ip", "netns", "del", self.space(host), check=False)
 

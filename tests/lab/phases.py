@@ -16,10 +16,10 @@ PHASES = {
     "connect": ("connecting to", 1.0),
     "stage": ("staging on", 0.5),
     "switch": ("switching key 1", 1.5),
-    "prove": ("proving", 1.0),
+    "prove": ("verifying", 1.0),
     # Nothing is printed then; it begins when the first host has a deadline that is minutes away.
     "confirm": ("", 0.1),
-    "go back": ("going back", 1.5),
+    "go back": ("rolling back", 1.5),
 }
 _ORDER = [*PHASES, "ended"]
 # Who has more seconds than this before it goes back was told to hold.

@@ -49,13 +49,13 @@ RECIPES = {
 
 
 def ensure_root(name: str, folder: Path) -> Path:
-    """Return the root called `name` below `folder`, making it first if it is not there (about 20 seconds)."""
+    """Return the root called `name` below `folder`, making it first if it is not there: half a minute of computing."""
     recipe = RECIPES[name]
     root = folder / f"{name}-{recipe.digest}"
     if root.is_dir():
         return root
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / f"{root.name}.lock").open("w") as lock:
         # Another process may be making it.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.is_dir():

@@ -19,6 +19,7 @@ from typing import IO, Any, Protocol
 from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
+from tests.rehearsal.state import in_clear
 
 __all__ = ["Outcome", "Run", "Stack", "UnexpectedEndError", "mesh_address", "plug_in", "wait_until"]
 
@@ -334,9 +335,9 @@ class Stack:
         return exported
 
     def resources(self) -> dict[str, Any]:
-        """Return the outputs of every resource by its name."""
+        """Return the outputs of every resource by its name, secrets in clear."""
         found = self.state()["deployment"].get("resources", [])
-        return {entry["urn"].rpartition("::")[2]: entry.get("outputs", {}) for entry in found}
+        return {entry["urn"].rpartition("::")[2]: in_clear(entry.get("outputs", {})) for entry in found}
 
     def public_keys(self) -> dict[str, str]:
         """Return the public key of each key resource by its name."""

@@ -7,7 +7,6 @@ import fcntl
 import os
 import random
 import signal
-import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
-from tests.lab.stack import Run, Stack, plug_in
+from tests.lab.stack import Run, Stack, UnexpectedEndError, plug_in
 
 __all__ = ["STRIKES", "Scene", "Strike"]
 
@@ -131,12 +130,8 @@ def _fill_disk(scene: Scene) -> Lift:
 
 def _make_read_only(scene: Scene) -> Lift:
     host = scene.host()
-
-    def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(host.files)], check=True)
-
-    remount("ro")
-    return lambda: remount("rw")
+    host.remount("ro")
+    return lambda: host.remount("rw")
 
 
 def _second_operator(scene: Scene) -> Lift:
@@ -150,10 +145,16 @@ def _another_mesh(scene: Scene) -> Lift:
     second = scene.other.start("up")
 
     def finish() -> None:
-        second.end()
+        _see_to_its_end(second)
         scene.other.run("destroy")
 
     return finish
+
+
+def _see_to_its_end(second: Run) -> None:
+    outcome = second.end()
+    if outcome.code:
+        raise UnexpectedEndError(f"the other mesh: {outcome.output}")
 
 
 def _lock_packages(scene: Scene) -> Lift:
@@ -167,7 +168,7 @@ def _lock_packages(scene: Scene) -> Lift:
     def finish() -> None:
         host.run("mv /usr/sbin/nft.away /usr/sbin/nft")
         dpkg.close()
-        second.end()
+        _see_to_its_end(second)
         scene.other.run("destroy")
 
     return finish

@@ -6,6 +6,7 @@ import pytest
 
 from tests.lab.conftest import PREFIX
 from tests.lab.hosts import Host, HostSpec
+from tests.lab.keeping import nothing_is_repaired
 from tests.lab.lab import Lab
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, mesh_address, wait_until
@@ -89,6 +90,21 @@ _KINDS: dict[str, tuple[str, str, str]] = {
         "echo '# mine' >>/etc/init.d/mesh-boot",
         "/etc/init.d/mesh-boot was edited by hand",
     ),
+    "timer that repairs stopped": (
+        "carol",
+        "systemctl stop mesh-keep@testwg.timer",
+        "no longer repairs what others take away here",
+    ),
+    "timer that repairs disabled": (
+        "carol",
+        "systemctl disable --now mesh-keep@testwg.timer",
+        "no longer repairs what others take away here",
+    ),
+    "what repairs stopped under OpenRC": (
+        "openrc",
+        "rc-service mesh-keep.testwg stop",
+        "no longer repairs what others take away here",
+    ),
     "edited host program": ("carol", f"echo exit 1 | tee {_PROGRAM}", f"{_PROGRAM} was edited by hand"),
     "deleted host program": ("carol", f"rm {_PROGRAM}", f"{_PROGRAM} is missing"),
     "deleted private key": ("carol", "rm /var/lib/mesh/testwg/run/private-key", "lost its private key"),
@@ -113,6 +129,8 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack = RehearsedStack(lab, tmp_path_factory.mktemp("drift"))
         zoned = lab.hosts["zoned"]
         wait_until(lambda: zoned.run("firewall-cmd --state 2>&1 | grep '^running'", check=False))
+        for name in lab.hosts.keys() - {"openrc"}:
+            nothing_is_repaired(lab.hosts[name])
         stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825}})
         stack.up()
         yield stack
@@ -122,7 +140,8 @@ def _untouched(host: Host) -> tuple[str, dict[str, int]]:
     """Return what a repair elsewhere must leave alone: files by inode and time, the kernel's setup, and handshakes."""
     text = host.run(
         "find /etc/wireguard /etc/systemd/system /etc/init.d /etc/runlevels /var/lib/mesh ! -type d ! -name lock "
-        "! -name session -printf '%p %i %T@\\n' | sort; wg showconf testwg | sed '/^Endpoint/d' | sort; "
+        "! -name session ! -name supervisor -printf '%p %i %T@\\n' | sort; "
+        "wg showconf testwg | sed '/^Endpoint/d' | sort; "
         "ip -6 route show dev testwg | sort; ip -o address show dev testwg scope global | awk '{ print $4 }'; "
         "nft -s list ruleset 2>/dev/null || true"
     )
@@ -161,9 +180,9 @@ def test_drift_is_named_and_repaired_on_that_host_only(mesh: Stack, kind: str) -
 def _forget_everything(host: Host) -> None:
     """Leave of a host what a new installation has: its address and its SSH host key, and nothing of a mesh."""
     host.run(
-        "systemctl disable -q --now wg-quick@testwg mesh-boot@testwg; ip link del testwg 2>/dev/null; "
-        "rm -rf /var/lib/mesh /etc/wireguard /etc/systemd/system/mesh-boot@.service "
-        "/etc/systemd/system/multi-user.target.wants/*@testwg.service; systemctl daemon-reload",
+        "systemctl disable -q --now wg-quick@testwg mesh-boot@testwg mesh-keep@testwg.timer; ip link del testwg; "
+        "rm -rf /var/lib/mesh /etc/wireguard /etc/systemd/system/mesh-*@.* "
+        "/etc/systemd/system/*.wants/*@testwg.*; systemctl daemon-reload",
         check=False,
     )
 

@@ -100,7 +100,7 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
             _point(host, _NEW)
         wait_until(lambda: all(_reaches(host, "bernard") for host in seekers), _SECONDS, every=1)
         assert {_endpoint(host, stack, "bernard") for host in seekers} == {f"{_NEW}:51825"}
-        wait_until(lambda: "bernard is sought at" in carol.run("journalctl -q -t mesh-testwg"), 10)
+        wait_until(lambda: "the endpoint of bernard is" in carol.run("journalctl -q -t mesh-testwg"), 10)
         # A changed answer is no change of the mesh.
         stack.up("--expect-no-changes")
         assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
@@ -149,7 +149,7 @@ def test_a_name_that_leads_nowhere_or_astray_is_told(stack: Stack, hosts: dict[s
     assert not [name for name, host in hosts.items() if "testwg" in host.run("ip link")]
     _point(hosts["edgeworth"], _NOBODY)
     output = stack.fail()
-    assert f"edgeworth → bernard: no answer: sought at {_NOBODY}:51825 by the name {_NAME}; is bernard there" in output
+    assert f"edgeworth → bernard: no answer: {_NAME} resolves to {_NOBODY}:51825; is bernard there" in output
     _point(hosts["edgeworth"], _OLD)
     stack.up()
     stack.destroy()
@@ -163,7 +163,7 @@ def test_going_back_takes_the_timer_away_again(engine_stack: Stack, hosts: dict[
     before = {name: snapshot(host) for name, host in hosts.items()}
     engine_stack.write(mesh, _describe(engine_stack, hosts, externalName=_NAME))
     run = engine_stack.start("up")
-    run.wait_for("proving")
+    run.wait_for("verifying")
     run.kill_engine()
     run.wait_for_remains(engine_stack.is_served)
     assert {name: difference(before[name], snapshot(host)) for name, host in hosts.items()} == dict.fromkeys(hosts, "")
@@ -190,7 +190,7 @@ def test_somebody_turns_it_off(stack: Stack, hosts: dict[str, Host]) -> None:
     stack.up()
     for name, command in _OFF:
         hosts[name].run(command)
-        assert f"{name}: no longer looks where names of peers lead" in stack.run("preview", "--refresh").output
+        assert f"{name}: no longer resolves names of peers" in stack.run("preview", "--refresh").output
         assert f"changing {name} only" in stack.up("--refresh").output
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
     stack.write(mesh, _describe(stack, hosts))

@@ -114,7 +114,7 @@ def test_a_mesh_that_cannot_be_proven_goes_back_everywhere(mesh: Stack, lab: Lab
         finally:
             lab.network.unblock()
         assert re.search("bernard → carol|carol → bernard", output), output
-        assert "not proven" in output
+        assert "not verified" in output
     # The new key is not made again by the next run.
     made = mesh.public_keys()
     assert {name for name in keys if made[name] != keys[name]} == {"testwg/carol/key"}
@@ -138,7 +138,7 @@ def test_reverting_the_stack_file_after_a_failure_brings_the_old_keys_back(mesh:
     check_consistent(mesh)
 
 
-@pytest.mark.parametrize("phase", ["staging", "switching key 2", "proving"])
+@pytest.mark.parametrize("phase", ["staging", "switching key 2", "verifying"])
 def test_hosts_go_back_by_themselves_when_the_operators_machine_dies(mesh: Stack, phase: str) -> None:
     """Nobody tells the hosts anything any more: at their deadline all run the old keys."""
     old = mesh.running_keys("testwg")
@@ -156,7 +156,7 @@ def test_hosts_go_back_by_themselves_when_the_operators_machine_dies(mesh: Stack
 def _wait_for_hold(stack: Stack, run: Run) -> None:
     """Stop the run at the moment when the first host holds."""
     files = [host.files / "var/lib/mesh/testwg/deadline" for host in stack.lab.hosts.values()]
-    run.wait_for("proving")
+    run.wait_for("verifying")
 
     def holds() -> bool:
         for file in files:
@@ -187,7 +187,7 @@ def test_between_hold_and_confirm_the_new_mesh_runs_on_and_the_next_run_confirms
     wait_until_settled(mesh)
 
 
-@pytest.mark.parametrize("phase", ["staging", "switching key 2", "proving"])
+@pytest.mark.parametrize("phase", ["staging", "switching key 2", "verifying"])
 def test_a_host_that_loses_power_before_the_confirmation_boots_the_old_state(mesh: Stack, lab: Lab, phase: str) -> None:
     """It may be switched already; the run fails, all go back, and the host agrees with them when it is back."""
     old = mesh.running_keys("testwg")

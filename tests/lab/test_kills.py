@@ -28,7 +28,7 @@ def mesh(shared: Stack) -> Stack:
     return shared
 
 
-@pytest.mark.parametrize("phase", ["creating", "connecting", "staging", "switching key 1", "proving"])
+@pytest.mark.parametrize("phase", ["creating", "connecting", "staging", "switching key 1", "verifying"])
 def test_an_engine_killed_in_any_phase_leaves_all_old_or_all_new(mesh: Stack, phase: str) -> None:
     """What it started ends by itself, hosts agree after the deadline, and cancel and up heal the stack."""
     old = mesh.public_keys()

@@ -59,6 +59,8 @@ def test_a_mesh_lives_from_scan_to_destroy_whatever_the_login_shells_are(stack: 
     stack.companion("status")
     stack.run("preview", "--refresh", "--expect-no-changes")
 
+    # From here on it is enrolled again.
+    bash.run("sed -i '$d' /root/.bashrc")
     keys = stack.running_keys("testwg")
     stack.swap_state(stack.folder / "lost")
     stack.companion("adopt", str(stack.file), "--yes")
@@ -66,7 +68,6 @@ def test_a_mesh_lives_from_scan_to_destroy_whatever_the_login_shells_are(stack: 
     assert stack.running_keys("testwg") == keys
     stack.forget_adopted()
 
-    bash.run("sed -i '$d' /root/.bashrc")
     bash.run("systemctl disable -q --now wg-quick@testwg; rm -rf /var/lib/mesh /etc/wireguard")
     told = stack.up("--refresh").output
     assert "bash: has no private key of testwg, and is enrolled again" in told

@@ -16,12 +16,12 @@ def test_a_path_that_swallows_large_packets_is_named_with_the_size_that_passes(s
     lab.network.narrow(1, 2, 1400)
     try:
         output = stack.fail()
-        assert "going back on all hosts" in output
+        assert "rolling back all hosts" in output
         found = re.search(
             r"(bernard → carol|carol → bernard): packets of more than (\d+) bytes inside the tunnel", output
         )
         assert found, output
-        assert "dora" not in output[output.index("not proven") :]
+        assert "dora" not in output[output.index("not verified") :]
         # What went back took the names along.
         assert lab.hosts["bernard"].run("grep -c testwg /etc/hosts", check=False) == "0\n"
         size = int(found.group(2))

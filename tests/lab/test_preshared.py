@@ -44,8 +44,11 @@ def test_each_pair_has_a_key_of_its_own_and_the_way_there_and_back_loses_nothing
         stack.write({"testwg": mesh | {"presharedKeys": "pairwise", "rotation": 2}})
         stack.up()
     gaps = total(list(seen.gaps.values()))
-    assert gaps.sent > 1000
+    # How much is sent says how quick the machine is.
+    assert set(seen.gaps) == set(stack.pairs("testwg"))
     assert gaps.lost <= 1
+    # A handshake that crossed another would hold packets for five seconds, and lose none.
+    assert gaps.stall < 1
     second = _by_pair(lab)
     assert len({shared, *first.values(), *second.values()}) == 1 + 2 * len(second)
     in_state = [outputs["presharedKey"] for outputs in stack.resources().values() if "presharedKey" in outputs]

@@ -48,7 +48,7 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
     checkout, home = tmp_path / "checkout", tmp_path / "home"
     (checkout / "stacks").mkdir(parents=True)
     (home / ".ssh").mkdir(parents=True)
-    for name in ("Pulumi.yaml", "__main__.py", "Makefile", "requirements.lock", "mesh", ".venv"):
+    for name in ("Pulumi.yaml", "__main__.py", "Makefile", "pyproject.toml", "requirements.lock", "mesh", ".venv"):
         (checkout / name).symlink_to(_PROJECT / name)
     (home / ".ssh/config").write_text(f"Host bernard\n  HostName {lab.hosts['bernard'].ssh_address}\n  User root\n")
     words = commands("Your own hosts in five minutes")
@@ -91,6 +91,6 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
             cwd=checkout, env=environment, input="y\n", capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "proving 2 hosts" in done.stdout
+    assert "verifying 2 hosts" in done.stdout
     assert mesh_address("dora", "mesh0") in done.stdout
     assert lab.hosts["dora"].run("ls /etc/wireguard/*.conf 2>/dev/null", check=False) == ""

@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pytest
-
 from mesh.rollout.pending_work import plan_digest
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from tests.lab.keeping import nothing_is_repaired
 from tests.lab.lab import Lab
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack
@@ -63,14 +62,17 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
     yield _outcome(stack)
     yield stack.up("--expect-no-changes").code
     yield stack.run("preview", "--refresh", "--expect-no-changes").code
+    nothing_is_repaired(lab.hosts["carol"])
     lab.hosts["carol"].run("ip link set testwg mtu 1300")
     alarm = stack.run("preview", "--refresh", "--expect-no-changes", succeeds=False)
-    yield alarm.code, [line.strip() for line in alarm.output.splitlines() if "carol: has MTU" in line][:1]
+    # The engine says it behind the name of a resource.
+    yield alarm.code, re.findall("carol: has MTU.*", alarm.output)[:1]
     stack.run("refresh")
     yield stack.resources()["testwg/rollout"]["drift"]
     stack.up()
     yield _outcome(stack)
     stay = [name for name in lab.hosts if name != "dora"]
+    adopted = {name: key for name, key in adopted.items() if name != "testwg/dora"}
     stack.write(
         {"testwg": {**mesh, "hosts": stay, "mtu": 1400, "members": {"carol": {"rotation": 2}}}}, adopted=adopted
     )
@@ -83,7 +85,7 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
         said = stack.fail()
     finally:
         lab.network.unblock()
-    yield stack.running_keys("testwg").keys(), "testwg: not proven; every host goes back" in said
+    yield stack.running_keys("testwg").keys(), "testwg: not verified; every host rolls back" in said
     yield len(set(stack.running_public_keys("testwg").values()) & set(stack.public_keys().values()))
     stack.up()
     yield _outcome(stack)
@@ -92,7 +94,6 @@ def _life(stack: Stack, adopted: Mapping[str, str]) -> Iterator[Any]:
     yield [name for name in stack.resources() if "/" in name]
 
 
-@pytest.mark.xfail(reason="the digest of an exported state differs", run=False)
 def test_every_verb_has_the_same_outcome_by_the_engine_and_in_a_rehearsal(
     stack: Stack, engine_stack: Stack, lab: Lab
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.lab.hosts import Host, HostSpec
+from tests.lab.keeping import nothing_is_repaired
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, wait_until
@@ -45,6 +46,7 @@ def test_two_hosts_behind_nat_talk_over_a_relay_and_nothing_else_is_forwarded(
             wait_until(lambda host=host: _reaches(host, "grace"), 60)  # type: ignore[misc]
         assert _reaches(frank, "edgeworth")
         # Somebody turns forwarding off, and an alarm tells.
+        nothing_is_repaired(grace)
         grace.run("echo 0 >/proc/sys/net/ipv6/conf/all/forwarding")
         assert "no longer relays" in stack.run("preview", "--refresh").output
         stack.up("--refresh")

@@ -122,7 +122,7 @@ def test_a_bastion_that_does_not_forward_is_told_as_such(
     stack.write(
         {"testwg": {"hosts": ["carol"], "port": 51825}}, {"carol": stack.describe(lab.hosts["carol"], bastion=bastion)}
     )
-    both_say(stack, "its bastion forbids to be passed; let the bastion's sshd_config have AllowTcpForwarding yes")
+    both_say(stack, "its bastion forbids forwarding; let the bastion's sshd_config have AllowTcpForwarding yes")
 
 
 def test_a_penalty_of_sshd_is_told_as_such(stack: Stack, bernard: Host, tmp_path: Path) -> None:
@@ -220,3 +220,24 @@ def test_a_forced_command_is_quoted(stack: Stack, bernard: Host) -> None:
     start_sshd(bernard, "ForceCommand echo use the account admin")
     write(stack, bernard)
     assert "use the account admin" in stack.fail()
+
+
+@pytest.mark.parametrize(
+    "said", ["sudo: Ein Passwort ist notwendig", "sudo: interactive authentication is required"], ids=["German", "rs"]
+)
+def test_a_sudo_that_wants_a_password_is_told_in_any_language(engine_stack: Stack, bernard: Host, said: str) -> None:
+    """By what it does, since nobody knows all words that it can say."""
+    _guest(bernard, "/bin/sh")
+    start_sshd(bernard)
+    with ExitStack() as undo:
+        undo.callback(bernard.run, "rm /usr/local/bin/sudo")
+        bernard.run(
+            "cat >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo", f"#!/bin/sh\necho '{said}' >&2\nexit 1\n"
+        )
+        write(engine_stack, bernard, user="guest")
+        # The scan needs no sudo.
+        output = engine_stack.fail()
+    assert f"host 'bernard': sudo wants a password or refuses ({said}); let ssh.user run sudo without a" in output
+    assert "Traceback" not in output
+    assert engine_stack.running_keys("testwg") == {}
+    engine_stack.destroy()

@@ -15,7 +15,7 @@ def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
     carol = lab.hosts["carol"]
     stack.write(_MESH, {name: stack.describe(lab.hosts[name]) for name in _HOSTS})
     stack.up()
-    found = json.loads(stack.companion("status", "--json").output)["testwg"]
+    found = json.loads(stack.companion("status", "--json").output)["meshes"]["testwg"]
     assert found["well"]
     assert {pair["state"] for pair in found["pairs"]} == {"up"}
     assert all(pair["ping"] and pair["handshake"] and pair["received"] for pair in found["pairs"])
@@ -25,7 +25,7 @@ def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
     stack.up("--refresh")
     carol.power_cut()
     began = time.monotonic()
-    found = json.loads(stack.companion("status", "--json", succeeds=False).output)["testwg"]
+    found = json.loads(stack.companion("status", "--json", succeeds=False).output)["meshes"]["testwg"]
     assert time.monotonic() - began < 30
     assert {host["host"]: host["state"] for host in found["hosts"]}["carol"] == "unreachable"
     carol.start()

@@ -11,7 +11,6 @@ from tests.lab.stack import Stack
 from tests.lab.walk import Walk, WalkError, walk_on
 
 
-@pytest.mark.xfail(reason="was not run on hosts yet", run=False)
 @pytest.mark.parametrize("seed", [1])
 def test_a_walk_over_the_fields_of_the_stack_file_breaks_no_tunnel_that_stays(
     seed: int, stack: Stack, lab: Lab, record_property: Callable[[str, object], None]

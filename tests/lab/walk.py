@@ -63,7 +63,7 @@ ip link add own0 type bridge; ip address add 192.168.44.1/24 dev own0; ip addres
 ip link set own0 up; ip route add 192.168.45.0/24 dev own0; ip rule add pref 900 from 192.168.44.0/24 lookup 90
 nft 'add table inet own { chain c { type filter hook input priority 5; udp dport 9999 drop; }; }'
 echo '192.168.44.9 own.example # own' >>/etc/hosts
-mkdir -p /etc/wireguard; echo '# own' >/etc/wireguard/own.conf.disabled
+echo '# own' >/etc/wireguard/own.conf.disabled
 """
 _FOREIGN_LOOKS = """
 ip -o address show own0 scope global; ip route show dev own0; ip rule show pref 900; nft list table inet own
@@ -72,7 +72,7 @@ ip route show default; ip -4 rule show | grep -v 518; cat /etc/ssh/sshd_config.d
 """
 _FOREIGN_GOES = """
 ip link del own0; ip rule del pref 900; nft delete table inet own; sed -i '/# own$/d' /etc/hosts
-rm -f /etc/wireguard/own.conf.disabled; rmdir /etc/wireguard 2>/dev/null
+rm -f /etc/wireguard/own.conf.disabled
 """
 
 

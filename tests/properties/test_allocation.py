@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.cli.allocate import allocate
+from mesh.cli.allocate import allocate_addresses
 from mesh.cli.stack_file import StackFile
 
 _PREFIX = IPv4Network("10.20.0.0/28")
@@ -26,7 +26,7 @@ def test_an_address_stays_while_hosts_come_and_go(fleets: list[set[str]]) -> Non
             before = {name: entry for name, entry in members.items() if name in fleet}
             interface = {"hosts": sorted(fleet), "ipv4": str(_PREFIX), "members": before}
             path.write_text(json.dumps({"config": {"mesh:hosts": {}, "mesh:interfaces": {"testwg": interface}}}))
-            new = allocate(StackFile(path, complete=True))
+            new = allocate_addresses(StackFile(path, complete=True))
             assert set(new) == {f"testwg/{name}" for name in fleet - set(before)}
             # Read again from the file, which is what the next step and the plan see.
             members = StackFile(path, complete=True).content["config"]["mesh:interfaces"]["testwg"]["members"]

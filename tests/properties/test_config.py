@@ -9,6 +9,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from mesh.config.adopted import read_adopted
+from mesh.config.interface_name import interface_name_fault, is_interface_name
 from mesh.config.reader import Configuration, read_configuration
 from mesh.errors import ConfigurationError
 from tests.strategies import SECRETS, garbage, stack_files
@@ -16,6 +17,12 @@ from tests.strategies import SECRETS, garbage, stack_files
 StackFile = tuple[dict[str, Any], dict[str, Any]]
 # `<where>: <what is wrong>; <what to do>`, on one line.
 FAULT = re.compile(r"[^\n]+?: [^\n]+; [^\n]+")
+
+
+# What may be in the name of a unit of systemd without being escaped (src/basic/unit-name.c, VALID_CHARS).
+_UNIT_NAME = re.compile(r"[0-9A-Za-z:\-_.\\]+")
+# What wg-quick takes as the name of an interface (src/wg-quick/linux.bash).
+_WG_QUICK = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 
 
 def check_refusal(error: ConfigurationError) -> None:
@@ -90,3 +97,20 @@ def test_a_valid_file_reads_the_same_twice(stack_file: StackFile) -> None:
     first = read_configuration(*stack_file)
     assert stack_file == before
     assert read_configuration(*stack_file) == first
+
+
+@given(st.one_of(st.text(max_size=20), st.from_regex(_WG_QUICK, fullmatch=True)))
+def test_every_interface_name_is_one_for_the_kernel_wg_quick_and_systemd(name: str) -> None:
+    """What is refused is refused in words."""
+    if is_interface_name(name):
+        # As dev_valid_name in the kernel's net/core/dev.c.
+        assert 0 < len(name.encode()) < 16
+        assert name not in {".", ".."}
+        assert not set(name) & set("/: \t\n\v\f\r")
+        assert _WG_QUICK.fullmatch(name)
+        assert _UNIT_NAME.fullmatch(name)
+        # No command takes it for an option, and no firewall for a pattern.
+        assert not name.startswith("-")
+        assert not set(name) & set("+*=@%")
+    else:
+        assert FAULT.fullmatch(f"mesh:interfaces: {interface_name_fault(name)}")

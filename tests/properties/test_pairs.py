@@ -130,7 +130,7 @@ def test_a_network_behind_a_host_is_reached_by_all_its_peers_elsewhere(
 
 @given(meshes())
 def test_hosts_are_sought_by_an_ip_version_that_both_have(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Where there is one, and else by one that the sought one has; within a site they have other addresses."""
+    """Where there is one, and else by one that the peer has; within a site they have other addresses."""
     hosts, pairs = mesh[0], Pairs(roster_of(mesh))
     addresses = {name: entry.get("externalIps", []) for name, entry in hosts.items()}
     versions = {name: {ip_address(text).version for text in texts} for name, texts in addresses.items()}
@@ -214,7 +214,7 @@ def test_of_two_hosts_that_meet_one_speaks_first(mesh: tuple[dict[str, Any], dic
 def test_a_newcomer_changes_nothing_between_the_others(
     mesh: tuple[dict[str, Any], dict[str, Any]], name: str, sought: str
 ) -> None:
-    """Whatever its name: nobody is sought elsewhere, relayed otherwise or sent other prefixes, but for its own."""
+    """Whatever its name: no endpoint, relay or prefix changes, but for its own."""
     hosts, interfaces = mesh
     before = Pairs(roster_of(mesh))
     way = {"externalIps": ["5.0.0.9"]} if sought == "externalIps" else {"externalName": "new.example.org"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh import providers
-from mesh.cli.pulumi_cli import Cli
+from mesh.cli.pulumi_cli import PulumiCli
 from mesh.errors import MeshError
 from mesh.keyring import history
 from mesh.rollout import apply, reinstall_check
@@ -55,10 +55,11 @@ def _rotated_preshared_key() -> State:
     return dict(history.changed_preshared_key(first, shared_inputs("bernard", "carol", rotation="2")))
 
 
-def _recorded(outputs: State) -> object:
+def _recorded(outputs: State, kind: str = "Rollout") -> object:
     """Read a state as the commands do that read it without a run."""
-    cli = object.__new__(Cli)
-    resource = {"type": "pulumi-python:dynamic/mesh:Rollout", "id": "testwg", "outputs": outputs}
+    cli = object.__new__(PulumiCli)
+    urn = "urn:pulumi:t::mesh::mesh:index:Mesh::testwg"
+    resource = {"type": f"pulumi-python:dynamic/mesh:{kind}", "id": "testwg", "urn": urn, "outputs": outputs}
     cli._ask = lambda *_: json.dumps({"deployment": {"resources": [resource]}})  # type: ignore[method-assign]
     return cli.recorded()
 
@@ -79,6 +80,8 @@ VERBS: dict[str, tuple[Callable[[], State], Callable[[State], object]]] = {
     "rollout update": (lambda: _ROLLOUT, lambda old: _ROLLOUTS.update("testwg", old, _WANTED)),
     "rollout read": (lambda: _ROLLOUT, lambda old: _ROLLOUTS.read("testwg", old)),
     "status, up --only, forget": (lambda: _ROLLOUT, _recorded),
+    "age of a key": (_rotated_key_pair, lambda old: _recorded(old, "KeyPair")),
+    "age of a preshared key": (_rotated_preshared_key, lambda old: _recorded(old, "PresharedKey")),
 }  # fmt: skip
 
 

@@ -202,7 +202,7 @@ class Replay:
         return list(plan_switch(self.new, running))
 
     def go_back_alone(self, *, rest_with_last: bool = False) -> None:
-        """Let every host go back by its own clock, in the turns of mesh/host/core/rollback.sh."""
+        """Let every host roll back by its own clock, in the turns of mesh/host/core/rollback.sh."""
         running = {n: Running(m["publicKey"], int(self.old["port"])) for n, m in self.old["members"].items()}
         live = {n: r for n, r in running.items() if n in self.new["members"]}
         turns = new_keys(self.new, live)

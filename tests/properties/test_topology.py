@@ -67,7 +67,7 @@ def test_the_order_of_the_file_does_not_matter(stack_file: StackFile, random: Ra
 
 @given(stack_files(), st.booleans())
 def test_a_new_host_changes_nothing_about_the_others(stack_file: StackFile, is_roaming: bool) -> None:
-    """Whoever joins is added to the plan; no member is renumbered, rekeyed or sought elsewhere."""
+    """A host that joins is added to the plan; no member is renumbered, rekeyed or gets another endpoint."""
     hosts, interfaces = stack_file
     before = plans(stack_file)
     # Longer than any label that the strategy makes.

@@ -13,7 +13,7 @@ _VERSION = "v3.260.0"
 
 
 def _answer(words: list[str], resources: list[Any], outputs: dict[str, Any], config: dict[str, Any]) -> str:
-    match [word for word in words if not word.startswith("--") and word != "lab"]:
+    match [word for word in words if not word.startswith("--") and word not in {"lab", "never"}]:
         case ["version"]:
             return _VERSION
         case ["config"]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from mesh.cli.allocate import allocate
+from mesh.cli.allocate import allocate_addresses
 from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
 
@@ -41,7 +41,7 @@ def interface(file: StackFile) -> Any:
 def test_whoever_has_none_gets_an_address_and_nobody_gets_another(tmp_path: Path) -> None:
     """Hosts come before peers, by name, above what is taken; comments and other interfaces stay."""
     file = write(tmp_path)
-    given = allocate(file)
+    given = allocate_addresses(file)
     assert given == {"testwg/bernard": "10.20.0.6", "testwg/edgeworth": "10.20.0.7", "testwg/phone": "10.20.0.8"}
     found = interface(file)
     assert {name: own["ipv4"] for name, own in found["members"].items()} == {
@@ -52,18 +52,18 @@ def test_whoever_has_none_gets_an_address_and_nobody_gets_another(tmp_path: Path
     assert found["peers"] == {"phone": {"ipv4": "10.20.0.8"}}
     assert "# in the order of purchase" in file.path.read_text()
     before = file.path.read_text()
-    assert allocate(StackFile(file.path, complete=True)) == {}
+    assert allocate_addresses(StackFile(file.path, complete=True)) == {}
     assert file.path.read_text() == before
 
 
 def test_a_free_address_is_given_again_when_no_other_is_left(tmp_path: Path) -> None:
     """Below what is taken too, and no further: a full prefix leaves the file as it is."""
     file = write(tmp_path, "10.20.0.0/29")
-    assert list(allocate(file).values()) == ["10.20.0.6", "10.20.0.1", "10.20.0.2"]
+    assert list(allocate_addresses(file).values()) == ["10.20.0.6", "10.20.0.1", "10.20.0.2"]
     small = write(tmp_path, "10.20.0.4/30")
     before = small.path.read_text()
     with pytest.raises(MeshError, match=r"testwg.ipv4: 10.20.0.4/30 has no address left for edgeworth; give a larger"):
-        allocate(small)
+        allocate_addresses(small)
     assert small.path.read_text() == before
 
 
@@ -72,10 +72,14 @@ def test_no_address_is_given_in_a_range_that_a_host_has(tmp_path: Path) -> None:
     path = tmp_path / "Pulumi.test.yaml"
     ranged = "carol: {ipv4: 10.20.0.5, routes: [10.20.0.0/25, '2001:db8:5::/64']}"
     path.write_text(TEXT.format(prefix="10.20.0.0/24").replace("carol: {ipv4: 10.20.0.5}", ranged))
-    assert list(allocate(StackFile(path, complete=True)).values()) == ["10.20.0.128", "10.20.0.129", "10.20.0.130"]
+    assert list(allocate_addresses(StackFile(path, complete=True)).values()) == [
+        "10.20.0.128",
+        "10.20.0.129",
+        "10.20.0.130",
+    ]
 
 
 def test_what_is_no_prefix_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(MeshError, match="not an IPv4 prefix"):
-        allocate(write(tmp_path, "10.20.0.7/24"))
+        allocate_addresses(write(tmp_path, "10.20.0.7/24"))

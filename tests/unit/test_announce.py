@@ -14,8 +14,8 @@ def test_lines_stand_under_their_title(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_line_without_title_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """As progress does."""
-    announce("", ["testwg: proving 3 hosts"])
-    assert capsys.readouterr().err == "testwg: proving 3 hosts\n"
+    announce("", ["testwg: verifying 3 hosts"])
+    assert capsys.readouterr().err == "testwg: verifying 3 hosts\n"
 
 
 def test_nothing_to_say_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

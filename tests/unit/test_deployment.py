@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import MeshError
-from mesh.plan.roster import digest
+from mesh.plan.roster import roster_digest
 from mesh.rollout import apply, pending_work
 from mesh.stored.forms import RolloutState
 from mesh.stored.reader import read_rollout
@@ -39,7 +39,7 @@ def news() -> Properties:
 @pytest.fixture
 def olds(news: Properties) -> RolloutState:
     """Return the state after those inputs were rolled out."""
-    plan = digest(news["roster"], PRESHARED, "m1")
+    plan = roster_digest(news["roster"], PRESHARED, "m1")
     outcome = {"digest": plan, "systems": {}, "wiped": [], "notWiped": [], "drift": {}}
     return read_rollout("testwg", {**copy.deepcopy(news), **outcome})
 
@@ -89,7 +89,7 @@ def test_a_repair_changes_the_hosts_that_drifted_only(olds: RolloutState, news: 
     member = news["roster"]["members"]["bernard"]
     for props in (news["roster"], olds["roster"]):
         props["members"] |= {"carol": member, "dora": member}
-    olds["digest"] = digest(news["roster"], PRESHARED, "m1")
+    olds["digest"] = roster_digest(news["roster"], PRESHARED, "m1")
     drifted: RolloutState = {**olds, "drift": {"carol": ["carol: has no peer dora"], "left": []}}
     assert pending_work.changing_hosts(news, drifted) == {"carol"}
     assert pending_work.changing_hosts({**news, "absent": ["carol"]}, drifted) == set()
@@ -112,7 +112,7 @@ def test_a_pending_host_is_work_as_soon_as_it_answers(olds: RolloutState, news: 
 
 
 def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: RolloutState, news: Properties) -> None:
-    """After a failed rollout the state still holds what the hosts went back to."""
+    """After a failed rollout the state still holds what the hosts rolled back to."""
     changed = {**news, "presharedKey": generate_preshared_key()}
     assert pending_work.differs(olds, changed)
     assert not pending_work.differs(olds, news)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from mesh.remote.reports import Facts, Peer, read_facts
+from mesh.remote.reports import Difference, Facts, PeerFacts, read_facts
 from mesh.rollout.drift import describe_drift
+from mesh.rollout.fault import Fault
 
 KEYS = {"bernard": "B" * 43 + "=", "edgeworth": "E" * 43 + "="}
 ROSTER: Any = {
@@ -21,9 +22,17 @@ ROSTER: Any = {
 
 def report(*differences: str, confirmed: str = "d1") -> Facts:
     """Return what bernard reports: a kernel as the roster says, and what the host itself found."""
-    peer = Peer("9.9.9.9:9", "fd00:b::/64", 0, 0, 0, "off")
+    peer = PeerFacts("9.9.9.9:9", "fd00:b::/64", 0, 0, 0, "off")
     return Facts(
-        KEYS["bernard"], 51825, 1420, 0, ("fd00:a::1/64",), True, confirmed, {KEYS["edgeworth"]: peer}, differences
+        KEYS["bernard"],
+        51825,
+        1420,
+        0,
+        ("fd00:a::1/64",),
+        True,
+        confirmed,
+        {KEYS["edgeworth"]: peer},
+        tuple(Difference(*difference.split(" ", 1)) for difference in differences),
     )
 
 
@@ -41,7 +50,8 @@ def test_a_host_as_it_was_confirmed_has_no_drift() -> None:
         ("disabled", "testwg does not come up at the next boot; {} enables it again"),
         ("firewall 1", "the firewall no longer lets in UDP port 1 or pings from the mesh; {} opens it again"),
         ("route fd00:b::/64", "has no route to edgeworth, fd00:b::/64; {} sets it again"),
-        ("timer", "no longer looks where names of peers lead, since mesh-endpoints is off; {} starts it again"),
+        ("timer", "no longer resolves names of peers, since mesh-endpoints is off; {} starts it again"),
+        ("keep", "no longer repairs what others take away here, since mesh-keep is off; {} starts it again"),
         ("forgotten", "lost its private key; {} gives it again"),
         ("unsettled", "a rollout was cut off here and is not confirmed; {} settles it"),
         ("rusty", "rusty; {} repairs it"),
@@ -49,7 +59,7 @@ def test_a_host_as_it_was_confirmed_has_no_drift() -> None:
 )
 def test_each_difference_is_a_line_that_says_what_to_do(difference: str, words: str) -> None:
     """The last one is from a version of the host program that knows more than this one."""
-    expected = [f"bernard: {words.format('pulumi up --refresh')}"]
+    expected = [Fault("bernard", words.format("pulumi up --refresh"))]
     assert describe_drift(ROSTER, "bernard", report(difference), "d1") == expected
 
 
@@ -58,23 +68,27 @@ def test_each_difference_is_a_line_that_says_what_to_do(difference: str, words: 
 )
 def test_an_interface_that_is_not_up_is_one_line_and_not_one_for_each_peer(difference: str, words: str) -> None:
     """Its kernel has nothing to compare."""
-    lines = describe_drift(ROSTER, "bernard", Facts(differences=(difference,)), "d1")
-    assert [words in line for line in lines] == [True]
+    faults = describe_drift(ROSTER, "bernard", Facts(differences=(Difference(difference),)), "d1")
+    assert [words in fault.cause for fault in faults] == [True]
 
 
 def test_a_reinstalled_host_is_one_line() -> None:
     """It lacks each single thing, and a list of all would hide the reason."""
-    lines = describe_drift(ROSTER, "bernard", Facts(differences=("forgotten", "disabled", "absent")), "d1")
-    assert lines == ["bernard: was reinstalled, or lost all of testwg otherwise; pulumi up --refresh sets it up again"]
+    (fault,) = describe_drift(
+        ROSTER, "bernard", Facts(differences=tuple(map(Difference, ("forgotten", "disabled", "absent")))), "d1"
+    )
+    assert str(fault) == (
+        "bernard: was reinstalled, or lost all of testwg otherwise; pulumi up --refresh sets it up again"
+    )
 
 
 def test_an_older_plan_is_drift() -> None:
     """As after a machine was set back to an old snapshot, or booted while the others confirmed."""
-    lines = describe_drift(ROSTER, "bernard", report(confirmed="d0"), "d1")
-    assert lines == ["bernard: the last rollout was not confirmed here; run pulumi up --refresh"]
+    faults = describe_drift(ROSTER, "bernard", report(confirmed="d0"), "d1")
+    assert faults == [Fault("bernard", "the last rollout was not confirmed here; run pulumi up --refresh")]
 
 
 def test_what_the_host_found_is_read_with_its_facts() -> None:
     """As `order_audit` of the host program prints it."""
     facts = read_facts("bernard", ["differs edited /etc/a", "differs absent"], "", "audit")
-    assert facts.differences == ("edited /etc/a", "absent")
+    assert facts.differences == (Difference("edited", "/etc/a"), Difference("absent"))

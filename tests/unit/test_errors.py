@@ -11,8 +11,17 @@ from mesh.errors import (
     HostsFailedError,
     InvalidKeyError,
     MeshError,
+    PlacedFault,
     UnreachableHostError,
 )
+
+
+def test_a_fault_of_a_stack_file_knows_its_place() -> None:
+    """Who reads another file into a stack file can name the place there."""
+    fault = PlacedFault("mesh:hosts.a", "one thing; do this")
+    error = ConfigurationError([fault])
+    assert error.placed == (fault,)
+    assert error.faults == ("mesh:hosts.a: one thing; do this",)
 
 
 def test_every_fault_has_a_line_of_its_own() -> None:

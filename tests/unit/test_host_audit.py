@@ -28,7 +28,7 @@ ln -sfn "$name" "$base/program"
         ("rm $configuration", "differs missing /etc/wireguard/testwg.conf\n"),
         ("chmod 640 $configuration", "differs readable /etc/wireguard/testwg.conf\n"),
         ("echo exit 1 >$base/program", "differs edited {base}/program\n"),
-        ("rm $base/program-*", "differs missing {base}/program\n"),
+        ("set +f; rm $base/program-*; set -f", "differs missing {base}/program\n"),
         ("rm $base/program", "differs missing {base}/program\n"),
         ("echo '# mine' >>$configuration; rm $home/run/configuration", ""),
     ],

@@ -172,7 +172,7 @@ def test_a_host_that_is_cut_off_at_any_step_of_confirming_boots_the_old_state_or
         export STOP
         while :; do
             rm -rf "$home" "$configuration" "$configuration.new"
-            rm -f $base/program*
+            rm -f $(matching "$base/program*")
             prove
             : >{count}
             STOP=$stop setsid -w {confirm} >/dev/null 2>&1 && break

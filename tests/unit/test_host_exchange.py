@@ -84,7 +84,7 @@ def test_the_round_of_a_key_waits_for_an_answer_from_the_address_that_the_peer_s
 
 
 def test_whose_keys_change_is_remembered_for_going_back_alone(host: HostProgram) -> None:
-    """A run that goes on where another was cut off adds to them, and going back by order names nobody."""
+    """A run that goes on where another was cut off adds to them, and a rollback by order names nobody."""
     lay(host, before=peer("carol", _OLD), after=peer("carol", _NEW), runs=runs(_OLD))
     (host.home / "previous").mkdir()
     sets(host, "order_preshared carol dora; order_preshared; order_preshared bernard")

@@ -122,7 +122,7 @@ def test_one_interface_leaves_the_other_open(host: HostProgram) -> None:
 
 
 def test_the_boot_step_opens_again_what_a_reboot_closed(host: HostProgram) -> None:
-    """What the record says is applied to rules that were loaded anew; without it nothing is opened."""
+    """What the record says is applied to rules that were loaded again; without it nothing is opened."""
     host.real("nft")
     again = f"nft flush ruleset; {loaded()}"
     script = (

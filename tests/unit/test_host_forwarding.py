@@ -220,7 +220,7 @@ def test_the_rules_of_an_exit_node_follow_the_ports_and_go_without_a_trace(host:
 def test_rules_of_somebody_else_are_not_touched(host: HostProgram) -> None:
     """Nor is the interface that is the way to everywhere already."""
     host.real("ip")
-    incoming = "mkdir $home/incoming; cp $home/run/* $home/incoming/"
+    incoming = "mkdir $home/incoming; cp $home/run/peers $home/run/settings $home/incoming/"
     said = host.run(f"{EXIT}{incoming}; ip rule add pref 5183 from 10.9.9.9 lookup main; check_exit", fails=True).stderr
     assert "a routing rule has a number that mesh uses: '5183: from 10.9.9.9 lookup main'" in said
     other = "mkdir $base/backwg; echo 4 10.30.0.1 >$base/backwg/exit"

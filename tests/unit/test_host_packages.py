@@ -108,7 +108,7 @@ def test_a_package_that_cannot_be_had_is_named(host: HostProgram, manager: str) 
     ended = host.run("install_wireguard", fails=True)
     assert f"packages: {manager} cannot install wireguard-tools; install it by hand" in ended.stderr
     assert "E: no such thing" in ended.stderr
-    assert not (host.base / "packages.log").exists()
+    assert not (host.home / "packages.log").exists()
 
 
 def test_a_host_without_a_package_manager_says_what_to_install(host: HostProgram) -> None:

@@ -1,4 +1,4 @@
-"""Going back without an operator: whose key goes back when, as every host works it out for itself."""
+"""Rolling back without an operator: whose key is rolled back when, as every host works it out for itself."""
 
 from tests.host_program import PARTS, HostProgram
 
@@ -6,7 +6,7 @@ PROGRAM = "".join((PARTS / f"{part}.sh").read_text() for part in ("wireguard/int
 
 
 def lay_turns(host: HostProgram, own: str, *names: str) -> None:
-    """Let the host `own` go back where the keys of `names` have changed, as the operator has told it."""
+    """Let the host `own` roll back where the keys of `names` have changed, as the operator has told it."""
     (host.home / "next").mkdir(parents=True)
     (host.home / "next/settings").write_text(f"host {own}\n")
     (host.home / "turns").write_text("".join(f"{name}\n" for name in names))
@@ -28,7 +28,7 @@ def test_a_host_takes_its_own_key_before_its_peers_take_part_and_keys_go_back_in
 
 
 def test_where_no_key_changed_there_are_no_turns(host: HostProgram) -> None:
-    """All hosts go back at one moment."""
+    """All hosts roll back at one moment."""
     lay_turns(host, "carol")
     assert turns(host) == []
     (host.home / "turns").unlink()

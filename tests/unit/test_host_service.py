@@ -2,12 +2,14 @@
 
 import pytest
 
+from mesh.config import interface_name
 from tests.host_program import HostProgram
 
 # What a test has to see of /etc: names, modes, link targets and contents.
 SNAPSHOT = """
 snapshot() {
-    (cd /etc && for path in systemd/system systemd/system/* systemd/system/*.wants/* init.d/* runlevels/default/*; do
+    (set +f
+    cd /etc && for path in systemd/system systemd/system/* systemd/system/*.wants/* init.d/* runlevels/default/*; do
         [ -e "$path" ] || [ -L "$path" ] || continue
         ls -ld "$path" | awk '{ $2 = $5 = $6 = $7 = $8 = ""; print }'
         if [ -f "$path" ] && [ ! -L "$path" ]; then cat "$path"; fi
@@ -122,7 +124,7 @@ def test_etc_is_byte_for_byte_as_before(host: HostProgram, init: str) -> None:
     before, after = ended.stdout.split("====\n")
     assert before == after
     assert "multi-user.target.wants" in before
-    assert [path.name for path in host.base.iterdir()] == ["testwg"]
+    assert list(host.shared.iterdir()) == []
 
 
 def test_a_folder_that_we_made_goes_with_us(systemd: HostProgram) -> None:
@@ -230,3 +232,21 @@ def test_what_runs_on_keeps_neither_our_lock_nor_our_output(host: HostProgram) -
     )
     host.run('exec 9>"$base/lock"; service_start; kill "$(cat ' + f'{host.directory}/daemon)"')
     assert not (host.directory / "held").exists()
+
+
+def test_ip_takes_every_interface_name_for_a_name(host: HostProgram) -> None:
+    """As wg-quick asks it to make one; what is refused for being a word of ip is one."""
+    host.real("ip", "mount")
+    words = {
+        word.replace("[", "").rstrip("]")
+        for word in ["add", "all", "min_mtu", "peer", "set", "via", "wg0", *interface_name.WORDS_OF_IP.split()]
+    }
+    names = {word[:length] for word in words for length in range(1, min(15, len(word)) + 1)} - {"all", "-"}
+    made = host.run(
+        f"mount -t sysfs none /sys; for name in {' '.join(sorted(names))}; do ip link add $name type veth >/dev/null "
+        "2>&1 || :; [ ! -e /sys/class/net/$name ] || echo $name; for link in $(ls /sys/class/net); do "
+        "[ $link = lo ] || ip link delete dev $link 2>/dev/null || :; done; done"
+    )
+    assert set(made.stdout.split()) == {
+        name for name in names if "a word of ip" not in interface_name.interface_name_fault(name)
+    }

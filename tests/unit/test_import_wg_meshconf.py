@@ -176,7 +176,7 @@ _UPDATE = "run wg-meshconf updatepeer {} --address 10.1.0.1/32, then genconfig, 
             database().replace('"PostUp"', '"MTU"'),
             ["database.csv:1: column MTU is there twice; take one of the two out"],
         ),
-        (database() + '"x', ["database.csv:5: a quote or a line does not end as it should; write it anew"]),
+        (database() + '"x', ["database.csv:5: a quote or a line does not end as it should; write it again"]),
         (
             database() + f'"{"x" * 70_000}"',
             ["database.csv:5: a cell of more than 65,536 characters; is it the right file?"],

@@ -221,12 +221,12 @@ def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
         (
             "2001:db8::3",
             "2001:db8::4",
-            "edgeworth/wg0.conf:11: carol is sought at another Endpoint in bernard/wg0.conf:5; mesh has one for all",
+            "edgeworth/wg0.conf:11: carol has another Endpoint in bernard/wg0.conf:5; mesh has one for all",
         ),
         (
             "ListenPort = 51820",
             "ListenPort = 1",
-            "bernard/wg0.conf:4: bernard listens on 1 and is sought at 51820; mesh has one port for both",
+            "bernard/wg0.conf:4: bernard listens on 1 and its Endpoint has port 51820; mesh has one port for both",
         ),
         ("PrivateKey", "Address", "bernard/wg0.conf:2: Address: not usable; give addresses"),
         (
@@ -273,7 +273,7 @@ def test_a_mesh_of_ipv4_addresses_keeps_them_and_gets_ipv6_beside(tmp_path: Path
             given[path] = given[path].replace(f"fd12:{number}::/64", f"10.0.0.{number}/32")
     mesh = read(given)
     assert mesh.notes == (
-        "bernard, carol, edgeworth: gets an IPv6 address beside its IPv4 address; a mesh proves itself by it",
+        "bernard, carol, edgeworth: gets an IPv6 address beside its IPv4 address; the tunnels are verified by it",
     )
     interface = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]
     assert interface["ipv4"] == "10.0.0.0/24"
@@ -316,7 +316,7 @@ def test_more_than_a_host_owns_becomes_its_routes(tmp_path: Path) -> None:
             "127.0.0.1",
             "bernard/wg0.conf:5: Endpoint: a loopback address cannot be an endpoint; give the",
         ),
-        ("fd12:2::/64", "fd12:2::/64, 2000::/4", "bernard/wg0.conf:5: AllowedIPs: wider than 8 bits (IPv4) or 16 bits"),
+        ("fd12:2::/64", "fd12:2::/64, 2000::/4", "bernard/wg0.conf:5: AllowedIPs: wider than /8 (IPv4) or /16"),
         ("fd12:2::/64", "fd12:2::/64, 10.0.0.0/8", "bernard/wg0.conf:5: AllowedIPs: 10.0.0.0/8 is IPv4, and the inter"),
     ],
 )
@@ -409,7 +409,7 @@ def test_a_router_without_a_file_keeps_its_endpoint_and_the_network_behind_it(tm
             "the preshared key of the mesh would cut it off; give all hosts and peers",
         ),
         ("fd12:9::7/128", "fd12:9::8/128", "the hosts send different prefixes to it; make its AllowedIPs the same"),
-        ("AllowedIPs", "Endpoint = [fd00::1]:5\nAllowedIPs", "the hosts seek it at several endpoints"),
+        ("AllowedIPs", "Endpoint = [fd00::1]:5\nAllowedIPs", "the hosts have several endpoints of it"),
         ("fd12:9::7/128", "fd12:9::7/128, ::/0", "it is sent everything; take that out of AllowedIPs first"),
         ("fd12:9::7/128", "fd12:9::7/128, 10.0.0.9/32", "it is sent IPv4, and the hosts have no IPv4 address"),
     ],

@@ -116,7 +116,7 @@ def test_an_adopted_key_stays_when_it_is_removed_from_the_file() -> None:
 
 
 def test_rotating_an_adopted_key_makes_a_new_one() -> None:
-    """Also while the file still holds the adopted key; going back brings that."""
+    """Also while the file still holds the adopted key; lowering the rotation brings that back."""
     key = generate_key_pair()
     first = history.new_key_pair(pair_inputs(adopted=key.private_key))
     rotated = follow(first, pair_inputs("2.1", adopted=key.private_key))

@@ -42,6 +42,7 @@ PURE_MODULES = (
     "mesh.rollout.switch_plan",
     "mesh.rollout.verification",
     "mesh.rollout.drift",
+    "mesh.rollout.fault",
     "mesh.rollout.unreachable",
     "mesh.cli.partial_up",
 )
@@ -186,6 +187,34 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
     assert find_cycle(graph) == []
 
 
+def public_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the classes, functions and other names of a module that others may import, but for type variables."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and "TypeVar" not in ast.unparse(node):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+        else:
+            names = []
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_a_name_means_one_thing() -> None:
+    """Who reads it in one module knows it in all, and who searches for it finds it."""
+    owners: dict[str, list[str]] = {}
+    for path in MODULES:
+        for name in public_names(parse(path)):
+            owners.setdefault(name, []).append(label(path))
+    assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
+
+
+def test_one_module_runs_pulumi() -> None:
+    """But for that which looks for the engine: what pulumi is given, and what its failures mean, is said once."""
+    runs = {label(path) for path in MODULES if "subprocess" in {found.package for found in read_imports(parse(path))}}
+    assert runs == {"mesh/cli/engine.py", "mesh/cli/pulumi_cli.py", "mesh/cli/ssh_config.py"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_a_module_can_be_read_in_one_go(path: Path) -> None:
     """A module that has grown long holds two things."""
@@ -226,6 +255,12 @@ except ImportError:
 def test_the_reader_sees_every_form_of_reading_the_stack(source: str) -> None:
     """An alias of the configuration class is as much a use as a call."""
     assert stack_access(ast.parse(source)) == {"pulumi.Config"}
+
+
+def test_the_reader_sees_every_form_of_a_name() -> None:
+    """But for what is private, and for type variables, which mean nothing outside of their module."""
+    source = "T = TypeVar('T')\nA = 1\nB: int = 2\n_c = 3\nclass D: pass\nasync def e(): pass\ndef _f(): pass"
+    assert list(public_names(ast.parse(source))) == ["A", "B", "D", "e"]
 
 
 def test_the_reader_sees_a_circle() -> None:

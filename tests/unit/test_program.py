@@ -29,8 +29,8 @@ def test_what_is_shipped_is_the_parts_without_their_comments() -> None:
 
 def test_the_digest_names_the_version() -> None:
     """Sixteen hex digits, which the path on the host carries."""
-    assert len(host_program.digest()) == 16
-    assert f"{host_program.DIRECTORY}/program-{host_program.digest()}" in host_program.invocation("testwg")
+    assert len(host_program.program_digest()) == 16
+    assert f"{host_program.DIRECTORY}/program-{host_program.program_digest()}" in host_program.invocation("testwg")
 
 
 def test_the_invocation_knows_the_length_of_the_text() -> None:

@@ -102,13 +102,13 @@ def test_of_each_pair_one_speaks_first(members: Any) -> None:
 
 def test_the_digest_does_not_depend_on_order_or_ssh(members: Any) -> None:
     """Nothing on the hosts changes with these."""
-    before = roster.digest(members, PRESHARED, "m1")
+    before = roster.roster_digest(members, PRESHARED, "m1")
     other = copy.deepcopy(members)
     other["members"] = dict(reversed(list(other["members"].items())))
     other["members"]["bernard"]["ssh"]["address"] = "10.9.9.9"
     other["members"]["bernard"]["system"] = "x86_64-linux"
     other["deadline"] = 90
-    assert roster.digest(other, PRESHARED, "m1") == before
+    assert roster.roster_digest(other, PRESHARED, "m1") == before
 
 
 def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: Any) -> None:
@@ -116,7 +116,7 @@ def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: Any) -> Non
     other = copy.deepcopy(members)
     other["port"], other["mtu"] = 51825.0, 1420.0
     other["members"]["edgeworth"]["keepalive"] = 25.0
-    assert roster.digest(other, PRESHARED, "m1") == roster.digest(members, PRESHARED, "m1")
+    assert roster.roster_digest(other, PRESHARED, "m1") == roster.roster_digest(members, PRESHARED, "m1")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_digest_does_not_depend_on_how_numbers_are_kept(members: Any) -> Non
 )
 def test_the_digest_changes_with_what_hosts_run(members: Any, change: Any) -> None:
     """Else a host would not hear of it."""
-    assert roster.digest(members | change, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
+    assert roster.roster_digest(members | change, PRESHARED, "m1") != roster.roster_digest(members, PRESHARED, "m1")
 
 
 @pytest.mark.parametrize("field", ["publicKey", "address", "endpoint", "keepalive"])
@@ -138,15 +138,15 @@ def test_the_digest_changes_with_each_field_of_a_member(members: Any, field: str
     """Else a host would not hear of it."""
     other = copy.deepcopy(members)
     other["members"]["bernard"][field] = 15 if field == "keepalive" else "other"
-    assert roster.digest(other, PRESHARED, "m1") != roster.digest(members, PRESHARED, "m1")
+    assert roster.roster_digest(other, PRESHARED, "m1") != roster.roster_digest(members, PRESHARED, "m1")
 
 
 def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: Any) -> None:
     """And holds neither."""
     digests = {
-        roster.digest(members, PRESHARED, "m1"),
-        roster.digest(members, generate_preshared_key(), "m1"),
-        roster.digest(members, PRESHARED, "m2"),
+        roster.roster_digest(members, PRESHARED, "m1"),
+        roster.roster_digest(members, generate_preshared_key(), "m1"),
+        roster.roster_digest(members, PRESHARED, "m2"),
     }
     assert len(digests) == 3
     assert all(len(digest) == 64 for digest in digests)
@@ -196,7 +196,7 @@ def test_a_renamed_machine_has_not_left() -> None:
 
 
 def test_hosts_of_one_site_seek_each_other_there(members: Any) -> None:
-    """Others seek the external endpoint; without a local endpoint of the peer, so does its own site."""
+    """Others use the external endpoint; without a local endpoint of the peer, so does its own site."""
     found = members["members"]
     found["bernard"] |= {"site": "home", "localEndpoint": "192.168.1.5:51825"}
     found["edgeworth"]["site"] = "home"
@@ -252,7 +252,7 @@ def test_forgetting_reads_as_what_it_is(members: Any) -> None:
 
 def test_who_is_forgotten_is_no_matter_of_the_hosts(members: Any) -> None:
     """So forgetting needs no rollout."""
-    assert roster.digest(members | {"forgotten": ["apollo"]}, PRESHARED, "m1") == roster.digest(
+    assert roster.roster_digest(members | {"forgotten": ["apollo"]}, PRESHARED, "m1") == roster.roster_digest(
         members, PRESHARED, "m1"
     )
 
@@ -328,7 +328,7 @@ def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(member
     everything = {key for keys in told.values() for key in keys.values()}
     assert len(everything) == 3
     assert PRESHARED not in everything
-    assert roster.digest(members, PRESHARED, "m1") != roster.digest(
+    assert roster.roster_digest(members, PRESHARED, "m1") != roster.roster_digest(
         members | {"presharedKeys": "shared"}, PRESHARED, "m1"
     )
 

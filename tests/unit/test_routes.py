@@ -12,7 +12,7 @@ from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.topology import plan_meshes
-from mesh.remote.reports import Facts
+from mesh.remote.reports import Difference, Facts
 from mesh.rollout.verification import find_faults
 from tests.strategies import HOST_KEY
 
@@ -117,8 +117,8 @@ def _told(roster: Any, host: str) -> list[str]:
         (
             {"carol": {"routes": ["0.0.0.0/0"]}},
             (
-                "testwg.members.carol.routes[0]: wider than 8 bits (IPv4) or 16 bits (IPv6) say; for the way to "
-                "everywhere, name this host as exitNode"
+                "testwg.members.carol.routes[0]: wider than /8 (IPv4) or /16 (IPv6); for a default "
+                "route, name this host as exitNode"
             ),
         ),
         (
@@ -200,7 +200,7 @@ def test_ipv4_needs_addresses_inside_the_mesh() -> None:
             {"members": {"frank": {"exitNode": "edgeworth"}}},
             (
                 "testwg.members.frank.exitNode: 'frank' and 'edgeworth' are both roaming and cannot meet, and over a "
-                "relay there is no way to everywhere; give testwg.members.frank.exitNode another one, or off"
+                "relay there is no default route; give testwg.members.frank.exitNode another one, or off"
             ),
         ),
         (
@@ -326,9 +326,11 @@ def test_the_proof_fails_where_a_host_does_not_hand_on() -> None:
     """Pings between hosts would not show it."""
     roster = _roster(members={"bernard": {"routes": [_LAN]}})
     said = [
-        fault
-        for fault in find_faults(roster, {"bernard": Facts(differences=("forwarding", "masquerade"))}, ())
-        if "forward" in fault
+        str(fault)
+        for fault in find_faults(
+            roster, {"bernard": Facts(differences=(Difference("forwarding"), Difference("masquerade")))}, ()
+        )
+        if "forward" in fault.cause
     ]
     assert said == [
         f"bernard: no longer routes {_LAN}, since forwarding is off or denied; pulumi up --refresh allows it again",

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
-from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.cli.stack_file import StackFile, find_or_name_stack_file, find_stack_file
 from mesh.errors import MeshError
 from mesh.remote.reports import read_found
 from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host, scan, write
@@ -239,13 +239,16 @@ def test_a_file_that_cannot_be_scanned_says_why(tmp_path: Path, text: str, messa
     assert "hostKey: missing" not in str(caught.value)
 
 
-def test_a_stack_is_found_by_its_name(tmp_path: Path) -> None:
-    """Its file is in stacks/; a name that is neither is an error."""
+def test_a_stack_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is in the project's stacks/; a name that is neither is an error."""
     (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.yaml").touch()
     (tmp_path / "stacks" / "Pulumi.lab.yaml").touch()
-    assert find_stack_file("lab", tmp_path) == tmp_path / "stacks" / "Pulumi.lab.yaml"
+    monkeypatch.chdir(tmp_path)
+    assert find_stack_file("lab") == tmp_path / "stacks" / "Pulumi.lab.yaml"
+    assert find_or_name_stack_file("new") == tmp_path / "stacks" / "Pulumi.new.yaml"
     with pytest.raises(MeshError):
-        find_stack_file("nothing", tmp_path)
+        find_stack_file("nothing")
 
 
 def test_only_the_host_that_is_named_is_scanned(tmp_path: Path, host: FakeHost) -> None:

@@ -2,14 +2,20 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from rich.console import Console
 
+from mesh.cli.look import narrow
 from mesh.cli.status import MeshStatus, judge
-from mesh.cli.status_tables import show_json, show_tables
-from mesh.remote.reports import Facts, Peer
+from mesh.cli.status_json import show_json, status_schema_text
+from mesh.cli.status_tables import show_tables
+from mesh.errors import MeshError
+from mesh.remote.reports import Facts, PeerFacts
+from mesh.rollout.fault import Fault
 from mesh.stored.forms import RecordedRollout
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
 
@@ -40,7 +46,7 @@ def report(host: str) -> Facts:
     """Return what a host says that is as it should be."""
     sends = "off" if host == "bernard" else "25"
     peers = {
-        KEYS[other]: Peer(
+        KEYS[other]: PeerFacts(
             "1.2.3.4:1", ADDRESSES[other].replace("1/64", "/64"), 1000, 10, 20,
             sends if "bernard" in (host, other) else "off",
         )
@@ -91,7 +97,17 @@ def test_a_drifted_host_is_named_with_what_differs() -> None:
     status = judge(ROLLOUT, facts, DIGESTS, PINGS, {})
     assert not status.is_well
     assert states(status)["bernard"] == "drifted"
-    assert "bernard: has MTU 1280, not 1420; run pulumi up --refresh" in status.faults
+    cause = "has MTU 1280, not 1420; run pulumi up --refresh"
+    assert Fault("bernard", cause) in status.faults
+    assert status.hosts[0].reasons == (cause,)
+
+
+def test_a_fault_of_the_mesh_is_none_of_a_host_that_is_called_as_the_interface() -> None:
+    """A host may have the name of the interface; the fault is an object, and not a line that begins with a name."""
+    called: RecordedRollout = ROLLOUT | {"roster": {**ROLLOUT["roster"], "interface": "bernard"}}
+    status = judge(called, FACTS, {**DIGESTS, "phoenix": "another"}, PINGS, {})
+    assert "have different preshared keys" in str(*status.faults)
+    assert states(status)["bernard"] == "up"
 
 
 def test_a_silent_pair_is_a_fault_of_the_pair() -> None:
@@ -106,7 +122,7 @@ def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
     status = judge(ROLLOUT, facts, DIGESTS, {**PINGS, ("bernard", "phoenix"): None}, {"phoenix": "is off"})
     assert states(status) == {"bernard": "up", "edgeworth": "up", "phoenix": "unreachable"}
-    assert status.faults == ("phoenix: is off",)
+    assert status.faults == (Fault("phoenix", "is off"),)
 
 
 def test_a_pending_host_is_said_and_no_fault() -> None:
@@ -130,7 +146,7 @@ def test_an_unconfirmed_plan_or_another_preshared_key_is_a_fault(
     """Neither shows in a ping."""
     status = judge(ROLLOUT, facts, digests, PINGS, {})
     assert not status.is_well
-    assert any(words in fault for fault in status.faults)
+    assert any(words in fault.cause for fault in status.faults)
 
 
 def test_tables_show_pairs_and_faults() -> None:
@@ -141,9 +157,71 @@ def test_tables_show_pairs_and_faults() -> None:
     assert "! miles has left and is not wiped" in text
 
 
+@pytest.mark.parametrize("silent", [{}, {"phoenix": "is off"}])
+def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str, str]) -> None:
+    """Whoever looks for a moment has seen the worst."""
+    facts = {host: said for host, said in FACTS.items() if host not in silent}
+    lines = shown(judge(rollout(notWiped=["miles"]), facts, DIGESTS, PINGS, silent)).splitlines()
+    if silent:
+        assert lines[0].startswith("testwg has 1 fault: 2 of 3 hosts are up (1 unreachable), and 3 of 4 directions")
+        assert lines[1:3] == ["! phoenix: is off", "! miles has left and is not wiped"]
+    else:
+        assert lines[0].startswith("testwg is well: 3 of 3 hosts are up, and 4 of 4 directions between them")
+        assert lines[1] == "! miles has left and is not wiped"
+
+
+def test_the_age_of_a_key_and_its_end_are_shown() -> None:
+    """In days."""
+    status = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    now = datetime.now(UTC)
+    made, end = (now - timedelta(days=12)).isoformat(), (now + timedelta(days=168, hours=1)).isoformat()
+    dated = replace(status, hosts=(replace(status.hosts[0], key_made=made, key_expires=end), *status.hosts[1:]))
+    assert "12 d old, 168 d left" in shown(dated)
+
+
+def test_only_what_concerns_a_host_is_left() -> None:
+    """Also what others say of it, and what is wrong with the mesh itself."""
+    facts = {"edgeworth": replace(FACTS["edgeworth"], mtu=1280), "bernard": FACTS["bernard"]}
+    status = judge(ROLLOUT, facts, {"bernard": "one", "edgeworth": "other"}, PINGS, {"phoenix": "is off"})
+    assert len(status.faults) == 3
+    (left,) = narrow([status], ["phoenix"])
+    assert list(states(left)) == ["phoenix"]
+    assert {(pair.host, pair.peer) for pair in left.pairs} == {
+        ("phoenix", "bernard"), ("phoenix", "edgeworth"), ("bernard", "phoenix"), ("edgeworth", "phoenix"),
+    }  # fmt: skip
+    assert [str(fault).partition(":")[0] for fault in left.faults] == ["testwg", "phoenix"]
+    assert narrow([status, replace(status, interface="other", hosts=())], ["phoenix"]) == [left]
+    assert narrow([status], []) == [status]
+    with pytest.raises(MeshError, match="status: miles is in no mesh; give some of bernard, edgeworth, phoenix"):
+        narrow([status], ["miles"])
+
+
+@pytest.mark.parametrize("silent", [{}, {"phoenix": "is off"}])
+def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None:
+    """With every field, and no other."""
+    schema = json.loads(status_schema_text())
+    facts = {host: said for host, said in FACTS.items() if host not in silent}
+    text = show_json([judge(ROLLOUT, facts, DIGESTS, PINGS, silent)])
+    validator = Draft202012Validator(schema)
+    content = json.loads(text)
+    assert list(validator.iter_errors(content)) == []
+    assert list(validator.iter_errors({**content, "schemaVersion": 2})) != []
+    mesh = content["meshes"]["testwg"]
+    for name, entry in {
+        "MeshEntry": mesh, "HostEntry": mesh["hosts"][0], "PairEntry": mesh["pairs"][0], "Totals": content["totals"],
+    }.items():  # fmt: skip
+        assert set(schema["$defs"][name]["required"]) == set(entry)
+
+
 def test_the_json_document_has_all_of_it() -> None:
     """For scripts, under names that stay."""
-    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))["testwg"]
+    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))
     assert content["well"] is True
-    assert set(content) == {"well", "hosts", "pairs", "faults", "notWiped"}
-    assert set(content["pairs"][0]) == {"host", "peer", "state", "endpoint", "handshake", "received", "sent", "ping"}
+    assert content["totals"] == {"hosts": 3, "hostsUp": 3, "directions": 4, "directionsUp": 4, "faults": 0}
+    assert datetime.now(UTC) - datetime.fromisoformat(content["generatedAt"]) < timedelta(minutes=1)
+    pair = content["meshes"]["testwg"]["pairs"][0]
+    assert pair == {
+        "host": "bernard", "peer": "edgeworth", "state": "up", "endpoint": "1.2.3.4:1",
+        "handshake": "1970-01-01T00:16:40Z", "received": 10, "sent": 20, "ping": 1.5, "publicKey": KEYS["edgeworth"],
+        "allowedIps": [ADDRESSES["edgeworth"].replace("1/64", "/64")],
+    }  # fmt: skip

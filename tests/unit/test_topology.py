@@ -10,7 +10,7 @@ from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster_builder import build_roster
-from mesh.plan.topology import MeshPlan, Participant, plan_meshes
+from mesh.plan.topology import MeshPlan, PlannedParticipant, plan_meshes
 
 Section = dict[str, Any]
 
@@ -31,7 +31,7 @@ def test_the_seed_gives_the_plan_of_the_seed(hosts: Section, interfaces: Section
         rotation="1",
         max_key_age=None,
         members=(
-            Participant(
+            PlannedParticipant(
                 "bernard",
                 IPv6Interface("fd00:1c86:78d4:dcef::1/64"),
                 "78.11.11.11:51825",
@@ -39,7 +39,7 @@ def test_the_seed_gives_the_plan_of_the_seed(hosts: Section, interfaces: Section
                 "1.1",
                 IPv6Network("fd00:1c86:78d4:dcef::/64"),
             ),
-            Participant(
+            PlannedParticipant(
                 "edgeworth",
                 IPv6Interface("fd00:cac2:10cb:6ee9::1/64"),
                 None,
@@ -95,7 +95,7 @@ def test_a_relay_that_is_chosen_is_the_first_listed_host_that_can_be_sought(
 
 
 def test_hosts_of_one_site_meet_though_both_are_roaming(hosts: Section, interfaces: Section) -> None:
-    """One local endpoint is enough; elsewhere nobody seeks them."""
+    """One local endpoint is enough; elsewhere it is not used."""
     hosts["bernard"] |= {"externalIps": [], "site": "home", "localIps": ["192.168.1.5"]}
     hosts["edgeworth"]["site"] = "home"
     found = plan(hosts, interfaces)

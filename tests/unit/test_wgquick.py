@@ -7,9 +7,9 @@ from itertools import product
 import pytest
 
 from mesh.errors import ConfigurationError
-from mesh.wireguard.keys import KeyPair, public_key_of
+from mesh.wireguard.keys import ZERO_KEY, KeyPair, public_key_of
 from mesh.wireguard.text import MOST_BYTES, MOST_CHARACTERS
-from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, read_wg_quick
+from mesh.wireguard.wg_quick import ConfiguredPeer, read_wg_quick
 from mesh.wireguard.wg_sections import MOST_PEERS
 
 # Always the same, since they are in the names of tests.
@@ -46,7 +46,7 @@ def test_a_configuration_is_read_as_wg_quick_reads_it() -> None:
     assert (read.private_key, read.public_key) == (OWN.private_key, OWN.public_key)
     assert (read.addresses, read.port, read.mtu, read.others) == ((ip_interface("fd00:1::1/64"),), 51820, 1400, ())
     allowed = (ip_network("fd00:2::/64"), ip_network("fd00:3::/64"))
-    assert read.peers == (Peer(OTHER.public_key, PRESHARED, allowed, ("2001:db8::1", 51821), 0),)
+    assert read.peers == (ConfiguredPeer(OTHER.public_key, PRESHARED, allowed, ("2001:db8::1", 51821), 0),)
     assert (read.place("Address"), read.place("FwMark"), read.peers[0].place) == ("a.conf:5", "a.conf", "a.conf:10")
 
 
@@ -83,8 +83,8 @@ def test_settings_that_a_mesh_has_no_place_for_are_told_apart() -> None:
 
 def test_all_zeros_are_no_key() -> None:
     """So does WireGuard see it."""
-    assert read_wg_quick(TEXT.replace(PRESHARED, NO_PRESHARED_KEY), "a.conf").preshared_keys == {None}
-    assert read_wg_quick(TEXT.replace(OWN.private_key, NO_PRESHARED_KEY), "a.conf").public_key is None
+    assert read_wg_quick(TEXT.replace(PRESHARED, ZERO_KEY), "a.conf").preshared_keys == {None}
+    assert read_wg_quick(TEXT.replace(OWN.private_key, ZERO_KEY), "a.conf").public_key is None
 
 
 def test_nothing_is_a_configuration_without_a_key() -> None:
@@ -105,7 +105,7 @@ def test_a_peer_that_comes_again_is_one_and_the_own_key_is_none() -> None:
     text = f"{TEXT}[Peer]\nPublicKey = {OTHER.public_key}\nAllowedIPs = fd00:5::/64\n"
     text += f"[Peer]\nPublicKey = {OWN.public_key}\nAllowedIPs = fd00:5::/64\n"
     (peer,) = read_wg_quick(text, "a.conf").peers
-    assert peer == Peer(OTHER.public_key, PRESHARED, (ip_network("fd00:5::/64"),), ("2001:db8::1", 51821), 0)
+    assert peer == ConfiguredPeer(OTHER.public_key, PRESHARED, (ip_network("fd00:5::/64"),), ("2001:db8::1", 51821), 0)
 
 
 @pytest.mark.parametrize(

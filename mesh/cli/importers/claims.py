@@ -1,15 +1,15 @@
-"""Who has which prefix inside a mesh that was found, and which two of them claim one address."""
+"""The prefixes inside a mesh that was found, and the participants that claim them."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 
-from mesh.config.route_fields import Network
+from mesh.wireguard.addressing import Network
 
 __all__ = ["Claims"]
 
 
 class Claims:
-    """Prefixes and who claims them. Looking one up takes as many steps as there are prefix lengths, not prefixes."""
+    """Prefixes and their claimants. A search takes as many steps as there are prefix lengths, not prefixes."""
 
     def __init__(self) -> None:
         """Begin with none."""

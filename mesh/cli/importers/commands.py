@@ -12,7 +12,8 @@ from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.stack import add_meshes, hosts_without_address
 from mesh.cli.importers.wg_meshconf import read_wg_meshconf
 from mesh.cli.importers.wg_quick import read_wg_quick_folder
-from mesh.cli.stack_config import ADOPTED, StackConfig
+from mesh.cli.project import find_project
+from mesh.cli.pulumi_cli import ADOPTED, pulumi_of
 from mesh.cli.stack_file import StackFile, find_or_name_stack_file
 
 __all__ = ["import_commands"]
@@ -20,21 +21,21 @@ __all__ = ["import_commands"]
 Stack = Annotated[str, typer.Argument(help="the stack to import into, or the path of its file")]
 
 
-def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
-    """Return the commands for a project in `folder`; `show` prints a line."""
+def import_commands(show: Callable[[str], None]) -> typer.Typer:
+    """Return the commands; `show` prints a line."""
     commands = typer.Typer(help="Write a mesh that exists into a stack file, with its keys, encrypted.")
 
     def finish(stack: str, meshes: Sequence[FoundMesh]) -> None:
-        path = find_or_name_stack_file(stack, folder)
-        config = StackConfig(path, folder)
+        path = find_or_name_stack_file(stack)
+        pulumi = pulumi_of(path, find_project())
         keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
         # Before anything is written: without its stack and passphrase nothing can be encrypted.
-        held = config.read_adopted() if keys else {}
+        held = pulumi.read_adopted() if keys else {}
         file = StackFile(path, complete=True)
         add_meshes(file, meshes)
         file.write()
         if keys:
-            config.write_adopted({**held, **keys})
+            pulumi.write_adopted({**held, **keys})
         for mesh in meshes:
             for note in mesh.notes:
                 show(f"{mesh.interface}: {note}")
@@ -45,8 +46,8 @@ def import_commands(folder: Path, show: Callable[[str], None]) -> typer.Typer:
         show(f"    python -m mesh scan {stack}    # host keys; ssh.address is the endpoint's unless you change it")
         if not keys:
             show(f"    python -m mesh adopt {stack}    # the keys, from the hosts")
-        show(f"    pulumi up --stack {config.stack}")
-        show(f"    {config.removal}    # once up has succeeded")
+        show(f"    pulumi up --stack {pulumi.stack}")
+        show(f"    {pulumi.removal}    # once up has succeeded")
 
     @commands.command("wg-quick")
     def wg_quick(

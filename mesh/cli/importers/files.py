@@ -1,4 +1,4 @@
-"""Files that an import reads: their bytes, and how they are called in a message."""
+"""Read the files of an import, and show their paths in a message."""
 
 from pathlib import Path
 

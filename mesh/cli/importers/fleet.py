@@ -10,7 +10,8 @@ from typing import Any
 from mesh.cli.importers.found import FoundMember, FoundMesh
 from mesh.cli.importers.source import MOST_HOSTS
 from mesh.cli.stack_file import HOSTS, INTERFACES
-from mesh.config.fields import is_host_name, is_interface_name
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import is_interface_name
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import is_key
 from mesh.wireguard.text import read_text

@@ -1,10 +1,10 @@
-"""A mesh that was found somewhere, as far as it is known; how the files of its hosts make one belongs in `join`."""
+"""A mesh that an import has found, as far as it is known; `join` makes one from the files of hosts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 
-from mesh.config.route_fields import Network
+from mesh.wireguard.addressing import Network
 
 __all__ = ["FoundMember", "FoundMesh", "FoundPeer"]
 
@@ -13,7 +13,7 @@ __all__ = ["FoundMember", "FoundMesh", "FoundPeer"]
 class FoundMember:
     """One host; None and empty stand for what is not known, `external` None also for roaming.
 
-    `external` is the address or the name at which its peers seek it, and `routes` are the networks behind it.
+    `external` is the address or the name at which its peers reach it, and `routes` are the networks behind it.
     """
 
     host: str
@@ -29,7 +29,7 @@ class FoundMember:
 
 @dataclass(frozen=True, slots=True)
 class FoundPeer:
-    """A peer of hosts that is none itself, such as a phone; `endpoint` is what it is sought at, with its port."""
+    """A peer of hosts that is no host itself, such as a phone; `endpoint` has its port."""
 
     name: str
     public_key: str

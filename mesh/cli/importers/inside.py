@@ -1,4 +1,4 @@
-"""What hosts own inside a mesh that was found: one address of each IP version at most, and what is sent to it."""
+"""The addresses of hosts inside a mesh that was found: at most one of each IP version, and their prefixes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TypeVar
 
-from mesh.config.route_fields import Network
-from mesh.wireguard.addressing import owned_subnets
+from mesh.wireguard.addressing import Network, owned_subnets
 from mesh.wireguard.wg_quick import WgQuick
 
 __all__ = ["Inside", "find_address_faults", "find_ipv4_prefix"]
@@ -48,7 +47,7 @@ def find_ipv4_prefix(written: Iterable[IPv4Interface], addresses: Iterable[IPv4A
     networks = {each.network for each in written if _SHORTEST_PREFIX <= each.network.prefixlen <= _LONGEST_PREFIX}
     grown = IPv4Network((owned[0], _LONGEST_PREFIX), strict=False)
     wider = [grown.supernet(new_prefix=length) for length in range(_LONGEST_PREFIX, _SHORTEST_PREFIX - 1, -1)]
-    # One that does not hold both ends holds not all, so few are looked at in full.
+    # A network that lacks the lowest or highest address is skipped, so that few are checked in full.
     held = (net for net in (*sorted(networks, key=_by_size), *wider) if owned[0] in net and owned[-1] in net)
     return next((net for net in held if _holds(net, owned)), None)
 
@@ -88,7 +87,7 @@ class Inside:
         return owned_subnets(self.interface, [*self.hosts, *self.others], {**self.others, **self.ipv6})
 
     def owned(self, host: str) -> set[Network]:
-        """Return what peers must send to `host` already, for mesh sends it too."""
+        """Return the prefixes that peers must send to `host` already, since mesh sends them too."""
         owned = set[Network]()
         if host in self.ipv6:
             owned.add(self._subnets[host])

@@ -1,7 +1,7 @@
-"""Join the hosts' own configurations to one mesh, if they fit together.
+"""Join the configurations of hosts to one mesh, if they fit together.
 
-What mesh cannot keep as it is stops the import, since the first `up` must change no running tunnel. Nothing here
-touches a file or a host. Who is sent what belongs in `routing`, what becomes of peers that are no hosts in `strangers`.
+A setting that mesh cannot keep as it is stops the import, since the first `up` must change no running tunnel. Nothing
+here touches a file or a host. `routing` finds routes, and `unmatched_peers` the peers that are no hosts.
 """
 
 from collections import defaultdict
@@ -12,10 +12,10 @@ from mesh.cli.importers.found import FoundMember, FoundMesh
 from mesh.cli.importers.inside import Inside, find_address_faults, find_ipv4_prefix
 from mesh.cli.importers.routing import Routing
 from mesh.cli.importers.source import Source, some
-from mesh.cli.importers.strangers import Stranger, find_strangers
+from mesh.cli.importers.unmatched_peers import UnmatchedPeer, find_unmatched_peers
 from mesh.cli.stack_file import HOSTS, INTERFACES
 from mesh.errors import ConfigurationError
-from mesh.wireguard.wg_quick import Endpoint, Peer, WgQuick
+from mesh.wireguard.wg_quick import ConfiguredPeer, Endpoint, WgQuick
 
 __all__ = ["find_own_faults", "join_configurations"]
 
@@ -58,7 +58,7 @@ def _misfits(hosts: Mapping[str, WgQuick]) -> Iterator[str]:
 
 
 class _Joined:
-    """Configurations that are fine one by one; `faults` and `notes` grow while they are held against each other."""
+    """Configurations that are usable one by one; `faults` and `notes` grow while they are compared."""
 
     def __init__(self, interface: str, hosts: Mapping[str, WgQuick], source: Source, faults: list[str]) -> None:
         self.interface = interface
@@ -66,11 +66,11 @@ class _Joined:
         self.source = source
         self.faults = faults
         self.notes: list[str] = []
-        self._strangers = find_strangers(hosts)
-        others = {stranger.name: stranger.ipv6 for stranger in self._strangers if stranger.ipv6}
+        self._unmatched_peers = find_unmatched_peers(hosts)
+        others = {unmatched.name: unmatched.ipv6 for unmatched in self._unmatched_peers if unmatched.ipv6}
         self._inside = Inside(interface, hosts, others)
-        # Who has a host as a peer, and how.
-        self._known: dict[str, dict[str, Peer]] = {host: {} for host in hosts}
+        # By host, the peers that have it, and how.
+        self._known: dict[str, dict[str, ConfiguredPeer]] = {host: {} for host in hosts}
         names = {own.public_key: host for host, own in hosts.items()}
         for host, own in hosts.items():
             for peer in own.peers:
@@ -80,7 +80,7 @@ class _Joined:
     def mesh(self) -> FoundMesh:
         inside = self._inside
         endpoints = {host: self._endpoint(host) for host in self.hosts}
-        routing = Routing(inside, self._known, self._strangers, self.source)
+        routing = Routing(inside, self._known, self._unmatched_peers, self.source)
         port = self._port(endpoints)
         members = tuple(
             FoundMember(
@@ -99,8 +99,8 @@ class _Joined:
         self.notes.extend(routing.notes)
         self._note_what_is_new(endpoints)
         preshared_key = self._preshared_key()
-        for stranger in self._strangers:
-            self._check_stranger(stranger, preshared_key)
+        for unmatched in self._unmatched_peers:
+            self._check_unmatched(unmatched, preshared_key)
         found = FoundMesh(
             self.interface,
             members,
@@ -109,7 +109,7 @@ class _Joined:
             preshared_key,
             tuple(self.notes),
             self._ipv4_prefix(),
-            tuple(stranger.found() for stranger in self._strangers),
+            tuple(unmatched.found() for unmatched in self._unmatched_peers),
             self._places(),
         )
         if self.faults:
@@ -120,24 +120,24 @@ class _Joined:
         interface = (INTERFACES, self.interface)
         places: dict[tuple[str, ...], str] = {interface: self.source.where}
         for host, own in self.hosts.items():
-            member, sought = (*interface, "members", host), self._known[host].values()
-            endpoint = next((peer.place for peer in sought if peer.endpoint), None)
+            member, known = (*interface, "members", host), self._known[host].values()
+            endpoint = next((peer.place for peer in known if peer.endpoint), None)
             places[HOSTS, host] = f"{endpoint}: Endpoint" if endpoint else own.where
             places[member] = own.where
             places[*member, "address"] = places[*member, "ipv4"] = f"{own.place('Address')}: Address"
-            if sent := next(iter(sought), None):
+            if sent := next(iter(known), None):
                 places[*member, "routes"] = f"{sent.place}: AllowedIPs"
             places.setdefault((*interface, "port"), f"{own.place('ListenPort')}: ListenPort")
             if own.mtu:
                 places.setdefault((*interface, "mtu"), f"{own.place('MTU')}: MTU")
-        for stranger in self._strangers:
-            places[*interface, "peers", stranger.name] = stranger.place
+        for unmatched in self._unmatched_peers:
+            places[*interface, "peers", unmatched.name] = unmatched.place
         return places
 
     def _ipv4_prefix(self) -> IPv4Network | None:
         if not (ipv4 := self._inside.ipv4):
             return None
-        addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._strangers if each.ipv4)]
+        addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._unmatched_peers if each.ipv4)]
         prefix = find_ipv4_prefix(ipv4.values(), addresses)
         if prefix is None:
             self.faults.append(
@@ -146,12 +146,12 @@ class _Joined:
             )
         return prefix
 
-    def _check_stranger(self, stranger: Stranger, preshared_key: str | None) -> None:
-        for fault in stranger.faults(preshared_key, bool(self._inside.ipv4)):
-            self.faults.append(f"{stranger.place}: peer {stranger.name} has no file here, and {fault}")
-        without = set(self.hosts) - set(stranger.known)
+    def _check_unmatched(self, unmatched: UnmatchedPeer, preshared_key: str | None) -> None:
+        for fault in unmatched.faults(preshared_key, bool(self._inside.ipv4)):
+            self.faults.append(f"{unmatched.place}: peer {unmatched.name} has no file here, and {fault}")
+        without = set(self.hosts) - set(unmatched.known)
         self.notes.append(
-            f"{stranger.name}: no file has its key, so it becomes a peer that is not managed here; if it is a host, "
+            f"{unmatched.name}: no file has its key, so it becomes a peer that is not managed here; if it is a host, "
             "give its file" + (f"; {some(without)}: gets it too" if without else "")
         )
 
@@ -168,25 +168,24 @@ class _Joined:
         if len(places) > 1:
             first, *rest = places.values()
             self.faults.append(
-                f"{rest[0]}: {host} is sought at another Endpoint in {first}; mesh has one for all, so make them the "
-                "same first"
+                f"{rest[0]}: {host} has another Endpoint in {first}; mesh has one for all, so make them the same first"
             )
         if without:
             self.notes.append(f"{some(without)}: gets the endpoint of {host}, which it does not have yet")
         return min(places)
 
     def _port(self, endpoints: Mapping[str, Endpoint | None]) -> int | None:
-        sought = {host: endpoint[1] for host, endpoint in endpoints.items() if endpoint}
-        for host, port in sought.items():
+        ports = {host: endpoint[1] for host, endpoint in endpoints.items() if endpoint}
+        for host, port in ports.items():
             own = self.hosts[host]
             if own.port not in (None, port):
                 self.faults.append(
-                    f"{own.place('ListenPort')}: {host} listens on {own.port} and is sought at {port}; mesh has one "
-                    "port for both"
+                    f"{own.place('ListenPort')}: {host} listens on {own.port} and its Endpoint has port {port}; "
+                    "mesh has one port for both"
                 )
         own_ports = {host: own.port for host, own in self.hosts.items() if own.port}
-        found = self._only("ListenPort", "ports", sought or own_ports)
-        for host in sorted(self.hosts.keys() - sought.keys()) if found else ():
+        found = self._only("ListenPort", "ports", ports or own_ports)
+        for host in sorted(self.hosts.keys() - ports.keys()) if found else ():
             if (listens := self.hosts[host].port) != found:
                 self.notes.append(
                     f"{host}: listens on {listens or 'a random port'}, and with the first up on {found}; a packet that "
@@ -229,7 +228,7 @@ class _Joined:
     def _note_what_is_new(self, endpoints: Mapping[str, Endpoint | None]) -> None:
         if without := set(self.hosts) - set(self._inside.ipv6):
             self.notes.append(
-                f"{some(without)}: gets an IPv6 address beside its IPv4 address; a mesh proves itself by it"
+                f"{some(without)}: gets an IPv6 address beside its IPv4 address; the tunnels are verified by it"
             )
         lacks: dict[str, list[str]] = defaultdict(list)
         public = {host for host, endpoint in endpoints.items() if endpoint}

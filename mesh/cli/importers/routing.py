@@ -1,7 +1,8 @@
-"""What the hosts of a mesh that was found send to each other, and what of it mesh keeps as routes.
+"""Find the `routes` of hosts in a mesh that was found, from the AllowedIPs that their peers have.
 
-WireGuard sends a packet to the peer with the narrowest prefix around its address. mesh sends each host what it owns,
-and as `routes` what others send it besides; so every address goes where it went before, or the import is refused.
+WireGuard sends a packet to the peer with the narrowest prefix around its address. mesh sends each host its own
+prefixes, and as `routes` all others in its AllowedIPs. So every packet goes where it went before, or the import is
+refused.
 """
 
 from collections import defaultdict
@@ -10,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.inside import Inside
 from mesh.cli.importers.source import Source, listed, some
-from mesh.cli.importers.strangers import Stranger
-from mesh.config.route_fields import Network, in_order
-from mesh.wireguard.wg_quick import Peer
+from mesh.cli.importers.unmatched_peers import UnmatchedPeer
+from mesh.config.route_fields import in_order
+from mesh.wireguard.addressing import Network
+from mesh.wireguard.wg_quick import ConfiguredPeer
 
 __all__ = ["Routing"]
 
@@ -24,7 +26,11 @@ class Routing:
     """
 
     def __init__(
-        self, inside: Inside, known: Mapping[str, Mapping[str, Peer]], strangers: Iterable[Stranger], source: Source
+        self,
+        inside: Inside,
+        known: Mapping[str, Mapping[str, ConfiguredPeer]],
+        unmatched_peers: Iterable[UnmatchedPeer],
+        source: Source,
     ) -> None:
         """Find them."""
         self.faults: list[str] = []
@@ -32,7 +38,7 @@ class Routing:
         self._inside, self._known, self._source = inside, known, source
         found = {host: self._behind(host) for host in inside.hosts}
         self._refuse_everything(found)
-        self._refuse_conflicts(found, list(strangers))
+        self._refuse_conflicts(found, list(unmatched_peers))
         self.routes = {host: in_order(routes) for host, routes in found.items()}
 
     def _behind(self, host: str) -> set[Network]:
@@ -52,7 +58,7 @@ class Routing:
         self._note_new(host, routes)
         return routes
 
-    def _refuse_missing(self, host: str, peer: Peer, missing: Network) -> None:
+    def _refuse_missing(self, host: str, peer: ConfiguredPeer, missing: Network) -> None:
         lost = next((prefix for prefix in peer.lost if _is_in(missing, prefix)), None)
         why = f", since a later peer has {lost} too and WireGuard lets the last have it" if lost else ""
         advice = self._source.send(host, self._inside.hosts[host], self._inside.owned(host))
@@ -83,24 +89,24 @@ class Routing:
                     "and name it as exitNode after the first up"
                 )
 
-    def _refuse_conflicts(self, found: Mapping[str, set[Network]], strangers: list[Stranger]) -> None:
+    def _refuse_conflicts(self, found: Mapping[str, set[Network]], unmatched_peers: list[UnmatchedPeer]) -> None:
         owned, routed = Claims(), Claims()
         for host, routes in found.items():
             for prefix in self._inside.owned(host):
                 owned.add(prefix, host)
             for route in routes:
                 routed.add(route, host)
-        for stranger in strangers:
-            for prefix in stranger.owned:
-                owned.add(prefix, stranger.name)
-            for route in stranger.routes:
+        for unmatched in unmatched_peers:
+            for prefix in unmatched.owned:
+                owned.add(prefix, unmatched.name)
+            for route in unmatched.routes:
                 # That it is sent everything is told with what else is wrong with it.
                 if route.prefixlen:
-                    routed.add(route, stranger.name)
+                    routed.add(route, unmatched.name)
         conflicts: dict[tuple[str, Network], set[str]] = defaultdict(set)
         for name, route, other in _conflicts(owned, routed):
             conflicts[name, route].add(other)
-        places = {stranger.name: stranger.place for stranger in strangers}
+        places = {unmatched.name: unmatched.place for unmatched in unmatched_peers}
         for (name, route), others in conflicts.items():
             place = places.get(name) or self._place(name, route)
             others.discard(name)
@@ -117,7 +123,7 @@ def _is_in(prefix: Network, other: Network) -> bool:
 
 
 def _conflicts(owned: Claims, routed: Claims) -> Iterator[tuple[str, Network, str]]:
-    """Yield who is sent which route, and who else has something in it or around it."""
+    """Yield each route with its participant, and each other participant that has a prefix in it or around it."""
     for prefix, owner in owned:
         # A route may hold what is its host's own.
         yield from ((host, route, owner) for route, host in routed.around(prefix) if host != owner)

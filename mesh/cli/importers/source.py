@@ -1,16 +1,17 @@
-"""What meshes are imported from, and how its owner changes it: the ends of advice that differ by tool."""
+"""The tools from which meshes are imported: how a user changes something there, at the end of a fault."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh.config.route_fields import Network, in_order
+from mesh.config.route_fields import in_order
+from mesh.wireguard.addressing import Network
 from mesh.wireguard.wg_quick import WgQuick
 
 __all__ = ["MOST_HOSTS", "Source", "listed", "some"]
 
 # Of one mesh: a full mesh of so many is a million peers.
 MOST_HOSTS = 1_000
-# Of a large mesh, nobody reads all names in a line.
+# A line with all names of a large mesh would not be read.
 _MOST_NAMES = 8
 
 

@@ -15,15 +15,13 @@ from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.config.external_fields import is_address
 from mesh.config.models import Bastion
 from mesh.config.reader import read_configuration
-from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path, read_entry
-from mesh.errors import ConfigurationError
+from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path, read_entry
+from mesh.errors import ConfigurationError, PlacedFault
+from mesh.plan.topology import ROAMING_KEEPALIVE
 from mesh.wireguard.addressing import derive_subnet, host_address
 
 __all__ = ["add_meshes", "hosts_without_address"]
 
-# Stands in where the file has no key yet; only what is around it is read.
-_NO_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-_ROAMING_KEEPALIVE = 25
 # Of the path of a fault.
 _LAST_PART = re.compile(r'(\.[A-Za-z0-9_-]+|\["[^"]*"\]|\[[0-9]+\])\Z')
 
@@ -38,7 +36,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     faults: list[str] = []
     places: dict[str, str] = {}
     for mesh in meshes:
-        # Also with the mesh before it, which may seek a host elsewhere.
+        # Also with the mesh before it, in which a host may have another endpoint.
         faults.extend(_conflicts(file, mesh))
         # What the file has already has its place there.
         new = {key: place for key, place in mesh.places.items() if key[0] != HOSTS or key[1] not in file.hosts}
@@ -53,23 +51,23 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         interfaces[mesh.interface] = _interface(mesh)
     if faults:
         raise ConfigurationError(faults, "import")
-    # What has still to be filled in must not hide what is wrong.
+    # Values that are still missing must not hide what is wrong.
     hosts = {
-        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": _NO_KEY}}
+        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY}}
         for name, entry in file.hosts.items()
     }
     try:
         read_configuration(hosts, interfaces)
     except ConfigurationError as error:
-        raise ConfigurationError([_name_source(fault, places) for fault in error.faults], "import") from None
+        raise ConfigurationError([_in_its_source(fault, places) for fault in error.placed], "import") from None
 
 
-def _name_source(fault: str, places: Mapping[str, str]) -> str:
-    """Return the fault with the place that its reader has, instead of one in a file that is not written."""
-    path, _, text = fault.partition(": ")
+def _in_its_source(fault: str | PlacedFault, places: Mapping[str, str]) -> str | PlacedFault:
+    """Return the fault with its place in the file that is imported, instead of one in a file that is not written."""
+    path = fault.place if isinstance(fault, PlacedFault) else ""
     while path:
-        if path in places:
-            return f"{places[path]}: {text}"
+        if path in places and isinstance(fault, PlacedFault):
+            return PlacedFault(places[path], fault.words)
         path = _LAST_PART.sub("", path) if _LAST_PART.search(path) else ""
     return fault
 
@@ -138,7 +136,7 @@ def _interface(mesh: FoundMesh) -> CommentedMap:
 def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
     overrides = _inside(interface, member.host, member)
     # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
-    if member.keepalive and (member.external or member.keepalive != _ROAMING_KEEPALIVE):
+    if member.keepalive and (member.external or member.keepalive != ROAMING_KEEPALIVE):
         overrides["persistentKeepalive"] = member.keepalive
     return overrides
 

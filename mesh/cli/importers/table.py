@@ -74,7 +74,7 @@ def _records(text: str, delimiter: str, where: str) -> Iterator[tuple[str, list[
         except StopIteration:
             return
         except csv.Error:
-            raise _TableError(f"{place}: a quote or a line does not end as it should; write it anew") from None
+            raise _TableError(f"{place}: a quote or a line does not end as it should; write it again") from None
         if any(len(cell) > MOST_CHARACTERS for cell in cells):
             raise _TableError(f"{place}: a cell of more than {MOST_CHARACTERS:,} characters; is it the right file?")
         if any(cells):

@@ -11,11 +11,19 @@ from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.join import find_own_faults, join_configurations
 from mesh.cli.importers.source import MOST_HOSTS, Source
 from mesh.cli.importers.table import read_table
-from mesh.config.fields import is_host_name, is_interface_name
-from mesh.config.route_fields import Network
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import is_interface_name
 from mesh.errors import ConfigurationError
-from mesh.wireguard.keys import is_key, public_key_of
-from mesh.wireguard.wg_quick import NO_PRESHARED_KEY, Peer, Setting, WgQuick, read_settings, settle_allowed_ips
+from mesh.wireguard.addressing import Network
+from mesh.wireguard.keys import ZERO_KEY, is_key, public_key_of
+from mesh.wireguard.wg_quick import (
+    ConfiguredPeer,
+    Setting,
+    WgQuick,
+    read_settings,
+    settle_allowed_ips,
+)
+from mesh.wireguard.wg_values import read_addresses
 
 __all__ = ["read_wg_meshconf"]
 
@@ -58,7 +66,7 @@ class _Host:
 
     name: str
     own: WgQuick
-    peer: Peer
+    peer: ConfiguredPeer
 
 
 def read_wg_meshconf(content: bytes | str, interface: str, where: str = "database.csv") -> FoundMesh:
@@ -107,17 +115,25 @@ def _read_host(place: str, row: Row) -> _Host:
         if column not in row
     ]
     parts = []
-    for settings in (_own_settings, _peer_settings):
+    # What is wrong with an Address is wrong with the AllowedIPs that derive from it, so it is told once.
+    derived = (_peer_settings,) if _has_addresses(row) else ()
+    for settings in (_own_settings, *derived):
         try:
             parts.append(read_settings(settings(place, row), place))
         except ConfigurationError as error:
-            # What is wrong with an Address is wrong with the AllowedIPs that derive from it.
-            if not any(fault.startswith(f"{place}: Address: ") for fault in faults):
-                faults.extend(error.faults)
+            faults.extend(error.faults)
     if faults:
         raise ConfigurationError(faults, "import")
     own, others = parts
     return _Host(name, own, replace(others.peers[0], name=name))
+
+
+def _has_addresses(row: Row) -> bool:
+    try:
+        addresses = read_addresses(row.get("Address", ""))
+    except ValueError:
+        return False
+    return len(addresses) == len(set(addresses))
 
 
 def _own_settings(place: str, row: Row) -> Iterator[Setting]:
@@ -134,7 +150,7 @@ def _peer_settings(place: str, row: Row) -> Iterator[Setting]:
     yield Setting(place, "[Peer]")
     key = row.get("PrivateKey", "")
     # One that is none is told of the host itself.
-    yield Setting(place, "PublicKey", public_key_of(key if is_key(key) else NO_PRESHARED_KEY))
+    yield Setting(place, "PublicKey", public_key_of(key if is_key(key) else ZERO_KEY))
     for column in ("Address", "AllowedIPs"):
         if column in row:
             yield Setting(place, "AllowedIPs", row[column])

@@ -8,7 +8,8 @@ from mesh.cli.importers.files import read_bytes, show_path
 from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.join import find_own_faults, join_configurations
 from mesh.cli.importers.source import MOST_HOSTS, Source
-from mesh.config.fields import is_host_name, is_interface_name
+from mesh.config.fields import is_host_name
+from mesh.config.interface_name import is_interface_name
 from mesh.errors import ConfigurationError
 from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 

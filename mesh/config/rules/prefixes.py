@@ -1,21 +1,19 @@
 """The rules of the stack file that keep every prefix with one owner, and endpoints outside the mesh."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import combinations
 
 from mesh.config.fields import is_host_name
-from mesh.config.models import Host, Interface
+from mesh.config.models import Hosts, Interfaces
 from mesh.config.validation import join_path
+from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 
 __all__ = ["prefix_faults"]
 
-Hosts = Mapping[str, Host]
-Interfaces = Mapping[str, Interface]
 
-
-def prefix_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def prefix_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     """Yield what two owners claim, and each endpoint that a tunnel would have to carry through itself."""
     yield from _endpoints_inside_the_mesh(hosts, interfaces)
     yield from _names_inside_the_mesh(hosts, interfaces)
@@ -48,7 +46,7 @@ def _derived(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
     }
 
 
-def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     fixed = {subnet: owner for owner, subnet in _fixed_subnets(interfaces).items()}
     derived = {subnet: owner for owner, subnet in _derived(interfaces).items()}
     for name, host in hosts.items():
@@ -61,13 +59,14 @@ def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator
                 (owner for subnet, owner in fixed.items() if address in subnet), None
             )
             if owner is not None:
-                yield (
-                    f"{join_path('mesh:hosts', name, 'externalIps')}: {text} is inside the mesh, in the subnet of host "
-                    f"{owner[1]!r} on interface {owner[0]!r}; give an address outside, for a tunnel cannot carry itself"
+                yield PlacedFault(
+                    join_path("mesh:hosts", name, "externalIps"),
+                    f"{text} is inside the mesh, in the subnet of host {owner[1]!r} on interface {owner[0]!r}; give an "
+                    "address outside, for a tunnel cannot carry itself",
                 )
 
 
-def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     inside = {
         f"{owner}.{name}".lower(): (owner, name)
         for name, interface in interfaces.items()
@@ -81,13 +80,14 @@ def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[str
             outside_names[path] = (peer.endpoint or "").rpartition(":")[0]
     for path, outside in outside_names.items():
         if outside and (owner := inside.get(outside)):
-            yield (
-                f"{path}: {outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "
-                "name outside, for a tunnel cannot carry itself"
+            yield PlacedFault(
+                path,
+                f"{outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "
+                "name outside, for a tunnel cannot carry itself",
             )
 
 
-def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
+def _subnet_collisions(interfaces: Interfaces) -> Iterator[PlacedFault]:
     for collision in find_collisions(_derived(interfaces), {name: entry.prefix for name, entry in interfaces.items()}):
         for (interface, host), (other_interface, other) in combinations(collision.owners, 2):
             if interface == other_interface:
@@ -97,13 +97,14 @@ def _subnet_collisions(interfaces: Interfaces) -> Iterator[str]:
                 place = f" (on {other_interface})"
             else:
                 continue
-            yield (
-                f"{interface}: hostname-derived IPv6 subnet collision detected; hosts {host!r} and {other!r}{place} "
-                f"both derive {collision.subnet}; rename one of them"
+            yield PlacedFault(
+                interface,
+                f"hostname-derived IPv6 subnet collision detected; hosts {host!r} and {other!r}{place} "
+                f"both derive {collision.subnet}; rename one of them",
             )
 
 
-def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
+def _subnet_overlaps(interfaces: Interfaces) -> Iterator[PlacedFault]:
     fixed = _fixed_subnets(interfaces)
     subnets = {**fixed, **_derived(interfaces)}
     # Without an address of the user's there is nothing that a collision would not have found.
@@ -113,38 +114,44 @@ def _subnet_overlaps(interfaces: Interfaces) -> Iterator[str]:
         if one in fixed and shared:
             place = "" if one[0] == other[0] else f" on interface {other[0]!r}"
             section = "peers" if one[1] in interfaces[one[0]].peers else "members"
-            yield (
-                f"{join_path('mesh:interfaces', one[0], section, one[1], 'address')}: {subnets[one]} and "
+            yield PlacedFault(
+                join_path("mesh:interfaces", one[0], section, one[1], "address"),
+                f"{subnets[one]} and "
                 f"{subnets[other]}, of host {other[1]!r}{place}, overlap; give each host a subnet of its own, "
-                "or all of them addresses in one subnet"
+                "or all of them addresses in one subnet",
             )
 
 
-def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
+def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     interface = interfaces[name]
-    path = join_path("mesh:interfaces", name)
+    path = f"{join_path('mesh:interfaces', name)}.ipv4"
     prefix, owners = interface.ipv4, dict[IPv4Address, str]()
     if prefix and (missing := sorted(set(interface.participants) - interface.ipv4_addresses.keys())):
-        yield f"{path}.ipv4: no address for {', '.join(missing)}; run python -m mesh allocate to have them written"
+        yield PlacedFault(
+            path, f"no address for {', '.join(missing)}; run python -m mesh allocate to have them written"
+        )
     for owner, address in interface.ipv4_addresses.items():
         place = f"{join_path('mesh:interfaces', name, 'peers' if owner in interface.peers else 'members', owner)}.ipv4"
         other = owners.setdefault(address, owner)
         if prefix is None:
-            yield f"{place}: the interface has no ipv4 prefix; give it one, or remove this line"
+            yield PlacedFault(place, "the interface has no ipv4 prefix; give it one, or remove this line")
         elif address not in prefix or address in (prefix.network_address, prefix.broadcast_address):
-            yield f"{place}: {address} is no address for a host in {prefix}, the interface's ipv4; choose another"
+            yield PlacedFault(
+                place, f"{address} is no address for a host in {prefix}, the interface's ipv4; choose another"
+            )
         elif other != owner:
-            yield f"{place}: {address} is the address of {other!r} too; choose another"
+            yield PlacedFault(place, f"{address} is the address of {other!r} too; choose another")
     if prefix is None:
         return
     for before in list(interfaces)[: list(interfaces).index(name)]:
         theirs, shared = interfaces[before].ipv4, set(interface.hosts) & set(interfaces[before].hosts)
         if theirs and shared and prefix.overlaps(theirs):
-            yield f"{path}.ipv4: {prefix} and {theirs}, of interface {before!r}, overlap; choose another prefix"
+            yield PlacedFault(path, f"{prefix} and {theirs}, of interface {before!r}, overlap; choose another prefix")
     for host, entry in hosts.items():
         for text in (*entry.external_ips, *entry.local_ips):
             if ":" not in text and IPv4Address(text) in prefix:
-                yield (
-                    f"{path}.ipv4: {text}, an address of host {host!r} outside the mesh, is in {prefix}; choose "
-                    "another prefix, for a tunnel cannot carry itself"
+                yield PlacedFault(
+                    path,
+                    f"{text}, an address of host {host!r} outside the mesh, is in {prefix}; choose another prefix, for "
+                    "a tunnel cannot carry itself",
                 )

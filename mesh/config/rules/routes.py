@@ -1,37 +1,33 @@
-"""The rules of the stack file for networks behind hosts, and for hosts that are the way to everywhere.
+"""The rules of the stack file for networks behind hosts, and for exit nodes.
 
-WireGuard lets the last of two owners of a prefix have it, without a word; here both are named. Who takes which route is
-told by `pairs`.
+WireGuard gives a prefix of two owners to the last one, without a word; here both are named. `pairs` says which host
+takes which route.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from mesh.config import peering
 from mesh.config.fields import is_host_name
-from mesh.config.models import Host, Interface
-from mesh.config.route_fields import Network
+from mesh.config.models import Hosts, Interface, Interfaces
 from mesh.config.validation import join_path
-from mesh.errors import show_name
-from mesh.wireguard.addressing import owned_subnets
+from mesh.errors import PlacedFault, show_name
+from mesh.wireguard.addressing import Network, owned_subnets
 from mesh.wireguard.endpoint import ip_version
 
 __all__ = ["route_faults"]
 
-Hosts = Mapping[str, Host]
-Interfaces = Mapping[str, Interface]
 
-
-def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[str]:
-    """Yield what two owners claim, routes that would cut off the way to a host, and exit nodes that cannot be used."""
+def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
+    """Yield prefixes with two owners, routes that would cut off a host, and exit nodes that cannot be used."""
     for name, interface in interfaces.items():
         for owner, routes in interface.routes.items():
             path = f"{_place(name, interface, owner)}.routes"
             for number, route in enumerate(routes):
-                yield from (f"{path}: {fault}" for fault in _other_owners(name, owner, number, interfaces))
-                yield from (f"{path}: {fault}" for fault in _inside_the_mesh(name, owner, route, interfaces))
-                yield from (f"{path}: {fault}" for fault in _addresses_outside(owner, route, interface, hosts))
-            yield from (f"{path}: {fault}" for fault in _behind_a_relay(owner, interface, hosts))
+                yield from (PlacedFault(path, fault) for fault in _other_owners(name, owner, number, interfaces))
+                yield from (PlacedFault(path, fault) for fault in _inside_the_mesh(name, owner, route, interfaces))
+                yield from (PlacedFault(path, fault) for fault in _addresses_outside(owner, route, interface, hosts))
+            yield from (PlacedFault(path, fault) for fault in _behind_a_relay(owner, interface, hosts))
         yield from _masquerade(name, interface)
         # A fault of the interface's own exit node is one line, not one for each host.
         yield from dict.fromkeys(_exit_nodes(name, interface, hosts))
@@ -65,7 +61,7 @@ def _other_owners(name: str, owner: str, number: int, interfaces: Interfaces) ->
             if (other, claimant) == (name, owner):
                 if any(_overlap(route, before) for before in claimed[:number]):
                     yield f"{route} is in another prefix of the list, or there twice; leave one of the two out"
-                # What comes later in the file tells the rest.
+                # The claims that come later in the file report the rest.
                 return
             for before in claimed:
                 if _overlap(route, before):
@@ -83,7 +79,7 @@ def _inside_the_mesh(name: str, owner: str, route: Network, interfaces: Interfac
         )
     for other, place in _neighbours(name, interfaces).items():
         interface = interfaces[other]
-        # Of its own prefix of IPv4, each participant has its address only; a range around that takes from nobody.
+        # A participant owns only its address in the IPv4 prefix, so a wider route of its own takes none from others.
         is_own_range = other == name and not any(
             address in route and (participant != owner or route.prefixlen == 32)
             for participant, address in interface.ipv4_addresses.items()
@@ -114,7 +110,7 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                     f"{text}, an external address of host {name!r}, is in {route}; a tunnel cannot carry itself, so "
                     "route to narrower prefixes without that address"
                 )
-        # Hosts of one site are in that network already, and take no route to it.
+        # Hosts of one site are in that network already, and get no route to it.
         for text in host.local_ips if name != owner and not (site and site == host.site) else ():
             if ip_address(text) in route:
                 advice = "give both one site" if owner not in interface.peers else "take that host out of one of them"
@@ -146,16 +142,17 @@ def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[
         )
 
 
-def _masquerade(name: str, interface: Interface) -> Iterator[str]:
+def _masquerade(name: str, interface: Interface) -> Iterator[PlacedFault]:
     for host, member in interface.members.items():
         if member.masquerade is not None and not member.routes and host not in interface.exit_nodes.values():
             path = f"{_place(name, interface, host)}.masquerade"
-            yield (
-                f"{path}: nothing is behind {show_name(host)}; give it routes, name it as exitNode, or remove this line"
+            yield PlacedFault(
+                path,
+                f"nothing is behind {show_name(host)}; give it routes, name it as exitNode, or remove this line",
             )
 
 
-def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
+def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[PlacedFault]:
     tags = peering.tags_of(interface, hosts)
     joined = peering.resolve(interface.peering, tags) if interface.peering else {}
     for user, node in interface.exit_nodes.items():
@@ -164,27 +161,34 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
         path = f"{_place(name, interface, user) if own else join_path('mesh:interfaces', name)}.exitNode"
         off = f"give {_place(name, interface, user)}.exitNode another one, or off"
         if node in interface.peers:
-            yield f"{path}: {show_name(node)} is not managed here, so nothing can be set up there; name a host, or off"
+            yield PlacedFault(
+                path, f"{show_name(node)} is not managed here, so nothing can be set up there; name a host, or off"
+            )
         elif node not in interface.hosts:
-            yield f"{path}: {show_name(node)} is no host of this interface; name one that is, or off"
+            yield PlacedFault(path, f"{show_name(node)} is no host of this interface; name one that is, or off")
         elif user == node:
-            yield f"{path}: {show_name(node)} itself; name another host, or off"
+            yield PlacedFault(path, f"{show_name(node)} itself; name another host, or off")
         elif node in interface.exit_nodes:
-            yield (
-                f"{path}: {show_name(node)} uses an exit node too, {interface.exit_nodes[node]!r}, and packets would "
-                f"not leave there; name {interface.exit_nodes[node]!r} here, or let {show_name(node)} have it off"
+            yield PlacedFault(
+                path,
+                f"{show_name(node)} uses an exit node too, {interface.exit_nodes[node]!r}, and packets would "
+                f"not leave there; name {interface.exit_nodes[node]!r} here, or let {show_name(node)} have it off",
             )
         elif interface.ipv4 is None:
-            yield (
-                f"{path}: the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
-                "would notice; give it one such as 10.20.0.0/24"
+            yield PlacedFault(
+                path,
+                f"the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
+                "would notice; give it one such as 10.20.0.0/24",
             )
         elif interface.peering and node not in joined.get(user, ()):
-            yield f"{path}: no rule of peering makes {show_name(user)} a peer of {show_name(node)}; add one, or {off}"
+            yield PlacedFault(
+                path, f"no rule of peering makes {show_name(user)} a peer of {show_name(node)}; add one, or {off}"
+            )
         elif not _can_meet(user, node, interface, hosts):
-            yield (
-                f"{path}: {show_name(user)} and {show_name(node)} are both roaming and cannot meet, and over a relay "
-                f"there is no way to everywhere; {off}"
+            yield PlacedFault(
+                path,
+                f"{show_name(user)} and {show_name(node)} are both roaming and cannot meet, and over a relay "
+                f"there is no default route; {off}",
             )
 
 
@@ -199,13 +203,14 @@ def _can_meet(user: str, node: str, interface: Interface, hosts: Hosts) -> bool:
     return bool(not here.is_roaming or (is_one_site and (here.local_ips or there.local_ips)))
 
 
-def _two_exit_nodes(interfaces: Interfaces) -> Iterator[str]:
+def _two_exit_nodes(interfaces: Interfaces) -> Iterator[PlacedFault]:
     first: dict[str, str] = {}
     for name, interface in interfaces.items():
         for host, node in interface.exit_nodes.items():
             other = first.setdefault(host, name) if host in interface.hosts else name
             if other != name:
-                yield (
-                    f"{_place(name, interface, host)}.exitNode: host {show_name(host)} uses {show_name(node)} here and "
-                    f"{interfaces[other].exit_nodes[host]!r} on interface {other!r}; let one of the two be off"
+                yield PlacedFault(
+                    f"{_place(name, interface, host)}.exitNode",
+                    f"host {show_name(host)} uses {show_name(node)} here and {interfaces[other].exit_nodes[host]!r} on "
+                    f"interface {other!r}; let one of the two be off",
                 )

@@ -35,9 +35,12 @@ audit_files() {
 	"" | -???------*) ;;
 	*) echo "differs readable $configuration" ;;
 	esac
-	timer_record=
-	if seeks_names run; then timer_record=$base/timer-units; fi
-	cat "$base/units" "$home/units" $timer_record 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
+	{
+		cat "$(common)/units" "$home/units"
+		for timer_kind in $timer_kinds; do
+			! timer_wanted "$timer_kind" run || cat "$(timer_record "$timer_kind")"
+		done
+	} 2>/dev/null | while read -r digest path; do audit_file "$path" "$digest"; done
 	# The program is named by the first digits of its digest.
 	boots=$(readlink "$base/program" 2>/dev/null || :)
 	found=$(digest_of "$base/program")
@@ -56,7 +59,7 @@ audit_routes() {
 	} | awk '$1 == "has" { has[$2] = 1 } $1 == "wants" && $2 !~ /\/0$/ && !($2 in has) { print "differs route " $2 }'
 }
 
-# unsettled: replies when a change is not confirmed here, and when this host went back only because it was asked now.
+# unsettled: replies when a change is not confirmed here, and when this host rolled back only because it was asked now.
 unsettled() {
 	if is_armed; then echo "differs unsettled"; fi
 	if [ -n "$late" ]; then echo "differs late"; fi
@@ -77,7 +80,8 @@ order_audit() {
 		service_is_enabled || echo "differs disabled"
 		firewall_is_open "$(setting run port)" || echo "differs firewall $(setting run port)"
 		names_are_there run || echo "differs names"
-		timer_is_well run || echo "differs timer"
+		timer_is_well endpoints run || echo "differs timer"
+		timer_is_well keep run || echo "differs keep"
 	fi
 	if is_running; then
 		[ ! -d "$home/run" ] || audit_routes

@@ -2,18 +2,19 @@
 #
 #   program serve IF        take orders for interface IF on standard input until it closes
 #   program boot IF         settle what a reboot interrupted, open the firewall; called before wg-quick@IF
-#   program exit IF         set up the way to everywhere over an exit node; called by wg-quick@IF
-#   program watchdog IF     go back by itself when the deadline passes; started by `serve`
+#   program exit IF         set up the default route over an exit node; called by wg-quick@IF
+#   program watchdog IF     roll back by itself when the deadline passes; started by `serve`
 #   program supervise IF    start the watchdog, and start it again when it is gone; where there is no systemd
-#   program resolve IF      seek peers where their names lead now; called every 30 seconds where there are names
+#   program resolve IF      resolve the names of peers again; called every 30 seconds where there are names
+#   program keep IF         set again what others took away; called when the boot is over, and every 30 seconds
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
 #   enrolled/  the private key that enrolment has laid down for the next rollout
 #   next/      what is staged and, after the switch, running but not yet confirmed
 #   run/       what was confirmed last: this is what boots
-#   previous/  the way back, while a deadline is running
+#   previous/  how to roll back, while a deadline is running
 # A key is only ever in files of mode 0600 and on pipes: never in an argument, an environment or a message.
-set -eu
+set -euf
 umask 077
 export LC_ALL=C WG_ENDPOINT_RESOLUTION_RETRIES=1 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -56,7 +57,7 @@ first_word() {
 # may wait for anything else belongs in it.
 shared() (
 	[ -e "$base/lock" ] || : >"$base/lock"
-	# For reading, since a file system that has become read-only must not keep a host from going back.
+	# For reading, since a file system that has become read-only must not keep a host from rolling back.
 	exec 8<"$base/lock"
 	# What waits may outlive a session that is ended, and must not keep anything of it.
 	flock -n 8 || timeout "$1" flock 8 >/dev/null 2>&1 4>&- 9<&- || fail "another run is changing this host; wait for it and run pulumi up again"

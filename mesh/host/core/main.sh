@@ -4,10 +4,13 @@
 order_prepare() {
 	# Installing may take minutes, so only who installs waits for others who do.
 	if [ -n "$(name_missing "$@")" ]; then
-		exec 8>"$base/packages-lock"
+		# The folder itself is locked, since a file in it could be called as an interface where an earlier version set the host up.
+		exec 8<"$(common)"
 		flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
 		install_missing "$@" 8>&-
 	fi
+	check_ipv6
+	check_tunnel
 	describe_system
 }
 
@@ -25,9 +28,21 @@ name_missing() (
 	install_missing "$@"
 )
 
+# boot_shared: before the tunnel comes up, the host is what it has to be for it, of what interfaces share.
+boot_shared() {
+	firewall_apply
+	forwarding_apply run
+	# What a run that was cut off had begun.
+	[ -n "$(exit_plan run)" ] || exit_apply run
+}
+
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.
 serve() {
-	mkdir -p "$home"
+	cause=$(check_own_files 2>&1) || {
+		echo ".error $cause"
+		exit 1
+	}
+	share
 	own_lock
 	if ! flock -n 9 && ! timeout 40 flock 9; then
 		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
@@ -40,6 +55,7 @@ serve() {
 	set +e
 	obey settle serve || exit 1
 	while read -r order arguments; do
+		# shellcheck disable=SC2086 # words
 		case $order in
 		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
 		*) echo ".error this is not an order; run the same version of mesh everywhere" ;;
@@ -50,7 +66,10 @@ serve() {
 
 # obey COMMAND...: carries it out; replies its lines, then `.ok` or `.error MESSAGE`.
 obey() {
-	{ message=$(set -e; "$@" 2>&1 >&4); } 4>&1
+	{ message=$(
+		set -e
+		"$@" 2>&1 >&4
+	); } 4>&1
 	if [ $? = 0 ]; then
 		echo .ok
 	else
@@ -59,9 +78,11 @@ obey() {
 	fi
 }
 
-# in_a_line: the last words of standard input, without keys: wg repeats what it cannot read, and that could be one.
-in_a_line() { sed 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' | tail -n 3 | tr '\n' ' ' | cut -c1-500; }
+# in_a_line: the last words of standard input, without keys: wg repeats what it cannot read, and that could be one. The shell says
+# where in this text it was.
+in_a_line() { sed -e 's/[A-Za-z0-9+\/]\{42,43\}=*/[key]/g' -e "$no_place" | tail -n 3 | tr '\n' ' ' | cut -c1-500; }
 
+no_place='s/^[^ ]*program-[^ ]*: \(line \)\{0,1\}[0-9]*: //'
 program=$0
 # A version whose file was edited lies beside itself, until the next rollout puts it in its place.
 version=${program%.new}
@@ -77,13 +98,13 @@ serve) serve ;;
 watchdog) watchdog ;;
 supervise) supervise ;;
 resolve) resolve ;;
-resolving) resolving "$3" ;;
+resolving) repeat resolve "$3" ;;
+keep) keep ;;
+keeping) repeat keep "$3" ;;
 boot)
 	settle boot
-	firewall_apply
-	forwarding_apply run
-	# What a run that was cut off had begun.
-	[ -n "$(exit_plan run)" ] || exit_apply run
+	# All interfaces boot at the same moment. One that has waited in vain must come up all the same.
+	shared 40 boot_shared || boot_shared
 	;;
 exit) exit_start ;;
 esac

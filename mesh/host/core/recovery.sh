@@ -4,7 +4,7 @@
 # is_process FILE WORD: 0 when the process named in FILE runs the program as WORD; a number alone may be somebody else's.
 is_process() {
 	[ -r "$home/$1" ] && read -r process <"$home/$1" || return 1
-	tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -qF " $2 $interface "
+	tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -qF " $2 $interface "
 }
 
 # go_back: this host runs and boots what it did before the rollout. What is the interface's own comes first and waits for nobody,
@@ -41,7 +41,7 @@ restore_interface() {
 
 # restore_link: MTU, addresses and routes are those of before. Nothing is written, since the disk may be what failed.
 restore_link() {
-	ip link set "$interface" mtu "$(cat "$home/previous/mtu")"
+	ip link set dev "$interface" mtu "$(cat "$home/previous/mtu")"
 	found=$(list_addresses)
 	wanted=$(cat "$home/previous/addresses")
 	for address in $wanted; do
@@ -63,11 +63,11 @@ restore_configuration() {
 # restore_shared: the same for what interfaces of this host share. What cannot be had back is told, and is drift from then on.
 restore_shared() {
 	if [ ! -d "$home/run" ] && [ -d "$home/previous" ]; then
-		(give_up) || say "going back: something of this interface could not be taken away"
-		(give_back) || say "going back: something that was there before could not be given back"
+		(give_up) || say "rolling back: something of this interface could not be taken away"
+		(give_back) || say "rolling back: something that was there before could not be restored"
 	fi
 	for step in close_other_ports "exit_apply run" exit_ports "forwarding_apply run" "names_apply run" "timer_apply run"; do
-		($step 4>&- 9>&-) || say "going back: $step failed"
+		($step 4>&- 9>&-) || say "rolling back: $step failed"
 	done
 }
 
@@ -78,13 +78,13 @@ restore_wireguard() {
 	if [ "$(running_settings)" != "$(cat "$home/previous/running")" ]; then
 		wg syncconf "$interface" "$home/previous/wg.conf" || return 1
 		bare=$(bare_peers)
-		[ -z "$bare" ] || wg set "$interface" $bare || return 1
+		wg_set "$bare" || return 1
 	fi
 	elsewhere=$(moved_peers)
-	[ -z "$elsewhere" ] || wg set "$interface" $elsewhere
+	wg_set "$elsewhere"
 }
 
-# moved_peers: the arguments that let each peer be sought where it was before: a roaming one that had been removed is at no place
+# moved_peers: the arguments that give each peer the endpoint that it had before: a roaming one that had been removed has none
 # now, and has no reason to speak.
 moved_peers() {
 	wg show "$interface" endpoints | awk -v before="$home/previous/wg.conf" '
@@ -143,7 +143,7 @@ give_up_nothing() {
 	forget_made
 }
 
-# abort: goes back at once instead of at the deadline.
+# abort: rolls back at once instead of at the deadline.
 order_abort() {
 	is_armed || return 0
 	if go_back; then
@@ -166,7 +166,7 @@ settle() {
 			return 0
 		elif is_due 5; then
 			go_back
-			say "went back to the last confirmed state, later than it should have"
+			say "rolled back to the last confirmed state, later than it should have"
 		else
 			watch
 		fi
@@ -190,7 +190,7 @@ settle() {
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/former" "$home/watchdog" "$configuration.new"
 }
 
-# settle_shared boot|serve: the same for what interfaces of this host share. What forwards is set anew at boot.
+# settle_shared boot|serve: the same for what interfaces of this host share. Forwarding is set up again at boot.
 settle_shared() {
 	close_other_ports
 	(names_apply run)
@@ -199,15 +199,12 @@ settle_shared() {
 
 # others_left: `last` when no other interface of ours is on this host, else `not-last`.
 others_left() {
-	for other in "$base"/*/; do
-		[ "$other" = "$home/" ] || [ ! -d "$other" ] || { echo not-last && return 0; }
-	done
-	echo last
+	if interfaces | grep -qvxF "$interface"; then echo not-last; else echo last; fi
 }
 
 # forget_made: removes the directory that was made for our first file, if nothing else is in it.
 forget_made() {
-	if [ -e "$base/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$base/made-etc-wireguard"; fi
+	if [ -e "$(common)/made-etc-wireguard" ] && rmdir /etc/wireguard 2>/dev/null; then rm -f "$(common)/made-etc-wireguard"; fi
 }
 
 # wipe MESH ROSTER|any HOST: leaves nothing of this interface, if it (still) belongs to that roster, and to the host of that
@@ -223,6 +220,7 @@ order_wipe() {
 	done
 	if is_armed; then go_back; fi
 	end_watchdog
+	shared 40 gather
 	# A run that was refused here may have found somebody else's interface and file, and those stay.
 	if [ -d "$home/run" ] || is_our_configuration "$1" || service_is_ours; then
 		service_stop

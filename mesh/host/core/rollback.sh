@@ -1,5 +1,5 @@
 # ------------------------------------------------------------------------------------------------------------ retreat
-# Going back in the order of the switch, one key after another: where all hosts went back at the same moment, handshakes
+# Rolling back in the order of the switch, one key after another: if all hosts rolled back at the same moment, handshakes
 # would cross and packets be lost. It is done by the orders of the switch, with previous/ for a home: in there, what was
 # confirmed is what is next.
 
@@ -10,14 +10,16 @@ turn_back() {
 	ln -s ../deadline "$home/previous/deadline"
 }
 
-# is_switched: 0 when there is a running interface to lead back.
+# is_switched: 0 when there is a running interface to roll back.
 is_switched() { is_armed && [ -d "$home/run" ] && [ -d "$home/previous" ] && [ ! -e "$home/previous/absent" ] && is_up; }
 
 # back ORDER [NAME]: carries out one order of the switch in the other direction; the last step is `abort`.
 order_back() {
 	is_switched || return 0
 	home=$home/previous
-	"order_$@"
+	order=$1
+	shift
+	"order_$order" "$@"
 }
 
 # is_led_back: 0 when what WireGuard runs is what it ran before.
@@ -59,7 +61,7 @@ turns() {
 		END {
 			# The lock that a next run waits for is held meanwhile.
 			pause = NR > 25 ? 30 / NR : 1.2
-			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == own ? 0 : 0.06), name[i]
+			for (i = 1; i <= NR; i++) printf "%.2f %s\n", moment + i * pause + (name[i] == (own "") ? 0 : 0.06), name[i]
 			if (NR) printf "%.2f -\n", moment + (NR + 1) * pause
 		}'
 }

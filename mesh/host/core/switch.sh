@@ -3,7 +3,7 @@
 # then finish, wake and again. `ready` works out beforehand what has to be quick.
 
 # preshared [NAME...]: every running peer that stays has the staged preshared key; running sessions do not notice. Next, the keys
-# of these hosts change, in this order: who goes back by itself, and knows only some of them, has the same turns as all others.
+# of these hosts change, in this order: a host that rolls back by itself, and knows only some of them, has the same turns as all others.
 order_preshared() {
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$home/previous/turns"
 	is_up || return 0
@@ -14,7 +14,7 @@ order_preshared() {
 			while ((getline line < (folder "/peers")) > 0) { split(line, field, " "); name[field[2]] = field[1]; stays[field[1]] = 1 }
 		}
 		$1 in name && name[$1] in stays { print "peer " $1 " preshared-key " secret(name[$1]) }')
-	[ -z "$arguments" ] || wg set "$interface" $arguments
+	wg_set "$arguments"
 }
 
 # own: this host takes its staged private key; peers still reach it, and what it sends waits until they have the new key.
@@ -33,16 +33,16 @@ ready_own() {
 	loud=$(echo "$endpoints" | awk 'NF { print "peer", $1, ($2 ~ /:/ ? "endpoint 127.0.0.1:9" : ""), "persistent-keepalive 25" }')
 	# In the same go, since what peers still send is answered by where they are.
 	back=$(echo "$endpoints" | awk '$2 ~ /:/ { print "peer", $1, "endpoint", $2 }')
-	[ -z "$quiet" ] || wg set "$interface" $quiet
+	wg_set "$quiet"
 }
 
 take_own() {
 	if [ -S "/var/run/wireguard/$interface.sock" ]; then
-		wg set "$interface" private-key "$home/next/private-key" $loud $back
+		wg_set private-key "$home/next/private-key" "$loud" "$back"
 	else
 		# The kernel sends a little later than it is told, to where the peer is by then.
-		wg set "$interface" private-key "$home/next/private-key" $loud
-		[ -z "$back" ] || wg set "$interface" $back
+		wg_set private-key "$home/next/private-key" "$loud"
+		wg_set "$back"
 	fi
 }
 
@@ -68,7 +68,7 @@ order_ready() {
 # address_of NAME: where a peer that this host can meet is inside the mesh, as long as only keys have changed.
 address_of() {
 	for place in run next; do
-		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == name && $7 != "never" { print $3 }' "$home/$place/peers"
+		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == (name "") && $7 != "never" { print $3 }' "$home/$place/peers"
 	done | head -n 1
 }
 
@@ -82,7 +82,7 @@ take_peer() {
 	[ -e "$ready/.address.$1" ] || order_ready "$1"
 	# What is read in the shell takes no process, and all peers of a host do this at the same moment.
 	read -r arguments <"$ready/$1" || true
-	[ -z "$arguments" ] || wg set "$interface" $arguments
+	wg_set "$arguments"
 }
 
 greet() {
@@ -90,7 +90,7 @@ greet() {
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
 
-# again SECONDS NAME...: begins a new session with peers whose interface was made anew within so many seconds; the old one
+# again SECONDS NAME...: begins a new session with peers whose interface was created within so many seconds; the old one
 # would be used in vain for up to 20 seconds. Peers that never had a session, or have begun one since, are left alone.
 order_again() {
 	made=$(($(date +%s) - $1))
@@ -103,7 +103,7 @@ order_again() {
 		}
 		$2 > 0 && $2 < made && $1 in keys { print "peer " $1 " remove" }')
 	[ -n "$stale" ] || return 0
-	wg set "$interface" $stale
+	wg_set "$stale"
 	set_peers
 }
 
@@ -115,7 +115,7 @@ order_finish() {
 		if [ "$(wg show "$interface" listen-port)" = "$port" ]; then
 			set_worked_out
 		else
-			# A port that stays is not set again: wireguard-go would open its sockets anew.
+			# A port that stays is not set again: wireguard-go would open its sockets again.
 			set_worked_out listen-port "$port"
 		fi
 		: >"$ready/.all"

@@ -1,7 +1,7 @@
 # ----------------------------------------------------------------------------------------------------------- takeover
 # An interface that another stack made, or somebody by hand, becomes ours where two things hold: the stack file adopts this
 # host's key, and the host runs or boots that very key. What mesh would drop stops the run, and what was there comes back,
-# byte for byte, if the rollout goes back. Nothing here breaks a session: the key, the peers and the address are the same.
+# byte for byte, if the rollout is rolled back. Nothing here breaks a session: the key, the peers and the address are the same.
 
 # is_adopted: 0 when the stack file brings this host's key, instead of having it made.
 is_adopted() { [ "$(setting incoming adopted)" = yes ]; }
@@ -36,12 +36,13 @@ check_their_interface() {
 	mark=$(wg show "$interface" fwmark)
 	[ "$mark" = off ] || fail "interface $interface has the firewall mark $mark, which mesh would not keep; take it away first"
 	wanted=$(sed -n 's/^address //p' "$home/incoming/settings")
+	given=$(printf '%s' "$wanted" | tr '\n' ' ')
 	for other in $(list_addresses); do
 		field=address kept=$other
 		# Of an IPv4 address the length was for the route only, and each peer gets its own.
 		case $other in *.*) field=ipv4 kept=${other%/*}/32 ;; esac
 		echo "$wanted" | grep -qxF "$kept" ||
-			fail "interface $interface has the address $other, and mesh would give it $(echo $wanted) only; give that as members.$(setting incoming host).$field, or remove it"
+			fail "interface $interface has the address $other, and mesh would give it $given only; give that as members.$(setting incoming host).$field, or remove it"
 	done
 	dropped=$(wg show "$interface" allowed-ips | awk -v staged="$home/incoming/peers" '
 		BEGIN {
@@ -77,7 +78,7 @@ their_files() {
 		"/etc/init.d/wg-quick.$interface" "/etc/runlevels/default/wg-quick.$interface"
 }
 
-# remember_theirs: keeps in previous/theirs/ what goes back with the interface, if it was not ours.
+# remember_theirs: keeps in previous/theirs/ what is restored with the interface, if it was not ours.
 remember_theirs() {
 	[ ! -d "$home/run" ] || return 0
 	is_up || [ -e "$configuration" ] || return 0
@@ -98,7 +99,7 @@ give_back() {
 		kept=$home/previous/theirs$file
 		[ -e "$kept" ] || [ -L "$kept" ] || continue
 		mkdir -p "${file%/*}"
-		rm -rf "$file.new"
-		cp -a "$kept" "$file.new" && mv -f "$file.new" "$file"
+		rm -rf "${file%/*}/.mesh.new"
+		cp -a "$kept" "${file%/*}/.mesh.new" && mv -f "${file%/*}/.mesh.new" "$file"
 	done
 }

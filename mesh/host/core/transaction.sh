@@ -1,5 +1,5 @@
 # -------------------------------------------------------------------------------------------------------- transaction
-# Stage, arm, switch, prove, hold, confirm; or go back. Each order can be given again without harm.
+# Stage, arm, switch, verify, hold, confirm; or roll back. Each order can be given again without harm.
 
 # is_armed: 0 while a deadline of this boot runs, or has passed, and what is staged is not confirmed.
 is_armed() {
@@ -26,8 +26,13 @@ order_stage() {
 		$1 == "name" { print $2, $3 > "names"; next }
 		{ print > "settings" }
 		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
+	# What an earlier version staged has no such file, and no timer that keeps what it needs.
+	: >"$home/incoming/kept"
 	check_incoming
 	check_foreign
+	check_files "$(du -sk "$home/incoming" | awk '{ print $1 + 16 }')"
+	check_firewall "$(setting incoming port)"
+	check_forwarding
 	resolve_incoming "$@"
 	if is_armed; then
 		# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old.
@@ -63,7 +68,9 @@ check_incoming() {
 }
 
 # is_our_configuration [MESH]: 0 when the wg-quick file is there and mesh wrote it (for the stack MESH).
-is_our_configuration() { head -n 1 "$configuration" 2>/dev/null | grep -q "^# Managed by mesh ${1:-}"; }
+is_our_configuration() {
+	case $(head -n 1 "$configuration" 2>/dev/null) in "# Managed by mesh ${1:-}"*) ;; *) return 1 ;; esac
+}
 
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
@@ -87,10 +94,13 @@ check_foreign() {
 		ss -Hlun 2>/dev/null | awk -v port=":$port" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }' ||
 			fail "UDP port $port is taken by another program; choose another port"
 	fi
-	clash=$({ ip -6 -o route show; ip -4 -o route show; } | awk -v own="$interface" -v peers="$home/incoming/peers" '
+	clash=$({
+		ip -6 -o route show
+		ip -4 -o route show
+	} | awk -v own="$interface" -v peers="$home/incoming/peers" '
 		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
 		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
-		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != own && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
+		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != (own "") && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
 	[ -z "$clash" ] ||
 		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
 	check_exit
@@ -120,7 +130,7 @@ order_arm() {
 	watch
 }
 
-# write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that go back by themselves take turns by it.
+# write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that roll back by themselves take turns by it.
 write_deadline() {
 	echo "$((${3%.*} + $1)).${3#*.} $2 $(boot_id)" >"$home/deadline.new"
 	mv "$home/deadline.new" "$home/deadline"
@@ -128,7 +138,7 @@ write_deadline() {
 
 # renew SECONDS SINCE: the work goes on, so the deadline moves with it.
 order_renew() {
-	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
+	is_armed || fail "the deadline has passed and this host rolled back; run pulumi up again"
 	write_deadline "$1" "$token" "$2"
 }
 
@@ -137,13 +147,13 @@ order_clock() { precise_clock; }
 
 # store: proven here. All that could still fail is done now, and is on the disk, so that confirming is a few renames.
 order_store() {
-	is_armed || fail "the deadline has passed and this host went back; run pulumi up again"
+	is_armed || fail "the deadline has passed and this host rolled back; run pulumi up again"
 	shared 20 store_shared
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
 		lay_configuration next
-	set -- "$home/next" "$home/next"/*
-	[ ! -d "$home/next/pair-keys" ] || set -- "$@" "$home/next/pair-keys"/*
+	set -- "$home/next" $(matching "$home/next/*")
+	[ ! -d "$home/next/pair-keys" ] || set -- "$@" $(matching "$home/next/pair-keys/*")
 	for file in "$configuration" "$configuration.new"; do [ ! -e "$file" ] || set -- "$@" "$file"; done
 	persist "$@" "$home" "${configuration%/*}"
 }
@@ -151,10 +161,11 @@ order_store() {
 # store_shared: the same for what interfaces of this host share.
 store_shared() {
 	link_program
+	gather
 	service_install
-	# One that is needed no more stays until the end, since whoever goes back would still need it.
-	if seeks_names next; then timer_apply next 4>&- 9>&-; fi
-	set -- "$version" "$base" $(cat "$base/units" "$home/units" "$base/timer-units" 2>/dev/null | sed 's/^[^ ]* //')
+	# One that is needed no more stays until the end, since a rollback would still need it.
+	timers_start next 4>&- 9>&-
+	set -- "$version" "$base" "$(common)" $(cat "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)" 2>/dev/null | sed 's/^[^ ]* //')
 	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
 		[ ! -d "$folder" ] || set -- "$@" "$folder"
 	done
@@ -163,13 +174,13 @@ store_shared() {
 
 # link_program: the next boot settles with this version of the program.
 link_program() {
-	if [ "$program" != "$version" ]; then mv "$program" "$version"; fi
-	ln -sfn "${version##*/}" "$base/program.new"
-	mv "$base/program.new" "$base/program"
+	if [ "$program" != "$version" ] && [ -e "$program" ]; then mv "$program" "$version"; fi
+	ln -sfn "${version##*/}" "$(common)/program.new"
+	mv "$(common)/program.new" "$base/program"
 }
 
 # confirm DIGEST: what runs is from now on what boots. With the second rename of the two this host has the new configuration for
-# good; whoever is cut off before it goes back, and after it goes on.
+# good; a host that is cut off before it rolls back, and one that is cut off after it goes on.
 order_confirm() {
 	if [ "$(setting next digest)" = "$1" ]; then
 		[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
@@ -183,9 +194,10 @@ order_confirm() {
 	fi
 	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
 	end_watchdog
-	for old in "$base"/program-???????????????? "$base"/program-????????????????.new; do
-		# Another interface may still be served, or watched, by another version.
-		[ ! -e "$old" ] || [ "$old" = "$version" ] || grep -qs "$old" /proc/[0-9]*/cmdline || rm -f "$old"
+	# Another interface may still be served, or watched, by another version. Asked beforehand, since `grep` names it too.
+	still_running=$(running_programs)
+	for old in $(matching "$base/program-????????????????") $(matching "$base/program-????????????????.new"); do
+		[ "$old" = "$version" ] || printf '%s\n' "$still_running" | grep -qxF "$old" || rm -f "$old"
 	done
 	(shared 20 confirm_shared) || say "a port that is not needed any more is still open, or names are still looked up"
 }
@@ -196,5 +208,5 @@ confirm_shared() {
 		close_other_ports
 		exit_ports
 	fi
-	seeks_names run || timer_apply run 4>&- 9>&-
+	timers_stop run 4>&- 9>&-
 }

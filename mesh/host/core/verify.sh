@@ -1,14 +1,14 @@
-# -------------------------------------------------------------------------------------------------------------- proof
+# ------------------------------------------------------------------------------------------------------- verification
 # What shows that the mesh runs: pings of the tunnel's full size, and what the kernel says of it.
 
 # answers_ping BYTES ADDRESS SECONDS: 0 when a ping of so many bytes inside the tunnel is answered in time.
 answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
 
-# aim PEER: seeks the peer where the plan says. A packet that came late from where it was has led this host back there, and where
-# what comes from the new place meets a NAT that does not know it, neither end would hear of the other again.
+# aim PEER: gives the peer the endpoint of the plan. A packet that came late from the old one has set that again, and where a
+# NAT does not know the new one, neither end would hear of the other again.
 aim() {
-	where=$(awk -v peer="$1" "$by_name"'$1 == peer && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
-	[ -z "$where" ] || wg set "$interface" $where
+	where=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && $4 != "-" && !is_name($4) { print "peer", $2, "endpoint", $4 }' "$home/$(planned)/peers")
+	wg_set "$where"
 }
 
 # widest ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many and 1280 are not.
@@ -24,14 +24,44 @@ widest() {
 # relayed DIRECTORY: prints the path of the hosts that are reached over another, if there are any.
 relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
-# unanswered PEER: prints ` unresolved` where the peer is sought at a name that does not resolve now.
-unanswered() {
-	sought=$(awk -v peer="$1" "$by_name"'$1 == peer && is_name($4) { print $4 }' "$home/$(planned)/peers")
+# unresolved PEER: prints ` unresolved` where the endpoint of the peer is a name that does not resolve now.
+unresolved() {
+	sought=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && is_name($4) { print $4 }' "$home/$(planned)/peers")
 	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
 }
 
-# prove_peer NAME ADDRESS MTU: replies `well NAME` where a ping of the tunnel's full size is answered, `silent NAME [unresolved]`
-# where none is at all, and `narrow NAME BYTES` where smaller ones are.
+# carried PEER: prints how many bytes have come from the peer and have gone there, and how many packets for the tunnel the system has
+# discarded instead of sending them. Nothing for a host that is reached over another, or that there was never a session with.
+carried() {
+	carried_key=$(awk -v peer="$1" '$1 == (peer "") { print $2 }' "$home/$(planned)/peers")
+	{
+		wg show "$interface" latest-handshakes
+		wg show "$interface" transfer
+	} | awk -v key="$carried_key" -v discarded="$(discarded)" '$1 != (key "") { next } NF == 2 { met = $2 } NF == 3 && met { print $2, $3, discarded + 0 }'
+}
+
+# discarded: prints how many packets the system would not send through the tunnel, as a firewall has it.
+discarded() { awk '$1 == "Ip6OutDiscards" { print $2 }' "/proc/net/dev_snmp6/$interface" 2>/dev/null || :; }
+
+# last_try NAME ADDRESS: 0 when one of two pings of 1280 bytes is answered. Else it prints what of this host is in the way, where
+# that is known, a ping being a message of 1312 bytes to WireGuard, and its answer another: ` unsent`, the system discarded both, and
+# nothing of the kind has gone; ` unheard`, two answers have come in through the tunnel, and no further; ` unclear`, so much else
+# has come that one cannot tell.
+last_try() {
+	carried_before=$(carried "$1")
+	# A handshake that crossed another one is tried again after five seconds.
+	if { answers_ping 1280 "$2" 6 || answers_ping 1280 "$2" 4; } >/dev/null 2>&1; then return 0; fi
+	echo "$carried_before $(carried "$1")" | awk '
+		NF < 6 { exit }
+		{ came = int(($4 - $1) / 1312); went = int(($5 - $2) / 1312); refused = $6 - $3 }
+		went == 0 && refused > 1 { print " unsent"; exit }
+		came == 2 { print " unheard" }
+		came > 2 { print " unclear" }'
+	return 1
+}
+
+# prove_peer NAME ADDRESS MTU: replies `well NAME` where a ping of the tunnel's full size is answered, `silent NAME [WHY]` where none
+# is at all, WHY being unsent, unresolved, unheard or unclear, and `narrow NAME BYTES` where smaller ones are.
 prove_peer() {
 	if answers_ping "$3" "$2" 2; then
 		echo "well $1" >&3
@@ -43,18 +73,21 @@ prove_peer() {
 		echo "well $1" >&3
 		return 0
 	fi
-	if ! answers_ping 1280 "$2" 6 && ! answers_ping 1280 "$2" 4; then
-		echo "silent $1$(unanswered "$1")" >&3
+	why=$(last_try "$1" "$2") || {
+		[ "$why" = " unsent" ] || why=$(unresolved "$1")${why}
+		# The first word counts.
+		echo "silent $1$why" >&3
 		return 0
-	fi
+	}
 	fits=$(widest "$2" "$3")
 	# What came to itself meanwhile was not narrow.
 	if ping -6 -q -c 2 -W 2 -s $(($3 - 48)) "$2"; then echo "well $1" >&3; else echo "narrow $1 $fits" >&3; fi
 }
 
 # prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
-# absent. Replies a line for each: a peer of which none is said is not proven. One whose tunnel is dead is sought where its name leads.
+# absent. Replies a line for each: a peer without one is not verified. One whose tunnel is dead gets the endpoint that its name resolves to.
 order_prove() {
+	has_command ping || fail "there is no ping on this host any more, which shows whether a mesh works; install it again"
 	[ "$1" != first ] || seek
 	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
@@ -74,7 +107,7 @@ order_prove() {
 # answer from there, wherever they were asked, as the kernel never does.
 order_source() {
 	[ -S "/var/run/wireguard/$interface.sock" ] || return 0
-	key=$(awk -v name="$1" '$1 == name { print $2 }' "$home/$(planned)/peers")
+	key=$(awk -v name="$1" '$1 == (name "") { print $2 }' "$home/$(planned)/peers")
 	where=$(wg show "$interface" endpoints | awk -v key="$key" '$1 == key && $2 ~ /:/ { sub(/:[0-9]*$/, "", $2); gsub(/[][]/, "", $2); print $2 }')
 	[ -z "$where" ] || ip -o route get "$where" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/source \1/p'
 }
@@ -100,7 +133,7 @@ order_ping() {
 }
 
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
-# `differs KIND` where what is handed on, or the way to everywhere, is not as planned.
+# `differs KIND` where forwarding, or the default route, is not as planned.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"

@@ -27,7 +27,7 @@ watch() {
 		# The unit of an earlier one may have been about to end.
 		case $waits in
 		0 | 10 | 20 | 30) [ -d /run/systemd/system ] && start_unit || start_supervisor ;;
-		100) fail "the watchdog that goes back by itself does not start; look at the log of this host" ;;
+		100) fail "the watchdog, which rolls back at the deadline, does not start; see the log of this host" ;;
 		esac
 		is_watched || sleep 0.05
 		waits=$((waits + 1))
@@ -55,12 +55,12 @@ sign_of_life() {
 		systemd-notify READY=1 WATCHDOG=1 "WATCHDOG_USEC=$((${1:-$heard_within} * 1000000))" || true
 	else
 		echo $((${uptime%.*} + ${1:-$heard_within})) >"$alive"
-		# In the middle of going back, `home` is another.
+		# In the middle of a rollback, `home` is another.
 		(home=$base/$interface && is_process supervisor supervise) || start_supervisor
 	fi
 }
 
-# watchdog: waits for the deadline, and goes back; again, until this host is back.
+# watchdog: waits for the deadline, and rolls back; again, until that is done.
 watchdog() {
 	# A unit that ends well is not started again.
 	trap 'is_armed && exit 1; exit 0' HUP INT PIPE TERM
@@ -74,7 +74,7 @@ watchdog() {
 				sleep_until "$until" 4 || true
 			elif ! message=$(take_back 2>&1); then
 				ended=yes
-				say "not confirmed in time, and could not go back yet: $(printf '%s' "$message" | in_a_line)"
+				say "not confirmed in time, and could not roll back yet: $(printf '%s' "$message" | in_a_line)"
 				sign_of_life $((pause + heard_within))
 				sleep "$pause"
 				[ "$pause" -ge 60 ] || pause=$((pause * 2))
@@ -88,8 +88,8 @@ watchdog() {
 	done
 }
 
-# take_back: ends the session that missed its deadline, and goes back in turns with the other hosts; nothing where that session
-# was quicker. It fails, saying why, where this host is not back.
+# take_back: ends the session that missed its deadline, and rolls back in turns with the other hosts; nothing where that session
+# was quicker. It fails, saying why, where this host could not roll back.
 take_back() (
 	set +e
 	sign_of_life 15
@@ -101,7 +101,7 @@ take_back() (
 	is_due || exit 0
 	is_led_back || (hurry && retreat)
 	go_back || exit 1
-	say "not confirmed in time: went back to the last confirmed state"
+	say "not confirmed in time: rolled back to the last confirmed state"
 )
 
 # end_session: ends the session with all that it began, also where it is stopped.
@@ -109,6 +109,7 @@ end_session() {
 	is_process session serve || return 0
 	read -r line <"/proc/$process/stat" || return 0
 	# State, parent and group come after the name, which may hold anything.
+	# shellcheck disable=SC2086 # words
 	set -- ${line##*) }
 	if [ "$3" = "$process" ] || [ "$3" = "$2" ]; then kill -s KILL -- "-$3"; else kill -s KILL "$process"; fi 2>/dev/null || true
 }
@@ -121,20 +122,25 @@ hurry() {
 	renice -n -15 -p "$own" >/dev/null 2>&1 || true
 }
 
-# end_watchdog: with nothing to watch, the watchdog ends at once instead of in some seconds.
+# end_watchdog: with nothing to watch, the watchdog ends at once instead of in some seconds, and so does who watches it.
 end_watchdog() {
 	if is_watched; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
-	rm -f "$home/watchdog"
+	if is_process supervisor supervise; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
+	rm -f "$home/watchdog" "$home/supervisor"
 }
 
 # supervise: does for the watchdog what systemd would.
 supervise() {
+	# On a busy machine another may have been begun before the first was heard of.
+	if is_process supervisor supervise; then return 0; fi
 	{ echo $$ >"$home/supervisor"; } 2>/dev/null || true
 	while is_armed; do
 		if ! is_watched || ! [ "$(first_word "$alive" 0)" -ge "$(clock)" ]; then
-			if is_watched; then kill -s KILL -- "-$process" 2>/dev/null || true; fi
+			if is_watched; then kill -s KILL -- "-$process" "$process" 2>/dev/null || true; fi
 			echo $(($(clock) + heard_within)) >"$alive"
 			setsid sh "$program" watchdog "$interface" </dev/null >/dev/null 2>&1 &
+			# It does so too, but may be stopped before, and of two watchdogs both would roll this host back.
+			{ echo $! >"$home/watchdog"; } 2>/dev/null || true
 		fi
 		sleep 1
 	done

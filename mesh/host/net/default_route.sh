@@ -27,7 +27,8 @@ exit_plan() {
 # exit_rules VERSION: prints the wanted rules as `ip rule` does. The first match counts: what any tunnel of ours sends, what has
 # a route of its own, what has the tunnel's address, and then what has no address yet.
 exit_rules() {
-	cat "$base"/*/exit 2>/dev/null | awk -v version="$1" -v table="$exit_table" -v ports="$(cat "$base"/*/firewall 2>/dev/null | sort -nu | tr '\n' ' ')" '
+	cat $(of_interfaces exit) </dev/null | awk -v version="$1" -v table="$exit_table" \
+		-v ports="$(cat $(of_interfaces firewall) </dev/null | sort -nu | tr '\n' ' ')" '
 		$1 != version { next }
 		{
 			count = split(ports, port, " ")
@@ -69,8 +70,8 @@ exit_refresh() {
 	done
 }
 
-# exit_ports: where a tunnel of ours is the way to everywhere, another tunnel that comes or goes does not go through it.
-exit_ports() { if ls "$base"/*/exit >/dev/null 2>&1; then exit_refresh; fi; }
+# exit_ports: where a tunnel of ours is the default route, another tunnel that comes or goes does not go through it.
+exit_ports() { [ -z "$(of_interfaces exit)" ] || exit_refresh; }
 
 # exit_apply DIRECTORY: this host reaches everything else over the exit node in DIRECTORY, or by its own routes again.
 exit_apply() {
@@ -94,11 +95,11 @@ exit_apply() {
 # no prefix of everything: it would make rules by which even SSH is answered through the tunnel.
 exit_start() {
 	exit_directory=run
-	# In the middle of a rollout, or of going back, the configuration tells which.
+	# In the middle of a rollout, or of a rollback, the configuration tells which.
 	if [ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(cat "$home/next/configuration")" ]; then
 		exit_directory=next
 	fi
-	wg set "$interface" $(awk '$6 ~ /\/0(,|$)/ { print "peer " $2 " allowed-ips " $6 }' "$home/$exit_directory/peers")
+	wg_set "$(awk '$6 ~ /\/0(,|$)/ { print "peer " $2 " allowed-ips " $6 }' "$home/$exit_directory/peers")"
 	exit_apply "$exit_directory"
 }
 
@@ -107,16 +108,15 @@ exit_is_on() {
 	[ "$(exit_plan "$1")" = "$(cat "$home/exit" 2>/dev/null)" ] || return 1
 	[ -e "$home/exit" ] || return 0
 	while read -r exit_version _; do
-		ip "-$exit_version" route show table "$exit_table" 2>/dev/null | grep -q "^default dev $interface " || return 1
+		[ -n "$(ip "-$exit_version" route show default table "$exit_table" dev "$interface" 2>/dev/null)" ] || return 1
 		[ "$(exit_found "$exit_version")" = "$(exit_rules "$exit_version")" ] || return 1
 	done <"$home/exit"
 }
 
-# check_exit: nobody else has our rules, and no other interface of ours is the way to everywhere.
+# check_exit: nobody else has our rules, and no other interface of ours is the default route.
 check_exit() {
 	[ -n "$(exit_plan incoming)" ] || return 0
-	for exit_other in "$base"/*/exit; do
-		[ -e "$exit_other" ] || continue
+	for exit_other in $(of_interfaces exit); do
 		[ "$exit_other" != "$home/exit" ] || return 0
 		exit_other=${exit_other%/exit}
 		fail "exit node: this host uses one on interface ${exit_other##*/} already; turn it off there first, by an up of its own"

@@ -27,16 +27,26 @@ ufw_rules() {
 	ufw show added </dev/null 2>/dev/null | grep '^ufw ' || :
 }
 
+# ufw_word PORT: prints what a rule of ufw does with the port: allow, deny, reject or limit; nothing where it has none.
+ufw_word() {
+	ufw_rules | awk -v target="$1/udp" '$3 == target && $2 ~ /^(allow|deny|reject|limit)$/ { print ($2 == "allow" ? 1 : 2), $2 }' |
+		sort | sed -n '1s/..//p'
+}
+
+# ufw_allows PORT: 0 when ufw lets it in; it fails where a rule of the user denies it.
+ufw_allows() {
+	ufw_found=$(ufw_word "$1")
+	# ufw would turn the user's rule into ours, and closing could not bring it back.
+	case $ufw_found in
+	allow) return 0 ;;
+	?*) fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface" ;;
+	esac
+	return 1
+}
+
 # ufw_open PORT: ufw lets it in; a rule of the user that does so already is left alone. Echo requests pass ufw's own before6.rules.
 ufw_open() {
-	ufw_found=$(ufw_rules)
-	if printf '%s\n' "$ufw_found" | grep -Eq "^ufw allow $1/udp( |\$)"; then
-		return 0
-	fi
-	# ufw would turn the user's rule into ours, and closing could not bring it back.
-	if printf '%s\n' "$ufw_found" | grep -Eq "^ufw (deny|reject|limit) $1/udp( |\$)"; then
-		fail "firewall: ufw has a rule of its own against $1/udp; delete that rule or choose another port for $interface"
-	fi
+	if ufw_allows "$1"; then return 0; fi
 	ufw allow "$1/udp" comment "mesh $interface" </dev/null >&2 9>&- ||
 		fail "firewall: ufw cannot allow $1/udp; see 'ufw status' on this host"
 }

@@ -111,8 +111,8 @@ firewalld_remove() {
 firewalld_close() {
 	has_command firewall-cmd || return 0
 	firewalld_remove "$(firewalld_rule "$1")"
-	firewalld_needed=$(for firewalld_record in "$base"/*/firewall; do
-		grep -qsvx "$1" "$firewalld_record" || continue
+	firewalld_needed=$(for firewalld_record in $(of_interfaces firewall); do
+		grep -qsvxF "$1" "$firewalld_record" || continue
 		firewalld_prefixes "${firewalld_record%/firewall}/run" "${firewalld_record%/firewall}/next"
 	done)
 	for firewalld_prefix in $(firewalld_prefixes "$home/run" "$home/next"); do
@@ -147,7 +147,7 @@ firewalld_stops() {
 				comes=$in goes=$out
 				case "$in" in - | !) comes=$(route_device "$version" "$from") ;; esac
 				case "$out" in - | !) goes=$(route_device "$version" "$to") ;; esac
-				# Where an IP version has no way to everywhere, nothing has to pass.
+				# Where an IP version has no default route, nothing has to pass.
 				if [ -n "$comes" ] && [ -n "$goes" ]; then echo "pass $comes $goes $from $to $mark"; fi
 			done
 		done

@@ -3,7 +3,7 @@
 # "mesh INTERFACE MARK"; the lines are those of forwarding.sh. firewalld is asked, and not told anything.
 
 # pass_interface: prints the tunnel of the line that was read: what is neither any nor all but it.
-pass_interface() { case "$in" in - | !) echo "$out" ;; *) echo "$in" ;; esac; }
+pass_interface() { case "$in" in - | !) echo "$out" ;; *) echo "$in" ;; esac }
 
 # pass_match FAMILY: prints how nft says what of that family passes by the line that was read.
 pass_match() {

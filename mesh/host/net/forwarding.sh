@@ -1,8 +1,8 @@
 # --------------------------------------------------------------------------------------------------------- forwarding
-# What this host hands on: between peers (a relay), to the networks behind it and back, and to everywhere (an exit node).
+# What this host forwards: between peers (a relay), to the networks behind it and back, and anywhere (an exit node).
 # A host that forwarded nothing before forwards nothing else now: a fence drops the rest. The kernel forwards for a whole
 # host, and each IP version by itself.
-# $home/passes has what may pass now, as `passes` prints it; $base/forwarding-4 and -6 remember the host's own setting
+# $home/passes has what may pass now, as `passes` prints it; forwarding-4 and -6 of what interfaces share remember the host's own setting
 # from before the first such interface, and the boot in which that was.
 
 forwarding_fence=mesh_forward
@@ -28,7 +28,7 @@ passes() {
 		END { if (relays) print ipv4 "6", tunnel, tunnel, "-", "-", "new", "relay" }' "$home/$1/settings"
 }
 
-# forwarding_apply DIRECTORY: this host hands on what the settings in DIRECTORY say, and nothing else of ours.
+# forwarding_apply DIRECTORY: this host forwards what the settings in DIRECTORY say, and nothing else of ours.
 forwarding_apply() {
 	passes "$1" >"$home/passes.new"
 	if [ ! -s "$home/passes.new" ] && [ ! -e "$home/passes" ]; then
@@ -49,7 +49,7 @@ forwarding_apply() {
 }
 
 # forwarding_needs PASSES...: 0 when any of these has to do with $forwarding_version.
-forwarding_needs() { grep -qs "^[46]*$forwarding_version" "$@"; }
+forwarding_needs() { grep -qs "^[46]*$forwarding_version" "$@" </dev/null; }
 
 # forwarding_switch: prints the kernel's file that turns forwarding on.
 forwarding_switch() {
@@ -60,37 +60,39 @@ forwarding_switch() {
 }
 
 forwarding_redirects=/proc/sys/net/ipv4/conf/all/accept_redirects
+# Whether routers are believed, on each interface.
+forwarding_routers='/proc/sys/net/ipv6/conf/*/accept_ra'
 
 # forwarding_was: prints whether the host forwarded before the first interface of ours did, and its accept_redirects.
-forwarding_was() { cut -d ' ' -f 2- "$base/forwarding-$forwarding_version" 2>/dev/null || :; }
+forwarding_was() { cut -d ' ' -f 2- "$(common)/forwarding-$forwarding_version" 2>/dev/null || :; }
 
 # forwarding_start: packets of $forwarding_version that may pass do so, now; at boot this is done again.
 forwarding_start() {
 	# Not by the shell's read, which asks for one byte after another, and gets none after the first here.
 	forwarding_now=$(cat "$(forwarding_switch)")
-	forwarding_boot=$(cut -d ' ' -f 1 "$base/forwarding-$forwarding_version" 2>/dev/null || :)
+	forwarding_boot=$(cut -d ' ' -f 1 "$(common)/forwarding-$forwarding_version" 2>/dev/null || :)
 	# In another boot it is not we who turned it on: the host has become a router, or was one all the time.
 	if [ -z "$forwarding_boot" ] || { [ "$forwarding_now" != 0 ] && [ "$forwarding_boot" != "$(boot_id)" ]; }; then
-		echo "$(boot_id) $forwarding_now $(cat "$forwarding_redirects")" >"$base/forwarding-$forwarding_version"
+		echo "$(boot_id) $forwarding_now $(cat "$forwarding_redirects")" >"$(common)/forwarding-$forwarding_version"
 	fi
 	case "$(forwarding_was)" in 0*) fence_write ;; esac
 	[ "$forwarding_now" = 0 ] || return 0
 	if [ "$forwarding_version" = 6 ]; then
 		# A router takes no default route from router advertisements, and forgets the one that it has, unless told so.
-		for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
+		for forwarding_file in $(matching "$forwarding_routers"); do
 			[ "$(cat "$forwarding_file")" != 1 ] || echo 2 >"$forwarding_file"
 		done
 	fi
-	echo "$(boot_id) $(forwarding_was)" >"$base/forwarding-$forwarding_version.new"
-	mv "$base/forwarding-$forwarding_version.new" "$base/forwarding-$forwarding_version"
+	echo "$(boot_id) $(forwarding_was)" >"$(common)/forwarding-$forwarding_version.new"
+	mv "$(common)/forwarding-$forwarding_version.new" "$(common)/forwarding-$forwarding_version"
 	echo 1 >"$(forwarding_switch)"
 }
 
-# forwarding_stop: this interface hands on nothing of $forwarding_version; after the last one, the host forwards as it did
+# forwarding_stop: this interface forwards nothing of $forwarding_version; after the last one, the host forwards as it did
 # before the first.
 forwarding_stop() {
-	[ -e "$base/forwarding-$forwarding_version" ] || return 0
-	if forwarding_needs "$base"/*/passes; then
+	[ -e "$(common)/forwarding-$forwarding_version" ] || return 0
+	if forwarding_needs $(of_interfaces passes); then
 		if fence_is_there; then fence_write; fi
 		return 0
 	fi
@@ -98,7 +100,7 @@ forwarding_stop() {
 	0*)
 		echo 0 >"$(forwarding_switch)"
 		if [ "$forwarding_version" = 6 ]; then
-			for forwarding_file in /proc/sys/net/ipv6/conf/*/accept_ra; do
+			for forwarding_file in $(matching "$forwarding_routers"); do
 				[ "$(cat "$forwarding_file")" != 2 ] || echo 1 >"$forwarding_file"
 			done
 		else
@@ -108,10 +110,10 @@ forwarding_stop() {
 		;;
 	esac
 	if fence_is_there; then nft delete table "$(fence_family)" "$forwarding_fence"; fi
-	rm -f "$base/forwarding-$forwarding_version"
+	rm -f "$(common)/forwarding-$forwarding_version"
 }
 
-# forwarding_differs DIRECTORY: replies what of forwarding_apply is not so; nothing where this host hands on nothing.
+# forwarding_differs DIRECTORY: replies what of forwarding_apply is not so; nothing where this host forwards nothing.
 forwarding_differs() {
 	passes_wanted=$(passes "$1")
 	[ -n "$passes_wanted" ] || return 0
@@ -131,7 +133,7 @@ forwarding_is_on() {
 }
 
 # fence_family: prints nft's name of $forwarding_version.
-fence_family() { case "$forwarding_version" in 4) echo ip ;; 6) echo ip6 ;; esac; }
+fence_family() { case "$forwarding_version" in 4) echo ip ;; 6) echo ip6 ;; esac }
 
 # fence_is_there: 0 when our table keeps this host from forwarding anything else.
 fence_is_there() { has_command nft && nft list table "$(fence_family)" "$forwarding_fence" >/dev/null 2>&1; }
@@ -144,15 +146,15 @@ fence_write() {
 		fence_table="$(fence_family) $forwarding_fence"
 		printf 'table %s\ndelete table %s\ntable %s {\nchain forward {\ntype filter hook forward priority 0;\n' \
 			"$fence_table" "$fence_table" "$fence_table"
-		ls -d "$base"/*/ | sed 's/\/$//; s/.*\///' | awk '
+		interfaces | awk '
 			{ name[NR] = $0 }
 			END {
 				for (i = 1; i <= NR; i++) for (j = 1; j <= NR; j++)
 					if (i != j) print "iifname \"" name[i] "\" oifname \"" name[j] "\" drop"
 			}'
 		# Also the word of a router on the way that a packet is too large; a relay alone needs no connection tracking.
-		if grep -qv ' relay$' "$base"/*/passes; then echo "ct state established,related accept"; fi
-		cat "$base"/*/passes | while read -r versions in out from to state mark; do
+		if grep -qv ' relay$' $(of_interfaces passes) </dev/null; then echo "ct state established,related accept"; fi
+		cat $(of_interfaces passes) </dev/null | while read -r versions in out from to state mark; do
 			case "$versions" in *"$forwarding_version"*) echo "$(pass_match "$(fence_family)") accept" ;; esac
 		done
 		printf 'drop\n}\n}\n'

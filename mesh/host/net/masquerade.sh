@@ -50,9 +50,9 @@ masquerade_apply() {
 		masquerade_name="$masquerade_family $masquerade_table"
 		# Made first, so that deleting it never fails.
 		printf 'table %s\ndelete table %s\n' "$masquerade_name" "$masquerade_name"
-		grep -qs "^$masquerade_family " "$base"/*/masquerade || continue
+		grep -qs "^$masquerade_family " $(of_interfaces masquerade) </dev/null || continue
 		printf 'table %s {\nchain postrouting {\ntype nat hook postrouting priority 100;\n' "$masquerade_name"
-		cat "$base"/*/masquerade | sed -n "s/^$masquerade_family //p"
+		cat $(of_interfaces masquerade) </dev/null | sed -n "s/^$masquerade_family //p"
 		printf '}\n}\n'
 	done | nft -f - >&2 || fail "masquerade: nft cannot write table $masquerade_table; see 'nft list ruleset' on this host"
 }

@@ -12,50 +12,76 @@ names_block() {
 	echo "# mesh $interface: end"
 }
 
-# names_found: prints our block as it is there.
-names_found() { sed -n "/^# mesh $interface: begin/,/^# mesh $interface: end\$/p" "$hosts_file" 2>/dev/null; }
-
-# names_others: prints the file without our block, byte for byte as it was before.
-names_others() {
+# names_split ours|others: prints the lines of the file that are ours, or the rest, byte for byte as it was before.
+# Ours are the lines that begin and end a block, and in it each line of an address and one name that ends in the interface. A line
+# that we would not write is somebody's, wherever it stands; and where no end follows, the block is what comes unbroken.
+names_split() {
 	[ -e "$hosts_file" ] || return 0
-	if names_found | grep -q ' after a line without end$'; then
-		# The text of the shell ends where the last line did.
-		printf '%s' "$(sed "/^# mesh $interface: begin/,/^# mesh $interface: end\$/d" "$hosts_file")"
-	else
-		sed "/^# mesh $interface: begin/,/^# mesh $interface: end\$/d" "$hosts_file"
-	fi
+	names_unended=$(tail -c 1 "$hosts_file")
+	awk -v what="$1" -v mark="# mesh $interface: " -v domain=".$interface" -v unended="${names_unended:+yes}" '
+		function is_name(text,   word) {
+			return split(text, word, " ") == 2 && text == word[1] " " word[2] && word[1] ~ /^[0-9a-f:.]+$/ &&
+				length(word[2]) > length(domain) && substr(word[2], length(word[2]) - length(domain) + 1) == domain
+		}
+		{
+			line[NR] = $0
+			# Whatever an editor ends lines with.
+			sub(/\r$/, "")
+			text[NR] = $0
+			if ($0 == mark "begin after a line without end") joined = 1
+			if ($0 == mark "begin" || $0 == mark "begin after a line without end") kind[NR] = "begin"
+			if ($0 == mark "end") kind[NR] = "end"
+		}
+		END {
+			for (i = 1; i <= NR; i++) {
+				if (!(i in kind)) continue
+				ours[i] = 1
+				if (kind[i] == "end") continue
+				for (j = i + 1; j <= NR && !(j in kind); j++);
+				ended = kind[j] == "end"
+				for (j = i + 1; j <= NR && !(j in kind); j++) {
+					if (is_name(text[j])) ours[j] = 1
+					else if (!ended) break
+				}
+			}
+			for (i = 1; i <= NR; i++) {
+				if ((i in ours) != (what == "ours")) continue
+				printf "%s%s", before, line[i]
+				before = "\n"
+				last = i
+			}
+			# As before us, the last line has no end.
+			if (last && !(what == "others" && (joined || (last == NR && unended)))) printf "\n"
+		}' "$hosts_file"
 }
 
 # names_apply DIRECTORY: the file holds the names in DIRECTORY, or none of ours where that has none.
 names_apply() {
-	if [ ! -s "$home/$1/names" ] && ! grep -qs "^# mesh $interface: begin" "$hosts_file"; then return 0; fi
+	if names_are_there "$1"; then return 0; fi
+	names_split others >"$home/hosts.new" || fail "names: $hosts_file cannot be copied; is the disk full?"
 	names_joined=
-	names_others >"$base/hosts.new" || fail "names: $hosts_file cannot be copied; is the disk full?"
-	if [ -s "$home/$1/names" ] && [ -n "$(tail -c 1 "$base/hosts.new")" ]; then
+	if [ -s "$home/$1/names" ] && [ -n "$(tail -c 1 "$home/hosts.new")" ]; then
 		names_joined=" after a line without end"
-		echo >>"$base/hosts.new"
+		echo >>"$home/hosts.new"
 	fi
-	names_block "$1" >>"$base/hosts.new" || fail "names: $hosts_file cannot be written; is the disk full?"
-	if [ "$(digest_of "$base/hosts.new")" = "$(digest_of "$hosts_file")" ]; then
-		rm -f "$base/hosts.new"
-		return 0
-	fi
+	names_block "$1" >>"$home/hosts.new" || fail "names: $hosts_file cannot be written; is the disk full?"
 	names_target=$(readlink -f "$hosts_file")
 	# Owner and mode stay; renamed, the file is never half written.
-	{ [ ! -e "$names_target" ] || cp -p "$names_target" "$names_target.mesh"; } && cat "$base/hosts.new" >"$names_target.mesh" ||
+	{ [ ! -e "$names_target" ] || cp -p "$names_target" "$names_target.mesh"; } && cat "$home/hosts.new" >"$names_target.mesh" ||
 		fail "names: $names_target.mesh cannot be written; is the disk full?"
 	# A container's file is mounted, and can only be written in place.
 	mv "$names_target.mesh" "$names_target" 2>/dev/null || {
-		cat "$base/hosts.new" >"$names_target"
+		cat "$home/hosts.new" >"$names_target"
 		rm -f "$names_target.mesh"
 	}
 	if has_command restorecon; then restorecon "$names_target" || :; fi
-	rm -f "$base/hosts.new"
+	rm -f "$home/hosts.new"
 }
 
 # names_are_there DIRECTORY: 0 when our block is as it should be.
 names_are_there() {
 	names_joined=
-	if names_found | grep -q ' after a line without end$'; then names_joined=" after a line without end"; fi
-	[ "$(names_found)" = "$(names_block "$1")" ]
+	names_found=$(names_split ours)
+	case "$names_found" in "# mesh $interface: begin after a line without end"*) names_joined=" after a line without end" ;; esac
+	[ "$names_found" = "$(names_block "$1")" ]
 }

@@ -12,8 +12,7 @@ iptables_tools() {
 		for iptables_tool in "$@"; do
 			has_command "$iptables_tool" || continue
 			case "$iptables_tool" in
-			# Merely asking the legacy tool would load its tables.
-			*-legacy) grep -qx filter "/proc/net/${iptables_family%tables}_tables_names" 2>/dev/null || continue ;;
+			*-legacy) legacy_is_used "${iptables_family%tables}" || continue ;;
 			esac
 			# A table that nft made may be unreadable to iptables; then it is nft's.
 			if "$iptables_tool" -w 10 -S INPUT >/dev/null 2>&1; then
@@ -21,6 +20,15 @@ iptables_tools() {
 			fi
 		done
 	done
+}
+
+# legacy_is_used ip|ip6: 0 when the tables of the legacy iptables are in use. Merely asking it would load them.
+legacy_is_used() {
+	[ -r "/proc/net/$1_tables_names" ] || return 1
+	while read -r legacy_table; do
+		[ "$legacy_table" != filter ] || return 0
+	done <"/proc/net/$1_tables_names"
+	return 1
 }
 
 # iptables_scan TOOL: prints `drops` when the chain INPUT ends in a drop or reject, and `udp PORT` or `echo` for each rule of ours.
@@ -55,7 +63,7 @@ iptables_rule() {
 iptables_wants() {
 	iptables_found=$(iptables_scan "$1")
 	printf '%s\n' "$iptables_found" | grep -qx drops || return 0
-	printf '%s\n' "$iptables_found" | grep -qx "udp $2" || printf '%s\n' "$2"
+	printf '%s\n' "$iptables_found" | grep -qxF "udp $2" || printf '%s\n' "$2"
 	case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
 }
 
@@ -178,7 +186,7 @@ firewall_open() {
 
 # firewall_close PORT: what firewall_open added for the port is gone; echo requests go with the interface's last port.
 firewall_close() {
-	close_rest=$(firewall_ports | grep -vx "$1" || :)
+	close_rest=$(firewall_ports | grep -vxF "$1" || :)
 	close_what=$1
 	if [ -z "$close_rest" ]; then close_what="$1 echo"; fi
 	ufw_close "$1"
@@ -186,7 +194,7 @@ firewall_close() {
 	for close_tool in $(iptables_tools); do
 		close_found=$(iptables_scan "$close_tool")
 		for close_one in $close_what; do
-			printf '%s\n' "$close_found" | grep -Eqx "(udp )?$close_one" || continue
+			printf '%s\n' "$close_found" | grep -qxF -e "$close_one" -e "udp $close_one" || continue
 			iptables_rule "$close_tool" -D "$close_one"
 		done
 	done
@@ -212,7 +220,7 @@ firewall_apply() {
 
 # firewall_is_open PORT: 0 when nothing that filters here lacks a rule for the port or for echo requests.
 firewall_is_open() {
-	if ufw_is_active; then ufw_rules | grep -Eq "^ufw allow $1/udp( |\$)" || return 1; fi
+	if ufw_is_active; then [ "$(ufw_word "$1")" = allow ] || return 1; fi
 	if firewalld_is_active; then firewalld_is_open "$1" || return 1; fi
 	for is_open_tool in $(netfilter_tools); do
 		[ -z "$(iptables_wants "$is_open_tool" "$1")" ] || return 1

@@ -41,12 +41,12 @@ package_of() {
 	esac
 }
 
-# run_package_manager COMMAND...: its exit status; what it prints goes to $base/packages.log, and nothing it starts holds our lock.
+# run_package_manager COMMAND...: its exit status; what it prints goes to packages.log, and nothing it starts holds our lock.
 run_package_manager() {
-	timeout 300 "$@" </dev/null >>"$base/packages.log" 2>&1 9>&-
+	timeout 300 "$@" </dev/null >>"$home/packages.log" 2>&1 9>&-
 }
 
-# refresh_packages MANAGER: fetches the lists of packages anew, where the manager does not do so itself.
+# refresh_packages MANAGER: fetches the lists of packages again, where the manager does not do so itself.
 refresh_packages() {
 	case "$1" in
 	apt-get) run_package_manager apt-get -q -o DPkg::Lock::Timeout=60 update ;;
@@ -75,20 +75,20 @@ install_for() {
 		fail "packages: $1 is missing and no package manager is known (apt-get, dnf, apk, pacman, zypper); install wg, wg-quick, ip, ping, flock and bash by hand"
 	package=$(package_of "$manager" "$1")
 	say "installing $package by $manager"
-	mkdir -p "$base"
-	: >"$base/packages.log"
+	package_log=$home/packages.log
+	: >"$package_log"
 	# The lists are fetched only when they do not serve: it is the slow part, and often needless.
 	if ! add_package "$manager" "$package"; then
 		refresh_packages "$manager" || :
 		if ! add_package "$manager" "$package"; then
-			grep -v '^[[:space:]]*$' "$base/packages.log" | tail -n 3 >&2 || :
-			rm -f "$base/packages.log"
+			grep -v '^[[:space:]]*$' "$package_log" | tail -n 3 >&2 || :
+			rm -f "$package_log"
 			fail "packages: $manager cannot install $package; install it by hand on this host, or give the host a source that has it"
 		fi
 	fi
-	rm -f "$base/packages.log"
+	rm -f "$package_log"
 	has_command "$1" ||
-		fail "packages: $manager installed $package, but there is no command $1; install $1 by hand on this host"
+		fail "packages: $package is installed, but there is no command $1, which it brings; reinstall $package by $manager on this host"
 }
 
 # install_wireguard: wg, wg-quick, bash, ip, ping, flock, timeout and a kernel or userspace WireGuard are there, or it fails saying

@@ -76,9 +76,10 @@ write_when_changed() {
 	if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(cat "$1")" = "$3" ]; then
 		return 1
 	fi
-	printf '%s\n' "$3" >"$1.new"
-	chmod "$2" "$1.new"
-	mv "$1.new" "$1"
+	# Not beside it by its name: /etc/init.d/mesh-boot.new is that of the interface `new`.
+	printf '%s\n' "$3" >"${1%/*}/.mesh.new"
+	chmod "$2" "${1%/*}/.mesh.new"
+	mv "${1%/*}/.mesh.new" "$1"
 }
 
 # tunnel_unit: prints the path of the unit wg-quick@.service that systemd would take.
@@ -113,7 +114,7 @@ service_install() {
 		# The links are what `systemctl enable` would make, without its 160 ms.
 		if [ ! -d "$systemd_wants" ]; then
 			mkdir -m 755 "$systemd_wants"
-			: >"$base/made-wants"
+			: >"$(common)/made-wants"
 		fi
 		if [ ! -e "$systemd_units/mesh-boot@.service" ]; then
 			# systemd reads a new unit when it is first asked for it, at the next boot; a reload here would take 150 ms.
@@ -127,7 +128,7 @@ service_install() {
 			rm -f "$systemd_units/wg-quick@$interface.service"
 			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
 		fi
-		record_files "$base/units" "$systemd_units/mesh-boot@.service"
+		record_files "$(common)/units" "$systemd_units/mesh-boot@.service"
 		;;
 	openrc)
 		openrc_scripts
@@ -135,7 +136,7 @@ service_install() {
 			[ -e "/etc/runlevels/default/$install_service" ] || rc-update -q add "$install_service" default >&2 9>&- ||
 				fail "service: rc-update cannot add $install_service; see 'rc-update show' on this host"
 		done
-		record_files "$base/units" /etc/init.d/mesh-boot
+		record_files "$(common)/units" /etc/init.d/mesh-boot
 		# A link leads to the distribution's own script.
 		[ -L "/etc/init.d/wg-quick.$interface" ] || record_files "$home/units" "/etc/init.d/wg-quick.$interface"
 		;;
@@ -175,16 +176,16 @@ service_say_why() {
 	if [ "$1" = systemd ]; then
 		journalctl -q -o cat -n 3 -t wg-quick -u "wg-quick@$interface" 2>/dev/null || :
 	else
-		tail -n 5 "$base/$interface-start.log"
+		tail -n 5 "$home/start.log"
 	fi | sed "s/[\`'].*/(not shown)/" >&2
 }
 
 # run_service COMMAND...: its exit status, within 30 s; what it starts keeps neither our output nor our lock.
 run_service() {
-	timeout 30 "$@" </dev/null >"$base/$interface-start.log" 2>&1 9>&-
+	timeout 30 "$@" </dev/null >"$home/start.log" 2>&1 9>&-
 }
 
-# is_refused_for_failing INIT: 0 when systemd only refuses the unit for having failed often, which is forgotten hereby.
+# is_refused_for_failing INIT: 0 when systemd only refuses the unit for having failed often; it forgets that then.
 is_refused_for_failing() {
 	[ "$1" = systemd ] && [ "$(systemctl show -P Result "wg-quick@$interface")" = start-limit-hit ] &&
 		systemctl reset-failed "wg-quick@$interface"
@@ -211,7 +212,7 @@ service_start() {
 		service_stop
 		fail "service: $interface does not come up by '$*'; see /etc/wireguard/$interface.conf and the log of that service"
 	fi
-	rm -f "$base/$interface-start.log"
+	rm -f "$home/start.log"
 }
 
 # service_stop: the tunnel is down, whoever had brought it up, and its service knows.
@@ -223,14 +224,14 @@ service_stop() {
 	if tunnel_is_up; then run_service wg-quick down "$interface" || :; fi
 	if tunnel_is_up; then ip link delete dev "$interface" 2>/dev/null || :; fi
 	if [ "$(init_system)" = systemd ]; then systemctl reset-failed "wg-quick@$interface" 2>/dev/null || :; fi
-	rm -f "$base/$interface-start.log"
+	rm -f "$home/start.log"
 	if tunnel_is_up; then fail "service: $interface cannot be taken down; see 'ip link show $interface' on this host"; fi
 }
 
 # service_remove last|not-last: nothing of this interface is left in the init system, and nothing of ours after the last one.
 service_remove() {
 	rm -f "$home/units"
-	if [ "$1" = last ]; then rm -f "$base/units"; fi
+	if [ "$1" = last ]; then rm -f "$(common)/units"; fi
 	case "$(init_system)" in
 	systemd)
 		rm -f "$systemd_wants/wg-quick@$interface.service" "$systemd_wants/mesh-boot@$interface.service"
@@ -239,9 +240,9 @@ service_remove() {
 			rm -f "$systemd_units/mesh-boot@.service"
 			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
 		fi
-		if [ -e "$base/made-wants" ]; then
+		if [ -e "$(common)/made-wants" ]; then
 			rmdir "$systemd_wants" 2>/dev/null || :
-			rm -f "$base/made-wants"
+			rm -f "$(common)/made-wants"
 		fi
 		;;
 	openrc)

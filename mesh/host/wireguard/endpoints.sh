@@ -1,5 +1,5 @@
 # ---------------------------------------------------------------------------------------------------------- endpoints
-# Peers that are sought at a DNS name. WireGuard itself knows addresses only; `wg` resolves a name once, and wg-quick brings
+# Peers whose endpoint is a DNS name. WireGuard itself knows addresses only; `wg` resolves a name once, and wg-quick brings
 # nothing up where it does not resolve. So neither ever gets a name: the program resolves names itself, within a bound, when
 # a plan is staged, and every 30 seconds from then on (timer.sh), and sets the addresses on the running interface.
 # DIRECTORY/addresses has a line NAME:PORT ADDRESS:PORT for each: what it led to last, which serves while no answer comes.
@@ -12,11 +12,11 @@ by_name='function is_name(endpoint) { return endpoint ~ /[A-Za-z]/ && endpoint !
 	}
 '
 
-# seeks_names DIRECTORY: 0 when a peer in DIRECTORY is sought at a name. Staging makes the file then, so that hosts without
+# seeks_names DIRECTORY: 0 when the endpoint of a peer in DIRECTORY is a name. Staging makes the file then, so that hosts without
 # names pay nothing for asking.
 seeks_names() { [ -e "$home/$1/addresses" ]; }
 
-# names_sought DIRECTORY: prints each NAME:PORT at which a peer in DIRECTORY is sought.
+# names_sought DIRECTORY: prints each NAME:PORT that is the endpoint of a peer in DIRECTORY.
 names_sought() { awk "$by_name"' is_name($4) { print $4 }' "$home/$1/peers" | sort -u; }
 
 # answers NAME: prints the addresses of a name that could be a peer's, in the order of this host's resolver; nothing where
@@ -37,12 +37,13 @@ answers() {
 
 # leads_outside ADDRESS: 0 when packets go there by another way than the tunnel, which cannot carry itself.
 leads_outside() {
-	# Where the tunnel is the way to everywhere, what WireGuard itself sends is told from the rest by its port.
+	# Where the tunnel is the default route, what WireGuard itself sends is told from the rest by its port.
 	as_wireguard=
 	[ ! -e "$home/exit" ] || as_wireguard="ipproto udp sport $(setting "$(planned)" port)"
+	# shellcheck disable=SC2086 # words, or none
 	ip -o route get "$1" $as_wireguard 2>/dev/null | awk -v own="$interface" '
 		/^(local|unreachable|prohibit|blackhole|broadcast) / { wrong = 1 }
-		{ for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) == own) wrong = 1 }
+		{ for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) == (own "")) wrong = 1 }
 		END { exit wrong || !NR }'
 }
 
@@ -56,7 +57,7 @@ look_up() {
 			endpoint = ($1 ~ /:/ ? "[" $1 "]" : $1) ":" port
 			rank = endpoint == leads[sought] ? 0 : version == "" || (version == 6) == ($1 ~ /:/) ? 1 : 2
 			print rank, NR, $1, endpoint
-		}' | sort -n -k 1,1 -k 2,2 | while read -r rank place address endpoint; do
+		}' | sort -n -k 1,1 -k 2,2 | while read -r _ place address endpoint; do
 		if leads_outside "$address"; then
 			echo "$endpoint"
 			break
@@ -158,17 +159,17 @@ mute() {
 	printf '%s\n' "$silent"
 }
 
-# move: each peer in lines of `elsewhere` on standard input is sought where its name leads, if nothing has moved it meanwhile.
+# move: each peer in lines of `elsewhere` on standard input gets the endpoint that its name resolves to, if nothing has moved it meanwhile.
 move() {
 	while read -r key address now wanted name; do
 		wg show "$interface" endpoints | grep -qxF "$key	$now" || continue
 		wg set "$interface" peer "$key" endpoint "$wanted"
-		say "$name is sought at $wanted now; before: $now"
+		say "the endpoint of $name is $wanted now; it was $now"
 		echo "$address"
 	done | { knock $(cat); }
 }
 
-# seek: each peer whose name leads elsewhere, and that does not answer where it is sought, is sought there from now on.
+# seek: each peer whose name resolves to another endpoint, and that does not answer at the present one, gets that.
 seek() {
 	seeks_names "$(planned)" || return 0
 	remember "$(planned)" "$(look_up_all "$(planned)")"
@@ -176,7 +177,7 @@ seek() {
 	[ -z "$lost" ] || printf '%s\n' "$lost" | mute | move
 }
 
-# resolve: the same for the timer. The lock is taken only to change something, and left to a rollout, which seeks itself.
+# resolve: the same for the timer. The lock is taken only to change something, and left to a rollout, which does this itself.
 resolve() {
 	# Whoever comes by takes back what nobody has.
 	if is_due 5; then (own_lock && flock -n 9 && settle serve) || true; fi
@@ -191,12 +192,4 @@ resolve() {
 	lost=$(printf '%s\n' "$lost" | mute 9>&-)
 	flock -n 9 || return 0
 	printf '%s\n' "$lost" | move
-}
-
-# resolving SECONDS: the same again and again, by the version of the program that boots; for init systems without timers.
-resolving() {
-	while :; do
-		sh "$base/program" resolve "$interface" || :
-		sleep "$1"
-	done
 }

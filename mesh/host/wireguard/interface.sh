@@ -57,7 +57,7 @@ render() {
 		{
 			getline preshared < secret($1)
 			close(secret($1))
-			# The way to everywhere is set up by PostUp.
+			# The default route is set up by PostUp.
 			gsub(/,(0\.0\.0\.0|::)\/0/, "", $6)
 			print "\n[Peer]\n# " $1 "\nPublicKey = " $2 "\nPresharedKey = " preshared "\nAllowedIPs = " $6
 			if ($4 != "-" && !is_name($4)) print "Endpoint = " $4
@@ -69,7 +69,7 @@ render() {
 lay_configuration() {
 	[ -d /etc/wireguard ] || {
 		mkdir -m 700 /etc/wireguard
-		: >"$base/made-etc-wireguard"
+		: >"$(common)/made-etc-wireguard"
 	}
 	render "$1" >"$configuration.new"
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
@@ -86,6 +86,7 @@ write_configuration() {
 
 # In awk: staged peers and confirmed ones, and what the interface runs, by key. `former(name)` is the key by which a peer of that
 # name runs now, if it is not the staged one.
+# shellcheck disable=SC2016 # awk's variables
 running='
 	function load_peers(   line, field) {
 		while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; key_of[field[1]] = field[2]; left[field[2]] = 1 }
@@ -106,7 +107,7 @@ running='
 '
 
 # exchange NAME: the arguments for `wg set` that put the planned key of one peer in the place of the key by which it runs; nothing
-# where there is none. All else that is known of it goes over as it is, also what is planned anew: the port at which it will
+# where there is none. All else that is known of it goes over as it is, also what is newly planned: the port at which it will
 # listen, or the address that it will have, is nobody's before it has moved there.
 exchange() {
 	place=$(planned)
@@ -149,7 +150,7 @@ delta() {
 				name = field[1]; key = field[2]
 				out = ""
 				target = field[4]
-				# Of a name, whoever runs it sees where it leads; it is planned anew only if it is another name.
+				# A name is resolved when the host comes up; it is a change only if it is another name.
 				if (is_name(target)) target = target in leads ? leads[target] : "-"
 				if (key in known) {
 					if (target != "-" && target != endpoint[key] && (field[4] != was[name] || endpoint[key] == "(none)"))
@@ -175,16 +176,24 @@ delta() {
 		}'
 }
 
+# wg_set WORDS...: sets what the words say, in one go; nothing where there are none. An argument may hold many words.
+wg_set() {
+	# shellcheck disable=SC2048,SC2086 # words
+	set -- $*
+	[ $# = 0 ] || wg set "$interface" "$@"
+}
+
 # set_peers: applies the delta; unchanged peers are not touched at all.
 set_peers() {
+	# A failure ends the order here, and would be lost as an argument.
 	arguments=$(delta)
-	[ -z "$arguments" ] || wg set "$interface" $arguments
+	wg_set "$arguments"
 }
 
 # set_worked_out [ARGUMENT...]: sets what `ready` worked out for all peers, and the arguments, in one go.
 set_worked_out() {
 	worked_out=$(cat "$ready/.all")
-	[ -z "$*$worked_out" ] || wg set "$interface" "$@" $worked_out
+	wg_set "$@" "$worked_out"
 }
 
 # list_addresses: every address of the interface, with its prefix length.
@@ -196,7 +205,7 @@ list_routes() {
 	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
 }
 
-# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The way to everywhere is no such route.
+# set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The default route is none of these.
 set_routes() {
 	{
 		list_routes | awk '{ print "has", $1 }'
@@ -219,10 +228,10 @@ set_routes() {
 set_link() {
 	if ! is_running; then
 		wg set "$interface" private-key "$home/$1/private-key"
-		ip link set "$interface" up
+		ip link set dev "$interface" up
 	fi
 	mtu=$(setting "$1" mtu)
-	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set "$interface" mtu "$mtu"
+	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
 	list_addresses >"$home/addresses"
 	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
 	while read -r address; do

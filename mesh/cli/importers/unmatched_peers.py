@@ -1,4 +1,4 @@
-"""Peers of hosts that are no hosts themselves, such as phones: they become peers that mesh does not manage."""
+"""Peers of hosts that are no hosts themselves, such as phones: they become unmanaged peers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,23 +8,24 @@ from itertools import count
 from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.found import FoundPeer
 from mesh.config.fields import is_host_name
-from mesh.config.route_fields import Network, in_order
+from mesh.config.route_fields import in_order
+from mesh.wireguard.addressing import Network
 from mesh.wireguard.endpoint import join_endpoint
-from mesh.wireguard.wg_quick import Peer, WgQuick
+from mesh.wireguard.wg_quick import ConfiguredPeer, WgQuick
 
-__all__ = ["Stranger", "find_strangers"]
+__all__ = ["UnmatchedPeer", "find_unmatched_peers"]
 
 _POINT_TO_POINT = 127
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class UnmatchedPeer:
     """One such peer, as the hosts in `known` have it; `networks` are those that the hosts' own addresses are in."""
 
     name: str
     public_key: str
     networks: Claims = field(repr=False)
-    known: dict[str, Peer] = field(default_factory=dict)
+    known: dict[str, ConfiguredPeer] = field(default_factory=dict)
 
     @property
     def allowed_ips(self) -> set[Network]:
@@ -33,7 +34,7 @@ class Stranger:
 
     @property
     def place(self) -> str:
-        """Where the first host has it."""
+        """Where it stands in the file of the first host that has it."""
         return next(iter(self.known.values())).place
 
     @property
@@ -69,11 +70,11 @@ class Stranger:
         return IPv6Interface((own[0], around.prefixlen if around else own.prefixlen))
 
     def faults(self, preshared_key: str | None, has_ipv4: bool) -> Iterator[str]:
-        """Yield why mesh could not keep it: its peers do not agree, or it would lack what all others have."""
+        """Yield why mesh could not keep it: the hosts configure it differently, or it lacks what all others have."""
         if len({frozenset(peer.allowed_ips) for peer in self.known.values()}) > 1:
             yield "the hosts send different prefixes to it; make its AllowedIPs the same everywhere first"
         if len({peer.endpoint for peer in self.known.values() if peer.endpoint}) > 1:
-            yield "the hosts seek it at several endpoints; mesh has one for all, so make them the same first"
+            yield "the hosts have several endpoints of it; mesh has one for all, so make them the same first"
         if {peer.preshared_key for peer in self.known.values()} != {preshared_key} or preshared_key is None:
             yield (
                 "the preshared key of the mesh would cut it off; give all hosts and peers one preshared key first, or "
@@ -110,10 +111,10 @@ class Stranger:
         )
 
 
-def find_strangers(hosts: Mapping[str, WgQuick]) -> list[Stranger]:
+def find_unmatched_peers(hosts: Mapping[str, WgQuick]) -> list[UnmatchedPeer]:
     """Return the peers whose key no host has, named by their comments where these are names that are free."""
     keys = {own.public_key for own in hosts.values()}
-    known: dict[str, dict[str, Peer]] = {}
+    known: dict[str, dict[str, ConfiguredPeer]] = {}
     for host, own in hosts.items():
         for peer in own.peers:
             if peer.public_key not in keys:
@@ -128,9 +129,9 @@ def find_strangers(hosts: Mapping[str, WgQuick]) -> list[Stranger]:
     # A number for a name is none that a comment gives to another one.
     free = (f"peer-{number}" for number in count(1))
     taken = {*hosts, *(name for names in called.values() for name in names)}
-    strangers, used = [], set(hosts)
+    unmatched_peers, used = [], set(hosts)
     for key, entries in known.items():
         name = next((each for each in called[key] if each not in used), None)
         used.add(name := name or next(each for each in free if each not in taken))
-        strangers.append(Stranger(name, key, networks, entries))
-    return strangers
+        unmatched_peers.append(UnmatchedPeer(name, key, networks, entries))
+    return unmatched_peers

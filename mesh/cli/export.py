@@ -1,0 +1,138 @@
+"""The hosts of meshes in the formats of other programs: SSH, Ansible, resolvers, Prometheus, DNS servers.
+
+Everything follows from the stack file, and no host is asked. Names and addresses are of the stack file's types, which
+have no character with a meaning in these formats; whatever may be any text goes into JSON.
+
+Formats: ssh_config(5), sshd(8) for known_hosts, hosts(5), RFC 1035 for zones, and what Ansible and Prometheus say of
+their inventories and of file_sd.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mesh.config.models import Bastion, Host
+from mesh.plan.topology import MeshPlan, PlannedParticipant
+from mesh.wireguard.endpoint import join_endpoint
+
+__all__ = ["ansible_inventory", "etc_hosts", "known_hosts", "prometheus_targets", "ssh_config", "zone"]
+
+_Hosts = Mapping[str, Host]
+_Meshes = Sequence[MeshPlan]
+
+
+def _addresses(participant: PlannedParticipant) -> list[str]:
+    return [str(participant.address.ip), *([str(participant.ipv4)] if participant.ipv4 else [])]
+
+
+def _members(hosts: _Hosts, meshes: _Meshes) -> Iterator[tuple[str, Host, dict[str, list[str]]]]:
+    """Yield each host that is in any of the meshes, with its addresses by interface."""
+    plans = {mesh.interface: {own.name: own for own in mesh.members} for mesh in meshes}
+    for name in sorted({name for own in plans.values() for name in own}):
+        yield name, hosts[name], {mesh: _addresses(own[name]) for mesh, own in plans.items() if name in own}
+
+
+def _bastion_name(host: str) -> str:
+    # With a character that no host name has.
+    return f"{host}_bastion"
+
+
+def ssh_config(hosts: _Hosts, meshes: _Meshes, keys: Path | None) -> str:
+    """Return a client configuration: each host by its name, and over the mesh as HOST.IF or by its addresses there.
+
+    `keys` is the file of the `known_hosts`, which alone counts then.
+    """
+
+    def block(patterns: Sequence[str], address: str, ssh: Bastion, key_name: str, jump: str = "") -> Iterator[str]:
+        yield f"\nHost {' '.join(patterns)}"
+        # OpenSSH expands what begins with a percent sign, such as the zone of an address.
+        yield f"    HostName {address.replace('%', '%%')}"
+        yield f"    Port {ssh.port}"
+        yield f"    User {ssh.user}"
+        if jump:
+            yield f"    ProxyJump {jump}"
+        if keys:
+            yield f"    HostKeyAlias {key_name}"
+            yield f'    UserKnownHostsFile "{str(keys).replace("%", "%%")}"'
+            yield "    GlobalKnownHostsFile /dev/null"
+            yield "    StrictHostKeyChecking yes"
+
+    lines = ["# Made by python -m mesh export ssh-config"]
+    for name, host, inside in _members(hosts, meshes):
+        bastion = _bastion_name(name) if host.ssh.bastion else ""
+        lines += block([name], host.ssh.address, host.ssh, name, bastion)
+        if host.ssh.bastion:
+            lines += block([bastion], host.ssh.bastion.address, host.ssh.bastion, bastion)
+        for interface, addresses in inside.items():
+            lines += block([f"{name}.{interface}", *addresses], addresses[0], host.ssh, name)
+    return "\n".join(lines) + "\n"
+
+
+def known_hosts(hosts: _Hosts, meshes: _Meshes) -> str:
+    """Return the pinned host keys, under the names and addresses of `ssh_config`."""
+    lines = []
+    for name, host, inside in _members(hosts, meshes):
+        names = [name, *(f"{name}.{interface}" for interface in inside)]
+        reached = [host.ssh.address, *(address for own in inside.values() for address in own)]
+        # Known by an address, a server on another port is another one.
+        names += [address if host.ssh.port == 22 else f"[{address}]:{host.ssh.port}" for address in reached]
+        lines.append(f"{','.join(dict.fromkeys(names))} {host.ssh.host_key}")
+        if host.ssh.bastion:
+            lines.append(f"{_bastion_name(name)} {host.ssh.bastion.host_key}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def ansible_inventory(hosts: _Hosts, meshes: _Meshes) -> str:
+    """Return an inventory with a group for each mesh, site and tag; every host has its addresses as `mesh_addresses`.
+
+    It is JSON, which Ansible takes as YAML: in YAML itself, some names would be numbers or truth values.
+    """
+    variables: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
+    for name, host, inside in _members(hosts, meshes):
+        ssh = host.ssh
+        own: dict[str, Any] = {"ansible_host": ssh.address, "ansible_port": ssh.port, "ansible_user": ssh.user}
+        if ssh.uses_sudo:
+            own["ansible_become"] = True
+        if way := ssh.bastion:
+            own["ansible_ssh_common_args"] = f"-o ProxyJump={way.user}@{join_endpoint(way.address, way.port)}"
+        variables[name] = {**own, "mesh_addresses": inside}
+        words = [*(f"mesh_{interface}" for interface in inside), *(f"tag_{tag}" for tag in host.tags)]
+        for group in [*words, *([f"site_{host.site}"] if host.site else [])]:
+            # What Ansible allows in the name of a group.
+            groups.setdefault(re.sub(r"\W", "_", group, flags=re.ASCII), {"hosts": {}})["hosts"][name] = {}
+    return json.dumps({"all": {"hosts": variables, "children": groups}}, indent=2) + "\n"
+
+
+def etc_hosts(meshes: _Meshes) -> str:
+    """Return lines for /etc/hosts: HOST.IF of each participant, as `names: true` writes them on the hosts."""
+    named = ((owner, mesh.interface) for mesh in meshes for owner in mesh.participants)
+    return "".join(f"{address} {owner.name}.{mesh}\n" for owner, mesh in named for address in _addresses(owner))
+
+
+def prometheus_targets(hosts: _Hosts, meshes: _Meshes, port: int) -> str:
+    """Return what file_sd reads: a target for each host of each mesh, at its address there."""
+    targets = [
+        {
+            "targets": [join_endpoint(addresses[0], port)],
+            "labels": {"host": name, "interface": interface, **({"site": host.site} if host.site else {})},
+        }
+        for name, host, inside in _members(hosts, meshes)
+        for interface, addresses in inside.items()
+    ]
+    return json.dumps(targets, indent=2) + "\n"
+
+
+def zone(mesh: MeshPlan, origin: str, name_server: str, serial: int) -> str:
+    """Return a zone in which each participant of a mesh is HOST.ORIGIN."""
+    lines = [
+        f"$ORIGIN {origin}.",
+        "$TTL 300",
+        f"@ IN SOA {name_server}. hostmaster.{origin}. {serial} 3600 900 604800 300",
+        f"@ IN NS {name_server}.",
+    ]
+    found = ((owner.name, address) for owner in mesh.participants for address in _addresses(owner))
+    lines += [f"{name} IN {'A' if '.' in address else 'AAAA'} {address}" for name, address in found]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,104 @@
+"""What the runs of a stack changed, from the engine's history: the configuration that it keeps of each, run by run.
+
+A run that failed changed no mesh, and one with targets perhaps a part of it; so the next one is compared with the run
+before them. What follows from no stack file, such as a repair or a key that expired, can only be counted.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.config.reader import read_configuration
+from mesh.errors import ConfigurationError
+from mesh.plan.roster import Roster
+from mesh.plan.roster_builder import build_roster
+from mesh.plan.roster_diff import describe_changes
+from mesh.plan.topology import MeshPlan, plan_meshes
+
+__all__ = ["Run", "read_history"]
+
+_SECTIONS = ("mesh:hosts", "mesh:interfaces")
+_KINDS = {"update": "up"}
+_NOT_KEPT = "what changed is not kept: its configuration names a file of hosts, or is none that this version can read"
+
+_Meshes = Mapping[str, MeshPlan]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the engine; `began` is in RFC 3339, `who` says who made the commit, and `lines` what changed."""
+
+    began: str
+    kind: str
+    result: str
+    who: str
+    message: str
+    lines: tuple[str, ...]
+
+
+def _meshes(config: Mapping[str, Any]) -> _Meshes | None:
+    """Return the plans of a run's configuration; None if they cannot be told any more."""
+    hosts, interfaces = (config.get(name, {}).get("objectValue") for name in _SECTIONS)
+    try:
+        return plan_meshes(read_configuration(hosts, interfaces, config.get("mesh:rotation", {}).get("value")))
+    except ConfigurationError:
+        return None
+
+
+def _roster(plan: MeshPlan, before: MeshPlan | None) -> Roster:
+    gone = {member.name for member in before.members} - {member.name for member in plan.members} if before else set()
+    # A host has the same key as long as its name, or the former one; new keys are told by their rotation.
+    names = {owner.name: owner.formerly if owner.formerly in gone else owner.name for owner in plan.participants}
+    logins = {name: {"system": "", "ssh": {"address": name, "port": 0}} for name in names}
+    return build_roster(plan, names, logins)
+
+
+def _changes(before: _Meshes, after: _Meshes) -> Iterator[str]:
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if new is None:
+            yield f"- {name} is removed from all its hosts"
+            continue
+        lines = describe_changes(_roster(old, None) if old else None, _roster(new, old))
+        lines += _new_keys(old, new) if old else []
+        yield from (f"{name}: {line}" for line in ([] if old else ["+ a new mesh"]) + lines)
+
+
+def _new_keys(old: MeshPlan, new: MeshPlan) -> list[str]:
+    before = {owner.name: owner.rotation for owner in old.participants}
+    turned = {
+        o.name: (before[o.name], o.rotation) for o in new.participants if before.get(o.name) not in (None, o.rotation)
+    }
+    if len(turned) > 1 and len(turned) == len(new.participants):
+        return ["~ every host gets a new key"]
+    return [f"~ {name} gets a new key: rotation {was} becomes {now}" for name, (was, now) in turned.items()]
+
+
+def _who(environment: Mapping[str, str]) -> str:
+    if not (author := environment.get("git.author")):
+        return ""
+    edited = " and edited since" if environment.get("git.dirty") == "true" else ""
+    return f"{author}, commit {environment.get('git.head', '')[:8]}{edited}"
+
+
+def read_history(entries: Sequence[Mapping[str, Any]]) -> list[Run]:
+    """Return the runs that `pulumi stack history --json` tells, in its order: the latest first."""
+    runs = []
+    before: _Meshes | None = {}
+    for entry in reversed(entries):
+        kind, result, environment = entry["kind"], entry["result"], entry.get("environment") or {}
+        after = {} if kind == "destroy" else _meshes(entry.get("config") or {}) if kind == "update" else before
+        lines = [_NOT_KEPT] if before is None or after is None else list(_changes(before, after))
+        is_part = "pulumi.flag.target" in environment or "pulumi.flag.exclude" in environment
+        if not lines:
+            count = sum(number for verb, number in (entry.get("resourceChanges") or {}).items() if verb != "same")
+            lines = [f"{count} resources changed" if count else "nothing changed"]
+        elif result != "succeeded":
+            lines.insert(0, "this was to change:")
+        elif is_part:
+            lines.insert(0, "a part of this, since the run had targets:")
+        if result == "succeeded" and not is_part:
+            before = after
+        message = "".join(entry.get("message", "").splitlines()[:1])
+        runs.append(Run(entry["startTime"], _KINDS.get(kind, kind), result, _who(environment), message, tuple(lines)))
+    return runs[::-1]

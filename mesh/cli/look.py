@@ -1,0 +1,76 @@
+"""One look at the meshes of a stack: what the state records, what the hosts say, and the part that is asked for."""
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
+
+from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
+from mesh.cli.status import MeshStatus, read_status
+from mesh.errors import MeshError
+from mesh.remote.concurrency import run
+from mesh.rollout.fault import Fault
+
+__all__ = ["look", "narrow"]
+
+_UNKNOWN = ("", "")
+
+
+def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -> list[MeshStatus]:
+    """Return how each mesh is, or each that is chosen.
+
+    Raises:
+        MeshError: If one was never rolled out.
+    """
+    recorded = pulumi.recorded()
+    chosen = interfaces or sorted(recorded)
+    if missing := [name for name in chosen if name not in recorded]:
+        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
+    return [_dated(run(partial(read_status, recorded[name].rollout, ping=ping)), recorded[name]) for name in chosen]
+
+
+def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
+    times = {host.host: recorded.keys.get(host.public_key, _UNKNOWN) for host in mesh.hosts}
+    return replace(
+        mesh,
+        hosts=tuple(
+            replace(host, key_made=times[host.host][0], key_expires=times[host.host][1]) for host in mesh.hosts
+        ),
+        changed=recorded.changed_at,
+        preshared_key_expires=recorded.keys.get("", _UNKNOWN)[1],
+    )
+
+
+def narrow(meshes: Collection[MeshStatus], only: Collection[str]) -> list[MeshStatus]:
+    """Return what concerns the hosts `only`, or everything if there are none; other meshes than theirs are left out.
+
+    Raises:
+        MeshError: If one of them is in no mesh.
+    """
+    known = {host.host for mesh in meshes for host in mesh.hosts}
+    if unknown := sorted(set(only) - known):
+        raise MeshError(f"status: {unknown[0]} is in no mesh; give some of {', '.join(sorted(known))}")
+    if not only:
+        return list(meshes)
+
+    def concerns(fault: Fault) -> bool:
+        # A fault of no host is one of the mesh itself, and that of another host may be about one of these.
+        return (
+            not fault.host or bool({fault.host, fault.peer} & set(only)) or bool(set(only) & set(_words(fault.cause)))
+        )
+
+    return [
+        replace(
+            mesh,
+            hosts=tuple(host for host in mesh.hosts if host.host in only),
+            pairs=tuple(pair for pair in mesh.pairs if {pair.host, pair.peer} & set(only)),
+            faults=tuple(fault for fault in mesh.faults if concerns(fault)),
+            not_wiped=(),
+        )
+        for mesh in meshes
+        if {host.host for host in mesh.hosts} & set(only)
+    ]
+
+
+def _words(cause: str) -> list[str]:
+    return re.findall(r"[\w.-]*\w", cause)

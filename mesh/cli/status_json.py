@@ -1,0 +1,108 @@
+"""The status of meshes as one JSON document, and the JSON schema of that.
+
+What a field means stays while `schemaVersion` does; fields may be added to it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from mesh.cli.status import MeshStatus, totals
+from mesh.remote.login import is_post_quantum
+
+__all__ = ["STATUS_SCHEMA_FILE", "show_json", "status_schema_text"]
+
+STATUS_SCHEMA_FILE = "docs/reference/status.schema.json"
+
+# What hosts and the state give as nothing at all, or as 0, is null here.
+Moment = Annotated[datetime | None, BeforeValidator(lambda value: value or None)]
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class HostEntry(Entry):
+    host: str
+    address: str = Field(description="Inside the mesh, with its prefix length.")
+    endpoint: str = Field(description="Where peers find it; empty for a roaming host.")
+    state: Literal["up", "drifted", "pending", "unreachable"]
+    system: str
+    reasons: tuple[str, ...] = Field(description="Why it is not up.")
+    public_key: str
+    answers: bool = Field(description="Whether it said over SSH what it runs.")
+    key_made: Moment
+    key_expires: Moment = Field(description="null: it does not expire.")
+    key_exchange: str = Field(description="That of SSH in this very connection; empty where there was none.")
+    post_quantum: bool = Field(description="Whether that one is post-quantum.")
+
+
+class PairEntry(Entry):
+    host: str = Field(description="Whose view of the pair it is.")
+    peer: str
+    state: Literal["up", "relayed", "silent", "cannot-meet", "unknown", "not-managed"]
+    endpoint: str = Field(description="In use at this moment, or over which host it is relayed.")
+    handshake: Moment = Field(description="The latest one; null for never.")
+    received: int = Field(description="In bytes.")
+    sent: int = Field(description="In bytes.")
+    ping: float | None = Field(description="In milliseconds; null without an answer, or where nobody asked.")
+    public_key: str = Field(description="The peer's.")
+    allowed_ips: tuple[str, ...] = Field(description="What the host sends to the peer.")
+
+
+class Totals(Entry):
+    hosts: int
+    hosts_up: int
+    directions: int = Field(description="Of pairs, those that can be asked.")
+    directions_up: int
+    faults: int
+
+
+class MeshEntry(Entry):
+    well: bool
+    totals: Totals
+    changed: Moment = Field(description="When the rollout last changed.")
+    preshared_key_expires: Moment = Field(description="null: it does not expire.")
+    faults: tuple[str, ...] = Field(description="In words, the host first.")
+    hosts: tuple[HostEntry, ...]
+    pairs: tuple[PairEntry, ...] = Field(description="One entry for each direction.")
+    not_wiped: tuple[str, ...] = Field(description="Hosts that left and could not be wiped so far.")
+
+
+class StatusDocument(Entry):
+    schema_version: Literal[1] = 1
+    generated_at: datetime
+    well: bool = Field(description="Whether every mesh is.")
+    totals: Totals
+    meshes: dict[str, MeshEntry] = Field(description="By interface.")
+
+
+def show_json(meshes: Sequence[MeshStatus]) -> str:
+    """Return everything as JSON."""
+    parts = {mesh.interface: _mesh_entry(mesh) for mesh in meshes}
+    document = StatusDocument.model_validate(
+        {
+            "generated_at": datetime.now(UTC).replace(microsecond=0),
+            "well": all(mesh.is_well for mesh in meshes),
+            "totals": totals(meshes),
+            "meshes": parts,
+        }
+    )
+    return document.model_dump_json(by_alias=True, indent=2)
+
+
+def _mesh_entry(mesh: MeshStatus) -> dict[str, Any]:
+    faults = tuple(map(str, mesh.faults))
+    hosts = [{**asdict(host), "post_quantum": is_post_quantum(host.key_exchange)} for host in mesh.hosts]
+    return {**asdict(mesh), "hosts": hosts, "faults": faults, "well": mesh.is_well, "totals": totals([mesh])}
+
+
+def status_schema_text() -> str:
+    """Return the schema as it is in the repository."""
+    schema = StatusDocument.model_json_schema(mode="serialization")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"

@@ -1,0 +1,54 @@
+"""The process in which the engine runs the providers: the three things about it that a provider has to know.
+
+It outlives an engine that was killed, and its parent is a shell; so it asks the address at which the engine serves it,
+the last argument of `python -m pulumi.dynamic`. It serves one run, and ends with it. What a provider raises is shown as
+the text of `traceback.format_exc`.
+"""
+
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Thread
+
+from mesh.errors import MeshError
+
+__all__ = ["engine_is_alive", "errors_are_one_line", "import_ahead"]
+
+_SECONDS = 5
+
+
+def engine_is_alive(arguments: Sequence[str] | None = None) -> bool:
+    """Tell whether anybody listens at the engine's address; True where the arguments name none, as in a test."""
+    host, _, port = (arguments or sys.argv)[-1].rpartition(":")
+    if not port.isdigit():
+        return True
+    try:
+        socket.create_connection((host or "127.0.0.1", int(port)), timeout=_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def errors_are_one_line() -> Iterator[None]:
+    """Let the engine show a MeshError without a traceback.
+
+    Only this limit leaves the frames out, and it holds for the process. The run fails with the error, and the process
+    ends with the run, so that no other traceback is cut.
+    """
+    try:
+        yield
+    except MeshError:
+        sys.tracebacklimit = 0
+        raise
+
+
+def import_ahead(module: str = "mesh.rollout.apply") -> Thread:
+    """Import what reaches hosts while other resources work, since that takes a quarter of a second; return its thread.
+
+    Whoever imports the module meanwhile waits for it, as always.
+    """
+    thread = Thread(target=__import__, args=(module,), daemon=True, name=f"import {module}")
+    thread.start()
+    return thread

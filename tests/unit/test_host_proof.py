@@ -1,0 +1,115 @@
+"""What a host says of a peer that answers no ping, and what it knows of its own part in that."""
+
+from typing import Any
+
+import pytest
+
+from tests.host_program import PARTS, HostProgram
+
+PARTS_OF_PROOF = "".join((PARTS / f"{part}.sh").read_text() for part in ("wireguard/interface", "core/verify"))
+KEY, OTHER = "K" * 43 + "=", "O" * 43 + "="
+PLAN = f"""
+{PARTS_OF_PROOF}
+is_armed() {{ return 1; }}
+mkdir -p "$home/run"
+printf 'mtu 1420\\n' >"$home/run/settings"
+printf '1e1 {KEY} fd00::1 - off fd00::/64 first\\n10 {OTHER} fd00:1::1 - off fd00:1::/64 second\\n' >"$home/run/peers"
+printf 'dora - fd00:2::1 10 - - first\\n' >"$home/run/relayed"
+"""
+
+
+def peers(
+    host: HostProgram, *, comes: int = 0, goes: int = 1312, refused: int = 0, met: bool = True, status: int = 1
+) -> None:
+    """Let so many bytes come from the peer and go there with each ping, and the system refuse so many packets."""
+    for name, grows in (("came", comes), ("went", goes), ("refused", refused)):
+        count = host.directory / name
+        count.write_text("1000\n")
+        host.stub(f"grow-{name}", f"echo $(($(cat {count}) + {grows})) >{count}")
+    host.stub("ping", f"grow-came; grow-went; grow-refused; exit {status}")
+    came, went = (f"$(cat {host.directory}/{name})" for name in ("came", "went"))
+    host.stub(
+        "wg",
+        f"""case $3 in
+latest-handshakes) printf '%s\\t%s\\n' {KEY} {99 if met else 0} {OTHER} 99 ;;
+transfer) printf '%s\\t%s\\t%s\\n' {KEY} {came} {went} {OTHER} 9 9 ;;
+esac""",
+    )
+
+
+def proven(host: HostProgram, peer: str) -> tuple[str, str]:
+    """Return what the host replies of a peer, and what it says besides."""
+    discarded = f"discarded() {{ cat {host.directory}/refused; }}"
+    ended = host.run(f"{PLAN} {discarded}; exec 3>&1; prove_peer {peer} 1420 >/dev/null")
+    return ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("traffic", "reply"),
+    [
+        ({}, "silent 1e1"),
+        # What WireGuard itself says, a handshake or a keepalive, is no answer.
+        ({"comes": 148}, "silent 1e1"),
+        ({"comes": 1312}, "silent 1e1 unheard"),
+        ({"comes": 1312 + 92}, "silent 1e1 unheard"),
+        ({"comes": 50000}, "silent 1e1 unclear"),
+        ({"goes": 32, "refused": 1}, "silent 1e1 unsent"),
+        # Others may be refused something, while the pings go.
+        ({"refused": 3}, "silent 1e1"),
+        # A ping waits for a session, and nobody has refused it.
+        ({"goes": 148, "met": False}, "silent 1e1"),
+        ({"goes": 148, "met": False, "refused": 1}, "silent 1e1"),
+    ],
+)
+def test_a_silent_peer_is_told_with_what_this_host_knows(
+    host: HostProgram, traffic: dict[str, Any], reply: str
+) -> None:
+    """Only what is known: pings that the system refuses, and answers that come in and are heard by nobody."""
+    peers(host, **traffic)
+    assert proven(host, "1e1 fd00::1") == (f"{reply}\n", "")
+
+
+def test_a_host_that_is_reached_over_another_has_no_key_to_ask_about(host: HostProgram) -> None:
+    """Its packets come from the relay, with those of others."""
+    peers(host, comes=1312)
+    assert proven(host, "dora fd00:2::1") == ("silent dora\n", "")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "output priority 0; icmpv6 type echo-request drop;",
+        "output priority 0; policy drop; ct state established accept;",
+        "output priority 0; meta l4proto ipv6-icmp reject;",
+        "postrouting priority 0; oifname testwg drop;",
+    ],
+)
+def test_what_the_system_discards_is_counted(host: HostProgram, rule: str) -> None:
+    """Whatever ping says of it, which depends on its version."""
+    host.real("ip", "nft", "ping")
+    script = f"""
+    ip link add testwg type veth peer name other; ip link set testwg up; ip link set other up
+    ip -6 address add fd00::9/64 dev testwg nodad; ip -6 neigh add fd00::1 lladdr 02:00:00:00:00:01 dev testwg
+    printf '%s\\n' 'table inet own {{ chain o {{ type filter hook {rule} }}' '}}' | nft -f -
+    before=$(discarded); answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
+    nft delete table inet own; answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
+    """
+    first, second = map(int, host.run(f"{PLAN} {script}").stdout.split())
+    # What the system sends by itself when an interface comes up may be among it.
+    assert second == first >= 1
+
+
+def test_a_peer_that_answers_is_told_to_be_well(host: HostProgram) -> None:
+    """Each in the turn of its pair."""
+    peers(host, status=0)
+    host.stub("getent")
+    ended = host.run(f"{PLAN} order_prove first; order_prove second")
+    assert sorted(ended.stdout.splitlines()) == ["well 10", "well 1e1", "well dora"]
+    assert sorted({call.split()[-1] for call in host.calls() if call.startswith("ping")}) == [
+        *["fd00:1::1", "fd00:2::1", "fd00::1"]
+    ]
+
+
+def test_a_host_without_ping_says_so(host: HostProgram) -> None:
+    """A silence would be blamed on ports and paths."""
+    assert "there is no ping on this host any more" in host.run(f"{PLAN} order_prove first", fails=True).stderr

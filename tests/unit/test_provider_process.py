@@ -1,0 +1,66 @@
+"""What a provider knows of its process: whether its engine is gone, how errors are shown, what is imported ahead."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from mesh.rollout.provider_process import engine_is_alive
+
+
+def test_an_engine_lives_as_long_as_it_listens() -> None:
+    """At the address that is the provider's last argument."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        arguments = ["provider", f"127.0.0.1:{server.getsockname()[1]}"]
+        assert engine_is_alive(arguments)
+    assert not engine_is_alive(arguments)
+
+
+def test_where_no_engine_is_named_none_is_missed() -> None:
+    """As under the test monitor."""
+    assert engine_is_alive(["pytest", "-x"])
+
+
+def run(*lines: str) -> str:
+    """Return what a process of its own prints, since what is asked here holds for a whole process."""
+    command = [sys.executable, "-c", "\n".join(lines)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
+
+
+SHOWN_BY_THE_ENGINE = (
+    "import traceback",
+    "from mesh.errors import MeshError",
+    "from mesh.rollout.provider_process import errors_are_one_line",
+    "def provider(error):",
+    "    with errors_are_one_line():",
+    "        raise error",
+    "def show(error):",
+    "    try:",
+    "        provider(error)",
+    "    except Exception:",
+    "        print(traceback.format_exc())",
+)
+
+
+def test_an_expected_failure_of_a_provider_is_shown_in_one_line() -> None:
+    """The engine prints what `format_exc` returns."""
+    said = run(*SHOWN_BY_THE_ENGINE, "show(MeshError('testwg: nothing was changed; run again'))").split("\n")
+    assert [line for line in said if line] == ["mesh.errors.MeshError: testwg: nothing was changed; run again"]
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    """Without it nobody could mend it."""
+    assert "in provider" in run(*SHOWN_BY_THE_ENGINE, "show(ValueError('a bug'))")
+
+
+def test_what_reaches_hosts_is_imported_aside_and_only_when_asked_for() -> None:
+    """A preview without a rollout never pays for it."""
+    here = "'asyncssh' in sys.modules, 'mesh.rollout.apply' in sys.modules"
+    said = run(
+        "import sys, mesh.providers",
+        "from mesh.rollout.provider_process import import_ahead",
+        f"print({here})",
+        "import_ahead().join()",
+        f"print({here})",
+    )
+    assert said.split("\n")[:2] == ["False False", "True True"]

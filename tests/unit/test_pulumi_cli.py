@@ -1,0 +1,39 @@
+"""What is read from the state, as `pulumi stack export` prints it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.cli import pulumi_cli
+from mesh.cli.engine import Engine
+from mesh.cli.pulumi_cli import PulumiCli
+
+MADE = "2026-02-01T10:00:00Z"
+
+
+def test_the_ages_of_keys_are_those_of_our_resources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of one's own has others, and an earlier version kept no age."""
+    kinds: dict[str, Any] = {
+        "pulumi-python:dynamic/mesh:KeyPair": {"publicKey": "B=", "maxKeyAge": 180.0},
+        "pulumi-python:dynamic/mesh:PresharedKey": {},
+        "cloud:index:Server": {"interface": 7, "publicKey": "C="},
+    }
+    resources = [
+        {
+            "type": kind,
+            "urn": "urn:pulumi:t::mesh::t::name",
+            "outputs": {"interface": "testwg", "createdAt": MADE, **outputs},
+        }
+        for kind, outputs in kinds.items()
+    ]
+    roster = {"interface": "testwg", "port": 51825.0, "mtu": 1420.0, "deadline": 60.0, "unreachable": "stop"}
+    rollout = {"roster": {**roster, "members": {}}, "digest": "d", "systems": {}, "notWiped": []}
+    resources.append({"type": "pulumi-python:dynamic/mesh:Rollout", "outputs": rollout, "modified": MADE})
+    exported = json.dumps({"deployment": {"resources": resources}})
+    monkeypatch.setattr(pulumi_cli, "find_engine", lambda: Engine(Path("pulumi"), "3.250.0"))
+    monkeypatch.setattr(PulumiCli, "_ask", lambda *_: exported)
+    recorded = PulumiCli(Path(), None).recorded()["testwg"]
+    assert recorded.keys == {"B=": (MADE, "2026-07-31T10:00:00Z"), "": (MADE, "")}
+    assert recorded.changed_at == MADE
