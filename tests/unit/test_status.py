@@ -215,7 +215,13 @@ def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None
 
 def test_the_json_document_has_all_of_it() -> None:
     """For scripts, under names that stay."""
-    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))
+    exchanges = {"bernard": "mlkem768x25519-sha256", "edgeworth": "curve25519-sha256"}
+    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {}, exchanges)]))
+    assert [(host["keyExchange"], host["postQuantum"]) for host in content["meshes"]["testwg"]["hosts"]] == [
+        ("mlkem768x25519-sha256", True),
+        ("curve25519-sha256", False),
+        ("", False),
+    ]
     assert content["well"] is True
     assert content["totals"] == {"hosts": 3, "hostsUp": 3, "directions": 4, "directionsUp": 4, "faults": 0}
     assert datetime.now(UTC) - datetime.fromisoformat(content["generatedAt"]) < timedelta(minutes=1)
