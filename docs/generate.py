@@ -57,6 +57,7 @@ _PAGES = {
     "prefix": "addresses",
     "presharedKeys": "preshared-keys",
     "relay": "relay",
+    "requirePostQuantum": "post-quantum",
     "rotation": "rotate-keys",
     "routes": "routes",
     "site": "endpoints",

@@ -4,7 +4,8 @@ The state of every user names this module and these classes, so neither is ever 
 in a process of its own, with secrets in clear; what they decide is in `keyring`, `plan.roster` and `rollout`.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pulumi.dynamic import (
     Config,
@@ -16,9 +17,23 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from mesh.core_dumps import forbid_core_dumps
+
 __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
 Properties = dict[str, Any]
+State = TypeVar("State")
+
+# Both processes of a run that have keys import this module: the program's, and the one that serves the resources.
+forbid_core_dumps()
+
+
+def _stored(read: Callable[..., State], *outputs: Any) -> State:
+    """Return what the state says of a resource; nothing else in this module looks into old outputs."""
+    from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
+
+    with errors_are_one_line():
+        return read(*outputs)
 
 
 class KeyPairProvider(ResourceProvider):
@@ -30,22 +45,25 @@ class KeyPairProvider(ResourceProvider):
         """Make or adopt the key."""
         from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(f"{props['interface']}/{props['host']}", history.new_key_pair(props))
+        return CreateResult(f"{props['interface']}/{props['host']}", dict(history.new_key_pair(props)))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change only for a rotation, an expiry or an adoption; say why, and when an expiry is near."""
         from mesh.keyring import history  # noqa: PLC0415
         from mesh.keyring.explain import explain_key_pair  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.stored.reader import read_key_pair  # noqa: PLC0415
 
-        announce(_news["interface"], explain_key_pair(_olds, _news))
-        return DiffResult(changes=history.key_pair_changes(_olds, _news))
+        old = _stored(read_key_pair, _id, _olds)
+        announce(_news["interface"], explain_key_pair(old, _news))
+        return DiffResult(changes=history.key_pair_changes(old, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Rotate, bring an earlier key back, or adopt."""
         from mesh.keyring import history  # noqa: PLC0415
+        from mesh.stored.reader import read_key_pair  # noqa: PLC0415
 
-        return UpdateResult(history.changed_key_pair(_olds, _news))
+        return UpdateResult(dict(history.changed_key_pair(_stored(read_key_pair, _id, _olds), _news)))
 
 
 class PresharedKeyProvider(ResourceProvider):
@@ -57,22 +75,25 @@ class PresharedKeyProvider(ResourceProvider):
         """Make or adopt the key."""
         from mesh.keyring import history  # noqa: PLC0415
 
-        return CreateResult(props["interface"], history.new_preshared_key(props))
+        return CreateResult(props["interface"], dict(history.new_preshared_key(props)))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when owners, rotation or adoption do, or at its expiry; say why, and when that is near."""
         from mesh.keyring import history  # noqa: PLC0415
         from mesh.keyring.explain import explain_preshared_key  # noqa: PLC0415
         from mesh.progress import announce  # noqa: PLC0415
+        from mesh.stored.reader import read_preshared_key  # noqa: PLC0415
 
-        announce(_news["interface"], explain_preshared_key(_olds, _news))
-        return DiffResult(changes=history.preshared_key_changes(_olds, _news))
+        old = _stored(read_preshared_key, _id, _olds)
+        announce(_news["interface"], explain_preshared_key(old, _news))
+        return DiffResult(changes=history.preshared_key_changes(old, _news))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Keep the key, regenerate it, or bring an earlier one back."""
         from mesh.keyring import history  # noqa: PLC0415
+        from mesh.stored.reader import read_preshared_key  # noqa: PLC0415
 
-        return UpdateResult(history.changed_preshared_key(_olds, _news))
+        return UpdateResult(dict(history.changed_preshared_key(_stored(read_preshared_key, _id, _olds), _news)))
 
 
 class SurveyProvider(ResourceProvider):
@@ -98,10 +119,12 @@ class SurveyProvider(ResourceProvider):
         import json  # noqa: PLC0415
 
         from mesh.rollout import reinstall_check  # noqa: PLC0415
+        from mesh.stored.reader import read_survey_state  # noqa: PLC0415
 
+        known = _stored(read_survey_state, id_, props)["installations"]
         # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
         hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
-        counts = reinstall_check.count_installations(id_, props["installations"], hosts, interfaces)
+        counts = reinstall_check.count_installations(id_, known, hosts, interfaces)
         return ReadResult(id_, {**props, "installations": counts})
 
 
@@ -131,24 +154,28 @@ class RosterProvider(ResourceProvider):
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_roster_change  # noqa: PLC0415
+        from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         if not is_roster(_news["roster"]):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
         with errors_are_one_line():
             check_complete(_news["roster"])
-        changes = _olds["roster"] != _news["roster"] or _olds["mesh"] != _news["mesh"]
+        old = _stored(read_roster, _olds)
+        changes = old["roster"] != _news["roster"] or old["mesh"] != _news["mesh"]
         if changes:
-            announce(_news["roster"]["interface"], tell_roster_change(_olds["roster"], _news["roster"]))
+            announce(_news["roster"]["interface"], tell_roster_change(old["roster"], _news["roster"]))
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and the hosts that have left and may still have to be wiped."""
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
         from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
+        from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         import_ahead()
-        leavers = find_leavers(_olds["leavers"], _olds["roster"], _news["roster"])
+        old = _stored(read_roster, _olds)
+        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"])
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
@@ -157,16 +184,14 @@ class RosterProvider(ResourceProvider):
         from mesh.remote.concurrency import run  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.rollout.wipe import wipe  # noqa: PLC0415
+        from mesh.stored.reader import read_roster  # noqa: PLC0415
 
-        interface = _props["roster"]["interface"]
-        members = {host: member["ssh"] for host, member in _props["roster"]["members"].items()}
+        old = _stored(read_roster, _props)
+        interface = old["roster"]["interface"]
+        hosts = {**old["leavers"], **{host: member["ssh"] for host, member in old["roster"]["members"].items()}}
         with errors_are_one_line():
             # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
-            run(
-                lambda: wipe(
-                    interface, _props["mesh"], _id, {**_props["leavers"], **members}, lambda line: announce("", [line])
-                )
-            )
+            run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
 
 
 class RolloutProvider(ResourceProvider):
@@ -178,31 +203,38 @@ class RolloutProvider(ResourceProvider):
         """Bring up the mesh."""
         from mesh.rollout import apply  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
+        from mesh.stored.forms import NO_ROLLOUT  # noqa: PLC0415
+        from mesh.stored.reader import complete_rollout_inputs  # noqa: PLC0415
 
         with errors_are_one_line():
-            return CreateResult(props["roster"]["interface"], apply.deploy(props, {}))
+            outcome = apply.deploy(complete_rollout_inputs(props), NO_ROLLOUT)
+            return CreateResult(outcome["roster"]["interface"], dict(outcome))
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Change when the plan, a key or an SSH address does, when a host is still to be wiped, or has drifted."""
         from mesh.progress import announce  # noqa: PLC0415
         from mesh.rollout.pending_work import differs  # noqa: PLC0415
         from mesh.rollout.told_changes import tell_unfinished  # noqa: PLC0415
+        from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
-        announce(_olds["roster"]["interface"], tell_unfinished(_olds, _news))
-        return DiffResult(changes=differs(_olds, _news))
+        old, new = _stored(read_rollout, _id, _olds), complete_rollout_inputs(_news)
+        announce(old["roster"]["interface"], tell_unfinished(old, new))
+        return DiffResult(changes=differs(old, new))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change the mesh, then wipe the hosts that have left."""
         from mesh.rollout import apply  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
+        from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
         with errors_are_one_line():
-            return UpdateResult(apply.deploy(_news, _olds))
+            return UpdateResult(dict(apply.deploy(complete_rollout_inputs(_news), read_rollout(_id, _olds))))
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
         from mesh.rollout import apply  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
+        from mesh.stored.reader import read_rollout  # noqa: PLC0415
 
         with errors_are_one_line():
-            return ReadResult(id_, {**props, "drift": apply.find_drift(props)})
+            return ReadResult(id_, {**props, "drift": apply.find_drift(read_rollout(id_, props))})

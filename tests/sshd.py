@@ -1,5 +1,6 @@
 """OpenSSH's own server on loopback, for what a stand-in would only imitate: which keys it takes, when it hangs up."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Sshd", "find_sshd", "make_key", "run_agent", "run_sshd"]
+__all__ = ["Sshd", "find_sshd", "has_post_quantum_exchange", "make_key", "run_agent", "run_sshd"]
 
 _KINDS = {"ed25519": [], "ecdsa": ["-b", "384"], "rsa": ["-b", "2048"]}
 
@@ -38,8 +39,17 @@ class Sshd:
 
 
 def find_sshd() -> str | None:
-    """Return the server's path, None where openssh-server is not installed."""
-    return shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
+    """Return the server's path, None where openssh-server is not installed; MESH_SSHD names another version's."""
+    return os.environ.get("MESH_SSHD") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
+
+
+def has_post_quantum_exchange() -> bool:
+    """Tell whether the server is of a version that has ML-KEM."""
+    sshd = find_sshd()
+    if sshd is None:
+        return False
+    done = subprocess.run([sshd, "-T", "-f", "/dev/null"], capture_output=True, text=True, check=False)
+    return "mlkem768x25519-sha256" in done.stdout
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:

@@ -26,6 +26,7 @@ from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.cli.status_command import status_command
+from mesh.core_dumps import forbid_core_dumps
 from mesh.errors import MeshError
 from mesh.rollout.unreachable import SKIP_VARIABLE
 
@@ -41,12 +42,6 @@ _errors = Screen(stderr=True, soft_wrap=True)
 
 app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
 app.add_typer(export_commands(), name="export")
-
-
-@app.callback()
-def _commands() -> None:
-    # Without it, typer would leave out the name of a command that is the only one.
-    pass
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -235,6 +230,8 @@ def engine(
 
 def main() -> None:
     """Run a command; an expected failure is one line, and exit code 1."""
+    # Keys pass through some commands, and one goes on as pulumi, which has them too.
+    forbid_core_dumps()
     try:
         app()
     except MeshError as error:

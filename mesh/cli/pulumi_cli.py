@@ -21,6 +21,8 @@ from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
 from mesh.keyring.expiry import expires_at
+from mesh.stored.forms import RecordedRollout
+from mesh.stored.reader import read_peer_files, read_recorded, read_recorded_key
 
 __all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
 
@@ -52,7 +54,7 @@ class RecordedMesh:
 
     members: frozenset[str]
     not_wiped: frozenset[str]
-    rollout: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    rollout: RecordedRollout = field(repr=False)
     changed_at: str = ""
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -104,19 +106,18 @@ class PulumiCli:
         resources = exported["deployment"].get("resources") or []
         keys: dict[str, dict[str, tuple[str, str]]] = {}
         for resource in resources:
-            outputs = resource.get("outputs") or {}
             # A program of one's own may have resources of other kinds, which were made at some time too.
-            if resource["type"].endswith(_KEYS) and (made := outputs.get("createdAt")):
-                ages = keys.setdefault(outputs["interface"], {})
-                ages[outputs.get("publicKey", "")] = (made, expires_at(made, int(outputs.get("maxKeyAge") or 0)))
+            if resource["type"].endswith(_KEYS):
+                key = read_recorded_key(resource["urn"].rpartition("::")[2], resource.get("outputs") or {})
+                made, days = key["createdAt"], int(key.get("maxKeyAge", 0))
+                keys.setdefault(key.get("interface", ""), {})[key.get("publicKey", "")] = made, expires_at(made, days)
         found = {}
         for resource in resources:
-            outputs = resource.get("outputs") or {}
-            if resource["type"].endswith(_ROLLOUT) and "roster" in outputs:
-                name, members = outputs["roster"]["interface"], frozenset(outputs["roster"]["members"])
-                not_wiped = frozenset(outputs.get("notWiped") or ())
+            if resource["type"].endswith(_ROLLOUT):
+                last = read_recorded(str(resource.get("id")), resource.get("outputs") or {})
+                name, members = last["roster"]["interface"], frozenset(last["roster"]["members"])
                 found[name] = RecordedMesh(
-                    members, not_wiped, outputs, resource.get("modified", ""), keys.get(name, {})
+                    members, frozenset(last["notWiped"]), last, resource.get("modified") or "", keys.get(name, {})
                 )
         return found
 
@@ -128,7 +129,8 @@ class PulumiCli:
     def peer_files(self) -> dict[str, dict[str, str]]:
         """Return the files of the unmanaged peers, in clear, by interface and name."""
         outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
-        return {name.removesuffix(_PEERS): files for name, files in outputs.items() if name.endswith(_PEERS) and files}
+        found = {name: files for name, files in outputs.items() if name.endswith(_PEERS) and files}
+        return {name.removesuffix(_PEERS): read_peer_files(name, files) for name, files in found.items()}
 
     def read_adopted(self) -> dict[str, Any]:
         """Return what `mesh:adopted` holds, decrypted; empty where it is not set.

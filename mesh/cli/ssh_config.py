@@ -82,7 +82,7 @@ def find_way(name: str) -> Way:
     options = [*(["-p", port] if has_port else []), *(["-l", user] if at else [])]
     said = _run("ssh", "-G", *options, "--", address.strip("[]"))
     fields = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
-    if "hostname" not in fields:
+    if not (fields.get("hostname") and fields.get("user") and _is_port(fields.get("port", ""))):
         raise HostError(name, "has no ssh.address, and `ssh -G` does not tell one; give it in the stack file")
     if fields.get("proxycommand", "none") != "none":
         raise HostError(name, "is reached by a ProxyCommand, which mesh cannot; give ssh.address, or ssh.bastion")
@@ -100,8 +100,20 @@ def find_way(name: str) -> Way:
         fields["user"],
         tuple(jumps),
         alias if alias != "none" else plain,
-        tuple(file for file in shlex.split(files) if file not in ("none", "/dev/null")),
+        tuple(file for file in _split(files) if file not in ("none", "/dev/null")),
     )
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
+
+
+def _split(files: str) -> list[str]:
+    try:
+        return shlex.split(files)
+    except ValueError:
+        # A quotation that does not end; ssh itself refuses such a name where it is given.
+        return files.split()
 
 
 def find_known_keys(known_as: str, files: Sequence[str]) -> KnownKeys:

@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from mesh.cli.project import find_project
-from mesh.config.hosts_file import read_hosts
+from mesh.config.hosts_file import NO_VALUES, read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
@@ -73,22 +73,27 @@ class StackFile:
             # JSON is YAML too, in braces, and gets its configuration below.
             if complete and not _CONFIG.search(text) and not text.lstrip().startswith("{"):
                 # `pulumi stack init` may have made the file, with nothing in it but what decrypts secrets.
-                text = f"{editor_line_in_project(path)}{text}config: {{}}\n"
+                end = "" if text.endswith("\n") or not text else "\n"
+                text = f"{editor_line_in_project(path)}{text}{end}config: {{}}\n"
             _, indent, offset = load_yaml_guess_indent(text)
             self._yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
             self.content: Any = self._yaml.load(text)
-        except (YAMLError, UnicodeDecodeError) as error:
-            raise MeshError(f"{path.name}: cannot be read as YAML; {str(error).splitlines()[0]}") from None
+        except (YAMLError, *NO_VALUES) as error:
+            # Its own words may repeat what stands there, and that may be a key.
+            mark = getattr(error, "problem_mark", None)
+            place = f"line {mark.line + 1}" if mark else "it"
+            raise MeshError(f"{path.name}: cannot be read as YAML; correct {place}") from None
         self._complete = complete
         if complete and (self.content is None or isinstance(self.content, dict)):
             self.content = self.content or CommentedMap()
             if not self.content.get("config"):
                 self.content["config"] = CommentedMap()
-            if not self.content["config"].get(HOSTS_FILE):
-                self.content["config"].setdefault(HOSTS, CommentedMap())
+            if not self._config.get(HOSTS_FILE):
+                self._config.setdefault(HOSTS, CommentedMap())
 
     @property
     def _config(self) -> dict[str, Any]:
+        """What lies below `config`; an empty mapping of its own where that is none, as in a file of hosts alone."""
         config = self.content.get("config") if isinstance(self.content, dict) else None
         return config if isinstance(config, dict) else {}
 

@@ -7,7 +7,7 @@ Nothing is changed. `status_tables` shows the result.
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
 
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
@@ -18,6 +18,7 @@ from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.drift import unconfirmed_faults
 from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
+from mesh.stored.forms import RecordedRollout
 
 __all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status", "totals"]
 
@@ -29,7 +30,7 @@ class HostStatus:
     """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
 
     `answers` tells whether it said what it runs. Of its key, `key_made` and `key_expires` are in RFC 3339, empty for
-    unknown or never.
+    unknown or never. `key_exchange` is that of SSH in this very connection, empty where there was none.
     """
 
     host: str
@@ -42,6 +43,7 @@ class HostStatus:
     answers: bool = False
     key_made: str = ""
     key_expires: str = ""
+    key_exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +107,21 @@ class _Answers:
     pings: dict[tuple[str, str], float | None] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
+    key_exchanges: dict[str, str] = field(default_factory=dict)
 
 
-async def read_status(recorded: Mapping[str, Any], *, ping: bool) -> MeshStatus:
+async def read_status(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
     """Return how the mesh of a rollout in the state is; a host that does not answer is one of its rows."""
     roster = recorded["roster"]
     connections = {host: member["ssh"] for host, member in roster["members"].items()}
     answers = _Answers()
     async with open_fan(roster["interface"], connections, skip=HostError, only_known=True) as fan:
         answers.silent.update(fan.absent)
+        answers.key_exchanges.update({host: session.key_exchange for host, session in fan.sessions.items()})
         await _collect(fan, answers, ping=ping)
-    return judge(recorded, answers.facts, answers.digests, answers.pings if ping else None, answers.silent)
+    return judge(
+        recorded, answers.facts, answers.digests, answers.pings if ping else None, answers.silent, answers.key_exchanges
+    )
 
 
 async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
@@ -138,16 +144,17 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
 
 
 def judge(
-    recorded: Mapping[str, Any],
+    recorded: RecordedRollout,
     facts: Mapping[str, Facts],
     digests: Mapping[str, str],
     pings: Mapping[tuple[str, str], float | None] | None,
     silent: Mapping[str, str],
+    key_exchanges: Mapping[str, str] = MappingProxyType({}),
 ) -> MeshStatus:
     """Return the status that follows from what hosts said; `pings` is None where none was sent."""
     roster = recorded["roster"]
     relations = Pairs(roster)
-    pending = set(recorded.get("pending") or ())
+    pending = set(recorded["pending"])
     mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
     faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
     faults.extend(_unanswered(relations, [host for host in sorted(facts) if host not in pending], pings))
@@ -161,14 +168,19 @@ def judge(
     faults.extend(Fault(host, reason) for host, reason in sorted(silent.items()) if host not in pending)
     return MeshStatus(
         roster["interface"],
-        tuple(_host(recorded, host, faults, silent, answers=host in facts) for host in sorted(roster["members"])),
+        tuple(
+            replace(
+                _host(recorded, host, faults, silent, answers=host in facts), key_exchange=key_exchanges.get(host, "")
+            )
+            for host in sorted(roster["members"])
+        ),
         tuple(
             _pair(relations, host, peer, facts.get(host), pings)
             for host in sorted(roster["members"])
             for peer in relations.peers_of(host)
         ),
         tuple(faults),
-        tuple(recorded.get("notWiped") or ()),
+        tuple(recorded["notWiped"]),
     )
 
 
@@ -184,17 +196,17 @@ def _unanswered(
 
 
 def _host(
-    recorded: Mapping[str, Any], host: str, faults: Iterable[Fault], silent: Mapping[str, str], *, answers: bool
+    recorded: RecordedRollout, host: str, faults: Iterable[Fault], silent: Mapping[str, str], *, answers: bool
 ) -> HostStatus:
     member = recorded["roster"]["members"][host]
     own = tuple(fault.cause for fault in faults if fault.host == host and not fault.peer)
-    if host in (recorded.get("pending") or ()):
+    if host in recorded["pending"]:
         state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
     elif host in silent:
         state = "unreachable"
     else:
         state = "drifted" if own else "up"
-    system = (recorded.get("systems") or {}).get(host, {}).get("system", member["system"])
+    system = recorded["systems"].get(host, {}).get("system", member["system"])
     return HostStatus(host, member["address"], member["endpoint"], state, system, own, member["publicKey"], answers)
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from mesh.cli.status import MeshStatus, totals
+from mesh.remote.login import is_post_quantum
 
 __all__ = ["STATUS_SCHEMA_FILE", "show_json", "status_schema_text"]
 
@@ -37,6 +38,8 @@ class HostEntry(Entry):
     answers: bool = Field(description="Whether it said over SSH what it runs.")
     key_made: Moment
     key_expires: Moment = Field(description="null: it does not expire.")
+    key_exchange: str = Field(description="That of SSH in this very connection; empty where there was none.")
+    post_quantum: bool = Field(description="Whether that one is post-quantum.")
 
 
 class PairEntry(Entry):
@@ -95,7 +98,8 @@ def show_json(meshes: Sequence[MeshStatus]) -> str:
 
 def _mesh_entry(mesh: MeshStatus) -> dict[str, Any]:
     faults = tuple(map(str, mesh.faults))
-    return {**asdict(mesh), "faults": faults, "well": mesh.is_well, "totals": totals([mesh])}
+    hosts = [{**asdict(host), "post_quantum": is_post_quantum(host.key_exchange)} for host in mesh.hosts]
+    return {**asdict(mesh), "hosts": hosts, "faults": faults, "well": mesh.is_well, "totals": totals([mesh])}
 
 
 def status_schema_text() -> str:

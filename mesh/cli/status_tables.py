@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mesh.cli.status import HostStatus, MeshStatus, PairStatus, totals
+from mesh.remote.login import is_post_quantum
 
 __all__ = ["show_tables"]
 
@@ -62,9 +63,14 @@ def _state(state: str) -> Text:
 def _hosts(mesh: MeshStatus) -> Table:
     columns = ("host", "address", "endpoint", "system", "key", "state")
     table = Table(*columns, title=mesh.interface, title_justify="left")
+    is_mixed = any(host.key_exchange and not is_post_quantum(host.key_exchange) for host in mesh.hosts)
+    if is_mixed:
+        table.add_column("post-quantum SSH")
     for host in mesh.hosts:
         endpoint = host.endpoint or "roaming"
-        table.add_row(host.host, host.address, endpoint, host.system, _key(host), _host_state(host))
+        exchange = ("yes" if is_post_quantum(host.key_exchange) else "no") if host.key_exchange else ""
+        row = (host.host, host.address, endpoint, host.system, _key(host), _host_state(host))
+        table.add_row(*row, *([exchange] if is_mixed else []))
     return table
 
 

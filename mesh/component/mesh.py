@@ -105,6 +105,7 @@ class MeshComponent(ComponentResource):
             interface=self._name,
             owners=[owner.name for owner in plan.participants],
             pairwise=plan.preshared_keys == "pairwise",
+            post_quantum=plan.require_post_quantum,
             rotation=plan.rotation,
             adopted=self._adopted.preshared_keys.get(self._name, ""),
             max_key_age=plan.max_key_days,

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import pulumi
 
-from mesh.config.models import Configuration, Connection
+from mesh.config.models import Configuration, Connection, Interface
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.command_agent import serve_commands
 from mesh.remote.concurrency import run
 from mesh.remote.reachability import check_reachability
+from mesh.remote.ssh_errors import NO_POST_QUANTUM
 from mesh.rollout.unreachable import may_skip
 
 __all__ = ["absent_hosts", "faults_end_the_run"]
@@ -54,7 +55,10 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
     interfaces = configuration.interfaces
     used = {host for interface in interfaces.values() for host in interface.hosts} - set(unknown)
     ways = {host: configuration.hosts[host].ssh.connection() for host in sorted(used)}
-    silent = run(lambda: check_reachability(ways))
+    exchanges = _needed_exchanges(interfaces)
+    silent = run(lambda: check_reachability(ways, exchanges=exchanges))
+    if classical := {host: silent[host] for host in exchanges if silent.get(host) == NO_POST_QUANTUM}:
+        raise HostsFailedError(classical, "nothing was changed, since preshared keys would be sent in a classical way")
     if known.are_many:
         silent |= _try_logins({host: way for host, way in ways.items() if host not in silent})
     needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
@@ -66,6 +70,21 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
         )
     serve_commands(tuple(credentials.prefer(known.identities)[: credentials.OFFERED]))
     return {name: silent.keys() & set(interface.hosts) for name, interface in interfaces.items()}
+
+
+def _needed_exchanges(interfaces: Mapping[str, Interface]) -> dict[str, tuple[str, ...]]:
+    """Return by host the key exchanges of which it has to offer one, if it is sent preshared keys by such only.
+
+    Raises:
+        MeshError: If this machine has none.
+    """
+    concerned = {host for mesh in interfaces.values() if mesh.require_post_quantum for host in mesh.hosts}
+    if not concerned:
+        return {}
+    # It brings the SSH library in.
+    from mesh.remote.login import post_quantum_exchanges  # noqa: PLC0415
+
+    return dict.fromkeys(sorted(concerned), post_quantum_exchanges())
 
 
 def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:

@@ -67,6 +67,7 @@ class PresharedKeyResource(Resource, module="mesh", name="PresharedKey"):
         owners: Sequence[str],
         rotation: str,
         pairwise: bool = False,
+        post_quantum: bool = False,
         adopted: Input[str] = "",
         max_key_age: int = 0,
         renamed: Mapping[str, str] | None = None,
@@ -74,11 +75,13 @@ class PresharedKeyResource(Resource, module="mesh", name="PresharedKey"):
     ) -> None:
         """Make the key, or adopt one that exists; `renamed` owners, by their former names, have not left.
 
-        With `pairwise` it stays in the state, and each pair gets a key that is derived from it.
+        With `pairwise` it stays in the state, and each pair gets a key that is derived from it. With `post_quantum` it
+        is none that may have gone to a host by another key exchange.
         """
         props = {
             "interface": interface,
             **({"renamed": renamed} if renamed else {}),
+            **({"postQuantum": True} if post_quantum else {}),
             "owners": sorted(owners),
             "pairwise": pairwise,
             "rotation": rotation,

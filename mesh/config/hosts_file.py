@@ -9,9 +9,12 @@ from pathlib import Path
 
 from mesh.errors import ConfigurationError
 
-__all__ = ["read_hosts"]
+__all__ = ["NO_VALUES", "read_hosts"]
 
 _HOSTS_FILE = "mesh:hostsFile"
+# What the YAML library lets through where a text has the form of a value and is none, such as the date 2026-99-99, a
+# mapping as a key, or brackets in thousands.
+NO_VALUES = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 
 def read_hosts(inline: object, file: str | None, folder: Path) -> object:
@@ -32,7 +35,7 @@ def read_hosts(inline: object, file: str | None, folder: Path) -> object:
         hosts = YAML(typ="safe").load((folder / file).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError([f"{_HOSTS_FILE}: {file!r}: {error.strerror}; name a file of the project"]) from None
-    except (YAMLError, UnicodeDecodeError):
+    except (YAMLError, *NO_VALUES):
         raise ConfigurationError([f"{_HOSTS_FILE}: {file!r} cannot be read as YAML; correct it"]) from None
     if not isinstance(hosts, Mapping):
         raise ConfigurationError([f"{_HOSTS_FILE}: {file!r} is no mapping; name each host as below mesh:hosts"])

@@ -181,6 +181,11 @@ class Interface(Settings):
     preshared_keys: Annotated[Literal["shared", "pairwise"], Accepts("shared or pairwise")] = Field(
         default="shared", description="pairwise: each pair has a preshared key of its own."
     )
+    require_post_quantum: Flag = Field(
+        default=False,
+        description="true: preshared keys go only to hosts whose SSH has a post-quantum key exchange (OpenSSH 9.9 and "
+        "later). A host without one is refused before anything changes.",
+    )
     names: Flag = Field(default=False, description="true: /etc/hosts of every host has HOST.IF for each peer.")
     exit_node: ExitNode | None = Field(
         default=None, description="The host over which all others reach everything outside the mesh."

@@ -4,18 +4,19 @@ import json
 
 from mesh.keyring.expiry import describe_expiry, has_expired
 from mesh.keyring.history import (
-    State,
+    Inputs,
     changed_key_pair,
     changed_preshared_key,
     key_pair_changes,
     preshared_key_changes,
     with_new_names,
 )
+from mesh.stored.forms import KeyPairState, PresharedKeyState
 
 __all__ = ["explain_key_pair", "explain_preshared_key"]
 
 
-def explain_key_pair(old: State, inputs: State) -> list[str]:
+def explain_key_pair(old: KeyPairState, inputs: Inputs) -> list[str]:
     """Return why a host's key is regenerated, comes back or is adopted, and whether it expires soon."""
     name, days = f"{inputs['host']} key", int(inputs["maxKeyAge"])
     if not key_pair_changes(old, inputs):
@@ -24,7 +25,7 @@ def explain_key_pair(old: State, inputs: State) -> list[str]:
     return _explain(name, old, inputs, key, "privateKey")
 
 
-def explain_preshared_key(old: State, inputs: State) -> list[str]:
+def explain_preshared_key(old: PresharedKeyState, inputs: Inputs) -> list[str]:
     """Return why the preshared key is regenerated, comes back or is adopted, and whether it expires soon."""
     name, days = "preshared key", int(inputs["maxKeyAge"])
     if not preshared_key_changes(old, inputs):
@@ -38,7 +39,7 @@ def explain_preshared_key(old: State, inputs: State) -> list[str]:
     return _explain(name, old, inputs, key, "presharedKey")
 
 
-def _explain(name: str, old: State, inputs: State, key: str, field: str) -> list[str]:
+def _explain(name: str, old: KeyPairState | PresharedKeyState, inputs: Inputs, key: str, field: str) -> list[str]:
     if key == inputs["adopted"]:
         return [f"~ {name} is adopted from mesh:adopted"]
     back = any(entry[field] == key for entry in json.loads(old["kept"]))
@@ -49,10 +50,12 @@ def _explain(name: str, old: State, inputs: State, key: str, field: str) -> list
         return describe_expiry(name, old["createdAt"], int(inputs["maxKeyAge"]))
     if old.get("pairwise") != inputs.get("pairwise"):
         return [f"~ {name} {outcome}: {'each pair gets its own from it' if inputs['pairwise'] else 'all share it'}"]
+    if not old.get("postQuantum") and inputs.get("postQuantum"):
+        return [f"~ {name} {outcome}: it may have gone by a classical key exchange"]
     return [f"~ {name} {outcome}"]
 
 
-def _rotation(old: State, inputs: State) -> str:
+def _rotation(old: KeyPairState | PresharedKeyState, inputs: Inputs) -> str:
     owners = [inputs["interface"], inputs.get("host", ""), "all interfaces"]
     parts = zip(owners, _numbers(old["rotation"]), _numbers(inputs["rotation"]), strict=True)
     return " and ".join(f"rotation of {owner} {was} becomes {now}" for owner, was, now in parts if was != now)

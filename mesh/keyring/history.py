@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mesh.keyring.expiry import has_expired
+from mesh.stored.forms import FormerKey, FormerPresharedKey, KeyPairState, PresharedKeyState
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
 
 __all__ = [
-    "State",
+    "Inputs",
     "changed_key_pair",
     "changed_preshared_key",
     "key_pair_changes",
@@ -24,23 +25,18 @@ __all__ = [
     "with_new_names",
 ]
 
-State = Mapping[str, Any]
+Inputs = Mapping[str, Any]
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _is_due(entry: State, inputs: State) -> bool:
+def _is_due(entry: FormerKey | FormerPresharedKey | KeyPairState | PresharedKeyState, inputs: Inputs) -> bool:
     return has_expired(entry["createdAt"], int(inputs["maxKeyAge"]))
 
 
-def _kept(state: State) -> list[dict[str, Any]]:
-    kept: list[dict[str, Any]] = json.loads(state["kept"])
-    return kept
-
-
-def _key_pair_state(inputs: State, private_key: str, created_at: str, kept: list[dict[str, Any]]) -> dict[str, Any]:
+def _key_pair_state(inputs: Inputs, private_key: str, created_at: str, kept: list[FormerKey]) -> KeyPairState:
     return {
         "interface": inputs["interface"],
         "host": inputs["host"],
@@ -54,13 +50,13 @@ def _key_pair_state(inputs: State, private_key: str, created_at: str, kept: list
     }
 
 
-def new_key_pair(inputs: State) -> dict[str, Any]:
+def new_key_pair(inputs: Inputs) -> KeyPairState:
     """Return the state of a first key pair: the adopted private key, or a new one."""
     private_key = inputs["adopted"] or generate_key_pair().private_key
     return _key_pair_state(inputs, private_key, _now(), [])
 
 
-def key_pair_changes(old: State, inputs: State) -> bool:
+def key_pair_changes(old: KeyPairState, inputs: Inputs) -> bool:
     """Tell whether the inputs ask for another key than `old` holds."""
     if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
         return True
@@ -68,11 +64,11 @@ def key_pair_changes(old: State, inputs: State) -> bool:
     return bool(inputs["adopted"]) and inputs["adopted"] != old["adopted"] and inputs["adopted"] != old["privateKey"]
 
 
-def changed_key_pair(old: State, inputs: State) -> dict[str, Any]:
+def changed_key_pair(old: KeyPairState, inputs: Inputs) -> KeyPairState:
     """Return the state after a rotation, its reversal, an expiry, or an adoption; the key before it is kept."""
-    kept = _kept(old)
+    kept: list[FormerKey] = json.loads(old["kept"])
     earlier = [entry for entry in kept if entry["rotation"] == inputs["rotation"] and not _is_due(entry, inputs)]
-    former = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
+    former: FormerKey = {"rotation": old["rotation"], "privateKey": old["privateKey"], "createdAt": old["createdAt"]}
     if inputs["adopted"] and inputs["adopted"] not in (old["adopted"], old["privateKey"]):
         # A key that is new in the file is adopted, also together with a rotation.
         return _key_pair_state(inputs, inputs["adopted"], _now(), [*kept, former])
@@ -83,9 +79,14 @@ def changed_key_pair(old: State, inputs: State) -> dict[str, Any]:
     return _key_pair_state(inputs, generate_key_pair().private_key, _now(), [*kept, former])
 
 
+def _former_preshared_keys(state: PresharedKeyState) -> list[FormerPresharedKey]:
+    kept: list[FormerPresharedKey] = json.loads(state["kept"])
+    return kept
+
+
 def _preshared_state(
-    inputs: State, key: str, created_at: str, known_to: list[str], kept: list[dict[str, Any]]
-) -> dict[str, Any]:
+    inputs: Inputs, key: str, created_at: str, known_to: list[str], kept: list[FormerPresharedKey]
+) -> PresharedKeyState:
     return {
         "interface": inputs["interface"],
         "owners": sorted(inputs["owners"]),
@@ -93,6 +94,7 @@ def _preshared_state(
         "adopted": inputs["adopted"],
         "maxKeyAge": inputs["maxKeyAge"],
         "pairwise": inputs["pairwise"],
+        "postQuantum": _post_quantum(inputs),
         "presharedKey": key,
         "createdAt": created_at,
         "knownTo": known_to,
@@ -100,39 +102,45 @@ def _preshared_state(
     }
 
 
-def new_preshared_key(inputs: State) -> dict[str, Any]:
+def new_preshared_key(inputs: Inputs) -> PresharedKeyState:
     """Return the state of a first preshared key: the adopted one, or a new one."""
     key = _adopted(inputs) or generate_preshared_key()
     return _preshared_state(inputs, key, _now(), sorted(inputs["owners"]), [])
 
 
-def _adopted(inputs: State) -> str:
-    # What hosts share is no secret from them, so it cannot be what the keys of their pairs are derived from.
-    return "" if inputs["pairwise"] else inputs["adopted"]
+def _adopted(inputs: Inputs) -> str:
+    # What hosts share is no secret from them, so it cannot be what the keys of their pairs are derived from. Neither
+    # does anybody know how an adopted key came to the hosts.
+    return "" if inputs["pairwise"] or _post_quantum(inputs) else inputs["adopted"]
 
 
-def preshared_key_changes(old: State, inputs: State) -> bool:
+def _post_quantum(inputs: Inputs) -> bool:
+    """Tell whether keys go to hosts by a post-quantum key exchange only; few meshes ask for it."""
+    return bool(inputs.get("postQuantum"))
+
+
+def preshared_key_changes(old: PresharedKeyState, inputs: Inputs) -> bool:
     """Tell whether owners, purpose, rotation or adoption differ, though perhaps not the key, or it has expired."""
     if sorted(old["owners"]) != sorted(inputs["owners"]) or old["pairwise"] != inputs["pairwise"]:
         return True
-    if old["rotation"] != inputs["rotation"] or _is_due(old, inputs):
+    if old["rotation"] != inputs["rotation"] or old["postQuantum"] != _post_quantum(inputs) or _is_due(old, inputs):
         return True
     return _newly_adopted(old, inputs)
 
 
-def _newly_adopted(old: State, inputs: State) -> bool:
+def _newly_adopted(old: PresharedKeyState, inputs: Inputs) -> bool:
     adopted = _adopted(inputs)
     return bool(adopted) and adopted not in (old["adopted"], old["presharedKey"])
 
 
-def with_new_names(old: State, inputs: State) -> State:
+def with_new_names(old: PresharedKeyState, inputs: Inputs) -> PresharedKeyState:
     """Return a preshared key's state in which each owner that was renamed has its new name."""
     renamed = inputs.get("renamed") or {}
 
     def under_new_names(hosts: Iterable[str]) -> list[str]:
         return sorted(renamed.get(host, host) for host in hosts)
 
-    kept = [{**entry, "knownTo": under_new_names(entry["knownTo"])} for entry in _kept(old)]
+    kept = [{**entry, "knownTo": under_new_names(entry["knownTo"])} for entry in _former_preshared_keys(old)]
     return {
         **old,
         "owners": under_new_names(old["owners"]),
@@ -141,31 +149,35 @@ def with_new_names(old: State, inputs: State) -> State:
     }
 
 
-def changed_preshared_key(old: State, inputs: State) -> dict[str, Any]:
+def changed_preshared_key(old: PresharedKeyState, inputs: Inputs) -> PresharedKeyState:
     """Return the state after owners came or went, a rotation, its reversal, an expiry, an adoption, or a new purpose.
 
     A key is used as long as all who ever knew it are owners; so it stays when an owner joins, and is regenerated when
     one leaves. A key that a leaver knew is never used again, since a host of the same name that joins later may be
     another machine. An earlier key comes back when a rotation is reverted. Keys of pairs are never derived from a key
-    that all hosts have, nor is such a key shared.
+    that all hosts have, nor is such a key shared. With a post-quantum key exchange only, no key is used that may have
+    gone to a host by another.
     """
     owners = set(inputs["owners"])
     old = with_new_names(old, inputs)
-    current = {
+    current: FormerPresharedKey = {
         "rotation": old["rotation"],
         "presharedKey": old["presharedKey"],
         "createdAt": old["createdAt"],
         "knownTo": old["knownTo"],
         "pairwise": old["pairwise"],
+        "postQuantum": old["postQuantum"],
+        "revoked": False,
     }
-    kept = [
-        {**entry, "revoked": entry.get("revoked", False) or not set(entry["knownTo"]) <= owners}
-        for entry in [*_kept(old), current]
+    kept: list[FormerPresharedKey] = [
+        {**entry, "revoked": entry["revoked"] or not set(entry["knownTo"]) <= owners}
+        for entry in [*_former_preshared_keys(old), current]
     ]
     if _newly_adopted(old, inputs):
         return _preshared_state(inputs, inputs["adopted"], _now(), sorted(owners), kept)
     for entry in reversed(kept):
-        fits = all(entry[field] == inputs[field] for field in ("rotation", "pairwise"))
+        fits = entry["rotation"] == inputs["rotation"] and entry["pairwise"] == inputs["pairwise"]
+        fits = fits and (entry["postQuantum"] or not _post_quantum(inputs))
         if fits and not entry["revoked"] and not _is_due(entry, inputs):
             rest = [other for other in kept if other is not entry]
             return _preshared_state(inputs, entry["presharedKey"], entry["createdAt"], sorted(owners), rest)

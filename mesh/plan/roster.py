@@ -15,7 +15,8 @@ those are not all others. The roster's "peers" are the unmanaged peers: no "syst
 A participant's "routes" are the networks behind it, "masquerade" says whether a host that has any, or is an exit node,
 forwards packets with its own address as source, and "exitNode" is the host that is its default route.
 The roster's "relay" names the host over which pairs talk that cannot meet, and with "names" hosts find each other as
-NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own.
+NAME.INTERFACE; its "presharedKeys" are "pairwise" where each pair has one of its own. With "postQuantum" they go to
+hosts by SSH with a post-quantum key exchange only.
 It holds no secret. `pairs` says which participants are peers.
 """
 
@@ -78,6 +79,7 @@ class Roster(TypedDict):
     relay: NotRequired[str]
     names: NotRequired[bool]
     presharedKeys: NotRequired[str]
+    postQuantum: NotRequired[bool]
 
 
 # What may change without a host having to hear of it.

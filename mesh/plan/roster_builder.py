@@ -57,4 +57,6 @@ def build_roster(plan: MeshPlan, public_keys: Mapping[str, Any], logins: Mapping
         roster["names"] = True
     if plan.preshared_keys != "shared":
         roster["presharedKeys"] = plan.preshared_keys
+    if plan.require_post_quantum:
+        roster["postQuantum"] = True
     return roster

@@ -129,6 +129,9 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
         if old.get("presharedKeys") != new.get("presharedKeys"):
             keys = "one for each pair" if new.get("presharedKeys") else "one for all pairs"
             lines.append(f"~ preshared keys: {keys}")
+        if bool(old.get("postQuantum")) != bool(new.get("postQuantum")):
+            kinds = "post-quantum only" if new.get("postQuantum") else "any"
+            lines.append(f"~ SSH key exchange for preshared keys: {kinds}")
         if bool(old.get("names")) != bool(new.get("names")):
             lines.append(f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}")
         for label, first, then in (("listen port", old["port"], new["port"]), ("MTU", old["mtu"], new["mtu"])):

@@ -64,7 +64,8 @@ class MeshPlan:
     """One mesh; `members` are sorted by name, `mtu` is in bytes and `deadline` in seconds.
 
     `peers` are unmanaged. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
-    name. `preshared_keys` are one for all, or one for each pair. `forgotten` names hosts that have left and are not to
+    name. `preshared_keys` are one for all, or one for each pair; with `require_post_quantum` they go by a
+    post-quantum key exchange only. `forgotten` names hosts that have left and are not to
     be wiped any more.
     """
 
@@ -80,6 +81,7 @@ class MeshPlan:
     relay: str | None = None
     names: bool = False
     preshared_keys: Literal["shared", "pairwise"] = "shared"
+    require_post_quantum: bool = False
     forgotten: tuple[str, ...] = ()
 
     @property
@@ -176,6 +178,7 @@ def _plan_mesh(name: str, interface: Interface, hosts: Mapping[str, Host], rotat
         relay=choose_relay(interface, hosts),
         names=interface.names,
         preshared_keys=interface.preshared_keys,
+        require_post_quantum=interface.require_post_quantum,
         forgotten=tuple(sorted(set(interface.forgotten))),
     )
 

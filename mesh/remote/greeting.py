@@ -4,10 +4,11 @@ The rollout connects by asyncssh, and the command plugin by golang.org/x/crypto/
 RFC 4253, sections 4.2 and 7.1.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from mesh.config.fields import HOST_KEY_TYPES
-from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, RSA_ONLY, TURNED_AWAY, quote
+from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, NO_POST_QUANTUM, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 
 __all__ = ["read_greeting"]
@@ -50,8 +51,10 @@ _SHARED = {
 _WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
 
 
-async def read_greeting(reader: Any, writer: Any) -> str:
+async def read_greeting(reader: Any, writer: Any, exchanges: Collection[str] = ()) -> str:
     """Return why one of our clients cannot log in over this stream, in words for the user; empty if both can.
+
+    Where `exchanges` are given, the server has to offer one of these.
 
     Raises:
         OSError: If the stream breaks.
@@ -74,7 +77,7 @@ async def read_greeting(reader: Any, writer: Any) -> str:
         if not piece or len(rest) > _MUCH:
             return CLOSED_AT_ONCE
         rest += piece
-    return _explain_offer(rest)
+    return _explain_offer(rest, exchanges)
 
 
 def _end_of_greeting(said: bytes) -> int | None:
@@ -97,7 +100,7 @@ def _explain_no_greeting(said: bytes) -> str:
     return f"is no SSH server (it says {quote(said)}); check ssh.address and ssh.port"
 
 
-def _explain_offer(packet: bytes) -> str:
+def _explain_offer(packet: bytes, exchanges: Collection[str]) -> str:
     if packet[5:6] != bytes([_KEXINIT]):
         return CLOSED_AT_ONCE
     try:
@@ -117,4 +120,6 @@ def _explain_offer(packet: bytes) -> str:
             f"offers none of the {setting} that are needed (it offers {quote(','.join(offered[setting]).encode())}); "
             f"let its sshd_config have one of {', '.join(shared)}"
         )
+    if exchanges and not set(exchanges) & set(offered["KexAlgorithms"]):
+        return NO_POST_QUANTUM
     return ""

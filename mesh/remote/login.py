@@ -8,20 +8,60 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 import asyncssh
+from asyncssh.kex import get_kex_algs
 
 from mesh.config.models import Connection
+from mesh.errors import MeshError
 from mesh.remote import credentials
 from mesh.remote.identities import Identity, SigningError
-from mesh.remote.ssh_errors import NO_LOGIN_KEY, TOO_MANY_KEYS, explain_words
+from mesh.remote.ssh_errors import NO_LOGIN_KEY, NO_POST_QUANTUM, TOO_MANY_KEYS, explain_words
 from mesh.remote.wire import unpack
 
-__all__ = ["LoginRefusedError", "dial"]
+__all__ = ["LoginRefusedError", "dial", "is_post_quantum", "key_exchange_of", "post_quantum_exchanges"]
 
 _TRIES = 3
+# Each with a classical part beside it, so that breaking either alone is not enough; sntrup761 needs liboqs here.
+_POST_QUANTUM = (
+    "mlkem768x25519-sha256",
+    "mlkem768nistp256-sha256",
+    "mlkem1024nistp384-sha384",
+    "sntrup761x25519-sha512",
+    "sntrup761x25519-sha512@openssh.com",
+)
+_EXCHANGE = "key_exchange"
 
 
-async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
+def is_post_quantum(key_exchange: str) -> bool:
+    """Tell whether what it agrees on stays secret from a quantum computer of later days."""
+    return key_exchange in _POST_QUANTUM
+
+
+def post_quantum_exchanges() -> tuple[str, ...]:
+    """Return the post-quantum key exchanges that SSH has on this machine.
+
+    Raises:
+        MeshError: If it has none.
+    """
+    ours = {name.decode() for name in get_kex_algs()}
+    if found := tuple(name for name in _POST_QUANTUM if name in ours):
+        return found
+    raise MeshError(
+        "SSH: this machine has no post-quantum key exchange, and requirePostQuantum asks for one; install cryptography "
+        "from PyPI, whose wheels have ML-KEM, or liboqs"
+    )
+
+
+def key_exchange_of(connection: asyncssh.SSHClientConnection) -> str:
+    """Return by which key exchange a connection began, as sshd_config names it; empty if that is not known."""
+    return str(connection.get_extra_info(_EXCHANGE, ""))
+
+
+async def dial(
+    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, *, post_quantum: bool = False
+) -> asyncssh.SSHClientConnection:
     """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
+
+    With `post_quantum`, only such a key exchange will do.
 
     An sshd takes a few keys in one connection only, so further ones are offered in a next; but in three at most, since
     OpenSSH turns away an address for a while after more failures (PerSourcePenalties of sshd_config, from 9.8 on).
@@ -30,16 +70,17 @@ async def dial(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
     """
     known = credentials.load()
+    exchanges = post_quantum_exchanges() if post_quantum else ()
     offers = list(_batches(credentials.prefer(known.identities)))[:_TRIES]
     for batch in offers[:-1]:
         try:
-            return await _connect(connection, tunnel, batch)
+            return await _connect(connection, tunnel, batch, exchanges)
         except LoginRefusedError:
             raise
         except asyncssh.PermissionDenied:
             continue
     try:
-        return await _connect(connection, tunnel, offers[-1] if offers else [])
+        return await _connect(connection, tunnel, offers[-1] if offers else [], exchanges)
     except asyncssh.PermissionDenied:
         if known.lack:
             raise LoginRefusedError(NO_LOGIN_KEY.format(lack=known.lack)) from None
@@ -91,12 +132,20 @@ class _Signer:
 
 
 async def _connect(
-    connection: Connection, tunnel: asyncssh.SSHClientConnection | None, identities: Sequence[Identity]
+    connection: Connection,
+    tunnel: asyncssh.SSHClientConnection | None,
+    identities: Sequence[Identity],
+    exchanges: Sequence[str],
 ) -> asyncssh.SSHClientConnection:
     are_many = credentials.load().are_many
     client = _Client()
     try:
-        return await _open(client, connection, tunnel, [_Signer(identity, are_many) for identity in identities])
+        signers = [_Signer(identity, are_many) for identity in identities]
+        return await _open(client, connection, tunnel, signers, exchanges)
+    except asyncssh.KeyExchangeFailed as error:
+        if exchanges and "key exchange algorithm" in error.reason:
+            raise LoginRefusedError(NO_POST_QUANTUM) from None
+        raise
     except (asyncssh.Error, OSError) as error:
         # sshd says in a banner why PAM lets nobody in, and hangs up.
         if isinstance(error, asyncssh.PermissionDenied) or not (words := explain_words(client.banner)):
@@ -105,9 +154,23 @@ async def _connect(
 
 
 class _Client(asyncssh.SSHClient):
-    """Keeps what a host says while we log in."""
+    """Keeps what a host says while we log in, and which key exchange is chosen."""
 
     banner = ""
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Look at the key exchange while the host's key is checked: asyncssh forgets it then, and tells nobody.
+
+        It only shows; which ones are accepted is said to asyncssh in its own words.
+        """
+        validate = conn.validate_server_host_key
+
+        def look(key_data: bytes) -> asyncssh.SSHKey:
+            exchange = getattr(getattr(conn, "_kex", None), "algorithm", b"")
+            conn.set_extra_info(**{_EXCHANGE: exchange.decode("ascii", "replace")})
+            return validate(key_data)
+
+        conn.validate_server_host_key = look  # type: ignore[method-assign]
 
     def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002 - asyncssh's signature
         """Keep it."""
@@ -119,6 +182,7 @@ async def _open(
     connection: Connection,
     tunnel: asyncssh.SSHClientConnection | None,
     signers: Sequence[_Signer],
+    exchanges: Sequence[str],
 ) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         connection["address"],
@@ -132,6 +196,8 @@ async def _open(
         tunnel=tunnel or (),
         config=None,
         preferred_auth="publickey",
+        # Without any, asyncssh's own, of which post-quantum ones come first.
+        kex_algs=exchanges,
         compression_algs=None,
         # A sixth (small packets) to a third (large ones) of the operator's time that asyncssh's own first choice takes.
         encryption_algs="^aes256-gcm@openssh.com",

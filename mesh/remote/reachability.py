@@ -4,8 +4,9 @@ It needs no SSH library, whose import would cost every `pulumi up` a tenth of a 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from mesh.config.models import Connection
@@ -19,6 +20,9 @@ __all__ = ["ForwardingForbiddenError", "check_reachability"]
 # Opens a stream to an address and a port, from here or from a bastion.
 _Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
+# By host.
+Exchanges = Mapping[str, Collection[str]]
+
 _SECONDS = 8
 
 
@@ -26,34 +30,41 @@ class ForwardingForbiddenError(OSError):
     """A bastion does not open streams to a host."""
 
 
-async def check_reachability(connections: Mapping[str, Connection], seconds: float = _SECONDS) -> dict[str, str]:
-    """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do."""
+async def check_reachability(
+    connections: Mapping[str, Connection], seconds: float = _SECONDS, exchanges: Exchanges = MappingProxyType({})
+) -> dict[str, str]:
+    """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do.
+
+    Neither can one that offers none of the key exchanges that `exchanges` has for it.
+    """
     direct = {host: connection for host, connection in connections.items() if not connection.get("bastion")}
-    failures = await _check_from(direct, asyncio.open_connection, seconds)
+    failures = await _check_from(direct, asyncio.open_connection, seconds, exchanges)
     hidden = sorted(connections.keys() - direct.keys(), key=lambda host: str(connections[host]["bastion"]))
     for _, hosts in groupby(hidden, key=lambda host: str(connections[host]["bastion"])):
-        failures |= await _check_behind({host: connections[host] for host in hosts}, seconds)
+        failures |= await _check_behind({host: connections[host] for host in hosts}, seconds, exchanges)
     return failures
 
 
-async def _check_behind(connections: Mapping[str, Connection], seconds: float) -> dict[str, str]:
+async def _check_behind(connections: Mapping[str, Connection], seconds: float, exchanges: Exchanges) -> dict[str, str]:
     """Check hosts behind one bastion, over one connection to it."""
     from mesh.remote.ssh import open_bastion  # noqa: PLC0415
 
     try:
         async with open_bastion(next(iter(connections.values()))["bastion"]) as dial:
-            return await _check_from(connections, dial, seconds)
+            return await _check_from(connections, dial, seconds, exchanges)
     except UnreachableHostError as error:
         return dict.fromkeys(connections, f"its {error.host} {error.message}")
 
 
-async def _check_from(connections: Mapping[str, Connection], dial: _Dial, seconds: float) -> dict[str, str]:
+async def _check_from(
+    connections: Mapping[str, Connection], dial: _Dial, seconds: float, exchanges: Exchanges
+) -> dict[str, str]:
     async def greeting(host: str, connection: Connection) -> None:
         try:
             async with asyncio.timeout(seconds):
                 reader, writer = await dial(connection["address"], int(connection["port"]))
                 try:
-                    trouble = await read_greeting(reader, writer)
+                    trouble = await read_greeting(reader, writer, exchanges.get(host, ()))
                 finally:
                     writer.close()
         except TimeoutError:

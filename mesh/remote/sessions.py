@@ -9,6 +9,7 @@ import re
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import asyncssh
@@ -18,7 +19,7 @@ from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
-from mesh.remote.login import dial
+from mesh.remote.login import dial, key_exchange_of
 from mesh.remote.ssh import CONNECT_SECONDS, explain, meet
 
 __all__ = ["Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
@@ -40,9 +41,10 @@ class _OrderFailedError(HostError):
 class Session:
     """The host program on one host, taking orders."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, key_exchange: str = "") -> None:
         """Use the stream of a host program that was just started; `begin` comes before the first order."""
         self.host = stream.host
+        self.key_exchange = key_exchange
         self._stream = stream
         self._fault = ""
         status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
@@ -179,12 +181,12 @@ def _allow_many_connections() -> None:
 
 @asynccontextmanager
 async def _logged_in(
-    connections: Mapping[str, Connection],
+    connections: Mapping[str, Connection], *, post_quantum: bool = False
 ) -> AsyncIterator[tuple[dict[str, asyncssh.SSHClientConnection], dict[str, HostError]]]:
     """Log in to every host, and return the connections and the failures; all are closed on leaving."""
     _allow_many_connections()
     async with AsyncExitStack() as stack:
-        opened, failures = await _connect_all(stack, connections, dial)
+        opened, failures = await _connect_all(stack, connections, partial(dial, post_quantum=post_quantum))
         for connection in opened.values():
             stack.callback(connection.close)
         yield opened, failures
@@ -192,24 +194,29 @@ async def _logged_in(
 
 @asynccontextmanager
 async def open_fan(
-    interface: str, connections: Mapping[str, Connection], *, skip: Skip = (), only_known: bool = False
+    interface: str,
+    connections: Mapping[str, Connection],
+    *,
+    skip: Skip = (),
+    only_known: bool = False,
+    post_quantum: bool = False,
 ) -> AsyncIterator[Fan]:
     """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
 
-    With `only_known`, a host that has nothing of the interface fails, and nothing is written there.
+    With `only_known`, a host that has nothing of the interface fails, and nothing is written there. With
+    `post_quantum`, so does one that has no post-quantum key exchange for SSH.
 
     Raises:
         HostsFailedError: If one or more hosts cannot be reached or refuse; the rest is closed again.
     """
-    async with _logged_in(connections) as (opened, unreachable):
+    async with _logged_in(connections, post_quantum=post_quantum) as (opened, unreachable):
         absent = _stop_unless(skip, unreachable)
 
         async def start(host: str) -> Session:
             script = host_program.invocation(interface, only_known=only_known)
             try:
-                session = Session(
-                    await commands.start(host, opened[host], script, sudo=bool(connections[host]["sudo"]))
-                )
+                stream = await commands.start(host, opened[host], script, sudo=bool(connections[host]["sudo"]))
+                session = Session(stream, key_exchange_of(opened[host]))
                 await asyncio.wait_for(session.begin(), _ORDER_SECONDS)
             except TimeoutError:
                 raise HostError(host, f"took no orders within {_ORDER_SECONDS} seconds; run pulumi up again") from None

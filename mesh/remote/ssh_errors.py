@@ -10,6 +10,7 @@ __all__ = [
     "KEY_REFUSED",
     "NOTHING_SHARED",
     "NO_LOGIN_KEY",
+    "NO_POST_QUANTUM",
     "OTHER_HOST_KEY",
     "RSA_ONLY",
     "TOO_MANY_KEYS",
@@ -45,6 +46,10 @@ BUSY = "has too many logins under way (MaxStartups of its sshd_config); wait a m
 RSA_ONLY = (
     "has only an RSA host key, which commands do not take; give it another one: ssh-keygen -A on the host makes those "
     "that are missing, then let sshd_config name it if it has HostKey lines, restart sshd, and run python -m mesh scan"
+)
+NO_POST_QUANTUM = (
+    "offers no post-quantum key exchange that this machine has too, and requirePostQuantum asks for one; update its "
+    "OpenSSH to 9.9 or later, and let KexAlgorithms of its sshd_config have mlkem768x25519-sha256"
 )
 NOTHING_SHARED = "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config"
 FORWARDING = (

@@ -3,6 +3,7 @@
 Properties are plain data of the state. `pending_work` says whether there is work, and `transaction` does it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from mesh.errors import HostError, MeshError, visible
@@ -20,6 +21,7 @@ from mesh.rollout.provider_process import engine_is_alive
 from mesh.rollout.transaction import Rollout, roll_out
 from mesh.rollout.unreachable import may_skip
 from mesh.rollout.wipe import wipe
+from mesh.stored.forms import RolloutState
 
 __all__ = ["deploy", "find_drift"]
 
@@ -46,7 +48,7 @@ def _check_complete(news: RolloutProperties) -> None:
         )
 
 
-def deploy(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
+def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
     """Change the hosts to `news` where they do not run it yet, wipe those that left, and return the new outputs.
 
     Raises:
@@ -75,9 +77,14 @@ def deploy(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
         _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
         not_wiped = run(lambda: wipe(interface, news["mesh"], "any", leaving, _say))
     return {
-        **{key: news[key] for key in ("mesh", "roster", "rosterId", "presharedKey", "leavers", "absent")},
+        "mesh": news["mesh"],
+        "roster": roster,
+        "rosterId": news["rosterId"],
+        "presharedKey": news["presharedKey"],
+        "leavers": news["leavers"],
+        "absent": news["absent"],
         "digest": plan,
-        "systems": {**olds.get("systems", {}), **systems},
+        "systems": {**olds["systems"], **systems},
         "pending": sorted(pending),
         "wiped": sorted(set(news["leavers"]) - set(not_wiped)),
         "notWiped": sorted(not_wiped),
@@ -85,24 +92,24 @@ def deploy(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
     }
 
 
-def _outdated_files(news: RolloutProperties, olds: RolloutProperties) -> list[str]:
+def _outdated_files(news: RolloutProperties, olds: RolloutState) -> list[str]:
     """Return the unmanaged peers whose files have changed."""
 
-    def file(props: RolloutProperties, name: str) -> str | None:
-        known = props.get("roster", {}).get("peers") or {}
+    def file(props: Mapping[str, Any], name: str) -> str | None:
+        known = props["roster"].get("peers") or {}
         return peer_file(props["roster"], name, None, props["presharedKey"]) if name in known else None
 
     return [name for name in sorted(news["roster"].get("peers") or {}) if file(news, name) != file(olds, name)]
 
 
-def find_drift(props: RolloutProperties) -> dict[str, list[str]]:
+def find_drift(props: RolloutState) -> dict[str, list[str]]:
     """Return by host what differs there from the state, in words.
 
     A host that does not answer is a difference too, unless its change is pending for that reason.
     """
     roster = props["roster"]
     interface = roster["interface"]
-    pending = set(props.get("pending") or ())
+    pending = set(props["pending"])
 
     async def audit() -> tuple[dict[str, list[Fault]], dict[str, str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from mesh.plan.roster import is_roster, roster_digest
 from mesh.plan.roster_diff import describe_changes
+from mesh.stored.forms import RolloutState
 
 __all__ = [
     "RolloutProperties",
@@ -27,30 +28,30 @@ def plan_digest(props: RolloutProperties) -> str:
     return roster_digest(props["roster"], props["presharedKey"], props["mesh"])
 
 
-def to_wipe(news: RolloutProperties, olds: RolloutProperties) -> dict[str, Any]:
+def to_wipe(news: RolloutProperties, olds: RolloutState) -> dict[str, Any]:
     """Return how SSH reaches each host that has left and is not known to be wiped."""
-    done = set(olds.get("wiped", []))
+    done = set(olds["wiped"])
     return {host: ssh for host, ssh in news["leavers"].items() if host not in done}
 
 
-def changing_hosts(news: RolloutProperties, olds: RolloutProperties) -> set[str]:
+def changing_hosts(news: RolloutProperties, olds: RolloutState) -> set[str]:
     """Return the hosts that are not known to run `news`: all after a change of the plan, else those that differ."""
     members = set(news["roster"]["members"])
-    if olds.get("digest") != plan_digest(news) or olds.get("rosterId") != news["rosterId"]:
+    if olds["digest"] != plan_digest(news) or olds["rosterId"] != news["rosterId"]:
         return members
-    differing = {*_answering(news, olds), *(olds.get("drift") or ()), *_with_another_key(news, olds)}
+    differing = {*_answering(news, olds), *olds["drift"], *_with_another_key(news, olds)}
     return (members & differing) - set(news["absent"])
 
 
-def _answering(news: RolloutProperties, olds: RolloutProperties) -> set[str]:
+def _answering(news: RolloutProperties, olds: RolloutState) -> set[str]:
     """Return the hosts that were left out of an earlier run and answer again; only `up` asks them, a preview says none.
 
     A host whose enrolment this run leaves out goes on waiting.
     """
-    return set(olds.get("pending") or ()) - {*news["absent"], *(news.get("unenrolled") or ())}
+    return set(olds["pending"]) - {*news["absent"], *(news.get("unenrolled") or ())}
 
 
-def _with_another_key(news: RolloutProperties, olds: RolloutProperties) -> set[str]:
+def _with_another_key(news: RolloutProperties, olds: RolloutState) -> set[str]:
     """Return the hosts with another SSH host key than before, which may be other installations."""
     before, after = olds["roster"]["members"], news["roster"]["members"]
     return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
@@ -68,7 +69,7 @@ def _is_known(value: object) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def differs(olds: RolloutProperties, news: RolloutProperties) -> bool:
+def differs(olds: RolloutState, news: RolloutProperties) -> bool:
     """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
     # A value that is not known before the change stands as a text, or has something in it that is not known.
     if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and _is_known(news)):
@@ -78,13 +79,13 @@ def differs(olds: RolloutProperties, news: RolloutProperties) -> bool:
         or olds["roster"] != news["roster"]
         or olds["rosterId"] != news["rosterId"]
         or bool(to_wipe(news, olds))
-        or bool(olds.get("drift"))
+        or bool(olds["drift"])
         or bool(_answering(news, olds))
-        or not set(news["absent"]) <= set(olds.get("pending") or ())
+        or not set(news["absent"]) <= set(olds["pending"])
     )
 
 
-def describe_unfinished(olds: RolloutProperties, recorded: object) -> list[str]:
+def describe_unfinished(olds: RolloutState, recorded: object) -> list[str]:
     """Return what an earlier run put into the `recorded` roster and did not bring to the hosts, in words."""
     if not is_roster(recorded):
         return []
@@ -92,13 +93,13 @@ def describe_unfinished(olds: RolloutProperties, recorded: object) -> list[str]:
     return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
 
 
-def describe_waiting(olds: RolloutProperties, news: RolloutProperties) -> list[str]:
+def describe_waiting(olds: RolloutState, news: RolloutProperties) -> list[str]:
     """Return a line for each host that an earlier run did not reach, and that this one tries again."""
     if not isinstance(news["leavers"], Mapping):
         return []
-    not_wiped = sorted(set(olds.get("notWiped") or ()) & set(to_wipe(news, olds)))
+    not_wiped = sorted(set(olds["notWiped"]) & set(to_wipe(news, olds)))
     return [
-        *(f"~ {host} was left out of an earlier run and gets its change" for host in olds.get("pending") or ()),
+        *(f"~ {host} was left out of an earlier run and gets its change" for host in olds["pending"]),
         *(
             f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
             f"python -m mesh forget {host}"

@@ -10,6 +10,7 @@ from typing import Any
 from mesh.plan.roster import Roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.rollout.pending_work import RolloutProperties, describe_unfinished, describe_waiting
+from mesh.stored.forms import RolloutState
 
 __all__ = ["tell_roster_change", "tell_unfinished"]
 
@@ -23,7 +24,7 @@ def tell_roster_change(old: Roster, new: Roster) -> list[str]:
     return describe_changes(old, new)
 
 
-def tell_unfinished(olds: RolloutProperties, news: RolloutProperties) -> list[str]:
+def tell_unfinished(olds: RolloutState, news: RolloutProperties) -> list[str]:
     """Return what earlier runs left to do: what they recorded and did not roll out, and hosts that wait."""
     recorded: Any = _told_from.get(olds["roster"]["interface"], news["roster"])
     return [*describe_unfinished(olds, recorded), *describe_waiting(olds, news)]

@@ -88,7 +88,12 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
             fan = await stack.enter_async_context(
-                open_fan(interface, connections, skip=UnreachableHostError if rollout.skip_unreachable else ())
+                open_fan(
+                    interface,
+                    connections,
+                    skip=UnreachableHostError if rollout.skip_unreachable else (),
+                    post_quantum=bool(rollout.roster.get("postQuantum")),
+                )
             )
             for host, reason in sorted(fan.absent.items()):
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")

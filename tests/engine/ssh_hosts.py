@@ -56,6 +56,8 @@ class FakeHost:
     orders: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
     program: bool = False
+    # The key exchanges that its SSH server offers from when it listens the next time; empty for the usual ones.
+    exchanges: list[str] = field(default_factory=list)
     # What its login shell prints first, and what it says to an order instead of what it would, in pieces without end.
     noise: bytes = b""
     says: dict[str, Callable[[bytes], Iterable[bytes]]] = field(default_factory=dict)
@@ -209,6 +211,7 @@ class Hosts:
             server_host_keys=[self._host_key],
             process_factory=serve,
             encoding=None,
+            kex_algs=tuple(host.exchanges),
             backlog=20,
             acceptor=host.open.append,
         )

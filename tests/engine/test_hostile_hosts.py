@@ -17,6 +17,8 @@ from mesh.cli.status import read_status
 from mesh.errors import MeshError
 from mesh.remote.concurrency import run
 from mesh.rollout import apply
+from mesh.stored.forms import RolloutState
+from mesh.stored.reader import read_rollout
 from tests.engine.conftest import Maker
 from tests.engine.stack import Outcome, Stack
 
@@ -98,7 +100,7 @@ def shared(make_stack: Maker) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def recorded(shared: Stack) -> tuple[dict[str, Any], dict[str, Any]]:
+def recorded(shared: Stack) -> tuple[dict[str, Any], RolloutState]:
     """Return the inputs and the outputs of the rollout in the state, in clear."""
     exported = json.loads(shared.must("stack", "export", "--show-secrets").output)
     found = next(entry for entry in exported["deployment"]["resources"] if entry["urn"].endswith("::testwg/rollout"))
@@ -109,7 +111,7 @@ def recorded(shared: Stack) -> tuple[dict[str, Any], dict[str, Any]]:
             return clear(json.loads(plain)) if plain else {name: clear(item) for name, item in value.items()}
         return [clear(item) for item in value] if isinstance(value, list) else value
 
-    return clear(found["inputs"]), clear(found["outputs"])
+    return clear(found["inputs"]), read_rollout("testwg", clear(found["outputs"]))
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def is_harmless(text: str) -> bool:
 
 @pytest.mark.parametrize("case", UP)
 def test_a_rollout_with_a_host_that_says_nonsense_names_it_alone(
-    stack: Stack, recorded: tuple[dict[str, Any], dict[str, Any]], case: str, capsys: pytest.CaptureFixture[str]
+    stack: Stack, recorded: tuple[dict[str, Any], RolloutState], case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And the others run what they ran before."""
     news, olds = recorded
@@ -146,7 +148,7 @@ def test_a_rollout_with_a_host_that_says_nonsense_names_it_alone(
 
 @pytest.mark.parametrize("case", STATUS)
 def test_the_status_of_a_host_that_says_nonsense_is_its_own(
-    stack: Stack, recorded: tuple[dict[str, Any], dict[str, Any]], case: str
+    stack: Stack, recorded: tuple[dict[str, Any], RolloutState], case: str
 ) -> None:
     """It is not well, and the others are rows as ever."""
     order, says = STATUS[case]
@@ -159,14 +161,14 @@ def test_the_status_of_a_host_that_says_nonsense_is_its_own(
 
 
 @pytest.mark.usefixtures("stack")
-def test_the_status_of_hosts_that_say_what_is_so_is_well(recorded: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_the_status_of_hosts_that_say_what_is_so_is_well(recorded: tuple[dict[str, Any], RolloutState]) -> None:
     """Else the cases above would show nothing."""
     assert run(lambda: read_status(recorded[1], ping=True)).is_well
 
 
 @pytest.mark.parametrize("case", FACTS)
 def test_a_refresh_tells_of_a_host_that_says_nonsense_and_of_the_drift_of_others(
-    stack: Stack, recorded: tuple[dict[str, Any], dict[str, Any]], case: str, capsys: pytest.CaptureFixture[str]
+    stack: Stack, recorded: tuple[dict[str, Any], RolloutState], case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A host that cannot be read is drift too, since nobody knows what it runs."""
     stack.hosts["h2"].says = {"audit": FACTS[case]}

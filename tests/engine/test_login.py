@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 WORDS = "use the account admin"
 # What asks for a marker is the login that comes first, which runs `true`, or the rollout; the rest is the enrolment.
-_FORCED = f"""
+FORCED = f"""
 case $SSH_ORIGINAL_COMMAND in
     *'IFS= read'*) ;;
     *) exec timeout 1 cat >/dev/null ;;
@@ -45,7 +45,7 @@ SECRET = "of the key"  # noqa: S105 - of a key that lives for one test
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """Return an sshd with the default limits."""
     folder = tmp_path_factory.mktemp("sshd")
-    (folder / "forced").write_text(_FORCED)
+    (folder / "forced").write_text(FORCED)
     with run_sshd(folder, f"ForceCommand sh {folder / 'forced'}") as running:
         yield running
 

@@ -23,7 +23,7 @@ NO_ADDRESS = "not an address; give a host name or an IP address, without user, b
 ALL_OF_AN_INTERFACE = (
     "hosts, port, mtu, persistentKeepalive, rotation, maxKeyAge, unreachable, deadline, forgotten, members, "
     "peers, peering, prefix, ipv4, relay, "
-    "presharedKeys, names, exitNode"
+    "presharedKeys, requirePostQuantum, names, exitNode"
 )
 NO_ENDPOINT = (
     "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "

@@ -8,7 +8,7 @@ import pytest
 from mesh.keyring import history
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, is_key, public_key_of
 
-State = dict[str, Any]
+State = Any
 
 
 def pair_inputs(rotation: str = "1.1", adopted: str = "", age: int = 0) -> State:
@@ -190,6 +190,24 @@ def test_a_preshared_key_stays_when_an_owner_is_renamed() -> None:
     assert second["owners"] == second["knownTo"] == ["a", "z"]
     assert not history.preshared_key_changes(second, shared_inputs("a", "z"))
     assert history.changed_preshared_key(second, shared_inputs("a"))["presharedKey"] != first["presharedKey"]
+
+
+def test_a_key_that_may_have_gone_by_another_key_exchange_never_serves_where_a_post_quantum_one_is_required() -> None:
+    """Nor does an adopted one; and what was made for that serves on when it is not required any more."""
+    required = {"postQuantum": True}
+    first = history.new_preshared_key(shared_inputs("a", "b"))
+    assert history.preshared_key_changes(first, shared_inputs("a", "b") | required)
+    second = history.changed_preshared_key(first, shared_inputs("a", "b") | required)
+    assert second["presharedKey"] != first["presharedKey"]
+    assert not history.preshared_key_changes(second, shared_inputs("a", "b") | required)
+    key = generate_preshared_key()
+    assert history.new_preshared_key(shared_inputs("a", adopted=key) | required)["presharedKey"] != key
+    rotated = follow_shared(second, shared_inputs("a", "b", rotation="2") | required)
+    assert follow_shared(rotated, shared_inputs("a", "b") | required)["presharedKey"] == second["presharedKey"]
+    relaxed = follow_shared(second, shared_inputs("a", "b"))
+    assert relaxed["presharedKey"] == second["presharedKey"]
+    again = follow_shared(relaxed, shared_inputs("a", "b") | required)
+    assert again["presharedKey"] not in {first["presharedKey"], second["presharedKey"]}
 
 
 def test_a_leaver_never_knows_the_key_of_those_who_stay() -> None:

@@ -17,11 +17,13 @@ SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 
 # Each package leans on those before it only. What is not in a package is a floor of its own, at its place.
 FLOORS = (
+    "core_dumps",
     "errors",
     "progress",
     "wireguard",
     "config",
     "plan",
+    "stored",
     "keyring",
     "remote",
     "rollout",
@@ -30,7 +32,7 @@ FLOORS = (
     "cli",
 )
 # None of these needs an engine or a host, so that the plan and every fault come before the first resource.
-PURE = ("errors", "wireguard", "config", "plan", "keyring")
+PURE = ("errors", "wireguard", "config", "plan", "stored", "keyring")
 # Decisions that are pure too, in packages that are not.
 PURE_MODULES = (
     "mesh.remote.replies",

@@ -221,3 +221,10 @@ def test_without_a_terminal_and_a_passphrase_the_next_commands_are_told(
     assert "officewg:" in path.read_text()
     assert "Pulumi.office.yaml: written" in done.stdout
     assert "pulumi up" in done.stdout
+
+
+def test_a_file_whose_last_line_has_no_end_keeps_that_line(tmp_path: Path) -> None:
+    """It may be what decrypts the stack's secrets."""
+    path = tmp_path / "Pulumi.office.yaml"
+    path.write_text("encryptionsalt: v1:abc=")
+    assert StackFile(path, complete=True).content["encryptionsalt"] == "v1:abc="

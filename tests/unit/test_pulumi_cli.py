@@ -21,10 +21,15 @@ def test_the_ages_of_keys_are_those_of_our_resources(monkeypatch: pytest.MonkeyP
         "cloud:index:Server": {"interface": 7, "publicKey": "C="},
     }
     resources = [
-        {"type": kind, "outputs": {"interface": "testwg", "createdAt": MADE, **outputs}}
+        {
+            "type": kind,
+            "urn": "urn:pulumi:t::mesh::t::name",
+            "outputs": {"interface": "testwg", "createdAt": MADE, **outputs},
+        }
         for kind, outputs in kinds.items()
     ]
-    rollout = {"roster": {"interface": "testwg", "members": {"bernard": {}}}}
+    roster = {"interface": "testwg", "port": 51825.0, "mtu": 1420.0, "deadline": 60.0, "unreachable": "stop"}
+    rollout = {"roster": {**roster, "members": {}}, "digest": "d", "systems": {}, "notWiped": []}
     resources.append({"type": "pulumi-python:dynamic/mesh:Rollout", "outputs": rollout, "modified": MADE})
     exported = json.dumps({"deployment": {"resources": resources}})
     monkeypatch.setattr(pulumi_cli, "find_engine", lambda: Engine(Path("pulumi"), "3.250.0"))

@@ -4,11 +4,12 @@ from typing import Any
 
 from mesh.keyring import history
 from mesh.keyring.explain import explain_key_pair, explain_preshared_key
+from mesh.stored.forms import PresharedKeyState
 from mesh.wireguard.keys import generate_key_pair
 from tests.unit.test_keyring import aged, pair_inputs, shared_inputs
 
 
-def shared(*owners: str, **inputs: Any) -> history.State:
+def shared(*owners: str, **inputs: Any) -> PresharedKeyState:
     """Return the state of a first preshared key."""
     return history.new_preshared_key(shared_inputs(*owners, **inputs))
 

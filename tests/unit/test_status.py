@@ -16,10 +16,11 @@ from mesh.cli.status_tables import show_tables
 from mesh.errors import MeshError
 from mesh.remote.reports import Facts, PeerFacts
 from mesh.rollout.fault import Fault
+from mesh.stored.forms import RecordedRollout
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
 
 DIGEST = "d" * 64
-ROLLOUT: dict[str, Any] = {
+ROLLOUT: Any = {
     "roster": {
         **ROSTER,
         "members": {
@@ -33,6 +34,12 @@ ROLLOUT: dict[str, Any] = {
     "notWiped": [],
 }
 HEALTHY = ("bernard", "edgeworth", "phoenix")
+
+
+def rollout(**changes: list[str]) -> RecordedRollout:
+    """Return the rollout with something else in it."""
+    changed: RecordedRollout = ROLLOUT | changes
+    return changed
 
 
 def report(host: str) -> Facts:
@@ -97,8 +104,8 @@ def test_a_drifted_host_is_named_with_what_differs() -> None:
 
 def test_a_fault_of_the_mesh_is_none_of_a_host_that_is_called_as_the_interface() -> None:
     """A host may have the name of the interface; the fault is an object, and not a line that begins with a name."""
-    roster = {**ROLLOUT["roster"], "interface": "bernard"}
-    status = judge({**ROLLOUT, "roster": roster}, FACTS, {**DIGESTS, "phoenix": "another"}, PINGS, {})
+    called: RecordedRollout = ROLLOUT | {"roster": {**ROLLOUT["roster"], "interface": "bernard"}}
+    status = judge(called, FACTS, {**DIGESTS, "phoenix": "another"}, PINGS, {})
     assert "have different preshared keys" in str(*status.faults)
     assert states(status)["bernard"] == "up"
 
@@ -121,7 +128,7 @@ def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
 def test_a_pending_host_is_said_and_no_fault() -> None:
     """It is known to lag behind."""
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
-    status = judge({**ROLLOUT, "pending": ["phoenix"]}, facts, DIGESTS, PINGS, {"phoenix": "is off"})
+    status = judge(rollout(pending=["phoenix"]), facts, DIGESTS, PINGS, {"phoenix": "is off"})
     assert status.is_well
     assert "pending: it was left out" in shown(status)
 
@@ -144,7 +151,7 @@ def test_an_unconfirmed_plan_or_another_preshared_key_is_a_fault(
 
 def test_tables_show_pairs_and_faults() -> None:
     """With ages and bytes for people."""
-    text = shown(judge({**ROLLOUT, "notWiped": ["miles"]}, FACTS, DIGESTS, PINGS, {}))
+    text = shown(judge(rollout(notWiped=["miles"]), FACTS, DIGESTS, PINGS, {}))
     assert "1.5 ms" in text
     assert "20 bytes" in text
     assert "! miles has left and is not wiped" in text
@@ -154,7 +161,7 @@ def test_tables_show_pairs_and_faults() -> None:
 def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str, str]) -> None:
     """Whoever looks for a moment has seen the worst."""
     facts = {host: said for host, said in FACTS.items() if host not in silent}
-    lines = shown(judge({**ROLLOUT, "notWiped": ["miles"]}, facts, DIGESTS, PINGS, silent)).splitlines()
+    lines = shown(judge(rollout(notWiped=["miles"]), facts, DIGESTS, PINGS, silent)).splitlines()
     if silent:
         assert lines[0].startswith("testwg has 1 fault: 2 of 3 hosts are up (1 unreachable), and 3 of 4 directions")
         assert lines[1:3] == ["! phoenix: is off", "! miles has left and is not wiped"]
@@ -208,7 +215,13 @@ def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None
 
 def test_the_json_document_has_all_of_it() -> None:
     """For scripts, under names that stay."""
-    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})]))
+    exchanges = {"bernard": "mlkem768x25519-sha256", "edgeworth": "curve25519-sha256"}
+    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {}, exchanges)]))
+    assert [(host["keyExchange"], host["postQuantum"]) for host in content["meshes"]["testwg"]["hosts"]] == [
+        ("mlkem768x25519-sha256", True),
+        ("curve25519-sha256", False),
+        ("", False),
+    ]
     assert content["well"] is True
     assert content["totals"] == {"hosts": 3, "hostsUp": 3, "directions": 4, "directionsUp": 4, "faults": 0}
     assert datetime.now(UTC) - datetime.fromisoformat(content["generatedAt"]) < timedelta(minutes=1)

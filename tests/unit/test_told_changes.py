@@ -3,6 +3,7 @@
 from typing import Any
 
 from mesh.rollout.told_changes import tell_roster_change, tell_unfinished
+from mesh.stored.forms import NO_ROLLOUT
 
 
 def roster(interface: str, mtu: int) -> Any:
@@ -10,9 +11,9 @@ def roster(interface: str, mtu: int) -> Any:
     return {"interface": interface, "port": 51825, "mtu": mtu, "deadline": 60, "unreachable": "stop", "members": {}}
 
 
-def properties(found: dict[str, Any]) -> dict[str, Any]:
+def properties(found: dict[str, Any]) -> Any:
     """Return what a rollout of that roster has in the state."""
-    return {"roster": found, "leavers": {}}
+    return {**NO_ROLLOUT, "roster": found, "leavers": {}}
 
 
 def test_the_rollout_tells_what_the_roster_did_not_tell_in_this_run() -> None:
