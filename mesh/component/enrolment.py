@@ -26,6 +26,7 @@ from pulumi_command import remote
 from mesh.config.models import Bastion, Connection, SshSettings
 from mesh.remote import host_program
 from mesh.remote.command_agent import AGENT_LINK
+from mesh.remote.concurrency import run_apart
 from mesh.remote.ssh_errors import explain_command_error
 
 __all__ = ["enrol", "explain_failures"]
@@ -82,7 +83,7 @@ async def _explain(failure: ErrorHookArgs) -> bool:
         await asyncio.sleep(len(failure.errors))
         # The plugin's SDK makes a secret of it.
         connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
-        words = await find_refusal(_way(connection or {}))
+        words = await run_apart(lambda: find_refusal(_way(connection or {})))
         if words is None:
             return True
     if words:
@@ -105,9 +106,10 @@ async def _try(change: ResourceHookArgs) -> None:
     _, host, _ = change.name.split("/")
     # The plugin's SDK makes a secret of it.
     connection = await Output.from_input(inputs["connection"]).future()
+    way, sudo = _way(connection or {}), inputs["create"].startswith(_SUDO)
     for left in reversed(range(_RETRIES + 1)):
         try:
-            await try_command(host, _way(connection or {}), sudo=inputs["create"].startswith(_SUDO))
+            await run_apart(lambda: try_command(host, way, sudo=sudo))
         except CutOffError:
             if not left:
                 raise

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
-__all__ = ["HOSTS_AT_ONCE", "LOGINS_AT_ONCE", "gather", "run", "settle"]
+__all__ = ["HOSTS_AT_ONCE", "LOGINS_AT_ONCE", "gather", "run", "run_apart", "settle"]
 
 # Each host is asked once; this bounds the operator's own machine, also where much is sent to each host, or received.
 HOSTS_AT_ONCE = 64
@@ -58,6 +58,9 @@ async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -
     return done
 
 
+_APART = ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE, thread_name_prefix="apart")
+
+
 def run(work: Callable[[], Awaitable[T]]) -> T:
     """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
 
@@ -67,3 +70,16 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     # Pulumi runs the program inside its own event loop, which cannot run another one.
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(asyncio.run, main()).result()
+
+
+async def run_apart(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` in an event loop of its own, in a thread of its own, and return its result.
+
+    Pulumi's loop has few threads, and each registration keeps one until its resource is there. A hook that needed one
+    of them, as for signing or for looking up a name, would wait for registrations that wait for the hook.
+    """
+
+    async def main() -> T:
+        return await work()
+
+    return await asyncio.get_running_loop().run_in_executor(_APART, lambda: asyncio.run(main()))
