@@ -48,7 +48,16 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
     checkout, home = tmp_path / "checkout", tmp_path / "home"
     (checkout / "stacks").mkdir(parents=True)
     (home / ".ssh").mkdir(parents=True)
-    for name in ("Pulumi.yaml", "__main__.py", "Makefile", "pyproject.toml", "requirements.lock", "mesh", ".venv"):
+    for name in (
+        "Pulumi.yaml",
+        "__main__.py",
+        "Makefile",
+        "README.md",
+        "pyproject.toml",
+        "requirements.lock",
+        "mesh",
+        ".venv",
+    ):
         (checkout / name).symlink_to(_PROJECT / name)
     (home / ".ssh/config").write_text(f"Host bernard\n  HostName {lab.hosts['bernard'].ssh_address}\n  User root\n")
     words = commands("Your own hosts in five minutes")
