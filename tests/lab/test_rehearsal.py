@@ -29,11 +29,16 @@ def _named(text: str, stack: Stack) -> str:
 def _files(stack: Stack) -> dict[str, str]:
     """Return what every host boots, runs and keeps."""
     command = (
-        "tail -n +2 /etc/wireguard/testwg.conf; wg showconf testwg | grep -v ^Endpoint | sort; "
-        "cat /sys/class/net/testwg/mtu; ip -o -6 address show dev testwg scope global | tr -s ' ' | cut -d ' ' -f 4; "
+        "tail -n +2 /etc/wireguard/testwg.conf; cat /sys/class/net/testwg/mtu; ip -o -6 address show dev testwg scope global | tr -s ' ' | cut -d ' ' -f 4; "
         "ls -R /var/lib/mesh | grep -v program-"
     )
-    return {name: _named(host.run(command, check=False), stack) for name, host in stack.lab.hosts.items()}
+    running = "wg showconf testwg | grep -v ^Endpoint"
+    files = {}
+    for name, host in stack.lab.hosts.items():
+        # A kernel lists peers in an order of its own, so lines are sorted, by the names that stand for keys.
+        lines = sorted(_named(host.run(running, check=False), stack).splitlines())
+        files[name] = "\n".join([_named(host.run(command, check=False), stack), *lines])
+    return files
 
 
 def _plain(value: Any) -> Any:
