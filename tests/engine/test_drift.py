@@ -89,7 +89,7 @@ def test_a_host_joins_after_a_reinstallation_without_another_enrolment(stack: St
         stack.hosts.add("h5")
     stack.write({"testwg": {"hosts": [*HOSTS, "h5"], "deadline": 10}})
     outcome = stack.must("preview")
-    assert updated(outcome) == {"testwg/preshared-key", "testwg/roster", "testwg/rollout"}
+    assert updated(outcome) == {"testwg/preshared-key", "testwg/roster", "testwg/rollout"}, outcome.text
     stack.up()
     assert stack.changed() == {}
     assert alarm(stack).code == 0

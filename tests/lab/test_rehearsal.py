@@ -29,7 +29,8 @@ def _named(text: str, stack: Stack) -> str:
 def _files(stack: Stack) -> dict[str, str]:
     """Return what every host boots, runs and keeps."""
     command = (
-        "tail -n +2 /etc/wireguard/testwg.conf; cat /sys/class/net/testwg/mtu; ip -o -6 address show dev testwg scope global | tr -s ' ' | cut -d ' ' -f 4; "
+        "tail -n +2 /etc/wireguard/testwg.conf; cat /sys/class/net/testwg/mtu; "
+        "ip -o -6 address show dev testwg scope global | tr -s ' ' | cut -d ' ' -f 4; "
         "ls -R /var/lib/mesh | grep -v program-"
     )
     running = "wg showconf testwg | grep -v ^Endpoint"
