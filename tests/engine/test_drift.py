@@ -1,5 +1,7 @@
 """What the real engine shows and repairs of drift, and when a preview is an alarm."""
 
+import re
+
 import pytest
 
 from tests.engine.conftest import Maker
@@ -43,8 +45,8 @@ def alarm(stack: Stack) -> Outcome:
 
 def updated(outcome: Outcome) -> set[str]:
     """Return the names of the resources that a preview would update."""
-    lines = [line.split() for line in outcome.output.splitlines() if line.startswith(" ~")]
-    return {words[2] for words in lines if "update" in words}
+    # The dots by which the engine shows that it waits may stand before a line.
+    return set(re.findall(r" ~ +\S+ (\S+/\S+) update\b", outcome.output))
 
 
 def test_without_drift_the_alarm_is_silent(stack: Stack) -> None:
