@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
 from mesh.cli.console import Screen
 from mesh.cli.engine import find_engine, install_engine
-from mesh.cli.export_command import export_commands
 from mesh.cli.forget import choose_interfaces, write_forgotten
-from mesh.cli.graph_command import graph_command
+from mesh.cli.graph_command import graph
 from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
@@ -41,7 +41,7 @@ _errors = Screen(stderr=True, soft_wrap=True)
 
 
 app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
-app.add_typer(export_commands(), name="export")
+app.add_typer(export_command.commands, name="export")
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -125,7 +125,7 @@ app.command(epilog="Example: python -m mesh history production --limit 3")(histo
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)
 )
-app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph_command())
+app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph)
 
 
 @app.command()

@@ -12,70 +12,69 @@ from mesh.cli.planned import StackArgument, read_mesh, read_meshes
 from mesh.config.fields import is_host_name
 from mesh.errors import MeshError, show_name
 
-__all__ = ["export_commands"]
+__all__ = ["commands"]
 
 Chosen = Annotated[list[str] | None, typer.Option("--interface", help="only this mesh; may be given again")]
 
 
-def export_commands() -> typer.Typer:
-    """Return the commands."""
-    commands = typer.Typer(help="Print the hosts of the stack file for other programs. No host is asked.")
+commands = typer.Typer(help="Print the hosts of the stack file for other programs. No host is asked.")
 
-    @commands.command("ssh-config", epilog="Example: python -m mesh export ssh-config production > ~/.ssh/mesh.conf")
-    def ssh_config(
-        stack: StackArgument,
-        interface: Chosen = None,
-        known_hosts: Annotated[
-            Path | None, typer.Option(help="write the pinned host keys to this file, and trust no others")
-        ] = None,
-    ) -> None:
-        """Print a configuration of ssh: each host as HOST, and over the mesh as HOST.IF or by its addresses there."""
-        configuration, meshes = read_meshes(stack, interface)
-        if known_hosts:
-            try:
-                known_hosts.write_text(export.known_hosts(configuration.hosts, meshes), encoding="utf-8")
-            except OSError as problem:
-                raise MeshError(f"{known_hosts}: {problem.strerror}; choose another path") from None
-        path = known_hosts.absolute() if known_hosts else None
-        sys.stdout.write(export.ssh_config(configuration.hosts, meshes, path))
 
-    @commands.command(epilog="Example: python -m mesh export ansible production > inventory.json")
-    def ansible(stack: StackArgument, interface: Chosen = None) -> None:
-        """Print an inventory of Ansible, with a group for each mesh, site and tag."""
-        configuration, meshes = read_meshes(stack, interface)
-        sys.stdout.write(export.ansible_inventory(configuration.hosts, meshes))
+@commands.command("ssh-config", epilog="Example: python -m mesh export ssh-config production > ~/.ssh/mesh.conf")
+def print_ssh_config(
+    stack: StackArgument,
+    interface: Chosen = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="write the pinned host keys to this file, and trust no others")
+    ] = None,
+) -> None:
+    """Print a configuration of ssh: each host as HOST, and over the mesh as HOST.IF or by its addresses there."""
+    configuration, meshes = read_meshes(stack, interface)
+    if known_hosts:
+        try:
+            known_hosts.write_text(export.known_hosts(configuration.hosts, meshes), encoding="utf-8")
+        except OSError as problem:
+            raise MeshError(f"{known_hosts}: {problem.strerror}; choose another path") from None
+    path = known_hosts.absolute() if known_hosts else None
+    sys.stdout.write(export.ssh_config(configuration.hosts, meshes, path))
 
-    @commands.command(epilog="Example: python -m mesh export hosts production | sudo tee -a /etc/hosts")
-    def hosts(stack: StackArgument, interface: Chosen = None) -> None:
-        """Print lines for /etc/hosts, with HOST.IF for each host and peer."""
-        sys.stdout.write(export.etc_hosts(read_meshes(stack, interface)[1]))
 
-    @commands.command("prometheus-sd", epilog="Example: python -m mesh export prometheus-sd production > mesh.json")
-    def prometheus_sd(
-        stack: StackArgument,
-        interface: Chosen = None,
-        port: Annotated[int, typer.Option(help="the TCP port of the exporter", min=1, max=65535)] = 9100,
-    ) -> None:
-        """Print what file_sd_configs of Prometheus read: each host at its address inside the mesh."""
-        configuration, meshes = read_meshes(stack, interface)
-        sys.stdout.write(export.prometheus_targets(configuration.hosts, meshes, port))
+@commands.command(epilog="Example: python -m mesh export ansible production > inventory.json")
+def ansible(stack: StackArgument, interface: Chosen = None) -> None:
+    """Print an inventory of Ansible, with a group for each mesh, site and tag."""
+    configuration, meshes = read_meshes(stack, interface)
+    sys.stdout.write(export.ansible_inventory(configuration.hosts, meshes))
 
-    @commands.command(epilog="Example: python -m mesh export zone production --origin mesh.example.org > mesh.zone")
-    def zone(
-        stack: StackArgument,
-        interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
-        origin: Annotated[
-            str | None, typer.Option(help="the zone's name; that of the interface if none is given")
-        ] = None,
-        name_server: Annotated[str, typer.Option(help="the name of the zone's DNS server")] = "localhost",
-    ) -> None:
-        """Print a DNS zone with AAAA and A records of each host and peer."""
-        mesh = read_mesh(stack, interface)
-        # Of the interface's name too, since servers refuse addresses below what is no name of a host.
-        for name in (apex := origin or mesh.interface, name_server):
-            if not is_host_name(name):
-                raise MeshError(f"zone: {show_name(name)} is no DNS name; give one such as mesh.example.org")
-        # Servers take a zone with a higher number for the newer one.
-        sys.stdout.write(export.zone(mesh, apex, name_server, int(time.time())))
 
-    return commands
+@commands.command(epilog="Example: python -m mesh export hosts production | sudo tee -a /etc/hosts")
+def hosts(stack: StackArgument, interface: Chosen = None) -> None:
+    """Print lines for /etc/hosts, with HOST.IF for each host and peer."""
+    sys.stdout.write(export.etc_hosts(read_meshes(stack, interface)[1]))
+
+
+@commands.command("prometheus-sd", epilog="Example: python -m mesh export prometheus-sd production > mesh.json")
+def prometheus_sd(
+    stack: StackArgument,
+    interface: Chosen = None,
+    port: Annotated[int, typer.Option(help="the TCP port of the exporter", min=1, max=65535)] = 9100,
+) -> None:
+    """Print what file_sd_configs of Prometheus read: each host at its address inside the mesh."""
+    configuration, meshes = read_meshes(stack, interface)
+    sys.stdout.write(export.prometheus_targets(configuration.hosts, meshes, port))
+
+
+@commands.command("zone", epilog="Example: python -m mesh export zone production --origin mesh.example.org > mesh.zone")
+def print_zone(
+    stack: StackArgument,
+    interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
+    origin: Annotated[str | None, typer.Option(help="the zone's name; that of the interface if none is given")] = None,
+    name_server: Annotated[str, typer.Option(help="the name of the zone's DNS server")] = "localhost",
+) -> None:
+    """Print a DNS zone with AAAA and A records of each host and peer."""
+    mesh = read_mesh(stack, interface)
+    # Of the interface's name too, since servers refuse addresses below what is no name of a host.
+    for name in (apex := origin or mesh.interface, name_server):
+        if not is_host_name(name):
+            raise MeshError(f"zone: {show_name(name)} is no DNS name; give one such as mesh.example.org")
+    # Servers take a zone with a higher number for the newer one.
+    sys.stdout.write(export.zone(mesh, apex, name_server, int(time.time())))

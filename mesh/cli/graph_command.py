@@ -1,7 +1,6 @@
 """`python -m mesh graph`: what it is given, and where it prints; the formats are in `graph` and `graph_svg`."""
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from mesh.cli.graph import dot, draw, mermaid
 from mesh.cli.graph_svg import svg
 from mesh.cli.planned import StackArgument, read_mesh
 
-__all__ = ["graph_command"]
+__all__ = ["graph"]
 
 
 class _Format(StrEnum):
@@ -20,19 +19,14 @@ class _Format(StrEnum):
     SVG = "svg"
 
 
-def graph_command() -> Callable[..., None]:
-    """Return the command."""
+def graph(
+    stack: StackArgument,
+    interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
+    form: Annotated[_Format, typer.Option("--format", help="dot, mermaid or svg")] = _Format.SVG,
+) -> None:
+    """Draw a mesh from the stack file: sites, hosts, peers, networks, and who reaches whom. No host is asked.
 
-    def graph(
-        stack: StackArgument,
-        interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
-        form: Annotated[_Format, typer.Option("--format", help="dot, mermaid or svg")] = _Format.SVG,
-    ) -> None:
-        """Draw a mesh from the stack file: sites, hosts, peers, networks, and who reaches whom. No host is asked.
-
-        Lines are direct, within a site, over the relay, or to an exit node. Pairs that cannot meet have none.
-        """
-        drawing = draw(read_mesh(stack, interface))
-        sys.stdout.write({_Format.DOT: dot, _Format.MERMAID: mermaid, _Format.SVG: svg}[form](drawing))
-
-    return graph
+    Lines are direct, within a site, over the relay, or to an exit node. Pairs that cannot meet have none.
+    """
+    drawing = draw(read_mesh(stack, interface))
+    sys.stdout.write({_Format.DOT: dot, _Format.MERMAID: mermaid, _Format.SVG: svg}[form](drawing))

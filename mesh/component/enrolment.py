@@ -81,9 +81,8 @@ async def _explain(failure: ErrorHookArgs) -> bool:
         from mesh.remote.ssh import find_refusal  # noqa: PLC0415
 
         await asyncio.sleep(len(failure.errors))
-        # The plugin's SDK makes a secret of it.
-        connection = await Output.from_input((failure.new_inputs or {})["connection"]).future()
-        words = await run_apart(lambda: find_refusal(_way(connection or {})))
+        way = await _way_of(failure.new_inputs)
+        words = await run_apart(lambda: find_refusal(way))
         if words is None:
             return True
     if words:
@@ -104,9 +103,7 @@ async def _try(change: ResourceHookArgs) -> None:
 
     inputs = change.new_inputs or {}
     _, host, _ = change.name.split("/")
-    # The plugin's SDK makes a secret of it.
-    connection = await Output.from_input(inputs["connection"]).future()
-    way, sudo = _way(connection or {}), inputs["create"].startswith(_SUDO)
+    way, sudo = await _way_of(inputs), inputs["create"].startswith(_SUDO)
     for left in reversed(range(_RETRIES + 1)):
         try:
             await run_apart(lambda: try_command(host, way, sudo=sudo))
@@ -116,6 +113,11 @@ async def _try(change: ResourceHookArgs) -> None:
             await asyncio.sleep(_RETRIES + 1 - left)
         else:
             break
+
+
+async def _way_of(inputs: Mapping[str, Any] | None) -> Connection:
+    # The plugin's SDK makes a secret of it.
+    return _way(await Output.from_input((inputs or {})["connection"]).future() or {})
 
 
 def _way(connection: Mapping[str, Any]) -> Connection:

@@ -61,15 +61,18 @@ async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -
 _APART = ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE, thread_name_prefix="apart")
 
 
-def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
-
+def _run(work: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         return await work()
 
+    return asyncio.run(main())
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
     # Pulumi runs the program inside its own event loop, which cannot run another one.
     with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(asyncio.run, main()).result()
+        return executor.submit(_run, work).result()
 
 
 async def run_apart(work: Callable[[], Awaitable[T]]) -> T:
@@ -78,8 +81,4 @@ async def run_apart(work: Callable[[], Awaitable[T]]) -> T:
     Pulumi's loop has few threads, and each registration keeps one until its resource is there. A hook that needed one
     of them, as for signing or for looking up a name, would wait for registrations that wait for the hook.
     """
-
-    async def main() -> T:
-        return await work()
-
-    return await asyncio.get_running_loop().run_in_executor(_APART, lambda: asyncio.run(main()))
+    return await asyncio.get_running_loop().run_in_executor(_APART, _run, work)

@@ -20,7 +20,7 @@ from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
 from mesh.remote.login import dial, key_exchange_of
-from mesh.remote.ssh import CONNECT_SECONDS, explain, meet
+from mesh.remote.ssh import CONNECT_SECONDS, as_unreachable, explain, meet
 
 __all__ = ["Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 
@@ -79,7 +79,7 @@ class Session:
         except TimeoutError:
             raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
         except (OSError, asyncssh.Error) as error:
-            raise UnreachableHostError(self.host, explain(error)) from None
+            raise as_unreachable(self.host, error) from None
         except _OrderFailedError:
             self._fault = ""
             raise
@@ -146,7 +146,7 @@ async def _connect_all(
             # It answers; going on without it would hide what is wrong.
             raise HostError(host, explain(error)) from None
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
-            raise UnreachableHostError(host, explain(error)) from None
+            raise as_unreachable(host, error) from None
 
     async def enter(host: str, bastion: Connection) -> asyncssh.SSHClientConnection:
         opened = await explained(f"{host} (bastion {bastion['address']})", dial(bastion, None))
@@ -221,7 +221,7 @@ async def open_fan(
             except TimeoutError:
                 raise HostError(host, f"took no orders within {_ORDER_SECONDS} seconds; run pulumi up again") from None
             except (OSError, asyncssh.Error) as error:
-                raise UnreachableHostError(host, explain(error)) from None
+                raise as_unreachable(host, error) from None
             return session
 
         sessions, failures = await settle({host: start(host) for host in opened}, HOSTS_AT_ONCE)
@@ -241,7 +241,7 @@ async def run_everywhere(
             try:
                 return await commands.ask(host, opened[host], script, sudo=bool(connections[host]["sudo"]), what=what)
             except (OSError, asyncssh.Error) as error:
-                raise UnreachableHostError(host, explain(error)) from None
+                raise as_unreachable(host, error) from None
 
         said, failures = await settle({host: ask(host) for host in opened}, HOSTS_AT_ONCE)
         return said, absent | failures

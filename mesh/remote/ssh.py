@@ -121,7 +121,7 @@ async def _bounded(host: str, seconds: float) -> AsyncIterator[AsyncExitStack]:
         async with asyncio.timeout(seconds), AsyncExitStack() as stack:
             yield stack
     except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
-        raise UnreachableHostError(host, explain(error)) from None
+        raise as_unreachable(host, error) from None
 
 
 @asynccontextmanager

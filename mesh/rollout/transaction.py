@@ -113,11 +113,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
                 resolving = _NAMES_SECONDS if rollout.pairs.has_names else 0
                 await deadline.move(seconds + _VERIFY_SECONDS + resolving)
-                checks = (_prove(rollout, fan, changed, deadline), fan.check_new_connections(changing))
-                # Both end before anything else is ordered, since a session takes one order at a time.
-                for outcome in await asyncio.gather(*checks, return_exceptions=True):
-                    if outcome is not None:
-                        raise outcome
+                await _verify(rollout, fan, changed, changing, deadline)
                 # First all that may wait or fail, on every host, so that all begin to hold at one moment, or none does.
                 await fan.everyone("store", hosts=changing)
                 await deadline.move(_HOLD_SECONDS)
@@ -204,6 +200,14 @@ async def _switch(
 
 def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lines: list[str]) -> dict[str, str | int]:
     return read_proof(host, lines, pairs.asked(host, turn, absent))
+
+
+async def _verify(rollout: Rollout, fan: Fan, changed: list[str], changing: Iterable[str], deadline: Deadline) -> None:
+    checks = (_prove(rollout, fan, changed, deadline), fan.check_new_connections(changing))
+    # Both end before anything else is ordered, since a session takes one order at a time.
+    for outcome in await asyncio.gather(*checks, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline) -> None:

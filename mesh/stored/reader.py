@@ -7,7 +7,7 @@ cannot be filled in: a state without it is damaged, or of a later version.
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, NotRequired, TypeVar, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from mesh.errors import MeshError, is_showable
 from mesh.plan.roster import Roster
@@ -38,6 +38,8 @@ __all__ = [
 
 # What is lacking was written by this version and all before it.
 _VERSION = "0.1.0"
+
+Form = TypeVar("Form")
 
 
 class _UnfitError(Exception):
@@ -79,7 +81,7 @@ def _read(form: Any, value: Any, path: tuple[str, ...] = ()) -> Any:
     return value
 
 
-def _read_state(where: str, form: Any, kept: Any, outputs: Mapping[str, Any]) -> Any:
+def _read_state(where: str, form: type[Form], kept: Any, outputs: Mapping[str, Any]) -> Form:
     """Return a resource's outputs by their `form`; `kept` is that of the earlier keys, if it has any.
 
     Raises:
@@ -99,31 +101,27 @@ def _read_state(where: str, form: Any, kept: Any, outputs: Mapping[str, Any]) ->
             f"{where}: the state has {name} in no form that mesh {_VERSION} or an earlier one wrote; run pulumi up "
             "with the version that wrote it first, or go back to an earlier state (pulumi stack export --version N)"
         ) from None
-    return state
+    return cast("Form", state)
 
 
 def read_key_pair(id_: str, outputs: Mapping[str, Any]) -> KeyPairState:
     """Return what the state says of a host's key."""
-    state: KeyPairState = _read_state(f"{id_}/key", KeyPairState, FormerKey, outputs)
-    return state
+    return _read_state(f"{id_}/key", KeyPairState, FormerKey, outputs)
 
 
 def read_preshared_key(id_: str, outputs: Mapping[str, Any]) -> PresharedKeyState:
     """Return what the state says of the preshared key of a mesh."""
-    state: PresharedKeyState = _read_state(f"{id_}/preshared-key", PresharedKeyState, FormerPresharedKey, outputs)
-    return state
+    return _read_state(f"{id_}/preshared-key", PresharedKeyState, FormerPresharedKey, outputs)
 
 
 def read_recorded_key(name: str, outputs: Mapping[str, Any]) -> RecordedKey:
     """Return what the state says of either, a resource of that name, where secrets are encrypted."""
-    state: RecordedKey = _read_state(name, RecordedKey, None, outputs)
-    return state
+    return _read_state(name, RecordedKey, None, outputs)
 
 
 def read_survey_state(id_: str, outputs: Mapping[str, Any]) -> SurveyState:
     """Return what the state says of the installations of hosts."""
-    state: SurveyState = _read_state(f"{id_}/survey", SurveyState, None, outputs)
-    return state
+    return _read_state(f"{id_}/survey", SurveyState, None, outputs)
 
 
 def read_roster(outputs: Mapping[str, Any]) -> RosterState:
@@ -131,20 +129,17 @@ def read_roster(outputs: Mapping[str, Any]) -> RosterState:
     roster = outputs.get("roster")
     interface = roster.get("interface") if isinstance(roster, Mapping) else None
     where = f"{interface}/roster" if isinstance(interface, str) else "roster"
-    state: RosterState = _read_state(where, RosterState, None, outputs)
-    return state
+    return _read_state(where, RosterState, None, outputs)
 
 
 def read_rollout(id_: str, outputs: Mapping[str, Any]) -> RolloutState:
     """Return what the state says of the last verified rollout."""
-    state: RolloutState = _read_state(f"{id_}/rollout", RolloutState, None, outputs)
-    return state
+    return _read_state(f"{id_}/rollout", RolloutState, None, outputs)
 
 
 def read_recorded(id_: str, outputs: Mapping[str, Any]) -> RecordedRollout:
     """Return the same where secrets are encrypted."""
-    state: RecordedRollout = _read_state(f"{id_}/rollout", RecordedRollout, None, outputs)
-    return state
+    return _read_state(f"{id_}/rollout", RecordedRollout, None, outputs)
 
 
 def complete_rollout_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,5 +153,4 @@ def complete_rollout_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_peer_files(output: str, value: object) -> dict[str, str]:
     """Return the files of peers by name, as the stack's `output` of that name holds them."""
-    files: dict[str, str] = _read_state(output, dict[str, str], None, value)  # type: ignore[arg-type]
-    return files
+    return _read_state(output, dict[str, str], None, value)  # type: ignore[arg-type]
