@@ -244,6 +244,9 @@ def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[by
         version = await reader.readline()
         seen.append(version)
         if client in version and sum(client in one for one in seen) <= times:
+            # With something unread, the system would say reset instead, now and then.
+            writer.write_eof()
+            await reader.read()
             writer.close()
             back.close()
             return
