@@ -159,12 +159,16 @@ class HostProgram:
         log.unlink(missing_ok=True)
         return lines
 
-    def run(self, script: str, *, fails: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run shell text with the program's functions; assert that it ends as expected."""
+    def run(self, script: str, *, fails: bool = False, counted: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run shell text with the program's functions; assert that it ends as expected.
+
+        If `counted`, its processes have numbers of their own, one after another.
+        """
         parts = "".join((PARTS / f"{part}.sh").read_text() for part in PROGRAM_PARTS)
         program = self.directory / "program"
         program.write_text(f"{_HEADER}\n{parts}\n{script}\n")
-        mounted = [*_NAMESPACE, "/bin/sh", "-c", _MOUNTS, "sh", *self.shell, str(program)]
+        numbers = ["--pid", "--fork"] if counted else []
+        mounted = [*_NAMESPACE, *numbers, "/bin/sh", "-c", _MOUNTS, "sh", *self.shell, str(program)]
         environment = {
             "PATH": f"{self.directory / 'bin'}:{self.directory / 'tools'}",
             "DIRECTORY": str(self.directory),

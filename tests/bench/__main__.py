@@ -70,6 +70,7 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
         "hosts",
         "preview s",
         "first up s",
+        "written once s",
         "no-op up s",
         "add one s",
         "rotate one s",
@@ -78,7 +79,7 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
     )
     table = Table(*columns, title="engine level")
     for row in measure([int(count) for count in hosts.split(",")]):
-        seconds = (row.preview, row.first, row.nothing, row.add, row.rotate)
+        seconds = (row.preview, row.first, row.once, row.nothing, row.add, row.rotate)
         cells = [str(row.hosts), *(f"{value:.1f}" for value in seconds), str(row.changed), f"{row.state:.0f}"]
         table.add_row(*cells)
         _CONSOLE.print(" ".join(cells), style="dim")

@@ -22,11 +22,12 @@ _INTERFACE = "testwg"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row: times in seconds, `state` in kilobytes of 1000 bytes, `changed` in resources."""
+    """One row: times in seconds, `once` that of a first up without checkpoints, `state` in kilobytes of 1000 bytes, `changed` in resources."""
 
     hosts: int
     preview: float
     first: float
+    once: float
     nothing: float
     add: float
     rotate: float
@@ -56,7 +57,20 @@ def _measure(count: int, folder: Path) -> Measurement:
         changed = sum(number for verb, number in last["resourceChanges"].items() if verb != "same")
         stack.write(_plan(names, members={names[0]: {"rotation": 2}}))
         rotate = stack.up().seconds
-    return Measurement(count, preview, first, nothing, add, rotate, changed, state)
+    return Measurement(
+        count, preview, first, _first_without_checkpoints(names[:-1], folder), nothing, add, rotate, changed, state
+    )
+
+
+def _first_without_checkpoints(names: Sequence[str], folder: Path) -> float:
+    key = folder / "another-key"
+    with Hosts(list(names), key) as hosts:
+        stack = Stack(folder / "without-checkpoints", hosts, key)
+        stack.patience = 3600
+        stack.hosts_file = "hosts.yaml" if len(names) > 300 else ""
+        stack.environment["PULUMI_SKIP_CHECKPOINTS"] = "true"
+        stack.write(_plan(names))
+        return stack.up().seconds
 
 
 def measure(counts: Sequence[int]) -> Iterator[Measurement]:

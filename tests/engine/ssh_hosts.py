@@ -61,6 +61,12 @@ class FakeHost:
     # What its login shell prints first, and what it says to an order instead of what it would, in pieces without end.
     noise: bytes = b""
     says: dict[str, Callable[[bytes], Iterable[bytes]]] = field(default_factory=dict)
+    # How often somebody has connected, and has come to a login, after a key exchange.
+    connections: int = 0
+    logins: int = 0
+    # How many seconds each answer takes, and from when to when each order was carried out.
+    slowness: float = 0.0
+    busy: list[tuple[float, float]] = field(default_factory=list)
     server: Any = None
     open: list[Any] = field(default_factory=list)
 
@@ -78,10 +84,12 @@ class FakeHost:
 class _Server(asyncssh.SSHServer):
     """Lets in whoever has the key of the test."""
 
-    def __init__(self, authorized: str) -> None:
-        self._authorized = authorized
+    def __init__(self, authorized: str, host: FakeHost) -> None:
+        self._authorized, self._host = authorized, host
+        host.connections += 1
 
     def begin_auth(self, username: str) -> bool:
+        self._host.logins += 1
         return bool(username)
 
     def public_key_auth_supported(self) -> bool:
@@ -207,7 +215,7 @@ class Hosts:
         host.server = await asyncssh.listen(
             "127.0.0.1",
             host.port,
-            server_factory=lambda: _Server(self._authorized),
+            server_factory=lambda: _Server(self._authorized, host),
             server_host_keys=[self._host_key],
             process_factory=serve,
             encoding=None,
@@ -270,6 +278,8 @@ class Hosts:
             host.orders.append(order)
             if host.hang_at == order:
                 await asyncio.Event().wait()
+            began = time.monotonic()
+            await asyncio.sleep(host.slowness)
             try:
                 if host.fail_at == order:
                     raise OrderError(f"told to fail at {order}; tell it otherwise")
@@ -278,6 +288,7 @@ class Hosts:
                 )
             except OrderError as error:
                 process.stdout.write(f".error {error}\n".encode())
+            host.busy.append((began, time.monotonic()))
         process.exit(0)
 
     def _obey(
