@@ -22,7 +22,10 @@ _INTERFACE = "testwg"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row: times in seconds, `once` that of a first up without checkpoints, `state` in kilobytes of 1000 bytes, `changed` in resources."""
+    """One row: times in seconds, `state` in kilobytes of 1000 bytes, `changed` in resources.
+
+    `once` is a first up without checkpoints.
+    """
 
     hosts: int
     preview: float
@@ -57,9 +60,8 @@ def _measure(count: int, folder: Path) -> Measurement:
         changed = sum(number for verb, number in last["resourceChanges"].items() if verb != "same")
         stack.write(_plan(names, members={names[0]: {"rotation": 2}}))
         rotate = stack.up().seconds
-    return Measurement(
-        count, preview, first, _first_without_checkpoints(names[:-1], folder), nothing, add, rotate, changed, state
-    )
+    once = _first_without_checkpoints(names[:-1], folder)
+    return Measurement(count, preview, first, once, nothing, add, rotate, changed, state)
 
 
 def _first_without_checkpoints(names: Sequence[str], folder: Path) -> float:
