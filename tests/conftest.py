@@ -67,6 +67,12 @@ def level_of(path: Path) -> str | None:
     return folder if folder in LEVELS else None
 
 
+def _end_of(text: str) -> str:
+    """Return the last lines that pytest marks as the error, at most ten."""
+    marked = [line for line in text.splitlines() if line.startswith("E  ")] or text.splitlines()
+    return "\n".join(f"  {line.removeprefix('E').strip()}" for line in marked[-10:])
+
+
 class Tally:
     """Count the outcome of each test by level; a test that fails in any phase has failed."""
 
@@ -77,18 +83,20 @@ class Tally:
         self.figures: list[str] = []
         self.seconds: dict[str, float] = {}
         self.reasons: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
 
     def store(self, file: Path) -> None:
         """Leave what was counted for a later run to add to."""
-        file.write_text(json.dumps([self.outcomes, self.figures, self.seconds, self.reasons]))
+        file.write_text(json.dumps([self.outcomes, self.figures, self.seconds, self.reasons, self.failures]))
 
     def add(self, file: Path) -> None:
         """Add what an earlier run counted."""
-        outcomes, figures, seconds, reasons = json.loads(file.read_text())
+        outcomes, figures, seconds, reasons, failures = json.loads(file.read_text())
         self.outcomes = {name: (level, word) for name, (level, word) in outcomes.items()} | self.outcomes
         self.figures = [*figures, *self.figures]
         self.seconds = seconds | self.seconds
         self.reasons = reasons | self.reasons
+        self.failures = failures | self.failures
 
     def _note(self, nodeid: str, outcome: str) -> None:
         folders = Path(nodeid.partition("::")[0]).parts
@@ -103,6 +111,8 @@ class Tally:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         if report.skipped and isinstance(report.longrepr, tuple):
             self.reasons[report.nodeid] = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if report.failed:
+            self.failures.setdefault(report.nodeid, _end_of(report.longreprtext))
         if report.when == "call" or report.outcome != "passed":
             self._note(report.nodeid, report.outcome)
         if report.when == "call":
@@ -130,8 +140,10 @@ class Tally:
         return self.count("passed", level) + self.count("failed", level)
 
     def lines(self) -> Iterator[str]:
-        """Yield what tests have measured, the slowest, and for each level a line: whether it ran, or why not."""
+        """Yield what was measured, how each failure ended, the slowest, and how each level ran, or why not."""
         yield from self.figures
+        for name, end in self.failures.items():
+            yield f"failed: {name}\n{end}"
         for name, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
             yield f"{seconds:6.1f} s  {name}"
         for level in self.levels():

@@ -134,6 +134,14 @@ def test_the_last_lines_list_the_slowest_tests(tmp_path: Path) -> None:
     assert times[0] >= 0.3
 
 
+def test_the_last_lines_tell_how_each_failure_ended(tmp_path: Path) -> None:
+    """What is left of a long log is its end."""
+    fails = 'def test_it() -> None:\n    raise ValueError("first" + 20 * "\\nline" + "\\nlast")\n'
+    _, lines = run(tmp_path, {"unit/test_a.py": fails})
+    told = lines.index("failed: tests/unit/test_a.py::test_it")
+    assert lines[told + 1 : told + 11] == ["  line"] * 9 + ["  last"]
+
+
 def test_a_count_goes_on_in_a_second_run(tmp_path: Path) -> None:
     """Tests that run apart are in one sum with the others, which fails if one of either failed."""
     count = tmp_path / "count"
