@@ -84,6 +84,7 @@ class Tally:
         self.seconds: dict[str, float] = {}
         self.reasons: dict[str, str] = {}
         self.failures: dict[str, str] = {}
+        self.unsteady: list[str] = []
 
     def store(self, file: Path) -> None:
         """Leave what was counted for a later run to add to."""
@@ -92,6 +93,8 @@ class Tally:
     def add(self, file: Path) -> None:
         """Add what an earlier run counted."""
         outcomes, figures, seconds, reasons, failures = json.loads(file.read_text())
+        # Of a test that failed before and has passed now, both are told.
+        self.unsteady = [name for name in failures if self.outcomes.get(name, ("", ""))[1] == "passed"]
         self.outcomes = {name: (level, word) for name, (level, word) in outcomes.items()} | self.outcomes
         self.figures = [*figures, *self.figures]
         self.seconds = seconds | self.seconds
@@ -143,7 +146,7 @@ class Tally:
         """Yield what was measured, how each failure ended, the slowest, and how each level ran, or why not."""
         yield from self.figures
         for name, end in self.failures.items():
-            yield f"failed: {name}\n{end}"
+            yield f"{'failed, and passed when run again' if name in self.unsteady else 'failed'}: {name}\n{end}"
         for name, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
             yield f"{seconds:6.1f} s  {name}"
         for level in self.levels():
@@ -172,7 +175,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require", default="", metavar="LEVELS", help="fail where one of these levels, joined by commas, cannot run"
     )
     parser.addoption("--store-count", type=Path, help="say nothing at the end; leave the count in this file")
-    parser.addoption("--add-count", type=Path, help="add the count that an earlier run left in this file")
+    parser.addoption(
+        "--add-count", type=Path, help="add the count that earlier runs left in this file, and leave the sum"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -225,6 +230,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         return
     if file := session.config.option.add_count:
         tally.add(file)
+        tally.store(file)
     # The summary that pytest prints in the wrapped hooks reads the exit status, so it is settled before.
     if (tally.unmet() or tally.count("failed")) and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
