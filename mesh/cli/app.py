@@ -20,15 +20,14 @@ from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
-from mesh.cli.partial_up import target_options
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.cli.status_command import status_command
+from mesh.cli.up_command import up_command
 from mesh.core_dumps import forbid_core_dumps
 from mesh.errors import MeshError
-from mesh.rollout.unreachable import SKIP_VARIABLE
 
 app = typer.Typer(
     help="Prepare stack files and the engine for the mesh program.",
@@ -125,35 +124,8 @@ app.command(epilog="Example: python -m mesh history production --limit 3")(histo
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)
 )
+app.command(epilog="Example: python -m mesh up production --only bernard")(up_command(_errors))
 app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph)
-
-
-@app.command()
-def up(
-    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-    further: Annotated[list[str] | None, typer.Argument(help="after --, what else pulumi up is to be told")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="only this host's change; may be given again")] = None,
-    skip_unreachable: Annotated[
-        bool, typer.Option("--skip-unreachable", help="go on without hosts that do not answer; they get theirs later")
-    ] = False,
-) -> None:
-    """Run pulumi up, for all hosts or --only some, in a way that never leaves a mesh with half a change.
-
-    With --only, other members stay as they are but for what they have to know: the new public keys, and endpoints and
-    other settings that the stack file changes. Who joins or leaves has to be named.
-    """
-    options = list(further or ())
-    if stack and stack.startswith("-"):
-        # Without a stack, the first word after -- is taken for one.
-        options = [stack, *options]
-        stack = None
-    pulumi = PulumiCli(find_project(), stack)
-    targets: list[str] = []
-    if only:
-        planned = {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
-        running = {name: entry.members for name, entry in pulumi.recorded().items()}
-        targets = target_options(only, planned, running)
-    pulumi.become("up", [*targets, *options], {SKIP_VARIABLE: "true"} if skip_unreachable else {})
 
 
 @app.command()

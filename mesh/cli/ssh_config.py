@@ -15,7 +15,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import HostError
 
 __all__ = ["KnownKeys", "Way", "fill_in_way", "find_known_keys", "find_way", "flow_mapping", "keys_known_of"]

@@ -23,7 +23,8 @@ from pulumi import (
 )
 from pulumi_command import remote
 
-from mesh.config.models import Bastion, Connection, SshSettings
+from mesh.config.connection import Connection
+from mesh.config.models import Bastion, SshSettings
 from mesh.remote import host_program
 from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.concurrency import run_apart

@@ -16,6 +16,7 @@ from mesh.component.resources import (
     RosterResource,
     SurveyResource,
 )
+from mesh.component.stack_traces import no_stack_traces
 from mesh.config.adopted import Adopted
 from mesh.config.models import Configuration
 from mesh.keyring.expiry import expires_at
@@ -42,6 +43,7 @@ class MeshComponent(ComponentResource):
     public: Output[dict[str, Any]]
     peer_files: Output[dict[str, str]] | None
 
+    @no_stack_traces()
     def __init__(
         self,
         plan: MeshPlan,

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import pulumi
 
-from mesh.config.models import Configuration, Connection, Interface
+from mesh.config.connection import Connection
+from mesh.config.models import Configuration, Interface
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.remote import credentials
 from mesh.remote.command_agent import serve_commands

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from mesh.config.connection import HOST_KEY_TYPES
 from mesh.config.patterns import HOST_NAME, IPV4, IPV6, LABEL, Accepts, matching
 from mesh.wireguard.keys import is_key
 
 __all__ = [
     "CUSTOM_ERROR",
-    "HOST_KEY_TYPES",
     "FormerName",
     "HostKey",
     "Ipv4Address",
@@ -52,7 +52,6 @@ CUSTOM_ERROR = "mesh"
 _LABEL = re.compile(LABEL)
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
-HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 # A member owns its subnet, and the whole mesh sends it what goes there.
 _WIDEST_SUBNET = 32
 

@@ -4,11 +4,12 @@ Names are snake_case here and camelCase in the file. A field's `description` say
 reference and the JSON schema. What a type takes is said by its `Accepts`.
 """
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from mesh.config.connection import Connection
 from mesh.config.external_fields import ExternalAddress, ExternalName
 from mesh.config.fields import FormerName, HostKey, Port, Site, SshAddress, SshUser, Tag
 from mesh.config.patterns import Accepts, matching
@@ -25,17 +26,6 @@ System = Annotated[
 ]
 # 80 bytes more than the least that IPv6 inside the tunnel allows.
 LinkMtu = Annotated[int, Field(strict=True, ge=1360, le=65535), Accepts("bytes from 1360 to 65535")]
-
-
-class Connection(TypedDict):
-    """How SSH reaches a machine, as the state has it: `hostKey` is type and base64, `sudo` whether commands need it."""
-
-    address: str
-    port: int
-    user: str
-    sudo: bool
-    hostKey: str
-    bastion: NotRequired["Connection"]
 
 
 class Settings(BaseModel):

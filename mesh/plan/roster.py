@@ -25,7 +25,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict, TypeGuard
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import MeshError
 
 __all__ = [

@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncssh
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote.ssh import COMMAND_SECONDS, CONNECT_SECONDS, connected
 from mesh.remote.ssh_errors import explain_words

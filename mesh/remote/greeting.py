@@ -7,7 +7,7 @@ RFC 4253, sections 4.2 and 7.1.
 from collections.abc import Collection
 from typing import Any
 
-from mesh.config.fields import HOST_KEY_TYPES
+from mesh.config.connection import HOST_KEY_TYPES
 from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, NO_POST_QUANTUM, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 

@@ -10,7 +10,7 @@ from typing import cast
 import asyncssh
 from asyncssh.kex import get_kex_algs
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import MeshError
 from mesh.remote import credentials
 from mesh.remote.identities import Identity, SigningError

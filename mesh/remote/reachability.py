@@ -9,7 +9,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.greeting import read_greeting

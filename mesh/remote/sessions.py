@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import asyncssh
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import HostError, HostsFailedError, UnreachableHostError
 from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream

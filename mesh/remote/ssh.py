@@ -11,8 +11,7 @@ from typing import Any
 
 import asyncssh
 
-from mesh.config.fields import HOST_KEY_TYPES
-from mesh.config.models import Connection
+from mesh.config.connection import HOST_KEY_TYPES, Connection
 from mesh.errors import UnreachableHostError
 from mesh.remote.login import LoginRefusedError, dial
 from mesh.remote.reachability import ForwardingForbiddenError

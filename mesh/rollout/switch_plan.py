@@ -15,7 +15,10 @@ WireGuard paper, section 6). A first message that gets lost costs as much. From 
 3. Then all the rest, on all hosts at once: ports with the endpoints of those that move, addresses, allowed IPs.
    Sessions stay, so this begins no handshake. Behind NAT, hosts speak at once after that: nothing comes in from a
    port that nobody there has sent to.
-4. Then hosts that come up: first those with an endpoint, so that they are there when the others connect to them.
+4. Hosts that come up. A first handshake that finds nobody, or nobody who knows its sender, is tried again after 5
+   seconds. So they come up before step 3, in which others begin theirs with them; but for a host that would itself
+   begin one with a host that then begins none. That host comes after step 3, and those without an endpoint last.
+   Where it is also one with which another begins a handshake in step 3, that pair waits.
 
 A rollback takes the same steps in the same order, whether it is led (`rollback`) or each host does it alone
 (`rollback.sh`).
@@ -83,6 +86,9 @@ def plan_switch(
     for number, host in enumerate(changed, 1):
         peers = sorted({*pairs.links_of(host)} & {*live})
         yield from exchange_key(host, peers, f"switching key {number} of {len(changed)} ({host})")
+    new = [host for host in sorted(running) if host not in live]
+    early = [host for host in new if members[host]["endpoint"] and _may_wait(pairs, host, live)]
+    yield from _come_up(pairs, early)
     if live:
         yield Step("ready", live)
         yield Step("finish", live)
@@ -90,13 +96,34 @@ def plan_switch(
         # A host that lost a peer has lost its session.
         if unheard := live if others else moved:
             yield Step("wake", unheard)
-    new = [host for host in sorted(running) if host not in live]
-    # Hosts with an endpoint come up first, so that no first handshake is missed and waits 5 seconds.
-    for group in ([h for h in new if members[h]["endpoint"]], [h for h in new if not members[h]["endpoint"]]):
-        if group:
-            yield Step("finish", tuple(group), says=f"bringing up {len(group)} host{'s' * (len(group) != 1)}")
+    yield from _come_up(pairs, [host for host in new if host not in early])
     if new and (live or others):
         yield Step("again", (*live, *sorted(others)), tuple(new))
+
+
+def _come_up(pairs: Pairs, hosts: Collection[str]) -> Iterator[Step]:
+    """Yield the steps in which hosts come up: first those that begin nothing, at last those without an endpoint."""
+
+    def turn(host: str) -> int:
+        begins = any(_begins(pairs, host, peer) for peer in pairs.links_of(host))
+        return int(begins) if pairs.participants[host]["endpoint"] else 2
+
+    turns = {host: turn(host) for host in hosts}
+    for number in range(3):
+        if group := tuple(host for host in hosts if turns[host] == number):
+            yield Step("finish", group, says=f"bringing up {len(group)} host{'s' * (len(group) != 1)}")
+
+
+def _begins(pairs: Pairs, host: str, peer: str) -> bool:
+    """Tell whether a host sends to a peer as soon as it has it: a keepalive, or all that goes to its exit node."""
+    speaks = pairs.keepalive(host, peer) != "off" or pairs.participants[host].get("exitNode") == peer
+    return speaks and bool(pairs.endpoint(host, peer))
+
+
+def _may_wait(pairs: Pairs, host: str, live: Collection[str]) -> bool:
+    """Tell whether a host that comes up before the `live` ones know it begins nothing that these do not begin again."""
+    peers = set(pairs.links_of(host)) & set(live)
+    return all(_begins(pairs, peer, host) for peer in peers if _begins(pairs, host, peer))
 
 
 def _live(running: Mapping[str, Running]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.plan.host_payload import payload
 from mesh.plan.pairs import Pairs

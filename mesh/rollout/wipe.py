@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.errors import HostError
 from mesh.remote.concurrency import settle
 from mesh.remote.replies import read_each, read_wiped

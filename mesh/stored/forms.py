@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.plan.roster import Roster
 from mesh.wireguard.keys import is_key
 

@@ -279,8 +279,15 @@ class Stack:
         """Start a verb of pulumi and return at once."""
         if verb in {"up", "destroy", "refresh"}:
             options = ("--yes", "--skip-preview", *options)
+        return self._start(self._command(verb, *options))
+
+    def start_companion(self, *words: str) -> Run:
+        """Start `python -m mesh` and return at once; `mesh up` becomes pulumi."""
+        return self._start(self.lab.command(str(self.project / ".venv/bin/python"), "-m", "mesh", *words))
+
+    def _start(self, command: list[str]) -> Run:
         process = subprocess.Popen(
-            self._command(verb, *options), cwd=self.project, env=self.environment, text=True,
+            command, cwd=self.project, env=self.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         return Run(process)

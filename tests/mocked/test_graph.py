@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import gc
+import sys
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +126,14 @@ def test_dependencies_grow_with_the_hosts_and_not_with_their_square() -> None:
     two, six, ten = (dependencies(register(count)) for count in (2, 6, 10))
     assert two > 0
     assert ten - six == six - two
+
+
+def test_no_resource_records_where_the_program_made_it(graph: Graph) -> None:
+    """A quarter of the state would be call stacks, with paths of the operator's machine; a bug still shows its own."""
+    ours = {name: request for name, request in graph.requests.items() if name.startswith("testwg")}
+    assert len(ours) == 10
+    assert not [name for name, request in ours.items() if request.stackTrace.frames or request.sourcePosition.uri]
+    assert not hasattr(sys, "tracebacklimit")
 
 
 def test_the_rollout_waits_for_every_enrolment(graph: Graph) -> None:

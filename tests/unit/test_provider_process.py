@@ -64,3 +64,18 @@ def test_what_reaches_hosts_is_imported_aside_and_only_when_asked_for() -> None:
         f"print({here})",
     )
     assert said.split("\n")[:2] == ["False False", "True True"]
+
+
+def test_the_providers_read_states_and_reach_hosts_without_the_models_of_the_stack_file() -> None:
+    """Those take a quarter of a second of processor time to make, in a process that reads no stack file."""
+    said = run(
+        "import re, sys",
+        "from pathlib import Path",
+        "import mesh.providers",
+        "lazy = re.findall(r'^ +from (mesh[.\\w]*) import', Path(mesh.providers.__file__).read_text(), re.MULTILINE)",
+        "for name in {*lazy, 'mesh.rollout.apply'}: __import__(name)",
+        "print(len(lazy), 'pydantic' in sys.modules)",
+    )
+    count, imported = said.split()
+    assert int(count) > 10
+    assert imported == "False"

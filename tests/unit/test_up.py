@@ -1,7 +1,8 @@
-"""What `mesh.up` makes pulumi target."""
+"""What `mesh up` makes pulumi target, and when it goes without checkpoints."""
 
 import pytest
 
+from mesh.cli.checkpoints import skips_checkpoints
 from mesh.cli.partial_up import target_options
 from mesh.errors import MeshError
 
@@ -71,3 +72,21 @@ def test_an_unknown_host_is_told_with_those_that_are_known() -> None:
     """A typing error would else be a run that does nothing."""
     with pytest.raises(MeshError, match="--only: bernhard is in no mesh; give some of bernard, carol, dora, edgeworth"):
         target_options(["bernhard"], MEMBERS, MEMBERS)
+
+
+@pytest.mark.parametrize(
+    ("members", "wanted", "environment", "skips"),
+    [
+        (99, None, {}, False),
+        (100, None, {}, True),
+        (100, True, {}, False),
+        (2, False, {}, True),
+        (100, None, {"PULUMI_SKIP_CHECKPOINTS": "false"}, False),
+        (100, False, {"PULUMI_SKIP_CHECKPOINTS": "false"}, True),
+    ],
+)
+def test_a_large_run_goes_without_checkpoints_unless_somebody_chose_otherwise(
+    members: int, wanted: bool | None, environment: dict[str, str], skips: bool
+) -> None:
+    """An option comes before Pulumi's own variable, and that before the size."""
+    assert skips_checkpoints(members, wanted, environment) is skips

@@ -1,0 +1,77 @@
+"""`python -m mesh up`: what it is given; what it makes pulumi do is in `partial_up` and `checkpoints`."""
+
+import os
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mesh.cli.checkpoints import CHECKPOINTS_VARIABLE, WAY_BACK, skips_checkpoints
+from mesh.cli.partial_up import target_options
+from mesh.cli.project import find_project
+from mesh.cli.pulumi_cli import PulumiCli
+from mesh.errors import MeshError
+from mesh.rollout.unreachable import SKIP_VARIABLE
+
+__all__ = ["up_command"]
+
+
+def up_command(errors: Console) -> Callable[..., None]:
+    """Return the command."""
+
+    def up(
+        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+        further: Annotated[list[str] | None, typer.Argument(help="after --, what else pulumi up is to be told")] = None,
+        only: Annotated[list[str] | None, typer.Option(help="only this host's change; may be given again")] = None,
+        skip_unreachable: Annotated[
+            bool,
+            typer.Option("--skip-unreachable", help="go on without hosts that do not answer; they get theirs later"),
+        ] = False,
+        checkpoints: Annotated[
+            bool | None,
+            typer.Option(help="write the state after every step of the run; by default, if it has below 100 members"),
+        ] = None,
+    ) -> None:
+        """Run pulumi up, for all hosts or --only some, in a way that never leaves a mesh with half a change.
+
+        With --only, other members stay as they are but for what they have to know: the new public keys, and endpoints
+        and other settings that the stack file changes. Who joins or leaves has to be named.
+
+        From 100 members on, or with --no-checkpoints, the state is written once, at the end of the run. That saves most
+        of its time. If pulumi is killed before, the keys that it made are on the hosts alone, and mesh adopt brings
+        them back.
+        """
+        options = list(further or ())
+        if stack and stack.startswith("-"):
+            # Without a stack, the first word after -- is taken for one.
+            options = [stack, *options]
+            stack = None
+        pulumi = PulumiCli(find_project(), stack)
+        targets: list[str] = []
+        if only:
+            planned = _planned(pulumi)
+            running = {name: entry.members for name, entry in pulumi.recorded().items()}
+            targets = target_options(only, planned, running)
+        variables = {SKIP_VARIABLE: "true"} if skip_unreachable else {}
+        if checkpoints is not None:
+            variables[CHECKPOINTS_VARIABLE] = "false"
+        members = _count_members(pulumi) if checkpoints is None else 0
+        if skips_checkpoints(members, checkpoints, os.environ):
+            variables[CHECKPOINTS_VARIABLE] = "true"
+            errors.print(WAY_BACK.format(stack=pulumi.stack), markup=False)
+        pulumi.become("up", [*targets, *options], variables)
+
+    return up
+
+
+def _planned(pulumi: PulumiCli) -> dict[str, set[str]]:
+    return {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
+
+
+def _count_members(pulumi: PulumiCli) -> int:
+    try:
+        return sum(map(len, _planned(pulumi).values()))
+    except MeshError:
+        # A stack that is not chosen yet, or a program of one's own: Pulumi asks, or says what is wrong.
+        return 0

@@ -1,0 +1,64 @@
+"""`python -m mesh up` without checkpoints, and an engine that is killed: what the state lacks, the hosts give back."""
+
+import json
+
+import pytest
+
+from tests.lab.conftest import leave_nothing
+from tests.lab.failures import PORT, check_consistent, wait_until_settled
+from tests.lab.lab import Lab
+from tests.lab.stack import Stack
+
+UP = ("up", "--no-checkpoints", "--", "--yes", "--skip-preview")
+
+
+def plan(lab: Lab, rotation: int = 1) -> dict[str, object]:
+    """Return the mesh of all hosts."""
+    return {"testwg": {"hosts": list(lab.hosts), "port": PORT, "deadline": 10, "rotation": rotation}}
+
+
+def kill_at(stack: Stack, phase: str) -> dict[str, str]:
+    """Kill the engine of such an up as soon as it prints `phase`; return what hosts run once they have settled."""
+    run = stack.start_companion(*UP)
+    run.wait_for("up: the state is written once")
+    run.wait_for(phase)
+    run.kill_engine()
+    run.wait_for_remains(stack.is_served)
+    wait_until_settled(stack)
+    return stack.running_public_keys("testwg")
+
+
+@pytest.mark.parametrize("phase", ["testwg/bernard/enrol", "bringing up", "verifying"])
+def test_a_first_up_that_was_killed_before_it_confirmed_leaves_nothing_and_comes_again(
+    engine_stack: Stack, lab: Lab, phase: str
+) -> None:
+    """There is nothing to bring back then, and the command says so."""
+    engine_stack.write(plan(lab))
+    assert kill_at(engine_stack, phase) == {}
+    engine_stack.cancel()
+    said = engine_stack.companion("adopt", str(engine_stack.file), "--yes", succeeds=False).output
+    assert "there is nothing to adopt, so run pulumi up" in said
+    engine_stack.up()
+    check_consistent(engine_stack)
+    engine_stack.destroy()
+    leave_nothing(lab)
+
+
+def test_keys_of_an_up_that_was_killed_after_it_confirmed_come_back_from_the_hosts(
+    engine_stack: Stack, lab: Lab
+) -> None:
+    """Of a first up, whose state has nothing, and of a rotation, whose state has the keys before; none changes."""
+    for rotation in (1, 2):
+        engine_stack.write(plan(lab, rotation))
+        made = kill_at(engine_stack, "confirmed on")
+        assert set(made) == set(lab.hosts)
+        exported = json.dumps(engine_stack.state())
+        assert not [key for key in made.values() if key in exported]
+        engine_stack.cancel()
+        engine_stack.companion("adopt", str(engine_stack.file), "--yes")
+        engine_stack.up()
+        assert engine_stack.running_public_keys("testwg") == made
+        check_consistent(engine_stack)
+        engine_stack.forget_adopted()
+        engine_stack.up("--expect-no-changes")
+    engine_stack.destroy()
