@@ -11,7 +11,7 @@ ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 .DEFAULT_GOAL := help
 # Labs wait for their hosts more than they compute, so there are more of them than processors; what measures loss comes
 # last, with nothing else beside it than another of its kind.
-PYTEST = $(ENGINE) $(RUN) -m pytest tests -v --dist loadfile --no-loadscope-reorder --require="$$MESH_REQUIRE"
+PYTEST = $(ENGINE) $(RUN) -m pytest tests -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
 LABS ?= 4
 COUNT := .venv/count
 

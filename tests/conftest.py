@@ -67,6 +67,12 @@ def level_of(path: Path) -> str | None:
     return folder if folder in LEVELS else None
 
 
+def _end_of(text: str) -> str:
+    """Return the last lines that pytest marks as the error, at most ten."""
+    marked = [line for line in text.splitlines() if line.startswith("E  ")] or text.splitlines()
+    return "\n".join(f"  {line.removeprefix('E').strip()}" for line in marked[-10:])
+
+
 class Tally:
     """Count the outcome of each test by level; a test that fails in any phase has failed."""
 
@@ -77,18 +83,23 @@ class Tally:
         self.figures: list[str] = []
         self.seconds: dict[str, float] = {}
         self.reasons: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
+        self.unsteady: list[str] = []
 
     def store(self, file: Path) -> None:
         """Leave what was counted for a later run to add to."""
-        file.write_text(json.dumps([self.outcomes, self.figures, self.seconds, self.reasons]))
+        file.write_text(json.dumps([self.outcomes, self.figures, self.seconds, self.reasons, self.failures]))
 
     def add(self, file: Path) -> None:
         """Add what an earlier run counted."""
-        outcomes, figures, seconds, reasons = json.loads(file.read_text())
+        outcomes, figures, seconds, reasons, failures = json.loads(file.read_text())
+        # Of a test that failed before and has passed now, both are told.
+        self.unsteady = [name for name in failures if self.outcomes.get(name, ("", ""))[1] == "passed"]
         self.outcomes = {name: (level, word) for name, (level, word) in outcomes.items()} | self.outcomes
         self.figures = [*figures, *self.figures]
         self.seconds = seconds | self.seconds
         self.reasons = reasons | self.reasons
+        self.failures = failures | self.failures
 
     def _note(self, nodeid: str, outcome: str) -> None:
         folders = Path(nodeid.partition("::")[0]).parts
@@ -103,6 +114,8 @@ class Tally:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         if report.skipped and isinstance(report.longrepr, tuple):
             self.reasons[report.nodeid] = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if report.failed:
+            self.failures.setdefault(report.nodeid, _end_of(report.longreprtext))
         if report.when == "call" or report.outcome != "passed":
             self._note(report.nodeid, report.outcome)
         if report.when == "call":
@@ -130,8 +143,10 @@ class Tally:
         return self.count("passed", level) + self.count("failed", level)
 
     def lines(self) -> Iterator[str]:
-        """Yield what tests have measured, the slowest, and for each level a line: whether it ran, or why not."""
+        """Yield what was measured, how each failure ended, the slowest, and how each level ran, or why not."""
         yield from self.figures
+        for name, end in self.failures.items():
+            yield f"{'failed, and passed when run again' if name in self.unsteady else 'failed'}: {name}\n{end}"
         for name, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
             yield f"{seconds:6.1f} s  {name}"
         for level in self.levels():
@@ -160,7 +175,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require", default="", metavar="LEVELS", help="fail where one of these levels, joined by commas, cannot run"
     )
     parser.addoption("--store-count", type=Path, help="say nothing at the end; leave the count in this file")
-    parser.addoption("--add-count", type=Path, help="add the count that an earlier run left in this file")
+    parser.addoption(
+        "--add-count", type=Path, help="add the count that earlier runs left in this file, and leave the sum"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -213,6 +230,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         return
     if file := session.config.option.add_count:
         tally.add(file)
+        tally.store(file)
     # The summary that pytest prints in the wrapped hooks reads the exit status, so it is settled before.
     if (tally.unmet() or tally.count("failed")) and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

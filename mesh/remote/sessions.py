@@ -20,7 +20,8 @@ from mesh.remote import commands, host_program
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
 from mesh.remote.login import dial, key_exchange_of
-from mesh.remote.ssh import CONNECT_SECONDS, as_unreachable, explain, meet
+from mesh.remote.new_connection import meet
+from mesh.remote.ssh import CONNECT_SECONDS, as_unreachable, explain
 
 __all__ = ["Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
 

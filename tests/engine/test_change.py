@@ -127,7 +127,7 @@ def test_two_interfaces_are_two_meshes_and_a_target_is_one(make_stack: Maker) ->
     assert all(stack.hosts[host].public_key("other") == key for host, key in stack.public_keys("other").items())
 
 
-def test_one_number_makes_all_keys_of_all_interfaces_anew(make_stack: Maker) -> None:
+def test_one_number_rotates_all_keys_of_all_interfaces(make_stack: Maker) -> None:
     """And the number before brings them back."""
     stack, both = _two_meshes(make_stack)
     first = {name: stack.public_keys(name) for name in both}

@@ -149,7 +149,7 @@ def test_a_forgotten_host_that_is_a_member_again_has_to_be_remembered(stack: Sta
     assert "mesh:interfaces.testwg.forgotten: 'h4' is a host of this interface again" in outcome.text
 
 
-def test_the_public_plan_is_that_of_the_members_who_were_proven(stack: Stack) -> None:
+def test_the_public_plan_is_that_of_the_members_who_were_verified(stack: Stack) -> None:
     """A failed run leaves the plan as it was."""
     before = stack.plan()
     stack.hosts["h1"].fail_at = "prove"

@@ -38,7 +38,7 @@ def test_a_preview_warns_in_the_last_two_weeks_and_changes_nothing(running: Stac
     assert "h2 key expires" not in outcome.text
 
 
-def test_up_makes_what_has_expired_anew_and_only_that(running: Stack) -> None:
+def test_up_renews_what_has_expired_and_only_that(running: Stack) -> None:
     """Seen in the preview, proven like any rotation, and done with afterwards."""
     before = running.public_keys()
     running.age_keys(10, "h1")

@@ -104,7 +104,7 @@ def test_reverting_the_file_after_a_failed_rotation_brings_the_running_keys_back
     assert stack.public_keys() == old == kernels(stack)
 
 
-def test_hosts_are_led_back_one_key_after_another(stack: Stack) -> None:
+def test_hosts_roll_back_one_key_after_another(stack: Stack) -> None:
     """All take the old preshared key, then each its own and that of its two peers in turn, and then the rest."""
     old = kernels(stack)
     write(stack, rotation=7)
@@ -115,7 +115,7 @@ def test_hosts_are_led_back_one_key_after_another(stack: Stack) -> None:
     assert kernels(stack) == old
 
 
-def test_a_host_that_cannot_be_led_back_does_not_keep_the_others_from_it(stack: Stack) -> None:
+def test_a_host_that_cannot_roll_back_does_not_keep_the_others_from_it(stack: Stack) -> None:
     """It is not asked again, and rolls back at once with the last order."""
     old = kernels(stack)
     write(stack, rotation=8)

@@ -154,7 +154,7 @@ _NAMED = (
 )
 
 
-def test_machines_may_be_sought_at_names_that_are_not_known_yet(make_stack: Maker, environment: Path) -> None:
+def test_machines_may_have_names_that_are_not_known_yet(make_stack: Maker, environment: Path) -> None:
     """As a cloud gives them to its machines."""
     programs = Programs(make_stack(2), environment, _NAMED)
     programs.run(programs.network, "preview")

@@ -276,7 +276,7 @@ def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[by
     loop.close()
 
 
-def test_a_login_that_is_cut_off_is_tried_again_after_a_look(operator: Operator, shared: Stack) -> None:
+def test_a_login_that_is_cut_off_is_tried_again_after_a_reachability_check(operator: Operator, shared: Stack) -> None:
     """A host that is busy hangs up without a word, on the login of ours that comes first and on the plugin's."""
     one_key_in_the_agent(operator)
     with cut_off(operator.sshd.port, b"Go", 3) as (port, seen):

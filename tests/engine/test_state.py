@@ -92,7 +92,7 @@ def test_what_is_deleted_from_the_state_comes_again_and_no_key_changes(stack: St
     assert stack.changed() == {}
 
 
-def test_a_key_that_is_deleted_from_the_state_is_made_anew_on_its_host_alone(stack: Stack) -> None:
+def test_a_key_that_is_deleted_from_the_state_is_replaced_on_its_host_alone(stack: Stack) -> None:
     """With all that depends on it; hosts that were known to it go on with theirs."""
     keys = kernels(stack)
     urn = stack.resources()["testwg/h2/key"]["urn"]

@@ -29,7 +29,7 @@ class Draft:
     hosts: dict[str, Any]
     mesh: dict[str, Any]
     moved: dict[str, bool]
-    # Those for whom an edit changed where they are sought, or their address inside.
+    # Those for whom an edit changed their endpoint, or their address inside.
     touched: set[str] = field(default_factory=set)
 
     def member(self, host: str) -> dict[str, Any]:

@@ -28,6 +28,15 @@ _NAME = "lab"
 _SECONDS = 300
 
 
+# What a failure shows of a run: its end, without the steps that went well.
+_SHOWN = 40
+
+
+def _end_of(output: str) -> str:
+    lines = [line for line in output.splitlines() if not line.startswith("rehearsal: ")]
+    return "\n".join(lines[-_SHOWN:])
+
+
 class UnexpectedEndError(AssertionError):
     """Pulumi ended otherwise than the test expected; the message holds its output."""
 
@@ -291,7 +300,7 @@ class Stack:
         """
         outcome = self.start(verb, *options).end()
         if (outcome.code == 0) != succeeds:
-            raise UnexpectedEndError(f"pulumi {verb} ended with {outcome.code}:\n{outcome.output}")
+            raise UnexpectedEndError(f"pulumi {verb} ended with {outcome.code}:\n{_end_of(outcome.output)}")
         return outcome
 
     def up(self, *options: str) -> Outcome:
@@ -311,7 +320,7 @@ class Stack:
             stderr=subprocess.STDOUT, check=False, timeout=_SECONDS,
         )  # fmt: skip
         if (done.returncode == 0) != succeeds:
-            raise UnexpectedEndError(f"mesh {' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
+            raise UnexpectedEndError(f"mesh {' '.join(words)} ended with {done.returncode}:\n{_end_of(done.stdout)}")
         return Outcome(done.returncode, done.stdout, time.monotonic() - began)
 
     def destroy(self) -> Outcome:

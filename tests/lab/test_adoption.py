@@ -77,7 +77,7 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
 
 
 def test_a_host_that_cannot_be_asked_stops_the_adoption(stack: Stack, lab: Lab) -> None:
-    """Its key would be made anew otherwise; the message names it, and the stack file stays as it was."""
+    """Its key would be replaced otherwise; the message names it, and the stack file stays as it was."""
     stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
     stack.up()
     described = {name: stack.describe(host) for name, host in lab.hosts.items()}

@@ -153,7 +153,7 @@ _REWRITES = {
 }
 
 
-def test_what_administrators_load_anew_takes_nothing_away(stack: Stack, lab: Lab) -> None:
+def test_what_administrators_reload_takes_nothing_away(stack: Stack, lab: Lab) -> None:
     """The next look sets it again, in the words of each firewall; it is started here, and comes by itself else."""
     lab.add(
         [

@@ -125,7 +125,7 @@ def _going_back(
         stack.write({"testwg": {**mesh, "rotation": 2, "port": port}})
         yield
     assert stack.running_keys("testwg") == before
-    # What waits at a socket that is opened anew is lost.
+    # What waits at a socket that is opened again is lost.
     assert port != mesh["port"] or _sockets(lab) == sockets
     gaps = total(list(watch.gaps.values()))
     name += " and the port" if port != mesh["port"] else ""
@@ -139,7 +139,7 @@ def _going_back(
 
 
 @pytest.mark.parametrize("port", [51825, 51826])
-def test_all_keys_that_are_not_proven_go_back_without_loss(
+def test_all_keys_that_are_not_verified_roll_back_without_loss(
     stack: Stack, lab: Lab, record_property: Callable[[str, object], None], port: int
 ) -> None:
     """The operator leads the hosts back, one key after another, and a port after these."""

@@ -9,7 +9,7 @@ from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address, wait_until
 
 
-def test_a_host_behind_a_router_is_sought_at_the_port_that_is_forwarded_to_it(stack: Stack, lab: Lab) -> None:
+def test_a_host_behind_a_router_is_reached_at_the_port_that_is_forwarded_to_it(stack: Stack, lab: Lab) -> None:
     """Then it is not roaming: a peer opens the tunnel to it, and no keepalive is needed."""
     mesh = {"hosts": ["bernard", "edgeworth"], "port": 51825, "members": {"edgeworth": {"externalPort": 40000}}}
     hosts = {name: stack.describe(lab.hosts[name]) for name in ("bernard", "edgeworth")}
@@ -76,7 +76,7 @@ def _send_from(lab: Lab, address: str) -> None:
     lab.network.ip("carol", f"route replace default via 169.254.0.1 dev eth0 src {address}")
 
 
-def test_a_host_that_moved_is_sought_where_it_is_though_late_packets_led_back(
+def test_a_host_that_moved_is_reached_where_it_is_though_late_packets_came_from_the_old_address(
     stack: Stack, lab: Lab, second: str
 ) -> None:
     """Behind NAT nobody hears what comes from a place that was not asked, so neither end would find the other again.

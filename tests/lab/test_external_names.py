@@ -1,4 +1,4 @@
-"""Hosts that are sought at a DNS name, whose address changes while nobody looks."""
+"""Hosts whose endpoint is a DNS name, and whose address changes while no run is active."""
 
 import time
 from collections.abc import Iterator
@@ -89,8 +89,8 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
     stack.up("--expect-no-changes")
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
     assert f"{_NAME}:51825" in stack.companion("status").output
-    # WireGuard owes a word for ten seconds after each that it heard, and begins anew fifteen after one of its own
-    # that had no answer; peers would learn of the move by either.
+    # WireGuard owes a word for ten seconds after each that it heard, and starts a new handshake fifteen after one of
+    # its own that had no answer; peers would learn of the move by either.
     time.sleep(20)
     _move(lab, _OLD, _NEW)
     try:
@@ -114,7 +114,7 @@ def test_a_host_that_moves_is_found_again_by_its_name(stack: Stack, lab: Lab, ho
         _move(lab, _NEW, _OLD)
     for host in seekers:
         _point(host, _OLD)
-    # What the proof of a run finds dead, it seeks anew by itself.
+    # What the verification of a run finds dead, it resolves again by itself.
     stack.write({"testwg": {**mesh, "mtu": 1400}}, named)
     stack.up()
     assert stack.silent("testwg") == []
@@ -137,7 +137,9 @@ def test_a_host_boots_without_an_answer(stack: Stack, hosts: dict[str, Host]) ->
     stack.destroy()
 
 
-def test_a_name_that_leads_nowhere_or_astray_is_told(stack: Stack, hosts: dict[str, Host]) -> None:
+def test_a_name_that_does_not_resolve_or_resolves_to_another_host_is_reported(
+    stack: Stack, hosts: dict[str, Host]
+) -> None:
     """The one before anything switches, the other by the proof."""
     stack.write(
         {"testwg": {"hosts": list(hosts), "port": 51825, "deadline": 20}}, _describe(stack, hosts, externalName=_NAME)

@@ -103,7 +103,7 @@ def test_a_full_disk_is_named_and_changes_nothing(mesh: Stack, lab: Lab) -> None
         lab.hosts.pop("small").remove()
 
 
-def test_a_mesh_that_cannot_be_proven_goes_back_everywhere(mesh: Stack, lab: Lab) -> None:
+def test_a_mesh_that_cannot_be_verified_rolls_back_everywhere(mesh: Stack, lab: Lab) -> None:
     """UDP is cut between two hosts: the run names both, and everybody runs the old keys again."""
     keys = mesh.public_keys()
     with _fails_and_changes_nothing(mesh):
@@ -205,7 +205,7 @@ def test_a_host_that_loses_power_before_the_confirmation_boots_the_old_state(mes
     check_consistent(mesh)
 
 
-def test_a_host_that_loses_power_when_all_is_proven_is_with_the_others_after_the_next_run(
+def test_a_host_that_loses_power_when_all_is_verified_is_with_the_others_after_the_next_run(
     mesh: Stack, lab: Lab
 ) -> None:
     """The others may have been confirmed or not; no key is made again either way."""

@@ -28,7 +28,7 @@ def test_the_two_hosts_of_the_seed_become_its_mesh(stack: Stack, lab: Lab) -> No
     stack.destroy()
 
 
-def test_two_meshes_are_proven_at_once_and_survive_every_reboot(stack: Stack, lab: Lab) -> None:
+def test_two_meshes_are_verified_at_once_and_survive_every_reboot(stack: Stack, lab: Lab) -> None:
     """Two interfaces on four hosts; a second run changes nothing; one host or all reboot, and nobody has to help."""
     everybody = list(lab.hosts)
     stack.write({

@@ -3,6 +3,7 @@
 Each mood is an sshd of its own on bernard, on another port, with its own configuration.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -157,6 +158,32 @@ def test_our_own_failures_never_bring_a_penalty(stack: Stack, bernard: Host, tmp
     both_say(stack, "refuses our SSH key; check ssh.user")
     stack.environment["MESH_SSH_KEY_FILE"] = right
     stack.companion("scan", str(stack.file), "--yes")
+
+
+_FORTY_ROLLOUTS = """
+import asyncio, json, sys
+from concurrent.futures import ThreadPoolExecutor
+from mesh.remote.new_connection import meet
+way = json.loads(sys.argv[1])
+async def look():
+    await meet(way, None)
+with ThreadPoolExecutor(40) as pool:
+    list(pool.map(lambda _: asyncio.run(look()), range(40)))
+"""
+
+
+def test_the_new_connections_of_many_rollouts_never_bring_a_penalty(stack: Stack, bernard: Host) -> None:
+    """By sshd's defaults, which turn away who begins as many connections and logs in by none."""
+    start_sshd(bernard, "PerSourcePenalties yes")
+    write(stack, bernard)
+    way = {"address": bernard.ssh_address, "port": _PORT, "hostKey": bernard.host_key}
+    python = str(stack.project / ".venv/bin/python")
+    command = stack.lab.command(python, "-c", _FORTY_ROLLOUTS, json.dumps(way))
+    subprocess.run(command, cwd=stack.project, check=True)
+    stack.companion("scan", str(stack.file), "--yes")
+    look = f"for n in $(seq 40); do ssh-keyscan -p {_PORT} {bernard.ssh_address} >/dev/null 2>&1 & done; wait"
+    subprocess.run(stack.lab.command("sh", "-c", look), check=True)
+    both_say(stack, "turns us away for a while")
 
 
 def _guest(host: Host, shell: str) -> None:

@@ -129,7 +129,7 @@ def test_a_network_behind_a_host_is_reached_by_all_its_peers_elsewhere(
 
 
 @given(meshes())
-def test_hosts_are_sought_by_an_ip_version_that_both_have(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_an_endpoint_is_of_an_ip_version_that_both_hosts_have(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Where there is one, and else by one that the peer has; within a site they have other addresses."""
     hosts, pairs = mesh[0], Pairs(roster_of(mesh))
     addresses = {name: entry.get("externalIps", []) for name, entry in hosts.items()}

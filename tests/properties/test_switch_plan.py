@@ -359,7 +359,7 @@ def test_hosts_that_go_back_by_themselves_lose_nothing_either(change: tuple[Rost
 
 
 @pytest.mark.parametrize("rotated", [("carol",), _NAMES[:4]])
-def test_a_key_that_is_sought_at_a_port_that_is_only_planned_is_silent_for_five_seconds(
+def test_a_key_whose_endpoint_has_a_port_that_is_only_planned_is_silent_for_five_seconds(
     rotated: tuple[str, ...],
 ) -> None:
     """As it was: the model finds that without a host. In the lab, 280 of 8,535 packets were lost, and 9 s silent."""

@@ -114,7 +114,7 @@ def test_every_pair_can_talk_or_is_named(stack_file: StackFile) -> None:
 
 
 @given(stack_files())
-def test_whoever_cannot_be_sought_keeps_its_tunnels_open(stack_file: StackFile) -> None:
+def test_whoever_has_no_endpoint_keeps_its_tunnels_open(stack_file: StackFile) -> None:
     """By default a roaming host sends keepalives, and no other does."""
     for plan in plans(stack_file).values():
         assert all((member.persistent_keepalive > 0) == member.is_roaming for member in plan.members)

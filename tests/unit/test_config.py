@@ -505,7 +505,7 @@ def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section
         (7, "not a DNS name; give"),
     ],
 )
-def test_a_name_that_leads_nowhere_by_itself_is_refused(
+def test_a_name_that_no_other_host_could_resolve_is_refused(
     hosts: Section, interfaces: Section, name: object, reason: str
 ) -> None:
     """And what resolvers would read as an address."""
@@ -552,7 +552,7 @@ def test_a_name_inside_the_mesh_is_refused(hosts: Section, interfaces: Section) 
     )
 
 
-def test_a_port_to_be_sought_at_needs_an_address(hosts: Section, interfaces: Section) -> None:
+def test_an_external_port_needs_an_address(hosts: Section, interfaces: Section) -> None:
     """Else the host is roaming all the same, and the port is a mistake."""
     interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
     assert faults_of(hosts, interfaces) == (

@@ -50,7 +50,9 @@ def test_a_forgotten_host_is_named_in_the_file_and_nothing_else_changes(file: St
     ).replace("[dora]", "[dora, carol]")
 
 
-def test_a_host_is_forgotten_wherever_it_is_sought_or_where_one_says(interfaces: dict[str, Interface]) -> None:
+def test_a_host_is_forgotten_in_the_file_that_names_it_or_in_the_one_that_is_given(
+    interfaces: dict[str, Interface],
+) -> None:
     """A host may have left several meshes."""
     sought = {"testwg": {"carol"}, "backwg": {"carol", "dora"}}
     assert choose_interfaces("carol", None, interfaces, sought) == ["backwg", "testwg"]

@@ -68,7 +68,7 @@ def endpoint(host: HostProgram) -> str:
         ([], ""),
     ],
 )
-def test_a_name_leads_to_its_first_address_that_could_be_a_peers(
+def test_a_name_resolves_to_its_first_address_that_could_be_a_peers(
     host: HostProgram, addresses: list[str], found: str
 ) -> None:
     """A resolver that blocks names says 0.0.0.0 or the like, and /etc/hosts may say 127.0.1.1."""
@@ -94,7 +94,9 @@ def test_an_address_inside_the_tunnel_is_none(host: HostProgram) -> None:
     assert host.run(f"{PLAN} look_up run {NAME}").stdout == "198.51.100.7:51825\n"
 
 
-def test_where_the_tunnel_is_the_way_to_everywhere_a_name_leads_outside_all_the_same(host: HostProgram) -> None:
+def test_where_the_tunnel_is_the_default_route_a_name_resolves_to_an_address_outside_all_the_same(
+    host: HostProgram,
+) -> None:
     """WireGuard's own packets take the host's own routes there, and are told from the others by their port."""
     answer(host, "198.51.100.7")
     host.stub("ip", 'case "$*" in *"ipproto udp sport 51825") echo "$4 dev eth0" ;; *) echo "$4 dev testwg" ;; esac')
@@ -146,7 +148,7 @@ def test_what_a_name_led_to_serves_while_no_answer_comes(host: HostProgram) -> N
     ids=["where the name leads", "dead", "roamed", "another port", "after a boot"],
 )
 @pytest.mark.parametrize("order", ["seek", "resolve"])
-def test_a_peer_is_sought_where_its_name_leads_unless_it_answers_elsewhere(
+def test_a_peer_is_tried_where_its_name_resolves_to_unless_it_answers_elsewhere(
     host: HostProgram, order: str, now: str, lives: bool, then: str
 ) -> None:
     """What counts is whether anything comes from it, so a tunnel that lives is never touched."""

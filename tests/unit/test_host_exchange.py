@@ -34,7 +34,9 @@ def runs(key: str, *, allowed: str = "fd00::/64", keepalive: str = "off", endpoi
     return f"{key}\\t(secret)\\t{endpoint}\\t{allowed}\\t0\\t0\\t0\\t{keepalive}\\n"
 
 
-def test_a_new_key_is_sought_where_the_old_one_was_heard_though_a_port_is_planned_anew(host: HostProgram) -> None:
+def test_a_new_key_takes_the_endpoint_that_the_old_one_was_heard_at_though_a_new_port_is_planned(
+    host: HostProgram,
+) -> None:
     """Nobody listens at the new port yet. Where the peer will be, and what it will own, is set at the end."""
     lay(
         host,

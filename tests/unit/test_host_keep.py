@@ -66,7 +66,7 @@ def test_a_firewall_that_comes_when_there_was_none_is_opened(host: HostProgram) 
     assert ended.stdout == f"log: {OPENED}\nopen\n"
 
 
-def test_a_look_asks_for_nothing_more_where_nothing_has_changed(host: HostProgram) -> None:
+def test_a_check_asks_for_nothing_more_where_nothing_has_changed(host: HostProgram) -> None:
     """One listing of the rules, whatever there is; a changed rule of somebody else is looked at once."""
     keeper(host).run(f"{KEEP}{STRICT} firewall_open 51825; look")
     first = [call for call in host.calls() if call.startswith("nft")]
@@ -215,7 +215,7 @@ keeps_open() {{ :; }}
 """
 
 
-def test_meshes_that_look_at_the_same_moment_wait_for_each_other(host: HostProgram) -> None:
+def test_meshes_that_check_at_the_same_moment_wait_for_each_other(host: HostProgram) -> None:
     """After a boot all of them do, and none is to be without its firewall until the next look."""
     ended = keeper(host).run(f"{TWO} (look) & (interface=backwg home=$base/backwg; look) & wait; cat $base/order")
     lines = ended.stdout.splitlines()
@@ -275,7 +275,9 @@ def test_rules_that_nft_does_not_show_are_listed_by_iptables(
 
 
 @pytest.mark.parametrize("init", WITH)
-def test_what_looks_comes_with_what_was_staged_by_this_version_and_leaves_nothing(host: HostProgram, init: str) -> None:
+def test_what_checks_comes_with_what_was_staged_by_this_version_and_leaves_nothing(
+    host: HostProgram, init: str
+) -> None:
     """A host that an earlier version set up has it from its next change on, and is not called drifted until then."""
     WITH[init](host)
     ended = host.run(
@@ -291,7 +293,7 @@ def test_what_looks_comes_with_what_was_staged_by_this_version_and_leaves_nothin
     assert after == before
 
 
-def test_the_first_look_comes_when_the_boot_is_over(host: HostProgram) -> None:
+def test_the_first_check_comes_when_the_boot_is_over(host: HostProgram) -> None:
     """After whatever else starts at boot; and what seeks names does not wait for that."""
     assert "After=wg-quick@%i.service multi-user.target\n" in host.run("timer_text keep service").stdout
     assert "    after *\n" in host.run("timer_text keep openrc").stdout

@@ -140,7 +140,7 @@ def test_a_preshared_key_stays_when_an_owner_joins() -> None:
     assert second["knownTo"] == ["a", "b", "c"]
 
 
-def test_a_preshared_key_is_made_anew_when_an_owner_leaves() -> None:
+def test_a_preshared_key_is_replaced_when_an_owner_leaves() -> None:
     """Who left knows the old one."""
     first = history.new_preshared_key(shared_inputs("a", "b", "c"))
     second = follow_shared(first, shared_inputs("a", "b"))
@@ -247,7 +247,7 @@ def test_a_preshared_key_adopted_while_a_host_leaves_is_taken(rotation: str) -> 
     assert follow_shared(first, shared_inputs("a", rotation=rotation, adopted=key))["presharedKey"] == key
 
 
-def test_a_key_pair_is_made_anew_when_it_has_expired_and_not_before() -> None:
+def test_a_key_pair_is_replaced_when_it_has_expired_and_not_before() -> None:
     """Its age counts from when it was made, and nothing expires where no age is given."""
     young, old = aged(history.new_key_pair(pair_inputs()), 29), aged(history.new_key_pair(pair_inputs()), 30)
     assert not history.key_pair_changes(young, pair_inputs(age=30))
@@ -266,7 +266,7 @@ def test_a_rotation_is_not_reverted_to_a_key_that_has_expired() -> None:
     assert back["privateKey"] not in (first["privateKey"], second["privateKey"])
 
 
-def test_a_preshared_key_is_made_anew_when_it_has_expired() -> None:
+def test_a_preshared_key_is_replaced_when_it_has_expired() -> None:
     """Also when its owners are the same."""
     old = aged(history.new_preshared_key(shared_inputs("a", "b")), 31)
     assert not history.preshared_key_changes(old, shared_inputs("a", "b", age=32))

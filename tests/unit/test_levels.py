@@ -134,6 +134,14 @@ def test_the_last_lines_list_the_slowest_tests(tmp_path: Path) -> None:
     assert times[0] >= 0.3
 
 
+def test_the_last_lines_tell_how_each_failure_ended(tmp_path: Path) -> None:
+    """What is left of a long log is its end."""
+    fails = 'def test_it() -> None:\n    raise ValueError("first" + 20 * "\\nline" + "\\nlast")\n'
+    _, lines = run(tmp_path, {"unit/test_a.py": fails})
+    told = lines.index("failed: tests/unit/test_a.py::test_it")
+    assert lines[told + 1 : told + 11] == ["  line"] * 9 + ["  last"]
+
+
 def test_a_count_goes_on_in_a_second_run(tmp_path: Path) -> None:
     """Tests that run apart are in one sum with the others, which fails if one of either failed."""
     count = tmp_path / "count"
@@ -148,6 +156,19 @@ def test_a_count_goes_on_in_a_second_run(tmp_path: Path) -> None:
         "properties: 1 passed, 0 failed",
         "1 passed, 1 failed, 0 skipped",
     ]
+
+
+def test_a_test_that_passes_when_it_is_run_again_is_named(tmp_path: Path) -> None:
+    """Its failure is never hidden, though the run is good."""
+    count = tmp_path / "count"
+    once = "from pathlib import Path\nFILE = Path(__file__).with_suffix('.was')\ndef test_it() -> None:\n"
+    once += "    was = FILE.exists()\n    FILE.touch()\n    assert was\n"
+    files = {"unit/test_a.py": once, "unit/test_b.py": PASSES}
+    assert run(tmp_path, files, "--store-count", str(count))[0] == 1
+    code, lines = run(tmp_path, {}, "-k", "test_a", "--add-count", str(count))
+    assert code == 0
+    assert "failed, and passed when run again: tests/unit/test_a.py::test_it" in lines
+    assert lines[-1] == "2 passed, 0 failed, 0 skipped"
 
 
 def test_a_first_run_that_did_not_end_is_told(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
         write_metrics(look, tmp_path / "nowhere" / "mesh.prom")
 
 
-def test_each_scrape_asks_anew_and_a_failure_is_told() -> None:
+def test_each_scrape_asks_the_hosts_and_a_failure_is_reported() -> None:
     """A server goes on after it."""
     places: list[str] = []
     listening = threading.Event()

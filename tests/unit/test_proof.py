@@ -112,7 +112,7 @@ def test_a_report_that_leaves_anything_out_is_its_hosts_fault(number: int) -> No
             read_facts("bernard", lines, "abc")
 
 
-def test_hosts_as_the_roster_says_are_proven(facts: dict[str, Facts]) -> None:
+def test_hosts_that_run_what_the_roster_says_are_verified(facts: dict[str, Facts]) -> None:
     """A pair of roaming hosts needs no answer."""
     assert lines(ROSTER, facts, [("edgeworth", "phoenix")], list(KEYS)) == []
 

@@ -50,7 +50,7 @@ def test_a_reverted_rotation_brings_the_key_back() -> None:
     assert explain_key_pair(rotated, pair_inputs("1.1")) == ["~ bernard key comes back: rotation of testwg 2 becomes 1"]
 
 
-def test_who_left_is_why_the_preshared_key_is_made_anew() -> None:
+def test_who_left_is_why_the_preshared_key_is_replaced() -> None:
     """By name."""
     assert explain_preshared_key(shared("a", "b", "c"), shared_inputs("a")) == [
         "~ preshared key is regenerated: b, c knew it and is no longer an owner"

@@ -322,7 +322,7 @@ def test_a_change_reads_as_who_routes_and_who_uses_what() -> None:
     assert "+ frank uses bernard as exit node instead of carol" in describe_changes(after, other)
 
 
-def test_the_proof_fails_where_a_host_does_not_hand_on() -> None:
+def test_the_verification_fails_where_a_host_does_not_forward() -> None:
     """Pings between hosts would not show it."""
     roster = _roster(members={"bernard": {"routes": [_LAN]}})
     said = [

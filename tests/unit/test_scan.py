@@ -78,7 +78,7 @@ def test_what_the_file_says_already_is_kept(tmp_path: Path, host: FakeHost) -> N
     assert file.text() == before
 
 
-def test_a_host_that_is_sought_at_a_name_gets_no_address(tmp_path: Path, host: FakeHost) -> None:
+def test_a_host_whose_endpoint_is_a_name_gets_no_address(tmp_path: Path, host: FakeHost) -> None:
     """The one of today would be another one tomorrow."""
     file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}", "      externalName: bernard.example.org\n")
     assert scan(file).problems == {}

@@ -57,7 +57,7 @@ def test_an_ipv6_endpoint_is_in_brackets(hosts: Section, interfaces: Section) ->
     assert plan(hosts, interfaces).member("bernard").endpoint == "[2001:db8::1]:51825"
 
 
-def test_a_host_is_sought_at_the_port_that_is_forwarded_to_it(hosts: Section, interfaces: Section) -> None:
+def test_an_endpoint_has_the_port_that_is_forwarded_to_the_host(hosts: Section, interfaces: Section) -> None:
     """It listens on the port of the mesh all the same."""
     interfaces["testwg"]["members"] = {"bernard": {"externalPort": 40000}}
     found = plan(hosts, interfaces)
@@ -65,7 +65,7 @@ def test_a_host_is_sought_at_the_port_that_is_forwarded_to_it(hosts: Section, in
     assert found.port == 51825
 
 
-def test_a_host_is_sought_at_its_name(hosts: Section, interfaces: Section) -> None:
+def test_an_endpoint_can_be_a_name(hosts: Section, interfaces: Section) -> None:
     """So it is not roaming; a router may forward a port to it, and its own site has a shorter way."""
     hosts["edgeworth"] |= {"externalName": "Edgeworth.example.org", "site": "home", "localIps": ["192.168.1.5"]}
     interfaces["testwg"]["members"] = {"edgeworth": {"externalPort": 40000}}
@@ -80,9 +80,7 @@ def test_a_host_is_sought_at_its_name(hosts: Section, interfaces: Section) -> No
     assert pairs(plan(hosts, interfaces)).name("bernard", "edgeworth") == ""
 
 
-def test_a_relay_that_is_chosen_is_the_first_listed_host_that_can_be_sought(
-    hosts: Section, interfaces: Section
-) -> None:
+def test_a_relay_that_is_chosen_is_the_first_listed_host_with_an_endpoint(hosts: Section, interfaces: Section) -> None:
     """Names and kinds of addresses decide nothing, so that a host that is added behind it never takes over."""
     hosts["athena"] = {
         "externalName": "athena.example.org",

@@ -41,7 +41,7 @@ check_own_files() {
 	check_writable "$base/lock"
 }
 
-# check_ipv6: addresses can be given to the tunnel, now and when it is made anew.
+# check_ipv6: addresses can be given to the tunnel, now and when it is created again.
 check_ipv6() {
 	[ -d /proc/sys/net/ipv6 ] ||
 		fail "this kernel has no IPv6, and a mesh is IPv6 inside; start it without ipv6.disable=1"

@@ -26,8 +26,8 @@ relayed() { [ ! -s "$home/$1/relayed" ] || echo "$home/$1/relayed"; }
 
 # unresolved PEER: prints ` unresolved` where the endpoint of the peer is a name that does not resolve now.
 unresolved() {
-	sought=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && is_name($4) { print $4 }' "$home/$(planned)/peers")
-	[ -z "$sought" ] || [ -n "$(answers "${sought%:*}")" ] || echo " unresolved"
+	named=$(awk -v peer="$1" "$by_name"'$1 == (peer "") && is_name($4) { print $4 }' "$home/$(planned)/peers")
+	[ -z "$named" ] || [ -n "$(answers "${named%:*}")" ] || echo " unresolved"
 }
 
 # carried PEER: prints how many bytes have come from the peer and have gone there, and how many packets for the tunnel the system has

@@ -1,11 +1,11 @@
 # --------------------------------------------------------------------------------------------------------------- keep
-# What others take away of what was set here: a firewall that starts after us, or anew, flushes rules, Docker lets nothing be
+# What others take away of what was set here: a firewall that starts after us, or restarts, flushes rules, Docker lets nothing be
 # forwarded, cloud-init writes /etc/hosts, systemd-networkd drops routing rules, `sysctl --system` turns
 # forwarding off, or IPv6, and with that the addresses. So the program looks again when the boot is over, and
 # every 30 seconds (timers.sh), sets again what is missing of what was confirmed here, and says so in the log. A rule of somebody else
 # that denies is theirs to have; what is not ours is not touched.
 # A look is a few short processes where nothing has changed: all that others could change is compared, by its digest, with what it
-# was when all was well. That lies in /run, so that it begins anew with each boot.
+# was when all was well. That lies in /run, so that it is empty after each boot.
 
 keep_folder=/run/mesh
 
@@ -42,7 +42,7 @@ listing_tools() {
 keep() {
 	[ -d "$home/run" ] || return 0
 	if is_armed || is_well; then return 0; fi
-	# Of several meshes, which all look when a boot is over or a firewall has started anew, one waits for the other here. It has
+	# Of several meshes, which all look when a boot is over or a firewall has restarted, one waits for the other here. It has
 	# not taken the lock of its own interface yet, so that nobody who wants that has to wait too.
 	shared 60 keep_alone 2>/dev/null || :
 }

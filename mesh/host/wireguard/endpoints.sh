@@ -16,8 +16,8 @@ by_name='function is_name(endpoint) { return endpoint ~ /[A-Za-z]/ && endpoint !
 # names pay nothing for asking.
 seeks_names() { [ -e "$home/$1/addresses" ]; }
 
-# names_sought DIRECTORY: prints each NAME:PORT that is the endpoint of a peer in DIRECTORY.
-names_sought() { awk "$by_name"' is_name($4) { print $4 }' "$home/$1/peers" | sort -u; }
+# names_wanted DIRECTORY: prints each NAME:PORT that is the endpoint of a peer in DIRECTORY.
+names_wanted() { awk "$by_name"' is_name($4) { print $4 }' "$home/$1/peers" | sort -u; }
 
 # answers NAME: prints the addresses of a name that could be a peer's, in the order of this host's resolver; nothing where
 # it has no answer within five seconds.
@@ -50,12 +50,12 @@ leads_outside() {
 # look_up DIRECTORY NAME:PORT: prints the endpoint that the name leads to. What it led to before comes first, since many
 # resolvers change the order with each answer; then the IP version that this host prefers, then the order of the answer.
 look_up() {
-	answers "${2%:*}" | awk -v sought="$2" -v port="${2##*:}" -v version="$(setting "$1" prefers)" \
+	answers "${2%:*}" | awk -v wanted="$2" -v port="${2##*:}" -v version="$(setting "$1" prefers)" \
 		-v known="$home/$1/addresses" "$by_name"'
 		BEGIN { load(known) }
 		{
 			endpoint = ($1 ~ /:/ ? "[" $1 "]" : $1) ":" port
-			rank = endpoint == leads[sought] ? 0 : version == "" || (version == 6) == ($1 ~ /:/) ? 1 : 2
+			rank = endpoint == leads[wanted] ? 0 : version == "" || (version == 6) == ($1 ~ /:/) ? 1 : 2
 			print rank, NR, $1, endpoint
 		}' | sort -n -k 1,1 -k 2,2 | while read -r _ place address endpoint; do
 		if leads_outside "$address"; then
@@ -67,15 +67,15 @@ look_up() {
 
 # look_up_all DIRECTORY: a line NAME:PORT ENDPOINT for each name in DIRECTORY that leads anywhere now.
 look_up_all() {
-	names_sought "$1" | {
+	names_wanted "$1" | {
 		asked=0
-		while read -r sought; do
+		while read -r wanted; do
 			asked=$((asked + 1))
 			[ $((asked % 64)) -ne 0 ] || wait
 			{
-				found=$(look_up "$1" "$sought")
+				found=$(look_up "$1" "$wanted")
 				# In one piece, since others are printed at the same time.
-				[ -z "$found" ] || echo "$sought $found"
+				[ -z "$found" ] || echo "$wanted $found"
 			} &
 		done
 		wait
