@@ -52,6 +52,11 @@ class MeshAnswers:
                 if reachable and peer not in pending:
                     yield host, peer
 
+    @cached_property
+    def expected(self) -> frozenset[tuple[str, str]]:
+        """The directions, to look one up."""
+        return frozenset(self.directions())
+
     def answers(self, host: str, peer: str) -> bool:
         """Tell whether a ping from one to the other was answered."""
         measurement = self.measured.get(host, {}).get(peer)
@@ -65,12 +70,19 @@ class MeshAnswers:
         """Tell whether nothing can come from or to a host, as it says itself."""
         return bool({"absent", "down", "forgotten"} & self.kinds(host))
 
-    def to_probe(self) -> dict[str, list[str]]:
-        """Return for each host the peers of its silent pairs; hosts that are dead are left out."""
-        wanted: dict[str, set[str]] = {}
-        for host, peer in self.directions():
-            if self.answers(host, peer) or self.is_dead(host) or self.is_dead(peer):
-                continue
-            for one, other in ((host, peer), (peer, host)):
-                wanted.setdefault(one, set()).add(other)
-        return {host: sorted(peers) for host, peers in wanted.items() if host in self.facts}
+    @cached_property
+    def silent(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of which a ping had no answer in one direction at least, though both hosts say that they run."""
+        mute = {(min(pair), max(pair)) for pair in self.directions() if not self.answers(*pair)}
+        return tuple(
+            sorted(pair for pair in mute if set(pair) <= self.facts.keys() and not any(map(self.is_dead, pair)))
+        )
+
+    def to_probe(self, most: int) -> dict[str, list[str]]:
+        """Return for each host the peers of its silent pairs, `most` at most; each pair for both its hosts."""
+        wanted: dict[str, list[str]] = {}
+        for one, other in self.silent:
+            if max(len(wanted.get(host, ())) for host in (one, other)) < most:
+                wanted.setdefault(one, []).append(other)
+                wanted.setdefault(other, []).append(one)
+        return wanted

@@ -25,6 +25,7 @@ __all__ = ["ask_mesh", "measure_pairs"]
 # A packet that does not pass costs a second, and the largest that does is found by ten.
 _MEASURE_SECONDS = 120
 _PROBE_SECONDS = 60
+_FACTS_SECONDS = 40
 # So many peers tell the cause of a host that none answers.
 _PEERS_PROBED = 12
 _PINGS = 3
@@ -60,10 +61,10 @@ async def ask_mesh(recorded: RecordedRollout) -> MeshAnswers:
             {host: each.offset for host, each in said.items() if each.offset is not None},
             {host: each.measured for host, each in said.items() if each.measured is not None},
         )
-        wanted = answers.to_probe()
+        wanted = answers.to_probe(_PEERS_PROBED)
         # All at once, since each counts what the others send.
         probing = {
-            host: _read(fan.sessions[host], read_probe, "probe", *peers[:_PEERS_PROBED], seconds=_PROBE_SECONDS)
+            host: _read(fan.sessions[host], read_probe, "probe", *peers, seconds=_PROBE_SECONDS)
             for host, peers in wanted.items()
         }
         probes, _ = await settle(probing)
@@ -71,7 +72,7 @@ async def ask_mesh(recorded: RecordedRollout) -> MeshAnswers:
 
 
 async def _read(
-    session: Session, read: Callable[[str, list[str]], T], *words: object, seconds: float = _MEASURE_SECONDS
+    session: Session, read: Callable[[str, list[str]], T], *words: object, seconds: float = _FACTS_SECONDS
 ) -> T:
     return read(session.host, await session.order(*words, seconds=seconds))
 
@@ -80,9 +81,9 @@ async def _ask(session: Session, salt: str) -> _Host:
     """Return what a host says; what it does not say, or nobody can read, costs nothing of the rest."""
     said = _Host()
 
-    async def attempt(read: Callable[[str, list[str]], T], *words: object) -> T | None:
+    async def attempt(read: Callable[[str, list[str]], T], *words: object, seconds: float = _FACTS_SECONDS) -> T | None:
         try:
-            return await _read(session, read, *words)
+            return await _read(session, read, *words, seconds=seconds)
         except HostError as error:
             said.failures.append(error.message)
             return None
@@ -93,7 +94,7 @@ async def _ask(session: Session, salt: str) -> _Host:
     if said.examination:
         # The clock is read first, and names may take their time.
         said.offset = said.examination.clock - (began + min(time.time() - began, 1) / 2)
-    said.measured = await attempt(read_measurements, "measure", _PINGS)
+    said.measured = await attempt(read_measurements, "measure", _PINGS, seconds=_MEASURE_SECONDS)
     return said
 
 

@@ -192,4 +192,10 @@ CAUSES: dict[str, Cause] = {
         "may lose packets for some time.",
         "`python -m mesh ping HOST PEER --count 100` tells whether it goes on",
     ),
+    "W38": Cause(
+        "Another network overlaps with the mesh",
+        "Another interface of the host has a prefix of the mesh, or a part of one: an address or a route. What is "
+        "meant for the mesh goes there, or will when routes are set anew.",
+        "`ip -6 route show` on that host, then another prefix for that network, or for the mesh (`prefix`, `address`)",
+    ),
 }  # fmt: skip

@@ -1,16 +1,19 @@
 """All that is wrong with a mesh: of each host, of each pair that is silent or narrow; each cause once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
-from mesh.doctor.host_causes import host_findings
+from mesh.doctor.host_causes import has_no_ipv6, host_findings
 from mesh.doctor.trail import Trail
 
 __all__ = ["diagnose"]
 
 # What a pair with it is silent for, whatever else was seen of it.
 _EXPLAINS = frozenset({"W05", "W06", "W07", "W08", "W09", "W10", "W11", "W12", "W14", "W24", "W25", "W26", "W28"})
+# What one thing on a host brings about for many of its peers.
+_OF_A_HOST = frozenset({"W13", "W14", "W15", "W17", "W18", "W20", "W27", "W35"})
 # What is a cause of its own all the same, since nothing of that could bring it about.
 _APART = frozenset({"W13", "W15", "W16", "W17", "W19", "W27", "W34"})
 
@@ -21,16 +24,43 @@ def diagnose(answers: MeshAnswers) -> list[Finding]:
     found.extend(_preshared(answers))
     found.extend(_narrow(answers))
     found.extend(_names(answers))
-    silent = {tuple(sorted(pair)): pair for pair in answers.directions() if not answers.answers(*pair)}
-    for key in sorted(silent):
-        one, other = key
-        if not {one, other} <= answers.facts.keys() or answers.is_dead(one) or answers.is_dead(other):
-            continue
-        found.extend(_of_pair(answers, one, other, found))
-    by_cause: dict[tuple[str, str, str, str], Finding] = {}
+    known = list(found)
+    probed = [pair for pair in answers.silent if _is_probed(answers, *pair)]
+    for pair in probed:
+        found.extend(_of_pair(answers, *pair, known))
+    told = {name for finding in found for name in (finding.host, finding.peer)}
+    for one, other in answers.silent:
+        # Of very many pairs only some are probed; the rest is likely silent for what is told of its hosts.
+        if (one, other) not in probed and not {one, other} & told:
+            found.append(Finding("W36", one, other, "no answer to pings", ("not tested",), CAUSES["W36"].repair))
+    found = _together(found)
+    # The packets that go astray are told with what overlaps.
+    astray = {finding.host for finding in found if finding.code == "W14" and finding.evidence}
+    found = [finding for finding in found if finding.code != "W38" or finding.host not in astray]
+    return sorted(found, key=lambda finding: (finding.code, finding.host, finding.peer))
+
+
+def _is_probed(answers: MeshAnswers, one: str, other: str) -> bool:
+    """Tell whether any of the two looked for the other's packets, or nobody could look for any."""
+    return not answers.probes or any(
+        peer in answers.probes[host].inner for host, peer in ((one, other), (other, one)) if host in answers.probes
+    )
+
+
+def _together(found: list[Finding]) -> list[Finding]:
+    """Return the findings, those that one host has with several peers as one of that host."""
+    alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in found:
-        by_cause.setdefault((finding.code, finding.host, finding.peer, finding.words), finding)
-    return sorted(by_cause.values(), key=lambda finding: (finding.code, finding.host, finding.peer))
+        place = (finding.code, finding.host, finding.repair) if finding.code in _OF_A_HOST and finding.peer else ()
+        alike.setdefault(place or (finding.code, finding.host, finding.peer, finding.words), []).append(finding)
+    joined = []
+    for group in alike.values():
+        first, peers = group[0], sorted({finding.peer for finding in group})
+        if len(peers) > 1:
+            rest = ", ".join(peer for peer in peers if peer != first.peer)
+            first = replace(first, peer="", words=f"{first.words}, and so with {rest}")
+        joined.append(first)
+    return joined
 
 
 def _of_pair(answers: MeshAnswers, one: str, other: str, known: list[Finding]) -> list[Finding]:
@@ -68,8 +98,14 @@ def _concerns(answers: MeshAnswers, finding: Finding, one: str, other: str) -> b
         return False
     concerned = {finding.host, finding.peer} - {""}
     between = {one, other, answers.pairs.relay(one, other)} - {""}
-    # Peers of two hosts with one key send to whichever spoke last.
-    return bool(concerned & between) if finding.code == "W28" else concerned <= between
+    if finding.code == "W28":
+        # Peers of two hosts with one key send to whichever spoke last.
+        return bool(concerned & between)
+    if finding.code == "W25" and not has_no_ipv6(answers, finding.host):
+        return False
+    if finding.code == "W26":
+        return finding.host not in (one, other) and concerned <= between
+    return concerned <= between
 
 
 def _clocks(answers: MeshAnswers, one: str, other: str) -> Iterator[str]:

@@ -1,15 +1,16 @@
 """What is wrong with single hosts: what they run beside what is planned, and what they say of themselves."""
 
-from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Collection, Iterator
+from ipaddress import ip_network
 from statistics import median
 
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
+from mesh.plan.pairs import EVERYWHERE
 from mesh.rollout.host_differences import describe_difference
 from mesh.rollout.kernel_differences import kernel_differences
 
-__all__ = ["host_findings", "overlaps"]
+__all__ = ["has_no_ipv6", "host_findings", "overlaps"]
 
 _OF_KERNEL = {
     "key": "W05", "port": "W11", "mtu": "W22", "address": "W09", "no-peer": "W10", "stranger": "W10",
@@ -19,6 +20,7 @@ _OF_HOST = {
     "forgotten": "W02", "absent": "W03", "down": "W04", "unsettled": "W29", "late": "W29", "forwarding": "W26",
     "masquerade": "W26", "firewall": "W17", "route": "W14", "exit": "W14",
 }  # fmt: skip
+_EVERYWHERE = {ip_network(prefix) for prefix in EVERYWHERE}
 # WireGuard's own clocks differ by less, and so do those of hosts that anybody sets.
 _CLOCK_SECONDS = 60
 
@@ -36,11 +38,11 @@ def host_findings(answers: MeshAnswers) -> Iterator[Finding]:
             yield Finding("W01", host, "", reason, tuple(_seen_by_peers(answers, host)), CAUSES["W01"].repair)
     for host in answers.asked:
         yield from _of_itself(answers, host)
-        if not answers.is_dead(host):
+        # While a change is unfinished, the host runs neither all of the old plan nor all of the new one.
+        if not answers.is_dead(host) and "unsettled" not in answers.kinds(host):
             yield from _of_kernel(answers, host)
             if answers.facts[host].confirmed != answers.recorded["digest"]:
-                kept = "unsettled" in answers.kinds(host)
-                words = "the last rollout was not confirmed here" + (", and is unfinished" if kept else "")
+                words = "the last rollout was not confirmed here"
                 yield Finding("W30", host, "", words, (), CAUSES["W30"].repair)
         yield from _of_system(answers, host)
     yield from _twins(answers)
@@ -48,12 +50,16 @@ def host_findings(answers: MeshAnswers) -> Iterator[Finding]:
 
 
 def _seen_by_peers(answers: MeshAnswers, host: str) -> Iterator[str]:
-    heard = [peer for peer in answers.asked if answers.answers(peer, host)]
-    mute = [peer for peer in answers.asked if (peer, host) in set(answers.directions()) and peer not in heard]
-    if heard:
-        yield f"its tunnel answers {', '.join(heard)}"
-    if mute:
-        yield f"its tunnel does not answer {', '.join(mute)}"
+    asking = [peer for peer in answers.pairs.peers_of(host) if (peer, host) in answers.expected]
+    for answered, words in ((True, "answers"), (False, "does not answer")):
+        if who := [peer for peer in asking if answers.answers(peer, host) == answered]:
+            yield f"its tunnel {words} {', '.join(who)}"
+
+
+def has_no_ipv6(answers: MeshAnswers, host: str) -> bool:
+    """Tell whether the interface can have no addresses and routes now."""
+    examination = answers.examinations.get(host)
+    return bool(examination and {"kernel", "all", answers.roster["interface"]} & set(examination.ipv6_off))
 
 
 def _of_itself(answers: MeshAnswers, host: str) -> Iterator[Finding]:
@@ -63,29 +69,33 @@ def _of_itself(answers: MeshAnswers, host: str) -> Iterator[Finding]:
         # A host that lost everything lacks each thing; one finding says so.
         if code in ("W31", "W03", "W14", "W17") and "forgotten" in kinds:
             continue
-        # While it is down it has no routes.
-        if code == "W14" and "down" in kinds:
+        # While it is down, or without IPv6, it has no routes.
+        if code == "W14" and ("down" in kinds or has_no_ipv6(answers, host)):
             continue
         evidence: tuple[str, ...] = ()
+        peer = ""
         if difference.kind == "route":
-            evidence = tuple(_who_has(answers, host, ip_network(difference.subject, strict=False)))
-        yield _finding(code, host, describe_difference(answers.roster, host, difference), evidence=evidence)
+            evidence = tuple(overlaps(answers, host, [difference.subject]))
+            links = answers.pairs.links_of(host)
+            peer = next((name for name in links if difference.subject in answers.pairs.allowed_ips(host, name)), "")
+        yield _finding(code, host, describe_difference(answers.roster, host, difference), peer, evidence)
 
 
-def overlaps(answers: MeshAnswers, host: str, prefix: str) -> list[str]:
-    """Return the other interfaces of a host that have a part of a prefix, each with its part."""
-    examination = answers.examinations.get(host)
-    return list(_who_has(answers, host, ip_network(prefix, strict=False))) if examination else []
-
-
-def _who_has(answers: MeshAnswers, host: str, wanted: IPv4Network | IPv6Network) -> Iterator[str]:
+def overlaps(answers: MeshAnswers, host: str, prefixes: Collection[str]) -> list[str]:
+    """Return the other interfaces of a host that have one of the prefixes or a part of it, each with what it has."""
     if (examination := answers.examinations.get(host)) is None:
-        return
-    taken = {(device, network) for device, network in examination.others if network.prefixlen >= wanted.prefixlen}
-    taken |= {(device, address.network) for device, address in examination.own}
-    for device, network in sorted(taken, key=str):
-        if network.version == wanted.version and network.prefixlen and network.overlaps(wanted):
-            yield f"{device} has {network}"
+        return []
+    wanted = {ip_network(prefix, strict=False) for prefix in prefixes} - _EVERYWHERE
+    lengths = {(network.version, network.prefixlen) for network in wanted}
+    taken = {*examination.others, *((device, address.network) for device, address in examination.own)}
+    return sorted(
+        f"{device} has {network}"
+        for device, network in taken
+        if any(
+            version == network.version and length <= network.prefixlen and network.supernet(new_prefix=length) in wanted
+            for version, length in lengths
+        )
+    )
 
 
 def _of_kernel(answers: MeshAnswers, host: str) -> Iterator[Finding]:
@@ -106,6 +116,8 @@ def _of_kernel(answers: MeshAnswers, host: str) -> Iterator[Finding]:
         if difference.kind == "stranger" and difference.peer in exchanged.values():
             continue
         if difference.kind == "key" and facts.public_key in others:
+            continue
+        if difference.kind == "address" and has_no_ipv6(answers, host):
             continue
         if difference.kind == "no-peer" and peer in exchanged:
             running = answers.facts[peer].public_key if peer in answers.facts else ""
@@ -137,6 +149,9 @@ def _of_system(answers: MeshAnswers, host: str) -> Iterator[Finding]:
         number = f", process {process}" if process else ""
         words = f"UDP port {int(answers.roster['port'])} is taken by {program}{number}"
         yield Finding("W12", host, "", words, (), CAUSES["W12"].repair)
+    prefixes = [prefix for peer in answers.pairs.links_of(host) for prefix in answers.pairs.allowed_ips(host, peer)]
+    if taken := overlaps(answers, host, prefixes):
+        yield Finding("W38", host, "", f"{', '.join(taken)}, and the mesh has it too", (), CAUSES["W38"].repair)
     if examination.ipv6_off:
         where = "by the kernel" if "kernel" in examination.ipv6_off else f"on {', '.join(examination.ipv6_off)}"
         yield Finding("W25", host, "", f"IPv6 is disabled {where}", (), CAUSES["W25"].repair)

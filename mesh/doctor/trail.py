@@ -7,7 +7,7 @@ from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.doctor.firewalls import find_drops, open_firewall, say_drop
 from mesh.doctor.host_causes import overlaps
-from mesh.remote.examinations import Probe
+from mesh.remote.examinations import Drop, Probe
 
 __all__ = ["Trail"]
 
@@ -66,13 +66,11 @@ class Trail:
             yield self._finding("W14", host, peer, f"messages to {self.endpoint} go into the tunnel itself")
             return
         made, sent = (self._count(host, word, peer) for word in ("out", "sent"))
-        if made and sent == 0:
-            drops = find_drops(self._probe(host), "udp", target=self.endpoint)
-            words = f"its own firewall drops the messages that WireGuard sends to {self.endpoint}"
-            yield self._finding(
-                "W15", host, peer, words, f"{host} made {made} messages, and none left it",
-                *map(say_drop, drops), repair=open_firewall(host, drops, f"udp sport {self._port}", "OUTPUT"),
-            )  # fmt: skip
+        if self._is_uncounted():
+            yield from self._uncounted()
+        elif made and sent == 0:
+            drops = find_drops(probe, "udp", target=self.endpoint, leaves=True)
+            yield self._kept_in(drops, f"{host} made {made} messages, and none left it")
         elif made == 0 and self._count(host, "ask-sent", peer):
             words = f"WireGuard has packets for {peer} and sends nothing to {self.endpoint}"
             yield self._finding("W33", host, peer, words)
@@ -80,6 +78,40 @@ class Trail:
             yield from self._lost(sent)
         elif self.arrived("in") and self.arrived("got") == 0:
             yield self._unheard()
+
+    def _is_uncounted(self) -> bool:
+        return any(probe is not None and not probe.counted for probe in map(self._probe, (self.host, self.peer)))
+
+    def _uncounted(self) -> Iterator[Finding]:
+        """Yield what WireGuard's own counters and those of iptables tell, where a host has no nft."""
+        host, peer = self.host, self.peer
+        near, far = self._probe(host), self._probe(peer)
+        out, came = near.sessions.get(peer) if near else None, far.sessions.get(host) if far else None
+        if not out or not came or came.received:
+            return
+        told = f"WireGuard on {host} sent {out.sent} bytes, and that on {peer} got none"
+        # What is refused at once does not count as sent.
+        leaving = find_drops(near, "udp", target=self.endpoint, leaves=True)
+        arriving = find_drops(far, "udp", source=self.back.endpoint, leaves=False)
+        if leaving:
+            yield self._kept_in(leaving, told)
+        elif out.sent and arriving:
+            yield self._kept_out(arriving, told)
+        elif out.sent and self.answers.pairs.endpoint(host, peer):
+            words = (
+                f"messages of WireGuard from {host} to {self.endpoint} are lost on the way, or by a firewall of these"
+            )
+            yield self._finding("W16", host, peer, words, told, "no nft on one of them, so that nothing was counted")
+
+    def _kept_in(self, drops: list[Drop], evidence: str) -> Finding:
+        words = f"its own firewall drops the messages that WireGuard sends to {self.endpoint}"
+        repair = open_firewall(self.host, drops, f"udp sport {self._port}", "OUTPUT")
+        return self._finding("W15", self.host, self.peer, words, evidence, *map(say_drop, drops), repair=repair)
+
+    def _kept_out(self, drops: list[Drop], evidence: str) -> Finding:
+        words = f"its own firewall drops the messages of WireGuard from {self.host}"
+        repair = open_firewall(self.peer, drops, f"udp dport {self._port}", "INPUT")
+        return self._finding("W17", self.peer, self.host, words, evidence, *map(say_drop, drops), repair=repair)
 
     def _lost(self, sent: int) -> Iterator[Finding]:
         host, peer, pairs = self.host, self.peer, self.answers.pairs
@@ -128,11 +160,7 @@ class Trail:
             device, _ = probe.routes.get(host, ("", ""))
             way = f"answers to {host} would go by {device}" if device else ""
             return self._finding("W27", peer, host, words, arrived, f"{probe.reverse_path} packets dropped by it", way)
-        drops = find_drops(self._probe(peer), "udp", source=self.back.endpoint)
-        return self._finding(
-            "W17", peer, host, f"its own firewall drops the messages of WireGuard from {host}", arrived,
-            *map(say_drop, drops), repair=open_firewall(peer, drops, f"udp dport {self._port}", "INPUT"),
-        )  # fmt: skip
+        return self._kept_out(find_drops(probe, "udp", source=self.back.endpoint, leaves=False), arrived)
 
     def echoes(self) -> Iterator[Finding]:
         """Yield what stops pings inside the tunnel from the host to the peer, or the answers to them."""
@@ -159,14 +187,14 @@ class Trail:
         near, far = (self.answers.pairs.address(name) for name in (host, peer))
         what = "pings" if word == "ask" else "answers to pings"
         if made and sent == 0:
-            drops = find_drops(self._probe(host), kind, source=near, target=far)
+            drops = find_drops(self._probe(host), kind, source=near, target=far, leaves=True)
             words = f"its own firewall drops {what} to {peer} on their way into the tunnel"
             repair = open_firewall(host, drops, f'oifname "{interface}" icmpv6 type {kind}', "OUTPUT")
             yield self._finding(
                 "W15", host, peer, words, f"{made} made, none sent", *map(say_drop, drops), repair=repair
             )
         elif came and got == 0:
-            drops = find_drops(self._probe(peer), kind, source=near, target=far)
+            drops = find_drops(self._probe(peer), kind, source=near, target=far, leaves=False)
             words = f"its own firewall drops {what} of {host} that come out of the tunnel"
             repair = open_firewall(peer, drops, f'iifname "{interface}" icmpv6 type {kind}', "INPUT")
             yield self._finding(
@@ -178,8 +206,9 @@ class Trail:
         address = self.answers.pairs.address(peer)
         where = "nowhere" if device == "none" else f"by {device}"
         prefixes = self.answers.pairs.allowed_ips(host, self.answers.pairs.relay(host, peer) or peer)
-        taken = [text for prefix in prefixes for text in overlaps(self.answers, host, prefix)]
-        return self._finding("W14", host, peer, f"packets for {address} go {where}", *dict.fromkeys(taken))
+        taken = overlaps(self.answers, host, prefixes)
+        repair = CAUSES["W38"].repair if taken else ""
+        return self._finding("W14", host, peer, f"packets for {address} go {where}", *taken, repair=repair)
 
     def is_refused(self) -> bool:
         """Tell whether messages get to WireGuard in both directions, and no session comes of them."""

@@ -19,7 +19,13 @@ from tests.lab.rehearsed import RehearsedStack
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, wait_until
 
-_SPECS = [HostSpec("bernard", 1), HostSpec("carol", 2), HostSpec("dora", 3), HostSpec("edgeworth", 4, nat=True)]
+_SPECS = [
+    HostSpec("bernard", 1),
+    HostSpec("carol", 2),
+    # It has iptables and no nft.
+    HostSpec("dora", 3, root="trixie-ufw"),
+    HostSpec("edgeworth", 4, nat=True),
+]
 _PORT = 51825
 _CLOCK = """cat >/usr/local/bin/date <<'END'
 #!/bin/sh
@@ -33,6 +39,11 @@ _HOLD_PORT = (
 )
 
 
+_MESH = {
+    "hosts": [spec.name for spec in _SPECS],
+    "port": _PORT,
+    "members": {"carol": {"routes": ["2001:db8:5::/64"]}},
+}
 # Every second ping that comes from edgeworth, of those of the usual size.
 _LOSSY = f"""table inet own {{ chain own_input {{ type filter hook input priority 0;
 ip6 saddr {mesh_address("edgeworth", "testwg")} icmpv6 type echo-request meta length 104 numgen inc mod 2 == 0 drop; }}
@@ -139,6 +150,41 @@ _TESTS: dict[str, list[Fault | str]] = {
             frozenset({("W25", "dora", "")}), "IPv6 is disabled on default",
         ),
     ],
+    "services": [
+        Fault(
+            "carol", "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding",
+            frozenset({("W26", "carol", "")}),
+        ),
+        Fault(
+            "edgeworth", "sysctl -q net.ipv6.icmp.echo_ignore_all=1", "sysctl -q net.ipv6.icmp.echo_ignore_all=0",
+            frozenset({("W35", "edgeworth", "")}), "does not answer pings of bernard, and so with carol, dora",
+        ),
+        Fault(
+            "dora", "sed -i 's/^digest .*/digest 0123/' /var/lib/mesh/testwg/run/settings", "",
+            frozenset({("W30", "dora", "")}),
+        ),
+        Fault(
+            "bernard", "ip link add ov type veth peer name ov2; ip address add "
+            f"{_far('carol').removesuffix('1')}9/64 dev ov nodad; ip link set ov2 up; ip link set ov up",
+            "ip link del ov", frozenset({("W14", "bernard", "carol")}), "go by ov",
+        ),
+    ],
+    "iptables": [
+        Fault(
+            "dora", f"iptables -I INPUT -s 203.0.113.1 -p udp --dport {_PORT} -j DROP",
+            f"iptables -D INPUT -s 203.0.113.1 -p udp --dport {_PORT} -j DROP",
+            frozenset({("W17", "dora", "bernard")}), "dropped in ip filter INPUT: ",
+        ),
+        Fault(
+            "dora", f"iptables-legacy -I OUTPUT -d 203.0.113.2 -p udp --dport {_PORT} -j DROP",
+            f"iptables-legacy -D OUTPUT -d 203.0.113.2 -p udp --dport {_PORT} -j DROP; iptables-legacy -F",
+            frozenset({("W15", "dora", "carol")}), "dropped in ip filter OUTPUT: -A OUTPUT -d 203.0.113.2/32",
+        ),
+        Fault(
+            "edgeworth", "ip route add blackhole 203.0.113.1", "ip route del blackhole 203.0.113.1",
+            frozenset({("W13", "edgeworth", "bernard")}),
+        ),
+    ],
     "reverse path": [
         Fault(
             "bernard",
@@ -153,6 +199,7 @@ _TESTS: dict[str, list[Fault | str]] = {
 }  # fmt: skip
 # What follows from a planted fault, and may be told beside it.
 _ALSO = {
+    "services": {("W31", "dora", "")},
     "keys": {("W10", "edgeworth", "bernard")},
     "reverse path": {("W16", "bernard", "carol"), ("W14", "dora", "")},
 }
@@ -185,22 +232,15 @@ def _network(lab: Lab, words: str) -> tuple[Callable[[], object], Callable[[], o
 
 
 @pytest.fixture(scope="module")
-def mesh() -> Iterator[Stack]:
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack whose mesh runs on four hosts that repair nothing by themselves."""
-    import pathlib  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
-
-    with Lab(_SPECS, prefix=f"{PREFIX}o") as lab, tempfile.TemporaryDirectory() as folder:
-        yield set_up(lab, RehearsedStack(lab, pathlib.Path(folder) / "doctor"))
-
-
-def set_up(lab: Lab, stack: Stack) -> Stack:
-    """Bring the mesh up."""
-    stack.write({"testwg": {"hosts": [spec.name for spec in _SPECS], "port": _PORT}})
-    stack.up()
-    for host in lab.hosts.values():
-        nothing_is_repaired(host)
-    return stack
+    with Lab(_SPECS, prefix=f"{PREFIX}o") as lab:
+        stack = RehearsedStack(lab, tmp_path_factory.mktemp("doctor"))
+        stack.write({"testwg": _MESH})
+        stack.up()
+        for host in lab.hosts.values():
+            nothing_is_repaired(host)
+        yield stack
 
 
 def diagnose(stack: Stack, *options: str) -> list[dict[str, Any]]:
@@ -250,6 +290,20 @@ def try_group(stack: Stack, group: str) -> None:
 def test_each_planted_fault_is_found_and_nothing_else(mesh: Stack, group: str) -> None:
     """Several at once, each by its code, with what shows it; the hosts are then as they were before the look."""
     try_group(mesh, group)
+
+
+def test_a_change_that_was_cut_off_is_told_as_unfinished(mesh: Stack) -> None:
+    """Of each host that has it, whatever it runs meanwhile."""
+    mesh.write({"testwg": {**_MESH, "mtu": 1400, "deadline": 120}})
+    run = mesh.start("up")
+    run.wait_for("verifying")
+    run.kill_all()
+    found = {(each["code"], each["host"], each["peer"]) for each in diagnose(mesh)}
+    assert found == {("W29", host, "") for host in mesh.lab.hosts}
+    mesh.write({"testwg": _MESH})
+    mesh.up("--refresh")
+    wait_until(lambda: not mesh.silent("testwg"), 60)
+    mesh.companion("doctor", "--interface", "testwg", "--only", "bernard")
 
 
 def _tables(lab: Lab) -> str:

@@ -150,6 +150,7 @@ def test_nothing_is_found_in_a_mesh_that_is_well() -> None:
         (facts_of("carol", mtu=1300), ("W22", "carol", "")),
         (facts_of("carol", confirmed="e" * 64), ("W30", "carol", "")),
         (facts_of("carol", differences=(Difference("late"),)), ("W29", "carol", "")),
+        (facts_of("carol", differences=(Difference("unsettled"),), mtu=9, confirmed="e"), ("W29", "carol", "")),
         (facts_of("carol", differences=(Difference("forwarding"),)), ("W26", "carol", "")),
         (facts_of("carol", differences=(Difference("firewall", "51825"),)), ("W17", "carol", "")),
         (facts_of("carol", differences=(Difference("edited", "/etc/x"),)), ("W31", "carol", "")),
@@ -204,7 +205,7 @@ def test_a_host_that_is_not_asked_is_told_with_what_its_peers_see() -> None:
     assert the_one(answers, "W01").evidence == ("its tunnel answers bernard, dora, edgeworth",)
     dead = silent(answers, "bernard", "carol")
     assert "its tunnel does not answer bernard" in the_one(dead, "W01").evidence
-    assert dead.to_probe() == {"bernard": ["carol"]}
+    assert dead.to_probe(9) == {}
 
 
 def test_a_host_whose_change_is_pending_is_no_fault() -> None:
@@ -391,17 +392,66 @@ def test_a_relay_that_passes_nothing_on_is_named() -> None:
     """Both have a session with it, and the pings of one do not come to the other."""
     lost = (*ECHOES[2:],)
     answers = relayed(
-        dora=Probe({(word, "edgeworth"): 0 if word in lost else 8 for word in ECHOES}, counted=True),
-        edgeworth=Probe({(word, "dora"): 0 if word in lost else 8 for word in ECHOES}, counted=True),
+        dora=replace(probe("edgeworth", *lost), routes={}),
+        edgeworth=replace(probe("dora", *lost), routes={}),
     )
     assert the_one(answers, "W26").words == "does not pass on what dora and edgeworth send each other"
+
+
+def uncounted(peer: str, received: int, *drops: str) -> Probe:
+    """Return what a host without nft says of a peer, and which rules of iptables have dropped something."""
+    return Probe(
+        routes={peer: ("eth0", "")}, inner={peer: "testwg"}, sessions={peer: SessionTraffic(None, received, 592)},
+        drops=tuple(Drop("other", "", "", f"ip filter {rule.split()[1]}", rule) for rule in drops),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "found"),
+    [
+        (uncounted("carol", 0), uncounted("bernard", 0, "-A INPUT -s 203.0.113.1/32 -p udp -j DROP"), "W17"),
+        (uncounted("carol", 0), uncounted("bernard", 0, "-A INPUT -s 203.0.113.9/32 -p udp -j DROP"), "W16"),
+        (uncounted("carol", 0), uncounted("bernard", 0, "-A INPUT -p tcp -j DROP"), "W16"),
+        (uncounted("carol", 0, "-A OUTPUT -d 203.0.113.2/32 -j DROP"), uncounted("bernard", 0), "W15"),
+        (uncounted("carol", 9), uncounted("bernard", 9), "W36"),
+    ],
+)
+def test_without_nft_counters_of_wireguard_and_of_iptables_tell(near: Probe, far: Probe, found: str) -> None:
+    """As far as they do: which rules dropped something, and whether they could have dropped this."""
+    assert found in {code for code, *_ in codes(between("bernard", "carol", near, far))}
+
+
+def test_what_one_host_does_to_many_peers_is_one_finding() -> None:
+    """Also where only some of its pairs were probed; the others are not told as a riddle of their own."""
+    answers, drops = WELL, (replace(RULE, source=""),)
+    for peer in ("bernard", "dora", "edgeworth"):
+        answers = silent(answers, "carol", peer)
+    assert answers.to_probe(2) == {"bernard": ["carol"], "carol": ["bernard", "dora"], "dora": ["carol"]}
+    mine, of_dora = probe("bernard", "got", drops=drops), probe("dora", "got")
+    both = replace(mine, counts={**mine.counts, **of_dora.counts}, inner={**mine.inner, **of_dora.inner})
+    found = the_one(replace(answers, probes={"carol": both, "bernard": probe("carol"), "dora": probe("carol")}), "W17")
+    assert (found.host, found.peer) == ("carol", "")
+    assert found.words == "its own firewall drops the messages of WireGuard from bernard, and so with dora"
+
+
+def test_another_network_with_a_prefix_of_the_mesh_is_told_before_anything_is_silent() -> None:
+    """A larger one is not, since the mesh's own routes go before it."""
+    within = examined("carol", own=(("eth1", ip_interface("fd00:1::9/64")), ("eth2", ip_interface("fd00::9/16"))))
+    assert the_one(within, "W38").words == "eth1 has fd00:1::/64, and the mesh has it too"
+
+
+def test_without_ipv6_a_missing_address_is_no_finding_of_its_own() -> None:
+    """It comes back with the rest."""
+    answers = facts_of("carol", addresses=(), differences=(Difference("route", "fd00:1::/64"),))
+    off = {**WELL.examinations, "carol": replace(WELL.examinations["carol"], ipv6_off=("testwg",))}
+    assert the_one(replace(answers, examinations=off), "W25").words == "IPv6 is disabled on testwg"
 
 
 def test_where_nothing_could_be_counted_the_silence_is_told_all_the_same() -> None:
     """As of unknown cause."""
     assert codes(silent(WELL, "bernard", "carol")) == {("W36", "bernard", "carol")}
-    uncounted = replace(probe("carol"), counts={}, counted=False)
-    assert codes(between("bernard", "carol", uncounted, probe("bernard"))) == {("W36", "bernard", "carol")}
+    quiet = replace(probe("carol"), counts={}, counted=False, sessions={})
+    assert codes(between("bernard", "carol", quiet, probe("bernard"))) == {("W36", "bernard", "carol")}
 
 
 def test_the_document_of_pings_follows_its_schema() -> None:

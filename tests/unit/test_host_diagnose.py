@@ -102,15 +102,15 @@ def test_the_counters_are_taken_by_nft_and_gone_when_they_are_cleared(host: Host
     assert "drop" not in table
 
 
-def test_the_older_iptables_tells_the_rules_that_have_dropped(host: HostProgram) -> None:
+def test_iptables_tells_the_rules_that_have_dropped(host: HostProgram) -> None:
     """A policy is one of them."""
     saved = (
         "*filter\n:INPUT DROP [5:200]\n:FORWARD ACCEPT [0:0]\n"
         "[12:1234] -A INPUT -p udp --dport 51825 -j DROP\n[1:1] -A INPUT -j ACCEPT\nCOMMIT"
     )
-    host.stub("iptables-legacy-save", f"cat <<'END'\n{saved}\nEND")
-    host.stub("ip6tables-legacy-save")
-    assert host.run("legacy_is_used() { :; }; legacy_counts").stdout.splitlines() == [
+    host.stub("iptables-nft-save", f"cat <<'END'\n{saved}\nEND")
+    host.stub("iptables-nft")
+    assert host.run("iptables_counts").stdout.splitlines() == [
         "ip filter INPUT 5 policy drop",
         "ip filter INPUT 12 -A INPUT -p udp --dport 51825 -j DROP",
     ]

@@ -32,7 +32,7 @@ order_examine() {
 		# The larger of the two counts, and 2 is not strict.
 		case "$of $strict$(first_word "$path" 0)" in "all "* | "default "*) ;; *01 | *10 | *11) echo "strict $of" ;; esac
 	done
-	port=$(setting run port)
+	port=$(setting "$(planned)" port)
 	if [ -n "$port" ] && has_command ss && [ "$(wg show "$interface" listen-port 2>/dev/null)" != "$port" ]; then
 		ss -Hulnp "sport = :$port" | awk '
 			{ name = "kernel"; number = 0 }
@@ -40,7 +40,7 @@ order_examine() {
 			match($0, /pid=[0-9]+/) { number = substr($0, RSTART + 4, RLENGTH - 4) }
 			!seen[name, number]++ { print "listens", substr(name, 1, 40), number }' | head -n 10
 	fi
-	if seeks_names run; then look_up_all run | sed 's/^/name /'; fi
+	if seeks_names "$(planned)"; then look_up_all "$(planned)" | sed 's/^/name /'; fi
 }
 
 # passing ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many; 0 where the least are.
@@ -80,8 +80,8 @@ measure_peer() {
 # that passes.
 order_measure() {
 	has_command ping || fail "there is no ping on this host any more, which shows whether a mesh works; install it again"
-	mtu=$(setting run mtu)
-	cat "$home/run/peers" $(relayed run) 2>/dev/null | awk -v words="$*" '
+	mtu=$(setting "$(planned)" mtu)
+	cat "$home/$(planned)/peers" $(relayed "$(planned)") 2>/dev/null | awk -v words="$*" '
 		BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) wanted[word[i]] = 1 }
 		count < 2 ? $7 != "never" : $1 in wanted { print $1, $3, $7 }' | {
 		asked=0

@@ -65,7 +65,7 @@ probe_rules() {
 			hook["before_in"] = "prerouting priority -350"; hook["after_in"] = "input priority 400"
 			for (chain in hook) print "chain " chain " {\ntype filter hook " hook[chain] ";\n" rules[chain] "}"
 			print "}"
-		}' - "$home/run/peers" $(relayed run)
+		}' - "$home/$(planned)/peers" $(relayed "$(planned)")
 }
 
 # probe_drops: reads what `nft monitor trace` prints; replies `drops KIND FROM TO FAMILY TABLE CHAIN RULE` once for each rule that drops.
@@ -88,15 +88,14 @@ probe_drops() {
 		}'
 }
 
-# legacy_counts: prints how often each rule of the older iptables has dropped: FAMILY TABLE CHAIN COUNT RULE.
-legacy_counts() {
-	for legacy_family in ip ip6; do
-		if legacy_is_used "$legacy_family" && has_command "${legacy_family}tables-legacy-save"; then
-			"${legacy_family}tables-legacy-save" -c 2>/dev/null | awk -v family="$legacy_family" '
-				/^\*/ { table = substr($1, 2) }
-				/^:/ && $2 == "DROP" { split(substr($3, 2), number, ":"); print family, table, substr($1, 2), number[1], "policy drop" }
-				/^\[.* -j (DROP|REJECT)/ { split(substr($1, 2), number, ":"); sub(/^[^ ]* /, ""); print family, table, $2, number[1], substr($0, 1, 200) }'
-		fi
+# iptables_counts: prints how often each rule of iptables has dropped, in whichever tables are in use: FAMILY TABLE CHAIN COUNT RULE.
+iptables_counts() {
+	for counts_tool in $(iptables_tools); do
+		has_command "$counts_tool-save" || continue
+		"$counts_tool-save" -c 2>/dev/null | awk -v family="${counts_tool%%tables*}" '
+			/^\*/ { table = substr($1, 2) }
+			/^:/ && $2 == "DROP" { split(substr($3, 2), number, ":"); print family, table, substr($1, 2), number[1], "policy drop" }
+			/^\[.* -j (DROP|REJECT)/ { split(substr($1, 2), number, ":"); sub(/^[^ ]* /, ""); print family, table, $2, number[1], substr($0, 1, 200) }'
 	done
 }
 
@@ -111,7 +110,7 @@ reverse_path() {
 # for its address do.
 probe_ways() {
 	as_wireguard=
-	[ ! -e "$home/exit" ] || as_wireguard="ipproto udp sport $(setting run port)"
+	[ ! -e "$home/exit" ] || as_wireguard="ipproto udp sport $(setting "$(planned)" port)"
 	# shellcheck disable=SC2016 # awk's variables
 	way='/^(unreachable|prohibit|blackhole) / { next }
 		{ for (i = 1; i < NF; i++) { if ($i == "dev") device = $(i + 1); if ($i == "src") source = $(i + 1) } }
@@ -119,7 +118,7 @@ probe_ways() {
 	wg show "$interface" endpoints | awk -v wanted=" $* " '
 		FILENAME == "-" { endpoint[$1] = $2; next }
 		index(wanted, " " $1 " ") { where = endpoint[$2]; sub(/:[0-9]+$/, "", where); gsub(/[][]/, "", where); print $1, $3, where ~ /^[0-9a-f.:]+$/ ? where : "-" }
-		' - "$home/run/peers" $(relayed run) | while read -r name address where; do
+		' - "$home/$(planned)/peers" $(relayed "$(planned)") | while read -r name address where; do
 		# shellcheck disable=SC2086 # words, or none
 		[ "$where" = - ] || echo "route $name $(ip -o route get "$where" $as_wireguard 2>/dev/null | awk "$way")"
 		echo "inner $name $(ip -6 -o route get "$address" 2>/dev/null | awk "$way" | cut -d ' ' -f 1)"
@@ -134,7 +133,7 @@ order_probe() {
 	trap probe_clear EXIT
 	trap 'exit 1' HUP INT PIPE TERM
 	probe_clear
-	legacy_before=$(legacy_counts)
+	iptables_before=$(iptables_counts)
 	path_before=$(reverse_path)
 	before=$(wg show "$interface" transfer)
 	backstop=
@@ -148,7 +147,7 @@ order_probe() {
 	fi
 	# So that the other ends are there too.
 	sleep 2
-	for address in $(awk -v wanted=" $* " 'index(wanted, " " $1 " ") { print $3 }' "$home/run/peers" $(relayed run)); do
+	for address in $(awk -v wanted=" $* " 'index(wanted, " " $1 " ") { print $3 }' "$home/$(planned)/peers" $(relayed "$(planned)")); do
 		ping -6 -q -c 8 -i 1 -W 1 "$address" >/dev/null 2>&1 &
 	done
 	sleep 10
@@ -159,14 +158,14 @@ order_probe() {
 		printf '%s\n' "$before" | sed 's/^/before /'
 		wg show "$interface" transfer | sed 's/^/now /'
 		wg show "$interface" latest-handshakes | sed 's/^/met /'
-	} | awk -v peers="$home/run/peers" -v wanted=" $* " -v now="$(date +%s)" '
+	} | awk -v peers="$home/$(planned)/peers" -v wanted=" $* " -v now="$(date +%s)" '
 		$1 == "before" { came[$2] = $3; went[$2] = $4 }
 		$1 == "now" { came[$2] = $3 - came[$2]; went[$2] = $4 - went[$2] }
 		$1 == "met" { met[$2] = $3 }
 		END { while ((getline line < peers) > 0) { split(line, f, " "); if (index(wanted, " " f[1] " ") && f[2] in met) print "session", f[1], met[f[2]] ? now - met[f[2]] : "never", came[f[2]], went[f[2]] } }'
 	{
-		printf '%s\n' "$legacy_before" | sed 's/^/before /'
-		legacy_counts | sed 's/^/now /'
+		printf '%s\n' "$iptables_before" | sed 's/^/before /'
+		iptables_counts | sed 's/^/now /'
 	} | awk '{ when = $1; number = $5; rule = $0; sub(/^[^ ]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+ /, "", rule); place = $2 " " $3 " " $4 }
 		when == "before" { had[place, rule] = number; next }
 		number > had[place, rule] { print "drops other - -", place, rule }' | head -n 20
