@@ -6,6 +6,7 @@ from dataclasses import replace
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.doctor.host_causes import has_no_ipv6, host_findings
+from mesh.doctor.names import name_findings
 from mesh.doctor.trail import Trail
 
 __all__ = ["diagnose"]
@@ -23,7 +24,7 @@ def diagnose(answers: MeshAnswers) -> list[Finding]:
     found = list(host_findings(answers))
     found.extend(_preshared(answers))
     found.extend(_narrow(answers))
-    found.extend(_names(answers))
+    found.extend(name_findings(answers))
     known = list(found)
     probed = [pair for pair in answers.silent if _is_probed(answers, *pair)]
     for pair in probed:
@@ -151,10 +152,3 @@ def _narrow(answers: MeshAnswers) -> Iterator[Finding]:
         repair = f"set mtu to {size} or less in the stack file, then pulumi up, or let the path carry more"
         evidence = tuple(f"{host} → {peer}: {most} bytes pass" for (host, peer), most in sorted(found.items()))
         yield Finding("W21", one, other, words, evidence, repair)
-
-
-def _names(answers: MeshAnswers) -> Iterator[Finding]:
-    for host, peer in answers.directions():
-        name, examination = answers.pairs.name(host, peer), answers.examinations.get(host)
-        if name and examination and answers.pairs.endpoint(host, peer) not in examination.names:
-            yield Finding("W24", host, peer, f"{name} does not resolve here", (), CAUSES["W24"].repair)

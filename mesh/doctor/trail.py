@@ -7,6 +7,7 @@ from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.doctor.firewalls import find_drops, open_firewall, say_drop
 from mesh.doctor.host_causes import overlaps
+from mesh.doctor.names import leads_astray
 from mesh.remote.examinations import Drop, Probe
 
 __all__ = ["Trail"]
@@ -39,11 +40,11 @@ class Trail:
         return probe.counts.get((word, peer)) if probe and probe.counted else None
 
     def arrived(self, word: str) -> int | None:
-        """Return how many messages came to the peer; those of nobody that it knows may be the host's."""
+        """Return how many messages came to the peer; of a host behind NAT, also those of nobody that it knows."""
         known, others = (self._count(self.peer, word, name) for name in (self.host, _NOBODY))
-        if known is None and others is None:
-            return None
-        return (known or 0) or (others or 0)
+        if known is None or not self.answers.pairs.endpoint(self.peer, self.host):
+            return None if known is None and others is None else (known or 0) or (others or 0)
+        return known
 
     def _finding(self, code: str, host: str, peer: str, words: str, *evidence: str, repair: str = "") -> Finding:
         told = tuple(filter(None, evidence))
@@ -66,9 +67,7 @@ class Trail:
             yield self._finding("W14", host, peer, f"messages to {self.endpoint} go into the tunnel itself")
             return
         made, sent = (self._count(host, word, peer) for word in ("out", "sent"))
-        if self._is_uncounted():
-            yield from self._uncounted()
-        elif made and sent == 0:
+        if made and sent == 0:
             drops = find_drops(probe, "udp", target=self.endpoint, leaves=True)
             yield self._kept_in(drops, f"{host} made {made} messages, and none left it")
         elif made == 0 and self._count(host, "ask-sent", peer):
@@ -78,6 +77,8 @@ class Trail:
             yield from self._lost(sent)
         elif self.arrived("in") and self.arrived("got") == 0:
             yield self._unheard()
+        elif self._is_uncounted():
+            yield from self._uncounted()
 
     def _is_uncounted(self) -> bool:
         return any(probe is not None and not probe.counted for probe in map(self._probe, (self.host, self.peer)))
@@ -89,19 +90,14 @@ class Trail:
         out, came = near.sessions.get(peer) if near else None, far.sessions.get(host) if far else None
         if not out or not came or came.received:
             return
-        told = f"WireGuard on {host} sent {out.sent} bytes, and that on {peer} got none"
-        # What is refused at once does not count as sent.
+        told = f"WireGuard on {host} sent {out.sent} bytes, and that on {peer} took none"
+        # What is refused at once does not count as sent, nor what WireGuard refuses as received.
         leaving = find_drops(near, "udp", target=self.endpoint, leaves=True)
         arriving = find_drops(far, "udp", source=self.back.endpoint, leaves=False)
         if leaving:
             yield self._kept_in(leaving, told)
         elif out.sent and arriving:
             yield self._kept_out(arriving, told)
-        elif out.sent and self.answers.pairs.endpoint(host, peer):
-            words = (
-                f"messages of WireGuard from {host} to {self.endpoint} are lost on the way, or by a firewall of these"
-            )
-            yield self._finding("W16", host, peer, words, told, "no nft on one of them, so that nothing was counted")
 
     def _kept_in(self, drops: list[Drop], evidence: str) -> Finding:
         words = f"its own firewall drops the messages that WireGuard sends to {self.endpoint}"
@@ -134,17 +130,15 @@ class Trail:
             words = f"sends to {self.endpoint}, and the plan says {planned}"
             yield self._finding("W34", host, peer, words, evidence)
             return
-        if pairs.name(host, peer):
-            examination = self.answers.examinations.get(peer)
-            address = self.endpoint.rpartition(":")[0].strip("[]")
-            owned = {str(own.ip) for _, own in examination.own} if examination else set()
-            if owned and address not in owned:
-                words = f"{pairs.name(host, peer)} leads to {address}, and {peer} has no such address"
-                yield self._finding("W24", host, peer, words, evidence)
-                return
+        if pairs.name(host, peer) and leads_astray(self.answers, peer, self.endpoint.rpartition(":")[0].strip("[]")):
+            words = f"sends to {self.endpoint}, and {peer} has no such address"
+            yield self._finding("W24", host, peer, words, evidence)
+            return
         words = f"messages of WireGuard from {host} to {self.endpoint} are lost on the way"
         repair = f"let UDP port {self._port} pass from {host} to {peer} in whatever filters between them"
-        yield self._finding("W16", host, peer, words, evidence, repair=repair)
+        others = self._count(peer, "in", _NOBODY)
+        strangers = f"{others} messages came to {peer} from addresses that it does not know" if others else ""
+        yield self._finding("W16", host, peer, words, evidence, strangers, repair=repair)
 
     def sends_nothing(self) -> bool:
         """Tell whether WireGuard on the host makes no message for the peer."""
@@ -225,8 +219,14 @@ class Trail:
     def told(self) -> tuple[str, ...]:
         """Return all that was counted on this way, in words."""
         made, sent = (self._count(self.host, word, self.peer) for word in ("out", "sent"))
-        if sent is None:
-            return (f"nothing is known of what {self.host} sends to {self.peer}",)
+        if sent is None or self._is_uncounted():
+            near, far = self._probe(self.host), self._probe(self.peer)
+            out, came = near.sessions.get(self.peer) if near else None, far.sessions.get(self.host) if far else None
+            return (
+                f"nothing could be counted between {self.host} and {self.peer}, since a host has no nft",
+                *([f"WireGuard on {self.host} sent {out.sent} bytes to {self.peer}"] if out else []),
+                *([f"WireGuard on {self.peer} took {came.received} bytes from {self.host}"] if came else []),
+            )
         arrived = f"{self.arrived('in')} came to {self.peer}, {self.arrived('got')} got to WireGuard there"
         echoes = ", ".join(
             f"{word} {self._count(one, word, other) or 0}"

@@ -1,8 +1,19 @@
 """Read what hosts reply to the orders of a diagnosis: facts, pings, and how far packets come."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 
 from mesh.errors import HostError
 from mesh.remote.replies import KEY, forms, read_lines, require, unreadable
@@ -32,7 +43,7 @@ _EXAMINED = forms(
     forwarding=r" ([0-2]) ([0-2])",
     strict=rf" ({_DEVICE})",
     listens=r" ([\w.+-]{1,40}) (\d{1,10})",
-    name=r" ([!-~]{1,260}) ([!-~]{1,60})",
+    name=r" ([!-~]{1,260}) (\[[0-9a-f:.]{2,45}\]|[0-9.]{7,15}):(\d{1,5})",
 )
 _MEASURED = forms(measured=rf" ({_NAME}) (\d{{1,4}}) (\d{{1,4}}) (?:- - -|({_TIME}) ({_TIME}) ({_TIME})) (\d{{1,5}})")
 _WORD = r"out|sent|in|got|moved|(?:ask|reply)(?:-sent|-in|-got)?"
@@ -56,8 +67,9 @@ class Examination:
     """What one host says of itself; `clock` is in seconds since the epoch.
 
     `own` are addresses of other interfaces and `others` the prefixes that go there, each with the interface.
-    `preshared` is a salted digest for each peer, by public key, `none` without one. `names` is where names lead, each
-    with its port. `listens` are programs that have the mesh's port, with their process, 0 if that is not known.
+    `preshared` is a salted digest for each peer, by public key, `none` without one. `names` has the address to which
+    each name leads, by the name with its port. `listens` are programs that have the mesh's port, with their process, 0
+    if that is not known.
     """
 
     clock: int
@@ -146,8 +158,15 @@ def read_examination(host: str, lines: Iterable[str]) -> Examination:
         forwards=(forwarding[1] != "0", forwarding[2] != "0"),
         strict=tuple(match[1] for match in found.get("strict", ())),
         listens=tuple((match[1], int(match[2])) for match in found.get("listens", ())),
-        names={match[1]: match[2] for match in found.get("name", ())},
+        names={match[1]: str(_address(host, match)) for match in found.get("name", ())},
     )
+
+
+def _address(host: str, match: re.Match[str]) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(match[2].strip("[]"))
+    except ValueError:
+        raise unreadable(host, "examine", match[0]) from None
 
 
 def read_measurements(host: str, lines: Iterable[str]) -> dict[str, Measurement]:

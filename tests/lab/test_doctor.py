@@ -22,11 +22,13 @@ from tests.lab.stack import Stack, mesh_address, wait_until
 _SPECS = [
     HostSpec("bernard", 1),
     HostSpec("carol", 2),
-    # It has iptables and no nft.
-    HostSpec("dora", 3, root="trixie-ufw"),
+    HostSpec("dora", 3),
     HostSpec("edgeworth", 4, nat=True),
+    # It has iptables and no nft.
+    HostSpec("fiona", 5, root="trixie-ufw"),
 ]
 _PORT = 51825
+_LOOK = "systemctl start mesh-endpoints@testwg.service"
 _CLOCK = """cat >/usr/local/bin/date <<'END'
 #!/bin/sh
 [ "$*" != +%s ] || exec /bin/date -d '-3 days' +%s
@@ -92,24 +94,49 @@ _TESTS: dict[str, list[Fault | str]] = {
             "carol", f"input: ip6 saddr {_far('dora')} icmpv6 type echo-request", ("W18", "carol", "dora"),
             evidence="dropped in inet own own_input: ",
         ),
+        Fault(
+            "fiona", f"iptables -I INPUT -s 203.0.113.1 -p udp --dport {_PORT} -j DROP",
+            f"iptables -D INPUT -s 203.0.113.1 -p udp --dport {_PORT} -j DROP",
+            frozenset({("W17", "fiona", "bernard")}), "dropped in ip filter INPUT: ",
+        ),
+        Fault(
+            "fiona", f"iptables-legacy -I OUTPUT -d 203.0.113.2 -p udp --dport {_PORT} -j DROP",
+            f"iptables-legacy -D OUTPUT -d 203.0.113.2 -p udp --dport {_PORT} -j DROP; iptables-legacy -F",
+            frozenset({("W15", "fiona", "carol")}), "dropped in ip filter OUTPUT: -A OUTPUT -d 203.0.113.2/32",
+        ),
+        Fault(
+            "edgeworth", "ip route add blackhole 203.0.113.1", "ip route del blackhole 203.0.113.1",
+            frozenset({("W13", "edgeworth", "bernard")}),
+        ),
     ],
     "settings": [
         Fault(
-            "carol", f"wg genpsk | wg set testwg peer {_key_of('dora')} preshared-key /dev/stdin", "",
-            frozenset({("W07", "carol", "dora")}),
+            "carol", f"wg genpsk | wg set testwg peer {_key_of('fiona')} preshared-key /dev/stdin", "",
+            frozenset({("W07", "carol", "fiona")}),
         ),
         Fault(
             "edgeworth", f"wg set testwg peer {_key_of('bernard')} persistent-keepalive off", "",
             frozenset({("W20", "edgeworth", "bernard")}),
         ),
         Fault(
-            "bernard", f"wg set testwg peer {_key_of('dora')} allowed-ips fd00:dead::/64", "",
-            frozenset({("W08", "bernard", "dora")}),
+            "bernard", f"wg set testwg peer {_key_of('fiona')} allowed-ips fd00:dead::/64", "",
+            frozenset({("W08", "bernard", "fiona")}),
         ),
         Fault("dora", "ip link set testwg mtu 1300", "", frozenset({("W22", "dora", "")})),
         Fault(
             "edgeworth", _CLOCK, "rm /usr/local/bin/date", frozenset({("W23", "edgeworth", "")}),
             "its clock is 3 days behind the others",
+        ),
+        "narrow bernard carol",
+        Fault(
+            "dora", "ip route add unreachable 203.0.113.1", "ip route del unreachable 203.0.113.1",
+            frozenset({("W13", "dora", "bernard")}),
+        ),
+        Fault(
+            "carol",
+            "ip link add ov type veth peer name ov2; ip link set ov up; ip link set ov2 up; ip -6 route add "
+            f"{_far('dora').removesuffix('1')}/72 dev ov",
+            "ip link del ov", frozenset({("W14", "carol", "dora")}), "ov has ",
         ),
     ],
     "hosts": [
@@ -123,19 +150,6 @@ _TESTS: dict[str, list[Fault | str]] = {
             frozenset({("W03", "edgeworth", ""), ("W12", "edgeworth", "")}), "UDP port 51825 is taken by perl",
         ),
         "refuse bernard",
-    ],
-    "ways": [
-        "narrow bernard carol",
-        Fault(
-            "dora", "ip route add unreachable 203.0.113.1", "ip route del unreachable 203.0.113.1",
-            frozenset({("W13", "dora", "bernard")}),
-        ),
-        Fault(
-            "carol",
-            "ip link add ov type veth peer name ov2; ip link set ov up; ip link set ov2 up; ip -6 route add "
-            f"{_far('dora').removesuffix('1')}/72 dev ov",
-            "ip link del ov", frozenset({("W14", "carol", "dora")}), "ov has ",
-        ),
     ],
     "keys": [
         Fault(
@@ -157,7 +171,17 @@ _TESTS: dict[str, list[Fault | str]] = {
         ),
         Fault(
             "edgeworth", "sysctl -q net.ipv6.icmp.echo_ignore_all=1", "sysctl -q net.ipv6.icmp.echo_ignore_all=0",
-            frozenset({("W35", "edgeworth", "")}), "does not answer pings of bernard, and so with carol, dora",
+            frozenset({("W35", "edgeworth", "")}), "does not answer pings of bernard, and so with carol, dora, fiona",
+        ),
+        Fault(
+            "carol", f"sed -i 's/^203.0.113.3 /198.51.100.77 /' /etc/hosts; {_LOOK}",
+            f"sed -i 's/^198.51.100.77 /203.0.113.3 /' /etc/hosts; {_LOOK}",
+            frozenset({("W24", "carol", "dora")}), "dora.example.org leads to 198.51.100.77, and dora has no such",
+        ),
+        Fault(
+            "fiona", f"sed -i '/dora.example.org/d' /etc/hosts; {_LOOK}",
+            f"echo 203.0.113.3 dora.example.org >>/etc/hosts; {_LOOK}",
+            frozenset({("W24", "fiona", "dora")}), "dora.example.org does not resolve here",
         ),
         Fault(
             "dora", "sed -i 's/^digest .*/digest 0123/' /var/lib/mesh/testwg/run/settings", "",
@@ -167,22 +191,6 @@ _TESTS: dict[str, list[Fault | str]] = {
             "bernard", "ip link add ov type veth peer name ov2; ip address add "
             f"{_far('carol').removesuffix('1')}9/64 dev ov nodad; ip link set ov2 up; ip link set ov up",
             "ip link del ov", frozenset({("W14", "bernard", "carol")}), "go by ov",
-        ),
-    ],
-    "iptables": [
-        Fault(
-            "dora", f"iptables -I INPUT -s 203.0.113.1 -p udp --dport {_PORT} -j DROP",
-            f"iptables -D INPUT -s 203.0.113.1 -p udp --dport {_PORT} -j DROP",
-            frozenset({("W17", "dora", "bernard")}), "dropped in ip filter INPUT: ",
-        ),
-        Fault(
-            "dora", f"iptables-legacy -I OUTPUT -d 203.0.113.2 -p udp --dport {_PORT} -j DROP",
-            f"iptables-legacy -D OUTPUT -d 203.0.113.2 -p udp --dport {_PORT} -j DROP; iptables-legacy -F",
-            frozenset({("W15", "dora", "carol")}), "dropped in ip filter OUTPUT: -A OUTPUT -d 203.0.113.2/32",
-        ),
-        Fault(
-            "edgeworth", "ip route add blackhole 203.0.113.1", "ip route del blackhole 203.0.113.1",
-            frozenset({("W13", "edgeworth", "bernard")}),
         ),
     ],
     "reverse path": [
@@ -236,11 +244,20 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack whose mesh runs on four hosts that repair nothing by themselves."""
     with Lab(_SPECS, prefix=f"{PREFIX}o") as lab:
         stack = RehearsedStack(lab, tmp_path_factory.mktemp("doctor"))
-        stack.write({"testwg": _MESH})
+        for name in lab.hosts.keys() - {"dora"}:
+            lab.hosts[name].run("echo 203.0.113.3 dora.example.org >>/etc/hosts")
+        write(stack, _MESH)
         stack.up()
         for host in lab.hosts.values():
             nothing_is_repaired(host)
         yield stack
+
+
+def write(stack: Stack, mesh: dict[str, Any]) -> None:
+    """Write the stack file; dora is found by her name."""
+    hosts = {name: stack.describe(host) for name, host in stack.lab.hosts.items()}
+    del hosts["dora"]["externalIps"]
+    stack.write({"testwg": mesh}, {**hosts, "dora": {**hosts["dora"], "externalName": "dora.example.org"}})
 
 
 def diagnose(stack: Stack, *options: str) -> list[dict[str, Any]]:
@@ -294,13 +311,13 @@ def test_each_planted_fault_is_found_and_nothing_else(mesh: Stack, group: str) -
 
 def test_a_change_that_was_cut_off_is_told_as_unfinished(mesh: Stack) -> None:
     """Of each host that has it, whatever it runs meanwhile."""
-    mesh.write({"testwg": {**_MESH, "mtu": 1400, "deadline": 120}})
+    write(mesh, {**_MESH, "mtu": 1400, "deadline": 120})
     run = mesh.start("up")
     run.wait_for("verifying")
     run.kill_all()
     found = {(each["code"], each["host"], each["peer"]) for each in diagnose(mesh)}
     assert found == {("W29", host, "") for host in mesh.lab.hosts}
-    mesh.write({"testwg": _MESH})
+    write(mesh, _MESH)
     mesh.up("--refresh")
     wait_until(lambda: not mesh.silent("testwg"), 60)
     mesh.companion("doctor", "--interface", "testwg", "--only", "bernard")
@@ -308,7 +325,9 @@ def test_a_change_that_was_cut_off_is_told_as_unfinished(mesh: Stack) -> None:
 
 def _tables(lab: Lab) -> str:
     """Return what lists tables of a measurement, on all hosts."""
-    return "".join(host.run("nft list tables | grep mesh_doctor", check=False) for host in lab.hosts.values())
+    return "".join(
+        host.run("nft list tables 2>/dev/null | grep mesh_doctor", check=False) for host in lab.hosts.values()
+    )
 
 
 def test_nothing_is_left_of_a_look_that_was_killed(mesh: Stack) -> None:
@@ -353,7 +372,7 @@ def test_pings_tell_loss_times_and_the_largest_packet_of_both_directions(mesh: S
         lab.hosts["dora"].run("nft delete table inet own")
     measured = json.loads(told.output)["meshes"]["testwg"]["directions"]
     directions = {(each["host"], each["peer"]): each for each in measured}
-    assert len(directions) == 12
+    assert len(directions) == 20
     assert all(1324 <= directions[pair]["largest"] <= 1328 for pair in (("bernard", "carol"), ("carol", "bernard")))
     lossy = directions["edgeworth", "dora"]
     assert lossy["received"] == 10
