@@ -52,6 +52,7 @@ PURE_MODULES = (
     "mesh.doctor.diagnosis",
     "mesh.doctor.firewalls",
     "mesh.doctor.host_causes",
+    "mesh.doctor.names",
     "mesh.doctor.trail",
     "mesh.cli.partial_up",
 )
