@@ -1,4 +1,4 @@
-"""Write what the models and the commands say of themselves: two pages of the reference, and the JSON schema.
+"""Write what the models and the commands say of themselves: pages of the reference, and JSON schemas.
 
     python -m docs.generate
 
@@ -13,12 +13,13 @@ from typing import Any
 import typer.main
 from pydantic import BaseModel
 
-from mesh.cli import status_json
+from mesh.cli import doctor_json, status_json
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
 from mesh.config.schema import SCHEMA_FILE, SECTIONS, schema_text
 from mesh.config.validation import accepts
+from mesh.doctor.causes import CAUSES
 
 __all__ = ["generate"]
 
@@ -152,13 +153,31 @@ def commands() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def findings() -> str:
+    """Return the reference of what `doctor` finds."""
+    parts = [
+        "# Findings of doctor",
+        _GENERATED.format(source="mesh/doctor/causes.py"),
+        _fill(
+            "Each finding of [`python -m mesh doctor`](../tasks/doctor.md) has a code, which goes on meaning what it "
+            "means here. What repairs it is the usual way; the command knows better where it saw more, such as the "
+            "rule of a firewall."
+        ),
+    ]
+    for code, cause in CAUSES.items():
+        parts += [f"## {code}: {cause.title}", _fill(cause.meaning), _fill(f"Repair: {cause.advice}.")]
+    return "\n\n".join(parts) + "\n"
+
+
 def generate() -> dict[str, str]:
     """Return the text of each generated file, by its path from the root."""
     return {
         "docs/reference/stack-file.md": stack_file(),
         "docs/reference/commands.md": commands(),
         SCHEMA_FILE: schema_text(),
+        "docs/reference/findings.md": findings(),
         status_json.STATUS_SCHEMA_FILE: status_json.status_schema_text(),
+        **{path: doctor_json.doctor_schema_text(path) for path in doctor_json.DOCTOR_SCHEMAS},
     }
 
 

@@ -31,6 +31,7 @@ _PAGE_OF = (
     ("mesh/cli/", "commands"),
     ("mesh/remote/", "ssh"),
     ("mesh/rollout/verification.py", "verification"),
+    ("mesh/rollout/kernel_differences.py", "verification"),
     ("mesh/rollout/", "rollout"),
     ("mesh/", "rollout"),
 )

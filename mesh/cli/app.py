@@ -13,6 +13,7 @@ from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
 from mesh.cli.console import Screen
+from mesh.cli.doctor_command import doctor_command
 from mesh.cli.engine import find_engine, install_engine
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.graph_command import graph
@@ -20,6 +21,7 @@ from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
+from mesh.cli.ping_command import ping_command
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
@@ -120,6 +122,8 @@ def adopt(
 
 
 app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
+app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
+app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
+from mesh.cli.chosen import choose_meshes
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
 from mesh.cli.status import MeshStatus, read_status
 from mesh.errors import MeshError
@@ -22,11 +23,8 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -
     Raises:
         MeshError: If one was never rolled out.
     """
-    recorded = pulumi.recorded()
-    chosen = interfaces or sorted(recorded)
-    if missing := [name for name in chosen if name not in recorded]:
-        raise MeshError(f"status: {missing[0]} was never rolled out in this stack; run pulumi up first")
-    return [_dated(run(partial(read_status, recorded[name].rollout, ping=ping)), recorded[name]) for name in chosen]
+    chosen = choose_meshes(pulumi.recorded(), "status", interfaces)
+    return [_dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
 
 
 def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:

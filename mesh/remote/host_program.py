@@ -40,6 +40,8 @@ PARTS = (
     "core/watchdog",
     "core/recovery",
     "core/audit",
+    "core/probe",
+    "core/diagnose",
     "core/main",
 )
 

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from mesh.plan.pairs import Pairs
@@ -12,6 +12,7 @@ from mesh.plan.roster import Roster
 from mesh.remote.reports import Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from mesh.rollout.host_differences import describe_difference
+from mesh.rollout.kernel_differences import kernel_differences
 
 __all__ = ["find_faults", "kernel_faults", "salted_digest"]
 
@@ -85,45 +86,8 @@ def find_faults(
 
 def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None = None) -> list[Fault]:
     """Return what the kernel of one host runs differently from the roster; the age of a handshake is no difference."""
-    causes = _kernel_differences(roster, host, report, pairs or Pairs(roster))
-    return [Fault(host, cause) for cause in causes]
-
-
-def _kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) -> Iterator[str]:
-    member = roster["members"][host]
-    if report.public_key != member["publicKey"]:
-        yield "runs another public key than the state has; run pulumi up --refresh"
-    if report.port != int(roster["port"]):
-        yield f"listens on UDP port {report.port}, not {int(roster['port'])}; run pulumi up --refresh"
-    if not report.has_preshared_key:
-        # Running sessions would not notice for minutes, and then end.
-        yield "has another preshared key than the state; run pulumi up --refresh"
-    if report.mtu != int(roster["mtu"]):
-        yield f"has MTU {report.mtu}, not {int(roster['mtu'])}; run pulumi up --refresh"
-    addresses = [member["address"], *([f"{member['ipv4']}/32"] if member.get("ipv4") else [])]
-    yield from (
-        f"lacks its address {address}; run pulumi up --refresh"
-        for address in addresses
-        if address not in report.addresses
-    )
-    wanted = {pairs.participants[peer]["publicKey"]: peer for peer in pairs.links_of(host)}
-    for key, peer in sorted(wanted.items(), key=lambda entry: entry[1]):
-        if key not in report.peers:
-            yield f"has no peer {peer}; run pulumi up --refresh"
-            continue
-        running = report.peers[key]
-        # The kernel lists them as they came, wireguard-go by their bits.
-        if set(running.allowed_ips.split(",")) != set(pairs.allowed_ips(host, peer)):
-            yield f"allowed IPs of {peer} are {running.allowed_ips}; run pulumi up --refresh"
-        if running.endpoint == "(none)" and (endpoint := pairs.endpoint(host, peer)) and not pairs.name(host, peer):
-            yield f"knows no endpoint of {peer}, {endpoint}; run pulumi up --refresh"
-        if (seen := running.keepalive) != (sends := pairs.keepalive(host, peer)):
-            yield f"persistent keepalive to {peer} is {seen}, not {sends}; run pulumi up --refresh"
-    for address in report.addresses:
-        if address not in addresses:
-            yield f"has the address {address}, which is not its own; run pulumi up --refresh"
-    for key in sorted(set(report.peers) - set(wanted)):
-        yield f"has a peer that the roster lacks, {key} ({report.peers[key].allowed_ips}); run pulumi up --refresh"
+    found = kernel_differences(roster, host, report, pairs or Pairs(roster))
+    return [Fault(host, difference.cause) for difference in found]
 
 
 def _silence(

@@ -311,15 +311,16 @@ class Hosts:
             case "prove":
                 return self._prove(name, state, *words)
             case "ping":
-                return [
-                    f"ping {line.split()[1]} 1.0"
-                    for turn in ("first", "second")
-                    for line in self._prove(name, state, turn)
-                ]
+                return [f"ping {peer} 1.0" for peer in self._peers(name, state)]
             case "facts" | "status":
                 return self._facts(state, words[0])
             case "audit":
                 return self._audit(state, words[0])
+            case "examine":
+                return self._examine(state, words[0])
+            case "measure":
+                peers = words[1:] or self._peers(name, state)
+                return [f"measured {peer} {words[0]} {words[0]} 1.0 1.5 2.0 1420" for peer in peers]
             case "confirm":
                 self._confirm(state, words[0])
             case "source":
@@ -383,6 +384,14 @@ class Hosts:
             answers = other and other.kernel and other.kernel["public-key"] == fields[0]
             lines.append(f"{'well' if answers else 'silent'} {peer}")
         return lines
+
+    def _peers(self, name: str, state: Interface) -> list[str]:
+        return [line.split()[1] for turn in ("first", "second") for line in self._prove(name, state, turn)]
+
+    def _examine(self, state: Interface, salt: str) -> list[str]:
+        keys = [peer[0] for peer in state.kernel["peers"].values()] if state.kernel else []
+        digest = hashlib.sha256(salt.encode()).hexdigest()
+        return [f"clock {int(time.time())}", "forwarding 0 0", *(f"preshared {key} {digest}" for key in keys)]
 
     def _facts(self, state: Interface, salt: str) -> list[str]:
         kernel = state.kernel

@@ -61,6 +61,51 @@ def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
     assert sorted(moments, key=datetime.fromisoformat) == moments
 
 
+def test_the_doctor_finds_nothing_in_a_mesh_that_is_well_and_names_a_difference(stack: Stack) -> None:
+    """Of the meshes and hosts that are asked for; a host that is dead is a finding, and so is what nobody can read."""
+    assert stack.companion("doctor", "test", "--interface", "testwg").output == (
+        "testwg is well: 3 of 3 hosts were asked, and 6 of 6 directions answer\n"
+    )
+    stack.hosts["h2"].interfaces["testwg"].differs = ["disabled"]
+    stack.hosts["h3"].says["examine"] = lambda _: [b"clock now\n.ok\n"]
+    try:
+        found = stack.companion("doctor", "--json")
+        one = stack.companion("doctor", "--only", "h2")
+    finally:
+        stack.hosts["h2"].interfaces["testwg"].differs = []
+        stack.hosts["h3"].says.clear()
+    assert found.code == one.code == 1
+    document = json.loads(found.output)
+    findings = document["meshes"]["testwg"]["findings"]
+    assert [(each["code"], each["host"]) for each in findings] == [("W01", "h3"), ("W31", "h2")]
+    assert "what cannot be read ('clock now')" in findings[0]["words"]
+    assert [each["code"] for each in document["meshes"]["backwg"]["findings"]] == ["W01"]
+    assert "W31 h2: Something else has drifted" in one.output
+    assert "W01" not in one.output
+    assert stack.companion("doctor", "--only", "h9").text.strip() == (
+        "error: doctor: h9 is in no mesh; give some of h1, h2, h3"
+    )
+
+
+def test_pings_go_between_the_hosts_that_are_named(stack: Stack) -> None:
+    """Or between all; names that make no pair are told."""
+    shown = stack.companion("ping", "h1", "h2", "--stack", "test", "--interface", "testwg", "--count", "7")
+    assert shown.code == 0, shown.text
+    assert [line.split("│")[1:5] for line in shown.output.splitlines() if "│" in line] == [
+        [" h1   ", " h2 ", " 7    ", " 0%   "],
+        [" h2   ", " h1 ", " 7    ", " 0%   "],
+    ]
+    found = json.loads(stack.companion("ping", "--all", "--json").output)
+    assert found["well"]
+    assert {name: len(mesh["directions"]) for name, mesh in found["meshes"].items()} == {"testwg": 6, "backwg": 6}
+    for words, said in (
+        (["h1"], "it takes two hosts, or --all; give python -m mesh ping bernard carol"),
+        (["h1", "h9"], "h9 is in no mesh; give two of h1, h2, h3, phone"),
+        (["h1", "h1"], "h1 and h1 are no peers in any mesh; see python -m mesh status"),
+    ):
+        assert stack.companion("ping", *words).text.strip() == f"error: ping: {said}"
+
+
 def test_the_file_of_a_peer_is_that_of_the_mesh_that_is_asked_for(stack: Stack) -> None:
     """Without it, the meshes that it can be are named."""
     unclear = stack.companion("peer", "phone")

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mesh.errors import ConfigurationError, HostError, HostsFailedError
-from mesh.remote import replies, reports
+from mesh.remote import examinations, replies, reports
 from mesh.remote.commands import LINE_BYTES, REPLY_BYTES, Stream
 from mesh.remote.sessions import Session
 from mesh.wireguard.wg_quick import read_wg_quick
@@ -43,6 +43,28 @@ READERS: dict[str, tuple[Callable[[str, list[str]], object], list[str]]] = {
         ],
     ),
     "ping": (replies.read_pings, ["ping edgeworth 1.25", "ping phoenix none"]),
+    "examine": (
+        examinations.read_examination,
+        [
+            "clock 1700000000", "own eth0 203.0.113.1/32", "own eth0 2001:db8:1::1/128", "other mgmt0 10.99.0.0/16",
+            "other eth0 2001:db8:1::1", f"preshared {KEY} {'a' * 64}", f"preshared {KEY.replace('B', 'C')} none",
+            "ipv6-off default", "forwarding 0 1", "strict eth0", "listens wireguard-go 17",
+            "name carol.example.org:51825 [2001:db8::2]:51825",
+        ],
+    ),
+    "measure": (
+        examinations.read_measurements,
+        ["measured edgeworth 3 3 0.541 0.982 1.731 1420", "measured phoenix 4 0 - - - 0"],
+    ),
+    "probe": (
+        examinations.read_probe,
+        [
+            "route carol eth0 203.0.113.1", "route dora none -", "inner carol testwg", "count out carol 8",
+            "count reply-got carol 0", "count in - 3", "session carol 69 1152 1152", "session dora never 0 148",
+            "drops udp 203.0.113.2 203.0.113.1 inet own i udp dport 51825 drop",
+            "drops other - - ip filter INPUT policy drop", "reverse-path 0",
+        ],
+    ),
     "clock": (replies.read_clock, ["1234.56"]),
     "prove": (
         lambda host, lines: replies.read_proof(host, lines, PEERS),

@@ -57,7 +57,7 @@ serve() {
 	while read -r order arguments; do
 		# shellcheck disable=SC2086 # words
 		case $order in
-		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
+		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | examine | measure | probe | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
 		*) echo ".error this is not an order; run the same version of mesh everywhere" ;;
 		esac
 	done

@@ -1,0 +1,21 @@
+"""The meshes of a stack that a command is about, as the state records them."""
+
+from collections.abc import Collection, Mapping
+
+from mesh.cli.pulumi_cli import RecordedMesh
+from mesh.errors import MeshError
+
+__all__ = ["choose_meshes"]
+
+
+def choose_meshes(
+    recorded: Mapping[str, RecordedMesh], command: str, interfaces: Collection[str] | None
+) -> dict[str, RecordedMesh]:
+    """Return the meshes that are chosen, or all, by interface.
+
+    Raises:
+        MeshError: If one was never rolled out; `command` begins the message.
+    """
+    if missing := [name for name in interfaces or () if name not in recorded]:
+        raise MeshError(f"{command}: {missing[0]} was never rolled out in this stack; run pulumi up first")
+    return {name: recorded[name] for name in interfaces or sorted(recorded)}

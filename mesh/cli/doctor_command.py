@@ -1,0 +1,78 @@
+"""`python -m mesh doctor`: what it is given, and what it prints; what it asks and finds is in `mesh.doctor`."""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from mesh.cli.chosen import choose_meshes
+from mesh.cli.project import find_project
+from mesh.cli.pulumi_cli import PulumiCli
+from mesh.doctor.causes import CAUSES, Finding
+from mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.doctor.answers import MeshAnswers
+
+__all__ = ["doctor_command", "show_diagnosis"]
+
+
+def _narrow(findings: Sequence[Finding], only: Collection[str]) -> list[Finding]:
+    return [finding for finding in findings if not only or {finding.host, finding.peer} & set(only)]
+
+
+def doctor_command(console: Console) -> Callable[..., None]:
+    """Return the command."""
+
+    def doctor(
+        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+        interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
+        only: Annotated[list[str] | None, typer.Option(help="only what concerns this host; may be given again")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+    ) -> None:
+        """Find out why hosts or pairs are silent, and how that is repaired; exit code 1 if anything is found.
+
+        All hosts are asked at once. Where a pair is silent, both ends count for some seconds how far its packets come.
+        Nothing is changed, but for a table of counters in nftables, which is gone afterwards.
+        """
+        from mesh.cli.doctor_json import show_findings  # noqa: PLC0415
+        from mesh.doctor.asking import ask_mesh  # noqa: PLC0415
+        from mesh.doctor.diagnosis import diagnose  # noqa: PLC0415
+        from mesh.remote.concurrency import run  # noqa: PLC0415
+
+        chosen = choose_meshes(PulumiCli(find_project(), stack).recorded(), "doctor", interface)
+        known = {host for mesh in chosen.values() for host in mesh.members}
+        if unknown := sorted(set(only or ()) - known):
+            raise MeshError(f"doctor: {unknown[0]} is in no mesh; give some of {', '.join(sorted(known))}")
+        meshes = []
+        for mesh in chosen.values():
+            answers = run(partial(ask_mesh, mesh.rollout))
+            meshes.append((answers, _narrow(diagnose(answers), only or ())))
+        if as_json:
+            sys.stdout.write(show_findings(meshes) + "\n")
+        else:
+            console.print(Group(*(show_diagnosis(answers, findings) for answers, findings in meshes)))
+        if any(findings for _, findings in meshes):
+            raise typer.Exit(1)
+
+    return doctor
+
+
+def show_diagnosis(answers: "MeshAnswers", findings: Sequence[Finding]) -> RenderableType:
+    """Return a sentence on a mesh, and each finding with its evidence and its repair."""
+    directions = list(answers.directions())
+    up = sum(answers.answers(*direction) for direction in directions)
+    asked = f"{len(answers.facts)} of {len(answers.roster['members'])} hosts were asked"
+    what = "is well" if not findings else "has 1 finding" if len(findings) == 1 else f"has {len(findings)} findings"
+    sentence = f"{answers.roster['interface']} {what}: {asked}, and {up} of {len(directions)} directions answer"
+    parts: list[RenderableType] = [Text(sentence, style="red" if findings else "green")]
+    for finding in findings:
+        parts.append(Text(f"{finding.code} {finding.place}: {CAUSES[finding.code].title}", style="red"))
+        parts.append(Text(f"    {finding.words}"))
+        parts.extend(Text(f"    {line}", style="dim") for line in finding.evidence)
+        parts.append(Text(f"    repair: {finding.repair}"))
+    return Group(*parts)
