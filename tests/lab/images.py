@@ -151,7 +151,7 @@ def _boot_once(image: Path) -> None:
 
 
 def _save(image: Path) -> None:
-    """Stop the guest of an image, and write its state."""
+    """Write the state of an image's guest, which stops with that; one that was stopped before would begin as such."""
     with socket.socket(socket.AF_UNIX) as line:
         connect_in(line, image, "control.sock")
         answers = line.makefile("rb")
@@ -164,7 +164,6 @@ def _save(image: Path) -> None:
             return answer["return"]
 
         order("qmp_capabilities")
-        order("stop")
         order("migrate", uri=f"exec:cat >{STATE}")
         while (status := order("query-migrate").get("status")) != "completed":
             if status == "failed":
