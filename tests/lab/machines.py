@@ -80,7 +80,7 @@ class VirtualMachine(Host):
                 entry.size, entry.mode = len(text.encode()), mode
                 archive.addfile(entry, io.BytesIO(text.encode()))
         script = (
-            f"set -e; tar -x -C /; date -s @{time.time():.0f}; hostname {self.name}; {identity.script}\n"
+            f"set -e; tar -x -C /; date -s @{time.time():.3f}; hostname {self.name}; {identity.script}\n"
             "systemctl daemon-reload; systemctl restart lab-network ssh"
         )
         code, out, errors = self._agent.run(script, packed.getvalue())

@@ -50,7 +50,8 @@ RECIPES = {
     "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld nftables"),
     "trixie-kernel": Recipe(
         "trixie",
-        f"{_SYSTEMD} wireguard-tools nftables linux-image-amd64 busybox-static qemu-guest-agent",
+        # Without a manager for each user who logs in, which takes an emulated processor seconds.
+        f"systemd systemd-sysv dbus {_BASE} wireguard-tools nftables linux-image-amd64 busybox-static qemu-guest-agent",
         boots=True,
     ),
     "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
