@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["Agent", "AgentSilentError", "connect_in"]
 
-_LONGEST = 0.2
+_LONGEST = 0.5
 
 
 class AgentSilentError(RuntimeError):

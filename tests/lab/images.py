@@ -74,6 +74,8 @@ def make_bootable(root: Path) -> None:
         (units / "sysinit.target.wants" / name).symlink_to(f"../{name}")
     # Who logs in costs an emulated processor seconds with it.
     (root / "etc/ssh/sshd_config.d/20-machine.conf").write_text("UsePAM no\n")
+    (root / "etc/systemd/journald.conf.d").mkdir(exist_ok=True)
+    (root / "etc/systemd/journald.conf.d/10-lab.conf").write_text("[Journal]\nStorage=volatile\n")
     # Without it systemd would take the first boot for an installation.
     (root / "etc/machine-id").write_text(f"{os.urandom(16).hex()}\n")
 
