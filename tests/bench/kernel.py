@@ -43,7 +43,7 @@ def compare_kernels() -> Iterator[Both]:
 
 def _measure(lab: Lab, folder: Path) -> dict[str, Loss]:
     stack = RehearsedStack(lab, folder / "stack")
-    mesh = {"hosts": list(lab.hosts), "port": 51825, "deadline": 60}
+    mesh = {"hosts": list(lab.hosts), "port": 51825, "deadline": 90}
     stack.write({"testwg": mesh})
     stack.up()
     found = {}

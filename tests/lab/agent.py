@@ -83,7 +83,7 @@ class Agent:
             "guest-exec", path="/bin/sh", arg=["-c", command], **given, **{"capture-output": True}, seconds=60
         )
         until = time.monotonic() + seconds
-        pause = 0.01
+        pause = 0.05
         while time.monotonic() < until:
             # A silent agent is one whose guest reboots, and then knows the process no more.
             with suppress(AgentSilentError):

@@ -38,7 +38,7 @@ def mesh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """Return a stack whose mesh runs on them, as `scan` and `up` made it."""
     stack = RehearsedStack(lab, tmp_path_factory.mktemp("kernel"))
     stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825, "deadline": 30}})
+    stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825, "deadline": 90}})
     stack.companion("scan", str(stack.file), "--yes")
     stack.up()
     return stack
@@ -111,7 +111,7 @@ def test_hosts_of_kernel_and_userspace_go_back_by_themselves_without_loss(mesh: 
         run.wait_for("verifying")
         run.kill_all()
         armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
-        wait_until(lambda: not any(host.run(armed, check=False) for host in mesh.lab.hosts.values()), 180, every=1)
+        wait_until(lambda: not any(host.run(armed, check=False) for host in mesh.lab.hosts.values()), 300, every=2)
 
     lost, gap = _losses(mesh, "all keys, cut off: back by themselves", die, record_property)
     assert mesh.running_keys("testwg") == before
