@@ -15,9 +15,11 @@ MACHINE_TOOLS = {
     "zstd": "zstd",
 }
 _KERNEL_SECONDS = 20
-# What guards a guest against others costs an emulated processor as much as it does a real one, or more.
+# What guards a guest against others costs an emulated processor as much as a real one, or more: where a program is at
+# other addresses each time that it runs, each time it is translated anew.
 _KERNEL_WORDS = (
-    "console=ttyS0 quiet net.ifnames=0 systemd.show_status=no mitigations=off lsm=capability init_on_alloc=0 audit=0"
+    "console=ttyS0 quiet net.ifnames=0 systemd.show_status=no "
+    "mitigations=off lsm=capability init_on_alloc=0 audit=0 norandmaps"
 )
 
 
