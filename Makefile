@@ -15,7 +15,7 @@ PYTEST = $(ENGINE) $(RUN) -m pytest tests -v --dist loadfile --no-loadscope-reor
 LABS ?= 4
 COUNT := .venv/count
 
-.PHONY: help setup demo demo-shell demo-down test test-fast check docs bench
+.PHONY: help setup demo demo-shell demo-down test test-kernel test-fast check docs bench
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -56,8 +56,12 @@ demo-down: ## take the demo away
 
 test: setup ## run every test that this machine can run; MESH_REQUIRE=engine,lab makes them musts
 	@rm -f $(COUNT)
-	@$(PYTEST) -n $(LABS) -m "not loss" --store-count $(COUNT) || true
-	@$(PYTEST) -n 2 -m loss --add-count $(COUNT)
+	@$(PYTEST) -n $(LABS) -m "not loss and not kernel" --store-count $(COUNT) || true
+	@$(PYTEST) -n 2 -m "loss and not kernel" --add-count $(COUNT)
+
+test-kernel: setup ## the kernel's WireGuard: a mesh of virtual machines and a container; half an hour where they are emulated
+	@$(RUN) -m tests.lab prepare --machines
+	@$(PYTEST) -m kernel
 
 test-fast: setup ## run what needs no engine and no hosts, in less than a minute
 	@MESH_PROPERTIES=few $(RUN) -m pytest tests/unit tests/properties tests/mocked -q -n auto

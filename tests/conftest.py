@@ -26,6 +26,8 @@ LEVELS = {
 }
 # Tests of lost packets run when nothing else does; these names in a test's file tell it.
 MEASURING = {"Traffic", "Walk", "pinging"}
+# So does this one of those that boot virtual machines.
+MACHINES = "require_machines"
 SLOWEST = 10
 HERE = Path(__file__).parent
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
@@ -192,6 +194,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for level, meaning in LEVELS.items():
         config.addinivalue_line("markers", f"{level}: {meaning}")
     config.addinivalue_line("markers", "loss: in a file that measures what packets are lost, so it runs apart")
+    config.addinivalue_line("markers", "kernel: in a file that boots virtual machines, so it runs by make test-kernel")
     config.stash[_TALLY] = Tally(required)
     config.pluginmanager.register(config.stash[_TALLY], "levels")
 
@@ -202,6 +205,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(level)
     if MEASURING & vars(getattr(item, "module", None) or object).keys():
         item.add_marker("loss")
+    if MACHINES in vars(getattr(item, "module", None) or object):
+        item.add_marker("kernel")
 
 
 @pytest.hookimpl(tryfirst=True)

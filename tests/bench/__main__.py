@@ -62,6 +62,25 @@ def loss(
 
 
 @app.command()
+def kernel() -> None:
+    """What a change loses where WireGuard is the kernel's, in virtual machines, and in userspace; not part of all."""
+    from tests.bench.kernel import compare_kernels  # noqa: PLC0415
+
+    table = Table("change", "kernel", "gap ms", "userspace", "gap ms", title="packets lost, 3 hosts, 20 pings a second")
+    try:
+        for both in compare_kernels():
+            cells = [
+                cell
+                for loss in (both.kernel, both.userspace)
+                for cell in (f"{loss.lost} of {loss.sent}", f"{loss.gap * 1000:.0f}")
+            ]
+            table.add_row(both.change, *cells)
+    except LabUnavailableError as error:
+        raise SystemExit(f"bench: virtual machines cannot run here: {error}") from None
+    _CONSOLE.print(table)
+
+
+@app.command()
 def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with commas")] = "10,100,1000") -> None:
     """What the engine costs by the number of hosts, which are stand-ins on loopback."""
     from tests.bench.engine import measure  # noqa: PLC0415

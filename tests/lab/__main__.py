@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tests.lab.images import ensure_image
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, ensure_root, lab_directory, missing_tools
 from tests.lab.roots import RECIPES
 
@@ -25,10 +26,13 @@ def _find(prefix: str) -> Lab:
 Prefix = Annotated[str, typer.Option(help="what the lab's namespaces begin with")]
 
 
+Machines = Annotated[bool, typer.Option("--machines", help="for virtual machines too")]
+
+
 @app.command()
-def prepare() -> None:
+def prepare(machines: Machines = False) -> None:
     """Install what the lab needs on this machine."""
-    if packages := missing_tools():
+    if packages := missing_tools(machines=machines):
         if os.geteuid() != 0:
             raise SystemExit(f"lab: needs root to install {' '.join(packages)}")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -37,10 +41,14 @@ def prepare() -> None:
 
 
 @app.command()
-def roots() -> None:
+def roots(machines: Machines = False) -> None:
     """Make every guest root that is not there yet, as many at a time as there are processors."""
+    names = [name for name, recipe in RECIPES.items() if machines or not recipe.boots]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda name: ensure_root(name, lab_directory() / "roots"), RECIPES))
+        made = list(pool.map(lambda name: ensure_root(name, lab_directory() / "roots"), names))
+    for name, root in zip(names, made, strict=True):
+        if RECIPES[name].boots:
+            ensure_image(root)
 
 
 @app.command()

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from tests.lab.abandoned import clear_abandoned
 from tests.lab.hosts import Host, HostSpec
+from tests.lab.images import ensure_image
+from tests.lab.kinds import host_of
 from tests.lab.network import Network
+from tests.lab.qemu import MACHINE_TOOLS
 from tests.lab.roots import ensure_root
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "lab_directory",
     "missing_tools",
     "require_lab",
+    "require_machines",
 ]
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -45,9 +49,10 @@ class LabUnavailableError(Exception):
     """This machine cannot run booted hosts; the message says what is missing."""
 
 
-def missing_tools() -> list[str]:
-    """Return the Debian packages that the lab needs and this machine lacks."""
-    return sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
+def missing_tools(*, machines: bool = False) -> list[str]:
+    """Return the Debian packages that the lab, or one with virtual machines, needs and this machine lacks."""
+    tools = {**_TOOLS, **(MACHINE_TOOLS if machines else {})}
+    return sorted({package for tool, package in tools.items() if shutil.which(tool) is None})
 
 
 def require_lab() -> None:
@@ -61,6 +66,19 @@ def require_lab() -> None:
     probe = subprocess.run(["unshare", "-m", "-n", "true"], check=False, capture_output=True, text=True)
     if probe.returncode:
         raise LabUnavailableError("needs the right to make namespaces")
+
+
+def require_machines() -> None:
+    """Raise LabUnavailableError unless this machine can run virtual ones in a lab."""
+    require_lab()
+    if packages := missing_tools(machines=True):
+        raise LabUnavailableError(
+            f"needs the packages {' '.join(packages)}; python -m tests.lab prepare --machines installs them"
+        )
+    try:
+        ensure_image(ensure_root("trixie-kernel", lab_directory() / "roots"))
+    except RuntimeError as error:
+        raise LabUnavailableError(f"has no image of a guest, and none can be made: {error}") from error
 
 
 def lab_directory() -> Path:
@@ -115,7 +133,7 @@ class Lab:
         return ["nsenter", f"--net=/run/netns/{self.control_namespace}", *command]
 
     def _host(self, spec: HostSpec) -> Host:
-        return Host(spec, self.directory / spec.name, self.network, ensure_root(spec.root, self.roots))
+        return host_of(spec, self.directory / spec.name, self.network, ensure_root(spec.root, self.roots))
 
     def up(self) -> "Lab":
         """Make and boot everything; returns when every host greets over SSH."""

@@ -85,7 +85,7 @@ class Network:
             "type", "veth", "peer", "name", other_device, "netns", self.space(other),
         )  # fmt: skip
 
-    def _wide_area(self, name: str, device: str, host: str, number: int) -> None:
+    def _wide_area(self, host: str, number: int) -> None:
         # One shared segment would overflow the kernel's neighbour table at 50 hosts.
         port = f"p-{host}"
         self.ip(
@@ -93,9 +93,13 @@ class Network:
             f"link set {port} up",
             f"addr add 169.254.0.1/32 dev {port}",
             f"addr add fe80::1/64 dev {port} nodad",
+            f"route add 203.0.113.{number}/32 dev {port}",
+            f"route add {self.local_address(number)}/32 dev {port}",
+            f"route add 2001:db8:1::{number:x}/128 via fe80::2 dev {port}",
         )
-        self.ip(
-            name,
+
+    def _public(self, device: str, number: int) -> list[str]:
+        return [
             f"link set {device} up",
             f"addr add 203.0.113.{number}/32 dev {device}",
             f"addr add {self.local_address(number)}/32 dev {device}",
@@ -105,36 +109,68 @@ class Network:
             f"route add default via 169.254.0.1 dev {device} src 203.0.113.{number}",
             f"route add 198.51.100.0/24 via 169.254.0.1 dev {device} src {self.local_address(number)}",
             f"route add default via fe80::1 dev {device}",
-        )
-        self.ip(
-            "inet",
-            f"route add 203.0.113.{number}/32 dev {port}",
-            f"route add {self.local_address(number)}/32 dev {port}",
-            f"route add 2001:db8:1::{number:x}/128 via fe80::2 dev {port}",
-        )
+        ]
+
+    def addresses(self, number: int, *, nat: bool) -> list[str]:
+        """Return the lines of `ip` that give a host its addresses on eth0 and mgmt0, and the ways from there."""
+        management = [f"addr add {self.management_address(number)}/16 dev mgmt0", "link set mgmt0 up"]
+        if not nat:
+            return [*management, *self._public("eth0", number)]
+        lan = ["addr add 192.168.77.2/24 dev eth0", "link set eth0 up", "route add default via 192.168.77.1"]
+        return [*management, *lan]
+
+    @staticmethod
+    def hardware_addresses(number: int) -> dict[str, str]:
+        """Return the hardware address of each device of a host."""
+        return {
+            device: f"02:00:00:{kind}:{number // 256:02x}:{number % 256:02x}"
+            for device, kind in (("mgmt0", "01"), ("eth0", "02"), ("wan", "03"))
+        }
 
     def connect(self, host: str, number: int, *, nat: bool) -> None:
         """Make a host's namespace and wires; a router or machine behind it that is there already is kept."""
-        mac = f"02:00:00:{{}}:{number // 256:02x}:{number % 256:02x}"
+        hardware = self.hardware_addresses(number)
         self._make(host)
         if self.exists(f"l-{host}"):
             self._wire_lan(host)
-        self._wire(host, "mgmt0", mac.format("01"), "ctl", f"m-{host}")
+        self._wire(host, "mgmt0", hardware["mgmt0"], "ctl", f"m-{host}")
         self.ip("ctl", f"link set m-{host} master br-mg up")
-        self.ip(host, f"addr add {self.management_address(number)}/16 dev mgmt0", "link set mgmt0 up")
         if not nat:
-            self._wire(host, "eth0", mac.format("02"), "inet", f"p-{host}")
-            self._wide_area(host, "eth0", host, number)
+            self._wire(host, "eth0", hardware["eth0"], "inet", f"p-{host}")
+            self._wide_area(host, number)
             return
         router = f"r-{host}"
         if not self.exists(router):
             self._make(router, "net.ipv4.ip_forward=1")
-            self._wire(router, "wan", mac.format("03"), "inet", f"p-{host}")
-            self._wide_area(router, "wan", host, number)
+            self._wire(router, "wan", hardware["wan"], "inet", f"p-{host}")
+            self._wide_area(host, number)
+            self.ip(router, *self._public("wan", number))
             self.nft(router, _ROUTER)
-        self._wire(host, "eth0", mac.format("02"), router, "lan0")
+        self._wire(host, "eth0", hardware["eth0"], router, "lan0")
         self.ip(router, "addr add 192.168.77.1/24 dev lan0", "link set lan0 up")
-        self.ip(host, "addr add 192.168.77.2/24 dev eth0", "link set eth0 up", "route add default via 192.168.77.1")
+
+    @staticmethod
+    def taps() -> dict[str, str]:
+        """Return the name of the tap of each device of a virtual machine."""
+        return {device: f"t-{device}" for device in ("eth0", "mgmt0")}
+
+    def make_taps(self, host: str) -> None:
+        """Join each wire of a connected host to a tap of the same namespace.
+
+        The namespace has no addresses then: whoever opens the taps is the host.
+        """
+        _run("ip", "netns", "exec", self.space(host), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
+             "net.ipv6.conf.default.disable_ipv6=1")  # fmt: skip
+        for number, (device, tap) in enumerate(self.taps().items()):
+            self.ip(
+                host,
+                # What it was given is the guest's, and a bridge keeps what is sent to an address of its own.
+                f"link set {device} address 06:00:00:00:00:{number:02x} up",
+                f"link add b-{device} type bridge",
+                f"tuntap add {tap} mode tap",
+                *(f"link set {port} master b-{device} up" for port in (device, tap)),
+                f"link set b-{device} up",
+            )
 
     def add_lan(self, host: str) -> None:
         """Put a machine on a network behind a host that is connected; only that host knows the way to it."""
@@ -191,7 +227,7 @@ class Network:
         """Remove a host's namespace, wires first: a namespace's own end is asynchronous. Nothing if there is none."""
         if not self.exists(host):
             return
-        for device in ("mgmt0", "eth0", "lan0", "wan"):
+        for device in ("mgmt0", "eth0", "lan0", "wan", "t-mgmt0", "t-eth0"):
             _run("ip", "-n", self.space(host), "link", "del", device, check=False)
         _run("ip", "netns", "del", self.space(host), check=False)
 

@@ -4,8 +4,10 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.lab.images import make_bootable
 
 __all__ = ["RECIPES", "Recipe", "ensure_root"]
 
@@ -21,6 +23,8 @@ class Recipe:
     suite: str
     packages: str
     fetched: str = ""
+    # For virtual machines, which need a kernel and more.
+    boots: bool = field(default=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -44,6 +48,12 @@ RECIPES = {
         fetched="nftables libnftables1 libjansson4 libedit2 libbsd0 libmd0 libnftnl11 libmnl0 libxtables12 libgmp10",
     ),
     "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld nftables"),
+    "trixie-kernel": Recipe(
+        "trixie",
+        # Without a manager for each user who logs in, which takes an emulated processor seconds.
+        f"systemd systemd-sysv dbus {_BASE} wireguard-tools nftables linux-image-amd64 busybox-static qemu-guest-agent",
+        boots=True,
+    ),
     "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
 }
 
@@ -88,4 +98,6 @@ def _make(recipe: Recipe, root: Path) -> None:
         for old in (building / "etc/apt").rglob("*.sources"):
             old.unlink()
         (building / "lab.list").replace(building / "etc/apt/sources.list")
+    if recipe.boots:
+        make_bootable(building)
     building.replace(root)

@@ -1,0 +1,206 @@
+"""A mesh on hosts whose kernel has WireGuard, with one where it runs in userspace: each change, and what it loses.
+
+Two virtual machines, one behind NAT, and a container. The tests are one life of a mesh, in this order.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import PREFIX
+from tests.lab.kernel import CHANGES, kernel_hosts, losses
+from tests.lab.lab import Lab, LabUnavailableError, require_machines
+from tests.lab.rehearsed import RehearsedStack
+from tests.lab.snapshot import difference, snapshot
+from tests.lab.stack import Stack, wait_until
+
+_MACHINES = ("bernard", "edgeworth")
+_SECOND = "203.0.113.201"
+_ALARM = ("--refresh", "--expect-no-changes")
+
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Boot two virtual machines, edgeworth behind NAT, and a container."""
+    try:
+        require_machines()
+    except LabUnavailableError as unavailable:
+        pytest.skip(f"lab: {unavailable}")
+    with Lab(kernel_hosts(), prefix=f"{PREFIX}k") as booted:
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def mesh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Return a stack whose mesh runs on them, as `scan` and `up` made it."""
+    stack = RehearsedStack(lab, tmp_path_factory.mktemp("kernel"))
+    stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
+    stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825, "deadline": 90}})
+    stack.companion("scan", str(stack.file), "--yes")
+    stack.up()
+    return stack
+
+
+def _change(stack: Stack, hosts: dict[str, Any] | None = None, **fields: Any) -> None:
+    stack.write({"testwg": stack.interfaces["testwg"] | fields}, hosts)
+
+
+def _has_nothing_to_do(stack: Stack) -> None:
+    """See that a preview with a refresh finds every host as planned, where an emulated one answers SSH in time."""
+    wait_until(lambda: stack.start("preview", *_ALARM).end().code == 0, 120)
+
+
+def _losses(stack: Stack, what: str, act: Callable[[], object], record: Record) -> tuple[int, float]:
+    found = losses(stack, act)
+    record("loss", f"{what}, kernel: {found.lost} of {found.sent}, longest silence {found.gap * 1000:.0f} ms")
+    return found.lost, found.gap
+
+
+def test_machines_run_the_mesh_in_their_kernel_and_the_container_in_userspace(mesh: Stack) -> None:
+    """One mesh may have both; every pair answers, also between a host behind NAT and each of the others."""
+    for name in _MACHINES:
+        host = mesh.lab.hosts[name]
+        assert "wireguard" in host.run("ip -d link show testwg")
+        assert host.run("pgrep -f '[w]ireguard-go'", check=False) == ""
+    assert mesh.lab.hosts["carol"].run("pgrep -f '[w]ireguard-go'")
+    assert mesh.silent("testwg") == []
+    _has_nothing_to_do(mesh)
+    assert "well" in mesh.companion("status").output
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_loses_nothing_in_the_kernel(mesh: Stack, name: str, record_property: Record) -> None:
+    """Handshakes must not cross there either; a port that moves may cost a second."""
+    _change(mesh, **CHANGES[name])
+    lost, gap = _losses(mesh, name, mesh.up, record_property)
+    assert gap < (2 if "port" in name else 1)
+    assert lost <= (20 if "port" in name else 2)
+
+
+def test_hosts_of_kernel_and_userspace_are_led_back_without_loss(mesh: Stack, record_property: Record) -> None:
+    """New SSH connections are refused in the middle, so nothing is proven."""
+    before = mesh.running_keys("testwg")
+    bernard = mesh.lab.hosts["bernard"]
+    rules = "table inet refuse { chain i { type filter hook input priority -10; tcp dport 22 tcp flags syn drop; }; }"
+    _change(mesh, rotation=10)
+
+    def refuse() -> None:
+        run = mesh.start("up")
+        run.wait_for("switching key 1")
+        bernard.run("nft -f -", rules)
+        try:
+            assert run.end().code != 0
+        finally:
+            bernard.run("nft delete table inet refuse")
+
+    lost, gap = _losses(mesh, "all keys, led back", refuse, record_property)
+    assert mesh.running_keys("testwg") == before
+    assert lost <= 2
+    assert gap < 1
+
+
+def test_hosts_of_kernel_and_userspace_go_back_by_themselves_without_loss(mesh: Stack, record_property: Record) -> None:
+    """The operator's machine has died, and each host knows its turn."""
+    before = mesh.running_keys("testwg")
+
+    def die() -> None:
+        run = mesh.start("up")
+        run.wait_for("verifying")
+        run.kill_all()
+        armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
+        wait_until(lambda: not any(host.run(armed, check=False) for host in mesh.lab.hosts.values()), 300, every=2)
+
+    lost, gap = _losses(mesh, "all keys, cut off: back by themselves", die, record_property)
+    assert mesh.running_keys("testwg") == before
+    assert lost <= 2
+    assert gap < 1
+    mesh.cancel()
+    mesh.up("--refresh")
+    assert mesh.silent("testwg") == []
+
+
+def test_the_kernel_answers_from_the_address_that_was_asked(mesh: Stack, record_property: Record) -> None:
+    """So a host behind NAT finds one that moved to a second address, though that host sends from its first.
+
+    WireGuard in userspace answers from its host's first address, and such a change is not proven.
+    """
+    mesh.lab.hosts["bernard"].run(f"ip addr add {_SECOND}/32 dev eth0")
+    mesh.lab.network.ip("inet", f"route add {_SECOND}/32 dev p-bernard")
+    hosts = {name: mesh.describe(host) for name, host in mesh.lab.hosts.items()}
+    hosts["bernard"]["externalIps"] = [_SECOND]
+    _change(mesh, hosts, rotation=11)
+    lost, gap = _losses(mesh, "endpoint and all keys", mesh.up, record_property)
+    assert f"{_SECOND}:" in mesh.lab.hosts["edgeworth"].run("wg show testwg endpoints")
+    assert gap < 1
+    assert lost <= 2
+    _change(mesh)
+    mesh.up()
+    mesh.lab.hosts["bernard"].run(f"ip addr del {_SECOND}/32 dev eth0")
+    mesh.lab.network.ip("inet", f"route del {_SECOND}/32 dev p-bernard")
+    wait_until(lambda: not mesh.silent("testwg"), 60)
+
+
+def test_a_host_has_endpoints_of_both_ip_versions(mesh: Stack) -> None:
+    """One peer has IPv6 only, another is behind IPv4."""
+    hosts = {name: mesh.describe(host) for name, host in mesh.lab.hosts.items()}
+    hosts["bernard"]["externalIps"] = ["203.0.113.1", "2001:db8:1::1"]
+    hosts["carol"]["externalIps"] = ["2001:db8:1::3"]
+    mesh.lab.network.ip("carol", "addr del 203.0.113.3/32 dev eth0", "route del 198.51.100.0/24")
+    peering = [{"group": ["bernard", "carol"]}, {"group": ["bernard", "edgeworth"]}]
+    _change(mesh, hosts, peering=peering)
+    mesh.up()
+    endpoints = mesh.lab.hosts["bernard"].run("wg show testwg endpoints")
+    assert "[2001:db8:1::3]:" in endpoints
+    assert "203.0.113.2:" in endpoints
+    assert set(mesh.silent("testwg", 1)) == {("carol", "edgeworth"), ("edgeworth", "carol")}
+    _has_nothing_to_do(mesh)
+    mesh.lab.hosts["carol"].reboot()
+    mesh.write({"testwg": {name: value for name, value in mesh.interfaces["testwg"].items() if name != "peering"}})
+    mesh.up()
+    assert mesh.silent("testwg") == []
+
+
+def test_drift_in_the_kernel_is_named_and_repaired(mesh: Stack) -> None:
+    """As in userspace."""
+    gone = "wg set testwg peer $(wg show testwg peers | head -n 1) remove; ip -6 address flush dev testwg scope global"
+    mesh.lab.hosts["bernard"].run(f"systemctl stop mesh-keep@testwg.timer; {gone}")
+    said = mesh.run("preview", *_ALARM, succeeds=False).output
+    assert "bernard: has no peer" in said
+    assert "address" in said
+    mesh.up("--refresh")
+    assert mesh.silent("testwg") == []
+    _has_nothing_to_do(mesh)
+
+
+def test_a_power_cut_right_after_the_confirmation_boots_what_was_confirmed(mesh: Stack) -> None:
+    """Nothing is on the disk that was not synced: the guest's memory is gone with its power."""
+    _change(mesh, rotation=20)
+    mesh.up()
+    bernard = mesh.lab.hosts["bernard"]
+    bernard.power_cut()
+    new = mesh.public_keys()["testwg/bernard/key"]
+    bernard.start()
+    bernard.wait_until_ssh()
+    assert bernard.run("find /var/lib/mesh /etc/wireguard -type f -empty ! -name lock ! -name kept") == ""
+    wait_until(lambda: not mesh.silent("testwg"), 180)
+    assert mesh.running_public_keys("testwg")["bernard"] == new
+    _has_nothing_to_do(mesh)
+
+
+def test_a_machine_is_in_the_mesh_again_after_a_reboot(mesh: Stack) -> None:
+    """By wg-quick, and its port is the one that was confirmed last."""
+    edgeworth = mesh.lab.hosts["edgeworth"]
+    edgeworth.reboot()
+    wait_until(lambda: not mesh.silent("testwg"), 180)
+    assert edgeworth.run("wg show testwg listen-port") == f"{mesh.interfaces['testwg']['port']}\n"
+    _has_nothing_to_do(mesh)
+
+
+def test_machines_are_left_without_a_trace(mesh: Stack) -> None:
+    """Files byte for byte, rules, interfaces and processes."""
+    mesh.destroy()
+    changed = {name: difference(mesh.before[name], snapshot(host)) for name, host in mesh.lab.hosts.items()}
+    assert {name: text for name, text in changed.items() if text} == {}
