@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 from mesh.remote.new_connection import EVERY_SECONDS, meet
 from tests.sshd import Sshd, find_sshd, make_key, run_sshd
 
