@@ -12,7 +12,7 @@ from threading import Lock
 
 import asyncssh
 
-from mesh.config.models import Connection
+from mesh.config.connection import Connection
 
 __all__ = ["EVERY_SECONDS", "meet"]
 
