@@ -139,6 +139,10 @@ def commands() -> str:
             "it; `.venv/bin/mesh` of a checkout works on the checkout where there is none. `--help` of each command "
             "says the same as this page. A failure that is expected is one line, and exit status 1."
         ),
+        _fill(
+            "`mesh --install-completion` has your shell complete commands, options, and the names of stacks, hosts and "
+            "interfaces in the stack files of the project; `mesh --show-completion` prints the script instead."
+        ),
     ]
     for name, command in _commands(typer.main.get_command(app), "python -m mesh"):
         context = command.context_class(command, info_name=name)

@@ -12,6 +12,7 @@ import typer
 from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
+from mesh.cli.completion import complete_host
 from mesh.cli.console import Screen
 from mesh.cli.doctor_command import doctor_command
 from mesh.cli.engine import find_engine, install_engine
@@ -21,6 +22,7 @@ from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
+from mesh.cli.parameters import OnlyMesh, OnlyMeshes, SelectedStack, StackArgument, StackOption, TheHosts
 from mesh.cli.ping_command import ping_command
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
@@ -56,8 +58,8 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 @app.command()
 def scan(
-    stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
-    host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
+    stack: StackArgument,
+    host: TheHosts = None,
     yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,
     accept_changed: Annotated[
         bool, typer.Option("--accept-changed", help="replace the keys of hosts that have new ones")
@@ -96,9 +98,9 @@ def _accept_keys(question: str, *, yes: bool) -> None:
 
 @app.command()
 def adopt(
-    stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")],
-    interface: Annotated[list[str] | None, typer.Option(help="only this interface; may be given again")] = None,
-    host: Annotated[list[str] | None, typer.Option(help="only this host; may be given again")] = None,
+    stack: StackArgument,
+    interface: OnlyMeshes = None,
+    host: TheHosts = None,
     yes: Annotated[bool, typer.Option("--yes", help="adopt without asking")] = False,
 ) -> None:
     """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
@@ -134,9 +136,11 @@ app.command(epilog="Example: python -m mesh graph production --interface testwg 
 
 @app.command()
 def forget(
-    host: Annotated[str, typer.Argument(help="a host that has left and is gone for good")],
-    stack: Annotated[str | None, typer.Option(help="a stack's name; the selected one if none is given")] = None,
-    interface: Annotated[str | None, typer.Option(help="only on this interface")] = None,
+    host: Annotated[
+        str, typer.Argument(help="a host that has left and is gone for good", autocompletion=complete_host)
+    ],
+    stack: StackOption = None,
+    interface: OnlyMesh = None,
 ) -> None:
     """Stop trying to wipe a host that has left; its name goes to `forgotten` in the stack file, for the next pulumi up.
 
@@ -151,7 +155,7 @@ def forget(
 
 
 @app.command()
-def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]) -> None:
+def allocate(stack: StackArgument) -> None:
     """Write an IPv4 address into the stack file for each host and peer that has none, where an interface has ipv4."""
     file = StackFile(find_stack_file(stack))
     given = write_addresses(file)
@@ -163,8 +167,8 @@ def allocate(stack: Annotated[str, typer.Argument(help="a stack's name, or the p
 @app.command()
 def peer(
     name: Annotated[str, typer.Argument(help="an unmanaged peer, by its name in interfaces.NAME.peers")],
-    stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-    interface: Annotated[str | None, typer.Option(help="the mesh, if the peer is in several")] = None,
+    stack: SelectedStack = None,
+    interface: OnlyMesh = None,
     output: Annotated[Path | None, typer.Option(help="write the file there, for its owner to read only")] = None,
     qr: Annotated[bool, typer.Option("--qr", help="show it as a QR code, for a phone")] = False,
 ) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from mesh.cli.chosen import choose_meshes
+from mesh.cli.parameters import OnlyHosts, OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.doctor.causes import CAUSES, Finding
@@ -29,9 +30,9 @@ def doctor_command(console: Console) -> Callable[..., None]:
     """Return the command."""
 
     def doctor(
-        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-        interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
-        only: Annotated[list[str] | None, typer.Option(help="only what concerns this host; may be given again")] = None,
+        stack: SelectedStack = None,
+        interface: OnlyMeshes = None,
+        only: OnlyHosts = None,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
     ) -> None:
         """Find out why hosts or pairs are silent, and how that is repaired; exit code 1 if anything is found.

@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from mesh.cli import export
-from mesh.cli.planned import StackArgument, read_mesh, read_meshes
+from mesh.cli.parameters import OnlyMesh, OnlyMeshes, StackArgument
+from mesh.cli.planned import read_mesh, read_meshes
 from mesh.config.fields import is_host_name
 from mesh.errors import MeshError, show_name
 
 __all__ = ["commands"]
-
-Chosen = Annotated[list[str] | None, typer.Option("--interface", help="only this mesh; may be given again")]
-
 
 commands = typer.Typer(help="Print the hosts of the stack file for other programs. No host is asked.")
 
@@ -23,7 +21,7 @@ commands = typer.Typer(help="Print the hosts of the stack file for other program
 @commands.command("ssh-config", epilog="Example: python -m mesh export ssh-config production > ~/.ssh/mesh.conf")
 def print_ssh_config(
     stack: StackArgument,
-    interface: Chosen = None,
+    interface: OnlyMeshes = None,
     known_hosts: Annotated[
         Path | None, typer.Option(help="write the pinned host keys to this file, and trust no others")
     ] = None,
@@ -40,14 +38,14 @@ def print_ssh_config(
 
 
 @commands.command(epilog="Example: python -m mesh export ansible production > inventory.json")
-def ansible(stack: StackArgument, interface: Chosen = None) -> None:
+def ansible(stack: StackArgument, interface: OnlyMeshes = None) -> None:
     """Print an inventory of Ansible, with a group for each mesh, site and tag."""
     configuration, meshes = read_meshes(stack, interface)
     sys.stdout.write(export.ansible_inventory(configuration.hosts, meshes))
 
 
 @commands.command(epilog="Example: python -m mesh export hosts production | sudo tee -a /etc/hosts")
-def hosts(stack: StackArgument, interface: Chosen = None) -> None:
+def hosts(stack: StackArgument, interface: OnlyMeshes = None) -> None:
     """Print lines for /etc/hosts, with HOST.IF for each host and peer."""
     sys.stdout.write(export.etc_hosts(read_meshes(stack, interface)[1]))
 
@@ -55,7 +53,7 @@ def hosts(stack: StackArgument, interface: Chosen = None) -> None:
 @commands.command("prometheus-sd", epilog="Example: python -m mesh export prometheus-sd production > mesh.json")
 def prometheus_sd(
     stack: StackArgument,
-    interface: Chosen = None,
+    interface: OnlyMeshes = None,
     port: Annotated[int, typer.Option(help="the TCP port of the exporter", min=1, max=65535)] = 9100,
 ) -> None:
     """Print what file_sd_configs of Prometheus read: each host at its address inside the mesh."""
@@ -66,7 +64,7 @@ def prometheus_sd(
 @commands.command("zone", epilog="Example: python -m mesh export zone production --origin mesh.example.org > mesh.zone")
 def print_zone(
     stack: StackArgument,
-    interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
+    interface: OnlyMesh = None,
     origin: Annotated[str | None, typer.Option(help="the zone's name; that of the interface if none is given")] = None,
     name_server: Annotated[str, typer.Option(help="the name of the zone's DNS server")] = "localhost",
 ) -> None:

@@ -8,7 +8,8 @@ import typer
 
 from mesh.cli.graph import dot, draw, mermaid
 from mesh.cli.graph_svg import svg
-from mesh.cli.planned import StackArgument, read_mesh
+from mesh.cli.parameters import OnlyMesh, StackArgument
+from mesh.cli.planned import read_mesh
 
 __all__ = ["graph"]
 
@@ -21,7 +22,7 @@ class _Format(StrEnum):
 
 def graph(
     stack: StackArgument,
-    interface: Annotated[str | None, typer.Option(help="the mesh, if there are several")] = None,
+    interface: OnlyMesh = None,
     form: Annotated[_Format, typer.Option("--format", help="dot, mermaid or svg")] = _Format.SVG,
 ) -> None:
     """Draw a mesh from the stack file: sites, hosts, peers, networks, and who reaches whom. No host is asked.

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mesh.cli.parameters import SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
 
@@ -17,7 +18,7 @@ def history_command(console: Console) -> Callable[..., None]:
     """Return the command."""
 
     def history(
-        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+        stack: SelectedStack = None,
         limit: Annotated[int, typer.Option(help="how many runs, the latest first", min=1)] = 10,
     ) -> None:
         """Show who changed what and when: the runs of a stack, from the engine's history, in words of the mesh."""

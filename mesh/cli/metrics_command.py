@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mesh.cli.parameters import OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.errors import MeshError
@@ -20,8 +21,8 @@ def metrics_command(errors: Console) -> Callable[..., None]:
     """Return the command."""
 
     def metrics(
-        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-        interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
+        stack: SelectedStack = None,
+        interface: OnlyMeshes = None,
         pairs: Annotated[bool, typer.Option(help="metrics of each pair, for which every peer is pinged")] = True,
         output: Annotated[Path | None, typer.Option(help="replace this file, as node_exporter reads it")] = None,
         listen: Annotated[str | None, typer.Option(help="serve them at this address and port")] = None,

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mesh.cli.chosen import choose_meshes
+from mesh.cli.completion import complete_host
+from mesh.cli.parameters import OnlyMeshes, StackOption
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
 from mesh.errors import MeshError
@@ -59,9 +61,12 @@ def ping_command(console: Console) -> Callable[..., None]:
     """Return the command."""
 
     def ping(
-        between: Annotated[list[str] | None, typer.Argument(metavar="HOST PEER", help="two names of a mesh")] = None,
-        stack: Annotated[str | None, typer.Option(help="a stack's name; the selected one if none is given")] = None,
-        interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
+        between: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="HOST PEER", help="two names of a mesh", autocompletion=complete_host),
+        ] = None,
+        stack: StackOption = None,
+        interface: OnlyMeshes = None,
         everybody: Annotated[bool, typer.Option("--all", help="all pairs of all hosts")] = False,
         count: Annotated[
             int, typer.Option("--count", "-c", min=1, max=_MOST_PINGS, help="pings in each direction, 5 a second")

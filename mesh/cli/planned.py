@@ -1,18 +1,13 @@
 """The meshes that a stack file describes, for commands that ask neither the engine nor a host."""
 
 from collections.abc import Collection
-from typing import Annotated
-
-import typer
 
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.config.models import Configuration
 from mesh.errors import MeshError, show_name
 from mesh.plan.topology import MeshPlan, plan_meshes
 
-__all__ = ["StackArgument", "read_mesh", "read_meshes"]
-
-StackArgument = Annotated[str, typer.Argument(help="a stack's name, or the path of its file")]
+__all__ = ["read_mesh", "read_meshes"]
 
 
 def read_meshes(stack: str, chosen: Collection[str] | None) -> tuple[Configuration, list[MeshPlan]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mesh.cli.parameters import OnlyHosts, OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
 
@@ -17,9 +18,9 @@ def status_command(console: Console) -> Callable[..., None]:
     """Return the command."""
 
     def status(
-        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
-        interface: Annotated[list[str] | None, typer.Option(help="only this mesh; may be given again")] = None,
-        only: Annotated[list[str] | None, typer.Option(help="only what concerns this host; may be given again")] = None,
+        stack: SelectedStack = None,
+        interface: OnlyMeshes = None,
+        only: OnlyHosts = None,
         ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
         pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,

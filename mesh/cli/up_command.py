@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from mesh.cli.checkpoints import CHECKPOINTS_VARIABLE, WAY_BACK, skips_checkpoints
+from mesh.cli.completion import complete_host
+from mesh.cli.parameters import SelectedStack
 from mesh.cli.partial_up import target_options
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
@@ -21,9 +23,12 @@ def up_command(errors: Console) -> Callable[..., None]:
     """Return the command."""
 
     def up(
-        stack: Annotated[str | None, typer.Argument(help="a stack's name; the selected one if none is given")] = None,
+        stack: SelectedStack = None,
         further: Annotated[list[str] | None, typer.Argument(help="after --, what else pulumi up is to be told")] = None,
-        only: Annotated[list[str] | None, typer.Option(help="only this host's change; may be given again")] = None,
+        only: Annotated[
+            list[str] | None,
+            typer.Option(help="only this host's change; may be given again", autocompletion=complete_host),
+        ] = None,
         skip_unreachable: Annotated[
             bool,
             typer.Option("--skip-unreachable", help="go on without hosts that do not answer; they get theirs later"),

@@ -138,10 +138,16 @@ async def _connect(
     exchanges: Sequence[str],
 ) -> asyncssh.SSHClientConnection:
     are_many = credentials.load().are_many
+    signers = [_Signer(identity, are_many) for identity in identities]
     client = _Client()
     try:
-        signers = [_Signer(identity, are_many) for identity in identities]
-        return await _open(client, connection, tunnel, signers, exchanges)
+        try:
+            return await _open(client, connection, tunnel, signers, exchanges)
+        except asyncssh.ConnectionLost:
+            # An sshd without any of these hangs up, and that may overtake what it offers.
+            if not exchanges:
+                raise
+            return await _open(client, connection, tunnel, signers, exchanges)
     except asyncssh.KeyExchangeFailed as error:
         if exchanges and "key exchange algorithm" in error.reason:
             raise LoginRefusedError(NO_POST_QUANTUM) from None

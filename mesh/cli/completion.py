@@ -1,0 +1,76 @@
+"""What a shell completes: names of stacks, hosts and interfaces, as the stack files of the project have them.
+
+It asks neither pulumi nor a host. Where there is no project, or a file has a fault, nothing is completed; a command
+says what is wrong.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mesh.cli.project import find_project
+from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES
+from mesh.errors import MeshError
+
+__all__ = ["complete_host", "complete_interface", "complete_stack"]
+
+_FILE = "Pulumi.{}.yaml"
+
+
+def _all_files() -> list[Path]:
+    return sorted((find_project() / "stacks").glob(_FILE.format("*")))
+
+
+def _files(context: typer.Context) -> list[Path]:
+    """Return the file of the stack that is given, or all."""
+    # What stands before an option that has no value yet is still among the arguments.
+    given = [word for word in (context.params.get("stack"), *context.args) if isinstance(word, str)]
+    everything = _all_files()
+    return [path for path in everything if _stack_of(path) in given] or everything
+
+
+def _stack_of(path: Path) -> str:
+    before, after = _FILE.split("{}")
+    return path.name.removeprefix(before).removesuffix(after)
+
+
+def _names(path: Path, key: str) -> list[str]:
+    yaml = YAML(typ="safe")
+    try:
+        config = yaml.load(path)["config"]
+        found: Any = config.get(key)
+        if key == HOSTS and HOSTS_FILE in config:
+            found = yaml.load(find_project() / config[HOSTS_FILE])
+    except (YAMLError, OSError, UnicodeError, LookupError, TypeError, AttributeError):
+        return []
+    return [str(name) for name in found] if isinstance(found, Mapping) else []
+
+
+def _beginning(context: typer.Context, key: str, incomplete: str) -> list[str]:
+    try:
+        files = _files(context)
+    except MeshError:
+        return []
+    return sorted({name for path in files for name in _names(path, key) if name.startswith(incomplete)})
+
+
+def complete_host(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the hosts whose names begin so, of the stack that is given, or of all."""
+    return _beginning(context, HOSTS, incomplete)
+
+
+def complete_interface(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the interfaces whose names begin so, of the stack that is given, or of all."""
+    return _beginning(context, INTERFACES, incomplete)
+
+
+def complete_stack(incomplete: str) -> list[str]:
+    """Return the stacks that have a file in the project and whose names begin so."""
+    try:
+        return [name for name in map(_stack_of, _all_files()) if name.startswith(incomplete)]
+    except MeshError:
+        return []
