@@ -51,7 +51,7 @@ def test_interfaces_of_any_name_come_up_boot_and_leave_nothing(stack: Stack, lab
     hosts = {name: lab.hosts[name] for name in ("bernard", "openrc")}
     try:
         before = {name: snapshot(host) for name, host in hosts.items()}
-        mesh = {"hosts": list(hosts), "deadline": 60, "names": True}
+        mesh = {"hosts": list(hosts), "deadline": 120, "names": True}
         stack.write({name: {**mesh, "port": 52000 + number} for number, name in enumerate(names)})
         stack.up()
         for host in hosts.values():

@@ -150,10 +150,10 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
             # Another tunnel of the host goes its own way.
             assert "203.0.113.2:51826" in lab.hosts["dora"].run("wg show backwg endpoints")
             carol.reboot()
-            wait_until(lambda: asks(carol, _SITE) == "203.0.113.1", 30)
+            wait_until(lambda: asks(carol, _SITE) == "203.0.113.1", 90)
             assert asks(carol, _SITE6) == "2001:db8:1::1"
             bernard.reboot()
-            wait_until(lambda: asks(edgeworth, _SITE) == "203.0.113.1", 60)
+            wait_until(lambda: asks(edgeworth, _SITE) == "203.0.113.1", 90)
             assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
             nothing_is_repaired(carol)
             carol.run("ip -6 rule del pref 5186")
