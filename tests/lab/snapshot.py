@@ -1,6 +1,7 @@
 """What a host is like, as text: files with their bytes and modes, units, interfaces, processes and firewall rules.
 
-Two snapshots are equal when nothing of a mesh is left. What booting or a package manager changes by itself is left out.
+Two snapshots are equal when nothing of a mesh is left. What booting or a package manager changes by itself is left out,
+and so is what timers of a mesh run for a moment.
 """
 
 import difflib
@@ -30,7 +31,7 @@ ip -4 route show | sort
 ip -4 rule show; ip -6 rule show
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/accept_redirects /proc/sys/net/ipv6/conf/all/forwarding
 echo "== processes"
-ps -eo args | grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v 'grep\\|program keep ' | sort
+ps -eo args | grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v 'grep\\|program keep \\|program resolve ' | sort
 echo "== firewall"
 nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//; s/# handle.*//'
 ufw show added 2>/dev/null
