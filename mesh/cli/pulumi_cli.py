@@ -40,6 +40,8 @@ _ADVICE = {
     "passphrase": "set PULUMI_CONFIG_PASSPHRASE_FILE to the file with the stack's passphrase",
     "no stack named": "name a stack that exists, or run pulumi stack init {stack}",
     "no stack selected": "name a stack, or select one",
+    # fileblob of gocloud writes the attributes of a file in place, so that a kill leaves them empty.
+    "checkpoint: EOF": "in the backend's folder: find .pulumi/stacks -name '*.attrs' -empty -delete",
 }
 _KEYS = (":dynamic/mesh:KeyPair", ":dynamic/mesh:PresharedKey")
 

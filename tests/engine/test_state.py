@@ -182,3 +182,16 @@ def test_a_state_that_was_imported_holds_no_key_in_clear(stack: Stack) -> None:
     secrets = {secret for host in stack.hosts.by_name.values() for secret in host.secrets}
     assert secrets
     assert not [secret for secret in secrets if secret in exported or secret in stack.files()]
+
+
+def test_a_state_that_a_killed_engine_left_with_an_empty_file_is_read_again_as_the_message_says(stack: Stack) -> None:
+    """The backend of files keeps attributes beside each file, and reads them first."""
+    keys = stack.public_keys()
+    for path in stack.state.rglob("test.json.attrs"):
+        path.write_text("")
+    assert "failed to load checkpoint: EOF" in stack.run("cancel", "--yes").text
+    said = " ".join(stack.companion("status", "test").text.split())
+    command = "find .pulumi/stacks -name '*.attrs' -empty -delete"
+    assert said.endswith(f"failed to load checkpoint: EOF; in the backend's folder: {command}")
+    subprocess.run(command, shell=True, cwd=stack.state, check=True)  # noqa: S602 - as a user does
+    assert stack.public_keys() == keys

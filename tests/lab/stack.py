@@ -254,9 +254,18 @@ class Stack:
 
     def _plain(self, *words: str, text: str = "") -> str:
         command = self.lab.command("pulumi", *words, "--non-interactive")
-        done = subprocess.run(
-            command, cwd=self.project, env=self.environment, input=text, capture_output=True, text=True, check=False
-        )
+
+        def act() -> "subprocess.CompletedProcess[str]":
+            return subprocess.run(
+                command, cwd=self.project, env=self.environment, input=text, capture_output=True, text=True, check=False
+            )
+
+        done = act()
+        if "failed to load checkpoint: EOF" in done.stderr:
+            # As the page of troubleshooting says of an engine that was killed while it wrote.
+            clear = ["find", ".pulumi/stacks", "-name", "*.attrs", "-empty", "-delete"]
+            subprocess.run(clear, cwd=self.folder / "state", check=True)
+            done = act()
         if done.returncode:
             raise UnexpectedEndError(f"pulumi {' '.join(words)}:\n{done.stdout}{done.stderr}")
         return done.stdout
