@@ -16,13 +16,17 @@ __all__ = [
     "TheHosts",
 ]
 
-_SELECTED = "a stack's name; the selected one if none is given"
-
 StackArgument = Annotated[
     str, typer.Argument(help="a stack's name, or the path of its file", autocompletion=complete_stack)
 ]
-SelectedStack = Annotated[str | None, typer.Argument(help=_SELECTED, autocompletion=complete_stack)]
-StackOption = Annotated[str | None, typer.Option("--stack", help=_SELECTED, autocompletion=complete_stack)]
+SelectedStack = Annotated[
+    str | None,
+    typer.Argument(help="a stack's name; the selected one if none is given", autocompletion=complete_stack),
+]
+StackOption = Annotated[
+    str | None,
+    typer.Option("--stack", help="a stack's name; the selected one if none is given", autocompletion=complete_stack),
+]
 OnlyMesh = Annotated[
     str | None,
     typer.Option("--interface", help="the mesh, if there are several", autocompletion=complete_interface),
