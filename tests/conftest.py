@@ -86,7 +86,6 @@ class Tally:
         self.seconds: dict[str, float] = {}
         self.reasons: dict[str, str] = {}
         self.failures: dict[str, str] = {}
-        self.unsteady: list[str] = []
 
     def store(self, file: Path) -> None:
         """Leave what was counted for a later run to add to."""
@@ -95,8 +94,6 @@ class Tally:
     def add(self, file: Path) -> None:
         """Add what an earlier run counted."""
         outcomes, figures, seconds, reasons, failures = json.loads(file.read_text())
-        # Of a test that failed before and has passed now, both are told.
-        self.unsteady = [name for name in failures if self.outcomes.get(name, ("", ""))[1] == "passed"]
         self.outcomes = {name: (level, word) for name, (level, word) in outcomes.items()} | self.outcomes
         self.figures = [*figures, *self.figures]
         self.seconds = seconds | self.seconds
@@ -148,7 +145,8 @@ class Tally:
         """Yield what was measured, how each failure ended, the slowest, and how each level ran, or why not."""
         yield from self.figures
         for name, end in self.failures.items():
-            yield f"{'failed, and passed when run again' if name in self.unsteady else 'failed'}: {name}\n{end}"
+            _, word = self.outcomes[name]
+            yield f"{'failed, and passed when run again' if word == 'passed' else 'failed'}: {name}\n{end}"
         for name, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
             yield f"{seconds:6.1f} s  {name}"
         for level in self.levels():

@@ -12,7 +12,7 @@ import typer
 from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
-from mesh.cli.completion import complete_host
+from mesh.cli.completion import complete_host, complete_interface
 from mesh.cli.console import Screen
 from mesh.cli.doctor_command import doctor_command
 from mesh.cli.engine import find_engine, install_engine
@@ -22,7 +22,7 @@ from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
-from mesh.cli.parameters import OnlyMesh, OnlyMeshes, SelectedStack, StackArgument, StackOption, TheHosts
+from mesh.cli.parameters import OnlyMeshes, SelectedStack, StackArgument, StackOption, TheHosts
 from mesh.cli.ping_command import ping_command
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
@@ -140,7 +140,9 @@ def forget(
         str, typer.Argument(help="a host that has left and is gone for good", autocompletion=complete_host)
     ],
     stack: StackOption = None,
-    interface: OnlyMesh = None,
+    interface: Annotated[
+        str | None, typer.Option(help="only on this interface", autocompletion=complete_interface)
+    ] = None,
 ) -> None:
     """Stop trying to wipe a host that has left; its name goes to `forgotten` in the stack file, for the next pulumi up.
 
@@ -168,7 +170,9 @@ def allocate(stack: StackArgument) -> None:
 def peer(
     name: Annotated[str, typer.Argument(help="an unmanaged peer, by its name in interfaces.NAME.peers")],
     stack: SelectedStack = None,
-    interface: OnlyMesh = None,
+    interface: Annotated[
+        str | None, typer.Option(help="the mesh, if the peer is in several", autocompletion=complete_interface)
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="write the file there, for its owner to read only")] = None,
     qr: Annotated[bool, typer.Option("--qr", help="show it as a QR code, for a phone")] = False,
 ) -> None:

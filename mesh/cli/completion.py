@@ -13,29 +13,18 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mesh.cli.project import find_project
-from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES
+from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES, list_stack_files
 from mesh.errors import MeshError
 
 __all__ = ["complete_host", "complete_interface", "complete_stack"]
-
-_FILE = "Pulumi.{}.yaml"
-
-
-def _all_files() -> list[Path]:
-    return sorted((find_project() / "stacks").glob(_FILE.format("*")))
 
 
 def _files(context: typer.Context) -> list[Path]:
     """Return the file of the stack that is given, or all."""
     # What stands before an option that has no value yet is still among the arguments.
     given = [word for word in (context.params.get("stack"), *context.args) if isinstance(word, str)]
-    everything = _all_files()
-    return [path for path in everything if _stack_of(path) in given] or everything
-
-
-def _stack_of(path: Path) -> str:
-    before, after = _FILE.split("{}")
-    return path.name.removeprefix(before).removesuffix(after)
+    files = list_stack_files()
+    return [path for stack, path in files.items() if stack in given] or list(files.values())
 
 
 def _names(path: Path, key: str) -> list[str]:
@@ -71,6 +60,6 @@ def complete_interface(context: typer.Context, incomplete: str) -> list[str]:
 def complete_stack(incomplete: str) -> list[str]:
     """Return the stacks that have a file in the project and whose names begin so."""
     try:
-        return [name for name in map(_stack_of, _all_files()) if name.startswith(incomplete)]
+        return [name for name in list_stack_files() if name.startswith(incomplete)]
     except MeshError:
         return []

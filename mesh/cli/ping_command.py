@@ -32,9 +32,7 @@ def _directions(mesh: RecordedMesh, between: Sequence[str]) -> dict[str, list[st
     pairs = Pairs(roster)
     if not between:
         return {
-            host: [
-                peer for peer in pairs.peers_of(host) if pairs.turn(host, peer) != "never" or pairs.relay(host, peer)
-            ]
+            host: [peer for peer in pairs.peers_of(host) if pairs.should_answer(host, peer)]
             for host in roster["members"]
         }
     first, second = between

@@ -23,13 +23,35 @@ from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
 from mesh.errors import MeshError, show_name
 
-__all__ = ["HOSTS", "HOSTS_FILE", "INTERFACES", "StackFile", "find_or_name_stack_file", "find_stack_file"]
+__all__ = [
+    "HOSTS",
+    "HOSTS_FILE",
+    "INTERFACES",
+    "StackFile",
+    "find_or_name_stack_file",
+    "find_stack_file",
+    "list_stack_files",
+]
 
 HOSTS = "mesh:hosts"
 HOSTS_FILE = "mesh:hostsFile"
 INTERFACES = "mesh:interfaces"
 
 _CONFIG = re.compile("^config:", re.MULTILINE)
+
+
+def _path_of(stack: str) -> Path:
+    return find_project() / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def list_stack_files() -> dict[str, Path]:
+    """Return the stack files of the project by the names of their stacks, sorted.
+
+    Raises:
+        MeshError: If there is no project.
+    """
+    files = sorted(_path_of("*").parent.glob(_path_of("*").name))
+    return {path.name.removeprefix("Pulumi.").removesuffix(".yaml"): path for path in files}
 
 
 def find_stack_file(name: str) -> Path:
@@ -40,7 +62,7 @@ def find_stack_file(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name).resolve()
-    path = find_project() / "stacks" / f"Pulumi.{name}.yaml"
+    path = _path_of(name)
     if path.is_file():
         return path.resolve()
     raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
@@ -50,7 +72,7 @@ def find_or_name_stack_file(name: str) -> Path:
     """Return the file that `name` means, also where it is not there yet: then `name` is a stack's, or ends in .yaml."""
     if Path(name).is_file() or name.endswith(".yaml"):
         return Path(name).resolve()
-    return (find_project() / "stacks" / f"Pulumi.{name}.yaml").resolve()
+    return _path_of(name).resolve()
 
 
 class StackFile:

@@ -190,8 +190,8 @@ def _unanswered(
     """Yield a fault for each peer of which a host that was asked to ping it said nothing."""
     for host in hosts if pings is not None else ():
         for peer in pairs.peers_of(host):
-            is_asked = pairs.turn(host, peer) != "never" or pairs.relay(host, peer)
-            if pings is not None and is_asked and peer in hosts and (host, peer) not in pings:
+            should = peer in hosts and pairs.should_answer(host, peer)
+            if pings is not None and should and (host, peer) not in pings:
                 yield Fault(host, f"does not say whether {peer} answers; run pulumi up --refresh")
 
 

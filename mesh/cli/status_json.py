@@ -1,17 +1,13 @@
-"""The status of meshes as one JSON document, and the JSON schema of that.
+"""The status of meshes as one JSON document, and the JSON schema of that."""
 
-What a field means stays while `schemaVersion` does; fields may be added to it.
-"""
-
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field
 
+from mesh.cli.json_document import Document, Entry, now, schema_of
 from mesh.cli.status import MeshStatus, totals
 from mesh.remote.login import is_post_quantum
 
@@ -21,10 +17,6 @@ STATUS_SCHEMA_FILE = "docs/reference/status.schema.json"
 
 # What hosts and the state give as nothing at all, or as 0, is null here.
 Moment = Annotated[datetime | None, BeforeValidator(lambda value: value or None)]
-
-
-class Entry(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class HostEntry(Entry):
@@ -74,9 +66,7 @@ class MeshEntry(Entry):
     not_wiped: tuple[str, ...] = Field(description="Hosts that left and could not be wiped so far.")
 
 
-class StatusDocument(Entry):
-    schema_version: Literal[1] = 1
-    generated_at: datetime
+class StatusDocument(Document):
     well: bool = Field(description="Whether every mesh is.")
     totals: Totals
     meshes: dict[str, MeshEntry] = Field(description="By interface.")
@@ -87,13 +77,13 @@ def show_json(meshes: Sequence[MeshStatus]) -> str:
     parts = {mesh.interface: _mesh_entry(mesh) for mesh in meshes}
     document = StatusDocument.model_validate(
         {
-            "generated_at": datetime.now(UTC).replace(microsecond=0),
+            "generated_at": now(),
             "well": all(mesh.is_well for mesh in meshes),
             "totals": totals(meshes),
             "meshes": parts,
         }
     )
-    return document.model_dump_json(by_alias=True, indent=2)
+    return document.text()
 
 
 def _mesh_entry(mesh: MeshStatus) -> dict[str, Any]:
@@ -104,5 +94,4 @@ def _mesh_entry(mesh: MeshStatus) -> dict[str, Any]:
 
 def status_schema_text() -> str:
     """Return the schema as it is in the repository."""
-    schema = StatusDocument.model_json_schema(mode="serialization")
-    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
+    return schema_of(StatusDocument)

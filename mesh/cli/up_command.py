@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -54,6 +55,7 @@ def up_command(errors: Console) -> Callable[..., None]:
             stack = None
         pulumi = PulumiCli(find_project(), stack)
         targets: list[str] = []
+        planned: dict[str, set[str]] = {}
         if only:
             planned = _planned(pulumi)
             running = {name: entry.members for name, entry in pulumi.recorded().items()}
@@ -61,8 +63,11 @@ def up_command(errors: Console) -> Callable[..., None]:
         variables = {SKIP_VARIABLE: "true"} if skip_unreachable else {}
         if checkpoints is not None:
             variables[CHECKPOINTS_VARIABLE] = "false"
-        members = _count_members(pulumi) if checkpoints is None else 0
-        if skips_checkpoints(members, checkpoints, os.environ):
+        elif checkpoints is None:
+            # A stack that is not chosen yet, or a program of one's own: Pulumi asks, or says what is wrong.
+            with suppress(MeshError):
+                planned = _planned(pulumi)
+        if skips_checkpoints(sum(map(len, planned.values())), checkpoints, os.environ):
             variables[CHECKPOINTS_VARIABLE] = "true"
             errors.print(WAY_BACK.format(stack=pulumi.stack), markup=False)
         pulumi.become("up", [*targets, *options], variables)
@@ -72,11 +77,3 @@ def up_command(errors: Console) -> Callable[..., None]:
 
 def _planned(pulumi: PulumiCli) -> dict[str, set[str]]:
     return {name: set(entry.hosts) for name, entry in pulumi.configuration().interfaces.items()}
-
-
-def _count_members(pulumi: PulumiCli) -> int:
-    try:
-        return sum(map(len, _planned(pulumi).values()))
-    except MeshError:
-        # A stack that is not chosen yet, or a program of one's own: Pulumi asks, or says what is wrong.
-        return 0

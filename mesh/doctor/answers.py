@@ -48,8 +48,7 @@ class MeshAnswers:
         pending = set(self.recorded["pending"])
         for host in self.asked:
             for peer in self.pairs.peers_of(host):
-                reachable = self.pairs.turn(host, peer) != "never" or self.pairs.relay(host, peer)
-                if reachable and peer not in pending:
+                if peer not in pending and self.pairs.should_answer(host, peer):
                     yield host, peer
 
     @cached_property

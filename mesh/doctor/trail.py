@@ -100,14 +100,20 @@ class Trail:
             yield self._kept_out(arriving, told)
 
     def _kept_in(self, drops: list[Drop], evidence: str) -> Finding:
-        words = f"its own firewall drops the messages that WireGuard sends to {self.endpoint}"
-        repair = open_firewall(self.host, drops, f"udp sport {self._port}", "OUTPUT")
-        return self._finding("W15", self.host, self.peer, words, evidence, *map(say_drop, drops), repair=repair)
+        what = f"the messages that WireGuard sends to {self.endpoint}"
+        return self._dropped("W15", self.host, self.peer, what, drops, evidence, f"udp sport {self._port}")
 
     def _kept_out(self, drops: list[Drop], evidence: str) -> Finding:
-        words = f"its own firewall drops the messages of WireGuard from {self.host}"
-        repair = open_firewall(self.peer, drops, f"udp dport {self._port}", "INPUT")
-        return self._finding("W17", self.peer, self.host, words, evidence, *map(say_drop, drops), repair=repair)
+        what = f"the messages of WireGuard from {self.host}"
+        return self._dropped("W17", self.peer, self.host, what, drops, evidence, f"udp dport {self._port}")
+
+    def _dropped(
+        self, code: str, host: str, peer: str, what: str, drops: list[Drop], evidence: str, match: str
+    ) -> Finding:
+        """Return that the firewall of `host` drops `what`; a rule of nft with `match` would let it pass."""
+        repair = open_firewall(host, drops, match, "OUTPUT" if code == "W15" else "INPUT")
+        words = f"its own firewall drops {what}"
+        return self._finding(code, host, peer, words, evidence, *map(say_drop, drops), repair=repair)
 
     def _lost(self, sent: int) -> Iterator[Finding]:
         host, peer, pairs = self.host, self.peer, self.answers.pairs
@@ -182,18 +188,14 @@ class Trail:
         what = "pings" if word == "ask" else "answers to pings"
         if made and sent == 0:
             drops = find_drops(self._probe(host), kind, source=near, target=far, leaves=True)
-            words = f"its own firewall drops {what} to {peer} on their way into the tunnel"
-            repair = open_firewall(host, drops, f'oifname "{interface}" icmpv6 type {kind}', "OUTPUT")
-            yield self._finding(
-                "W15", host, peer, words, f"{made} made, none sent", *map(say_drop, drops), repair=repair
-            )
+            what = f"{what} to {peer} on their way into the tunnel"
+            match = f'oifname "{interface}" icmpv6 type {kind}'
+            yield self._dropped("W15", host, peer, what, drops, f"{made} made, none sent", match)
         elif came and got == 0:
             drops = find_drops(self._probe(peer), kind, source=near, target=far, leaves=False)
-            words = f"its own firewall drops {what} of {host} that come out of the tunnel"
-            repair = open_firewall(peer, drops, f'iifname "{interface}" icmpv6 type {kind}', "INPUT")
-            yield self._finding(
-                "W18", peer, host, words, f"{came} came in, none got through", *map(say_drop, drops), repair=repair
-            )
+            what = f"{what} of {host} that come out of the tunnel"
+            match = f'iifname "{interface}" icmpv6 type {kind}'
+            yield self._dropped("W18", peer, host, what, drops, f"{came} came in, none got through", match)
 
     def _astray(self, device: str) -> Finding:
         host, peer = self.host, self.peer

@@ -162,6 +162,10 @@ class Pairs:
             return "first" if other else "second"
         return "first" if host < peer else "second"
 
+    def should_answer(self, host: str, peer: str) -> bool:
+        """Tell whether a ping from `host` to `peer` should be answered, directly or over the relay."""
+        return self.turn(host, peer) != "never" or bool(self.relay(host, peer))
+
     def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
         """Return the peers that `host` pings in its first or second `turn` of a verification, but for the `absent`."""
         peers = self.peers_of(host)

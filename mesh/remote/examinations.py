@@ -15,7 +15,6 @@ from ipaddress import (
     ip_network,
 )
 
-from mesh.errors import HostError
 from mesh.remote.replies import KEY, forms, read_lines, require, unreadable
 
 __all__ = [
@@ -197,7 +196,7 @@ def read_probe(host: str, lines: Iterable[str]) -> Probe:
         for match in found.get(word, ()):
             key = (word, *(match[group] for group in keys))
             if key in once:
-                raise _twice(host, match[0])
+                raise unreadable(host, "probe", match[0])
             once.add(key)
     return Probe(
         counts={(match[1], match[2]): int(match[3]) for match in found.get("count", ())},
@@ -214,7 +213,3 @@ def read_probe(host: str, lines: Iterable[str]) -> Probe:
         counted="count" in found and "uncounted" not in found,
         reverse_path=max(0, int(found["reverse-path"][0][1])) if "reverse-path" in found else 0,
     )
-
-
-def _twice(host: str, line: str) -> HostError:
-    return unreadable(host, "probe", line)

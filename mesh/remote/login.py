@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import cast
 
 import asyncssh
@@ -141,13 +142,11 @@ async def _connect(
     signers = [_Signer(identity, are_many) for identity in identities]
     client = _Client()
     try:
-        try:
-            return await _open(client, connection, tunnel, signers, exchanges)
-        except asyncssh.ConnectionLost:
+        if exchanges:
             # An sshd without any of these hangs up, and that may overtake what it offers.
-            if not exchanges:
-                raise
-            return await _open(client, connection, tunnel, signers, exchanges)
+            with suppress(asyncssh.ConnectionLost):
+                return await _open(client, connection, tunnel, signers, exchanges)
+        return await _open(client, connection, tunnel, signers, exchanges)
     except asyncssh.KeyExchangeFailed as error:
         if exchanges and "key exchange algorithm" in error.reason:
             raise LoginRefusedError(NO_POST_QUANTUM) from None

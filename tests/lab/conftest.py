@@ -1,7 +1,7 @@
 """The labs and stacks that the tests share: hosts boot once, and each test has a stack of its own and leaves none."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,18 @@ _INTERFACES = ("testwg", "backwg")
 PREFIX = os.environ.get("MESH_LAB_PREFIX", "lt") + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
 
+def skip_without(require: Callable[[], None]) -> None:
+    """Skip the test where this machine cannot run what it needs."""
+    try:
+        require()
+    except LabUnavailableError as unavailable:
+        pytest.skip(f"lab: {unavailable}")
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Return four booted hosts, edgeworth behind NAT, that every test finds as if new."""
-    try:
-        require_lab()
-    except LabUnavailableError as unavailable:
-        pytest.skip(f"lab: {unavailable}")
+    skip_without(require_lab)
     with Lab(default_hosts(4), prefix=PREFIX) as booted:
         yield booted
 

@@ -83,13 +83,7 @@ class Container(Host):
         return guest.wait()
 
     def _nspawn(self) -> int | None:
-        try:
-            pid = int((self.folder / "nspawn.pid").read_text())
-            # A stale file must never be trusted: the number may be somebody else's by now.
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return None
-        return pid if self._machine_option.encode() in command.split(b"\0") else None
+        return self._process_in("nspawn.pid", self._machine_option)
 
     def first_process(self) -> int | None:
         """Return the guest's process 1, as numbered outside."""

@@ -104,6 +104,16 @@ class Host(ABC):
     def first_process(self) -> int | None:
         """Return the process whose life is the host's, as numbered outside; None while it is off."""
 
+    def _process_in(self, file: str, word: str) -> int | None:
+        """Return the process whose number is in a file of this host, if `word` is among its arguments."""
+        try:
+            pid = int((self.folder / file).read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        # A stale file must never be trusted: the number may be somebody else's by now.
+        return pid if word.encode() in command.split(b"\0") else None
+
     @abstractmethod
     def run(self, command: str, text: str | None = None, check: bool = True) -> str:
         """Run a shell command inside and return its output; it may outlive a reboot."""

@@ -105,13 +105,7 @@ class VirtualMachine(Host):
 
     def first_process(self) -> int | None:
         """Return qemu's process."""
-        try:
-            pid = int((self.folder / "qemu.pid").read_text())
-            # A stale file must never be trusted: the number may be somebody else's by now.
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return None
-        return pid if self._name_option.encode() in command.split(b"\0") else None
+        return self._process_in("qemu.pid", self._name_option)
 
     def run(self, command: str, text: str | None = None, check: bool = True) -> str:
         """Run a shell command as root and return its output; a reboot ends it."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.lab.chaos import Chaos, planned
-from tests.lab.conftest import PREFIX
-from tests.lab.lab import LabUnavailableError, require_lab
+from tests.lab.conftest import PREFIX, skip_without
+from tests.lab.lab import require_lab
 from tests.lab.phases import PHASES
 from tests.lab.strikes import STRIKES
 
@@ -21,10 +21,7 @@ _CHOSEN = [
 @pytest.fixture(scope="module")
 def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     """Return a lab of its own, whose hosts may be struck."""
-    try:
-        require_lab()
-    except LabUnavailableError as unavailable:
-        pytest.skip(f"lab: {unavailable}")
+    skip_without(require_lab)
     with Chaos(f"{PREFIX}c", tmp_path_factory.mktemp("chaos")) as made:
         yield made
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import PREFIX
+from tests.lab.conftest import PREFIX, skip_without
 from tests.lab.kernel import CHANGES, kernel_hosts, losses
-from tests.lab.lab import Lab, LabUnavailableError, require_machines
+from tests.lab.lab import Lab, require_machines
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, wait_until
@@ -28,10 +28,7 @@ Record = Callable[[str, object], None]
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Boot two virtual machines, edgeworth behind NAT, and a container."""
-    try:
-        require_machines()
-    except LabUnavailableError as unavailable:
-        pytest.skip(f"lab: {unavailable}")
+    skip_without(require_machines)
     with Lab(kernel_hosts(), prefix=f"{PREFIX}k") as booted:
         yield booted
 
@@ -191,7 +188,9 @@ def test_a_power_cut_right_after_the_confirmation_boots_what_was_confirmed(mesh:
     new = mesh.public_keys()["testwg/bernard/key"]
     bernard.start()
     bernard.wait_until_ssh()
-    assert bernard.run("find /var/lib/mesh /etc/wireguard -type f -empty ! -name lock ! -name kept") == ""
+    # What an enrolment leaves is not synced, since the next up enrols again; nobody reads a session file after a boot.
+    spared = "! -name lock ! -name kept ! -name session ! -path '*/enrolled/*'"
+    assert bernard.run(f"find /var/lib/mesh /etc/wireguard -type f -empty {spared}") == ""
     wait_until(lambda: not mesh.silent("testwg"), 180)
     assert mesh.running_public_keys("testwg")["bernard"] == new
     _has_nothing_to_do(mesh)

@@ -2,22 +2,17 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.lab import lab as lab_module
-from tests.lab.conftest import PREFIX
+from tests.lab.conftest import PREFIX, skip_without
 from tests.lab.hosts import HostSpec
-from tests.lab.lab import Lab, LabUnavailableError, require_machines
+from tests.lab.lab import Lab, require_machines
 
 _SPECS = [HostSpec("bernard", 1, root="trixie-kernel", kind="machine", nat=True), HostSpec("carol", 2)]
 
 
 def test_a_machine_lives_as_a_host_and_leaves_nothing(tmp_path: Path) -> None:
     """It has a kernel of its own, its place on the wires, its files; not what only ran, and no trace at the end."""
-    try:
-        require_machines()
-    except LabUnavailableError as unavailable:
-        pytest.skip(f"lab: {unavailable}")
+    skip_without(require_machines)
     (tmp_path / "roots").symlink_to(lab_module.lab_directory() / "roots")
     with Lab(_SPECS, prefix=f"{PREFIX}m", directory=tmp_path) as lab:
         bernard, carol = lab.hosts["bernard"], lab.hosts["carol"]

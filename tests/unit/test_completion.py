@@ -67,17 +67,18 @@ def test_outside_of_a_project_nothing_fails(tmp_path: Path) -> None:
     assert "bernhard" not in completed(tmp_path, "mesh ping be")
 
 
-def test_bash_completes_as_the_page_of_commands_says(project: Path) -> None:
-    """The script is what `--show-completion` prints, and what `--install-completion` leaves for the next shell."""
-    script = """eval "$(mesh --show-completion)"
+@pytest.mark.parametrize("load", ['eval "$(mesh --show-completion)"', "mesh --install-completion >&2; . ~/.bashrc"])
+def test_bash_completes_as_the_page_of_commands_says(project: Path, load: str) -> None:
+    """In this shell, or in the next one."""
+    script = f"""{load}
 COMP_WORDS=(mesh status production --only be) COMP_CWORD=4
 _mesh_completion mesh
-echo "${COMPREPLY[@]}"
+echo "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(
         ["bash", "--norc"],
         cwd=project,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env={**os.environ, "HOME": str(project), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         input=script,
         capture_output=True,
         text=True,

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
+# As .ci/run has it.
+AGAIN = "--last-failed --last-failed-no-failures none"
 PASSES = 'def test_it() -> None:\n    """Pass."""\n'
 FAILS = PASSES + "    assert False\n"
 FAILS_LATER = (
@@ -28,8 +30,6 @@ def run(folder: Path, files: dict[str, str], *options: str) -> tuple[int, list[s
         "-m",
         "pytest",
         "-q",
-        "-p",
-        "no:cacheprovider",
         "--import-mode=importlib",
         "tests",
         *options,
@@ -160,12 +160,13 @@ def test_a_count_goes_on_in_a_second_run(tmp_path: Path) -> None:
 
 def test_a_test_that_passes_when_it_is_run_again_is_named(tmp_path: Path) -> None:
     """Its failure is never hidden, though the run is good."""
+    assert AGAIN in (CONFTEST.parents[1] / ".ci/run").read_text()
     count = tmp_path / "count"
     once = "from pathlib import Path\nFILE = Path(__file__).with_suffix('.was')\ndef test_it() -> None:\n"
     once += "    was = FILE.exists()\n    FILE.touch()\n    assert was\n"
     files = {"unit/test_a.py": once, "unit/test_b.py": PASSES}
     assert run(tmp_path, files, "--store-count", str(count))[0] == 1
-    code, lines = run(tmp_path, {}, "-k", "test_a", "--add-count", str(count))
+    code, lines = run(tmp_path, {}, *AGAIN.split(), "--add-count", str(count))
     assert code == 0
     assert "failed, and passed when run again: tests/unit/test_a.py::test_it" in lines
     assert lines[-1] == "2 passed, 0 failed, 0 skipped"
