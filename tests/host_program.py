@@ -81,6 +81,7 @@ mkdir /mnt/upper /mnt/work
 mount -t overlay none -o lowerdir="$DIRECTORY/etc:/etc",upperdir=/mnt/upper,workdir=/mnt/work /etc
 mount --bind "$DIRECTORY/run" /run
 mount --bind "$DIRECTORY/module" /sys/module
+[ ! -d /var/lib/pacman ] || mount -t tmpfs none /var/lib/pacman
 umask 022
 "$@"
 """

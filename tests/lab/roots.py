@@ -40,6 +40,12 @@ RECIPES = {
     "trixie-shells": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables fish tcsh zsh"),
     "bookworm": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} nftables"),
     "trixie-bare": Recipe("trixie", f"{_SYSTEMD} nftables", fetched=_WIREGUARD),
+    # The package managers of other families, which install from a repository that a test makes of the fetched files.
+    "trixie-managers": Recipe(
+        "trixie",
+        f"{_SYSTEMD} nftables dnf zypper pacman-package-manager makepkg libarchive-tools rpm createrepo-c zstd",
+        fetched=_WIREGUARD,
+    ),
     "trixie-ufw": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} ufw iptables"),
     # A router needs nft too, which our program installs.
     "trixie-ufw-only": Recipe(

@@ -86,8 +86,14 @@ def test_only_what_is_missing_is_installed(host: HostProgram) -> None:
 
 @pytest.mark.parametrize(
     ("manager", "refresh"),
-    [("apt-get", " update"), ("apk", " update"), ("pacman", " -Sy ")],
-    ids=["apt", "apk", "pacman"],
+    [
+        ("apt-get", " update"),
+        ("dnf", " makecache"),
+        ("apk", " update"),
+        ("pacman", " -Sy "),
+        ("zypper", " refresh"),
+    ],
+    ids=["apt", "dnf", "apk", "pacman", "zypper"],
 )
 def test_lists_are_fetched_when_they_do_not_serve(host: HostProgram, manager: str, refresh: str) -> None:
     """A first failure fetches the lists and tries again; it is no failure of the host."""

@@ -50,10 +50,22 @@ run_package_manager() {
 refresh_packages() {
 	case "$1" in
 	apt-get) run_package_manager apt-get -q -o DPkg::Lock::Timeout=60 update ;;
+	dnf) run_package_manager dnf -q -y --refresh makecache ;;
 	apk) run_package_manager apk --wait 60 update ;;
-	pacman) run_package_manager pacman -Sy --noconfirm ;;
-	*) return 0 ;;
+	# Fresh lists beside packages that are not upgraded would make the next install a partial upgrade, which Arch does not
+	# support; so they are fetched only where there are none.
+	pacman) [ -n "$(ls /var/lib/pacman/sync 2>/dev/null)" ] || run_package_manager pacman -Sy --noconfirm ;;
+	zypper) run_package_manager env ZYPP_LOCK_TIMEOUT=60 zypper --non-interactive --quiet refresh ;;
 	esac
+}
+
+# wait_for_pacman: returns when no other pacman is at work, which it does not wait for itself; after a minute in any case.
+wait_for_pacman() {
+	pacman_waits=60
+	while [ -e /var/lib/pacman/db.lck ] && [ "$pacman_waits" -gt 0 ]; do
+		sleep 1
+		pacman_waits=$((pacman_waits - 1))
+	done
 }
 
 # add_package MANAGER PACKAGE: 0 when the manager has installed it from the lists at hand.
@@ -64,8 +76,12 @@ add_package() {
 		apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=60 -o Dpkg::Options::=--force-confold install "$2" ;;
 	dnf) run_package_manager dnf -q -y --setopt=install_weak_deps=False install "$2" ;;
 	apk) run_package_manager apk --wait 60 add "$2" ;;
-	pacman) run_package_manager pacman -S --noconfirm --needed "$2" ;;
-	zypper) run_package_manager zypper --non-interactive --quiet install --no-recommends "$2" ;;
+	pacman)
+		wait_for_pacman
+		run_package_manager pacman -S --noconfirm --needed "$2"
+		;;
+	zypper) run_package_manager env ZYPP_LOCK_TIMEOUT=60 \
+		zypper --non-interactive --quiet install --no-recommends "$2" ;;
 	esac
 }
 
