@@ -26,6 +26,7 @@ PARTS = (
     "net/masquerade",
     "net/names",
     "system/service",
+    "net/networkd",
     "net/default_route",
     "wireguard/interface",
     "wireguard/endpoints",

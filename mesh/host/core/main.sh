@@ -34,6 +34,7 @@ boot_shared() {
 	forwarding_apply run
 	# What a run that was cut off had begun.
 	[ -n "$(exit_plan run)" ] || exit_apply run
+	networkd_spare_link
 }
 
 # serve: takes one order a line; replies its lines, then `.ok` or `.error MESSAGE`.

@@ -132,6 +132,7 @@ give_up() {
 	firewall_close_all
 	exit_apply none
 	exit_ports
+	rm -f "$(networkd_link)"
 	forwarding_apply none
 	names_apply none
 	forget_made

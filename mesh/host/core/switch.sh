@@ -134,6 +134,7 @@ order_finish() {
 
 # finish_shared: the same for what interfaces of this host share.
 finish_shared() {
+	networkd_spare_link
 	exit_apply next
 	forwarding_apply next
 	names_apply next

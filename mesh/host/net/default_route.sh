@@ -79,7 +79,7 @@ exit_apply() {
 	if [ ! -s "$home/exit.new" ]; then
 		rm -f "$home/exit.new"
 		[ -e "$home/exit" ] || return 0
-		rm -f "$home/exit"
+		rm -f "$home/exit" "$networkd_rules"
 		exit_refresh
 		for exit_version in 4 6; do ip "-$exit_version" route flush table "$exit_table" 2>/dev/null || :; done
 		return 0
@@ -89,6 +89,7 @@ exit_apply() {
 		ip "-$exit_version" route replace default dev "$interface" table "$exit_table"
 	done <"$home/exit"
 	exit_refresh
+	networkd_spare_rules
 }
 
 # exit_start: the tunnel has just come up from its configuration, which wg-quick would read otherwise than we do, and so has

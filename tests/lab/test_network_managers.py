@@ -1,0 +1,115 @@
+"""systemd-networkd and NetworkManager run hosts' networks, restart, and leave the mesh as it is."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import PREFIX
+from tests.lab.hosts import Host, HostSpec
+from tests.lab.keeping import nothing_is_repaired, repairs_again
+from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
+from tests.lab.stack import Stack, wait_until
+
+_SPECS = [HostSpec("gate", 1), HostSpec("networkd", 2), HostSpec("manager", 3, root="trixie-networkmanager")]
+# What the lab gives a host by itself, as networkd's own, and a file of somebody who wants all links alike.
+_NETWORKD = """set -e
+mkdir -p /etc/systemd/network
+cd /etc/systemd/network
+cat >10-eth0.network <<END
+[Match]
+Name=eth0
+[Network]
+Address=203.0.113.2/32
+Address=198.51.100.2/32
+Address=2001:db8:1::2/128
+Address=fe80::2/64
+IPv6AcceptRA=no
+[Route]
+Destination=169.254.0.1/32
+Scope=link
+[Route]
+Gateway=169.254.0.1
+GatewayOnLink=yes
+PreferredSource=203.0.113.2
+[Route]
+Gateway=fe80::1
+GatewayOnLink=yes
+END
+printf '[Match]\\nName=mgmt0\\n[Link]\\nUnmanaged=yes\\n' >10-mgmt0.network
+printf '[Match]\\nName=*\\n[Network]\\nDHCP=no\\nLinkLocalAddressing=no\\n' >99-all.network
+systemctl start systemd-networkd
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a stack whose mesh runs, with an exit node that the two others use."""
+    with Lab(_SPECS, prefix=f"{PREFIX}n") as lab:
+        lab.hosts["networkd"].run(_NETWORKD)
+        stack = RehearsedStack(lab, tmp_path_factory.mktemp("managed"))
+        members: dict[str, Any] = {spec.name: {"ipv4": f"10.20.0.{spec.number}"} for spec in _SPECS}
+        mesh = {"hosts": list(lab.hosts), "port": 51825, "ipv4": "10.20.0.0/24", "exitNode": "gate"}
+        stack.write({"testwg": {**mesh, "members": members}})
+        stack.up()
+        yield stack
+
+
+def _network(host: Host) -> str:
+    """Return what of the mesh others could take away; a link-local address serves nothing there."""
+    shown = "ip -o addr show testwg; ip route show table 5182; ip -6 route show dev testwg; ip rule; ip -6 rule"
+    return host.run(f"({shown}) | grep -v fe80:")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("networkd", "systemctl restart systemd-networkd; networkctl reload; networkctl reconfigure eth0"),
+        ("manager", "systemctl restart NetworkManager; nmcli general reload"),
+    ],
+)
+def test_a_network_manager_that_restarts_takes_nothing_of_the_mesh_away(mesh: Stack, name: str, command: str) -> None:
+    """Also where it runs every link, and before anything of ours looks again."""
+    host = mesh.lab.hosts[name]
+    nothing_is_repaired(host)
+    before = _network(host)
+    host.run(f"{command}; sleep 2")
+    assert host.run(f"systemctl is-active {'systemd-networkd' if name == 'networkd' else 'NetworkManager'}")
+    assert _network(host) == before
+    assert mesh.silent("testwg") == []
+    repairs_again(host)
+
+
+def test_a_host_is_in_the_mesh_again_after_a_boot_under_networkd(mesh: Stack) -> None:
+    """And a restart is as harmless then."""
+    host = mesh.lab.hosts["networkd"]
+    host.run("systemctl enable systemd-networkd 2>&1")
+    host.reboot()
+    wait_until(lambda: not mesh.silent("testwg"), 90)
+    nothing_is_repaired(host)
+    before = _network(host)
+    host.run("systemctl restart systemd-networkd; sleep 2")
+    assert _network(host) == before
+    repairs_again(host)
+
+
+def test_addresses_come_back_where_networking_was_turned_off_and_on(mesh: Stack) -> None:
+    """NetworkManager takes away what every device has that it knows; the next look of ours gives the mesh its own."""
+    host = mesh.lab.hosts["manager"]
+    # The wires themselves are the lab's.
+    host.run("for device in eth0 mgmt0; do nmcli device set $device managed no; done")
+    before = _network(host)
+    host.run("nmcli networking off; sleep 1")
+    assert "inet" not in host.run("ip -o addr show testwg")
+    host.run("nmcli networking on")
+    wait_until(lambda: _network(host) == before, 60)
+    wait_until(lambda: not mesh.silent("testwg"), 30)
+
+
+def test_destroying_leaves_nothing_that_a_network_manager_reads(mesh: Stack) -> None:
+    """Neither of the interface nor of the exit node."""
+    mesh.destroy()
+    left = "find /run/systemd/network /run/systemd/networkd.conf.d /etc/systemd/network -name '*mesh*' 2>/dev/null"
+    for host in mesh.lab.hosts.values():
+        assert host.run(left, check=False) == ""
