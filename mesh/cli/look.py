@@ -7,7 +7,8 @@ from functools import partial
 
 from mesh.cli.chosen import choose_meshes
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
-from mesh.cli.status import MeshStatus, read_status
+from mesh.cli.status import read_status
+from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 from mesh.remote.concurrency import run
 from mesh.rollout.fault import Fault

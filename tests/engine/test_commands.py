@@ -1,10 +1,15 @@
 """Options of `python -m mesh` that choose among stacks, meshes and hosts, on the real engine."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from datetime import datetime
@@ -57,8 +62,31 @@ def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
     assert content["totals"] == {"hosts": 2, "hostsUp": 2, "directions": 8, "directionsUp": 8, "faults": 0}
     (host,) = content["meshes"]["backwg"]["hosts"]
     assert host["publicKey"] == stack.public_keys("backwg")["h2"]
+    assert (host["wireguard"], host["program"], host["uptime"]) == ("kernel", "0123456789abcdef", 90061)
     moments = [host["keyMade"], content["meshes"]["backwg"]["changed"], content["generatedAt"], host["keyExpires"]]
     assert sorted(moments, key=datetime.fromisoformat) == moments
+
+
+def test_the_status_is_watched_until_it_is_interrupted(stack: Stack) -> None:
+    """With rates from the second look on; a document is not redrawn, and neither is a file."""
+    assert "--json is one document; give one of them" in stack.companion("status", "--watch", "--json").text
+    assert "status: --watch redraws a terminal, and there is none" in stack.companion("status", "--watch").text
+    words = [sys.executable, "-m", "mesh", "status", "--watch", "--interval", "1", "--interface", "testwg"]
+    screen, own = pty.openpty()
+    termios.tcsetwinsize(own, (50, 180))
+    with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stdout=own, stderr=own) as watching:
+        os.close(own)
+        said = b""
+        while b"/s, 0/s" not in said:
+            said += os.read(screen, 1 << 16)
+        watching.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):
+            while piece := os.read(screen, 1 << 16):
+                said += piece
+    os.close(screen)
+    assert watching.returncode == 0, said.decode()
+    assert said.count(b"testwg is well: 3 of 3 hosts are up") >= 2
+    assert b"Traceback" not in said
 
 
 def test_the_doctor_finds_nothing_in_a_mesh_that_is_well_and_names_a_difference(stack: Stack) -> None:
