@@ -194,11 +194,38 @@ def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
     shutil.rmtree(stack.folder / ".git")
 
 
+def test_the_plan_is_what_a_run_would_change(stack: Stack) -> None:
+    """Without the passphrase of the stack; nothing is asked of hosts, and nothing changes by asking."""
+    passphrase = stack.environment.pop("PULUMI_CONFIG_PASSPHRASE")
+    try:
+        same = stack.companion("plan", "--exit-code")
+        write(stack, ["h1", "h2"])
+        text = stack.companion("plan", "test", "--interface", "testwg")
+        markdown = stack.companion("plan", "--format", "markdown", "--exit-code")
+        unknown = stack.companion("plan", "--interface", "nowg")
+    finally:
+        write(stack, HOSTS)
+        stack.environment["PULUMI_CONFIG_PASSPHRASE"] = passphrase
+    assert (same.code, text.code, markdown.code, unknown.code) == (0, 0, 2, 1), same.text + text.text + markdown.text
+    expires = re.search(r"  keys expire: \d{4}-\d\d-\d\d: preshared key, h1, h2, h3, phone\n", same.output)
+    assert same.output.startswith("backwg: no change\n")
+    assert expires
+    assert text.output.startswith("testwg: 3 of 3 hosts and 6 of 6 pairs run otherwise after it\n  - h3 leaves: ")
+    assert "  h1, h2, phone: lose h3\n" in text.output
+    assert "  expected loss: everything between h3 and the others, for good\n" in text.output
+    assert markdown.output.startswith("## Mesh plan of `test`\n\n### backwg: 3 of 3 hosts")
+    assert unknown.text.strip() == "error: plan: 'nowg' is no mesh; give one of backwg, testwg"
+
+
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:
     """On the other one it is tried on, and wiped when it is back."""
     stack.hosts.become("h3", "dead")
     write(stack, HOSTS[:2])
-    stack.up()
+    planned = stack.companion("plan").output
+    said = stack.up().text
+    lines = [line.strip() for line in planned.splitlines() if line.startswith("  - ")]
+    assert len(lines) == 2
+    assert all(line in said for line in lines)
     assert stack.companion("forget", "h3", "--stack", "test", "--interface", "backwg").code == 0
     stack.up()
     assert stack.plan("testwg")["notWiped"] == ["h3"]
