@@ -191,6 +191,11 @@ def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
     last = stack.companion("history", "--limit", "1").output
     assert re.search(r"UTC  refresh  succeeded  Ada Lovelace, commit [0-9a-f]{8} and edited since  A project\n", last)
     assert last.endswith("    nothing changed\n")
+    latest, first = json.loads(stack.companion("history", "--json", "--limit", "2").output)["runs"]
+    assert (latest["kind"], latest["author"], latest["edited"]) == ("refresh", "Ada Lovelace", True)
+    assert latest["changes"] == ["nothing changed"]
+    assert (first["kind"], first["message"], first["commit"]) == ("up", "the first run", "")
+    assert latest["began"] > first["began"]
     shutil.rmtree(stack.folder / ".git")
 
 
