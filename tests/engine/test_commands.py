@@ -68,7 +68,7 @@ def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
 
 
 def test_the_status_is_watched_until_it_is_interrupted(stack: Stack) -> None:
-    """With rates from the second look on; a document is not redrawn, and neither is a file."""
+    """With rates from the second look on, and also while it waits for a host; only a terminal is redrawn."""
     assert "--json is one document; give one of them" in stack.companion("status", "--watch", "--json").text
     assert "status: --watch redraws a terminal, and there is none" in stack.companion("status", "--watch").text
     words = [sys.executable, "-m", "mesh", "status", "--watch", "--interval", "1", "--interface", "testwg"]
@@ -79,11 +79,18 @@ def test_the_status_is_watched_until_it_is_interrupted(stack: Stack) -> None:
         said = b""
         while b"/s, 0/s" not in said:
             said += os.read(screen, 1 << 16)
+        stack.hosts["h1"].slowness = 30.0
+        before = len(stack.hosts["h1"].orders)
+        while len(stack.hosts["h1"].orders) == before:
+            time.sleep(0.1)
         watching.send_signal(signal.SIGINT)
+        began = time.monotonic()
         with contextlib.suppress(OSError):
             while piece := os.read(screen, 1 << 16):
                 said += piece
+    stack.hosts["h1"].slowness = 0.0
     os.close(screen)
+    assert time.monotonic() - began < 15
     assert watching.returncode == 0, said.decode()
     assert said.count(b"testwg is well: 3 of 3 hosts are up") >= 2
     assert b"Traceback" not in said
