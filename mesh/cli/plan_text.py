@@ -29,7 +29,7 @@ def as_markdown(stack: str, changes: Sequence[PlannedChange]) -> str:
     lines = [f"## Mesh plan of `{stack}`", ""]
     lines += [] if changes else ["No mesh, neither in the stack file nor in the state.", ""]
     for change in changes:
-        lines += [f"### {change.interface}: {_reach(change)}", ""]
+        lines += [f"### `{change.interface}`: {_reach(change)}", ""]
         if change.lines:
             # What is coloured as a difference: what comes, what goes, and what is neither.
             lines += ["```diff", *map(_coloured, change.lines[:_LINES])]

@@ -112,6 +112,8 @@ def rename_hosts(roster: Roster, renamed: Mapping[str, str]) -> Roster:
         return {**participant, **names}
 
     changed: Any = {**roster, "members": {new(name): entry(member) for name, member in roster["members"].items()}}
+    if roster.get("peers"):
+        changed["peers"] = {name: entry(peer) for name, peer in roster["peers"].items()}
     if roster.get("relay"):
         changed["relay"] = new(roster["relay"])
     return changed  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mesh.cli.plan import PlannedChange, plan_changes
 from mesh.cli.plan_text import as_markdown, as_text
 from mesh.cli.pulumi_cli import RecordedMesh
+from mesh.cli.stack_file import StackFile
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.plan.roster_builder import build_roster
@@ -74,7 +76,7 @@ def test_a_stack_file_that_was_rolled_out_changes_nothing() -> None:
     assert not change.changes
     assert (change.lines, change.expiries) == ((), ())
     assert as_text("test", [change]) == "testwg: no change"
-    assert "### testwg: no change\n" in as_markdown("test", [change])
+    assert "### `testwg`: no change\n" in as_markdown("test", [change])
 
 
 def test_a_host_that_joins_is_gained_by_all_and_costs_nothing() -> None:
@@ -134,6 +136,34 @@ def test_a_renamed_host_keeps_its_tunnels() -> None:
     assert not any("regenerated" in line for line in change.lines)
 
 
+def test_a_renamed_hub_is_no_other_hub() -> None:
+    """Also to a phone, and to whoever uses it as exit node or relay."""
+
+    def named(hub: str, **more: Any) -> Configuration:
+        hosts = [hub, "h2", "h3"]
+        fixed = {hub: {"address": "fd00:9::1/64", "ipv4": "10.20.0.1"}}
+        rest = {host: {"ipv4": f"10.20.0.{number}"} for number, host in enumerate(hosts[1:], 2)}
+        peering = [{"hub": [hub], "spokes": ["all"]}]
+        return configuration(
+            hosts, more, members={**fixed, **rest}, peering=peering, relay=hub, exitNode=hub, ipv4="10.20.0.0/24",
+            peers={"phone": {"ipv4": "10.20.0.9"}},
+        )  # fmt: skip
+
+    change = planned(named("h1"), named("h4", h4={"formerly": "h1"}))
+    assert change.lines[0] == "~ h4 was h1, and keeps its key"
+    assert (reach(change), change.losses) == ((0, 0), ("0 packets between hosts that stay",))
+
+
+def test_all_keys_of_a_stack_are_rotated_by_its_file(tmp_path: Path) -> None:
+    """The number stands beside the meshes."""
+    path = tmp_path / "Pulumi.test.yaml"
+    machine = f"{{ssh: {{address: h1.example.org, hostKey: {HOST_KEY}}}}}"
+    path.write_text(f"config:\n  mesh:rotation: 2\n  mesh:hosts: {{h1: {machine}}}\n"
+                    "  mesh:interfaces: {testwg: {hosts: [h1]}}\n")  # fmt: skip
+    change = planned(configuration(["h1"]), StackFile(path).configuration())
+    assert "~ h1 key changes: rotation of all interfaces 1 becomes 2" in change.lines
+
+
 def test_a_mesh_that_comes_or_goes_is_told() -> None:
     """With all of its hosts."""
     (new,) = plan_changes(WELL, {})
@@ -171,7 +201,7 @@ def test_markdown_is_for_a_pull_request() -> None:
     """Coloured as a difference, with a table of who gains and loses."""
     after = configuration(["h1", "h2", "h4"], maxKeyAge="90d", port=51900)
     text = as_markdown("production", [planned(WELL, after)])
-    assert text.startswith("## Mesh plan of `production`\n\n### testwg: 4 of 4 hosts and 5 of 5 pairs run otherwise")
+    assert text.startswith("## Mesh plan of `production`\n\n### `testwg`: 4 of 4 hosts and 5 of 5 pairs run otherwise")
     (fenced,) = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)
     assert {line[:2] for line in fenced.splitlines()} == {"+ ", "- ", "! ", "  "}
     assert "| h1, h2 | gain h4, lose h3 |" in text
