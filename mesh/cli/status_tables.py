@@ -67,8 +67,10 @@ def _state(state: str) -> Text:
 
 def _hosts(mesh: MeshStatus, rates: Rates | None) -> Table:
     columns = ("host", "address", "endpoint", "system", "WireGuard", "program", "up for", "key", "state")
-    # Many columns, and one line for each host.
-    table = Table(*columns, title=mesh.interface, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # Many columns, and one line for each host; where that is too wide, an address goes on in the next line.
+    table = Table(title=mesh.interface, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
     if rates:
         table.add_column("packets in, out")
     is_mixed = any(host.key_exchange and not is_post_quantum(host.key_exchange) for host in mesh.hosts)
