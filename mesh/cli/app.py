@@ -24,6 +24,7 @@ from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
 from mesh.cli.parameters import OnlyMeshes, SelectedStack, StackArgument, StackOption, TheHosts
 from mesh.cli.ping_command import ping_command
+from mesh.cli.plan_command import plan_command
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
@@ -126,6 +127,7 @@ def adopt(
 app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
 app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
 app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
+app.command(epilog="Example: python -m mesh plan production --format markdown > plan.md")(plan_command(_console))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)

@@ -26,14 +26,25 @@ _Meshes = Mapping[str, MeshPlan]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the engine; `began` is in RFC 3339, `who` says who made the commit, and `lines` what changed."""
+    """One run of the engine; `began` is in RFC 3339, and `lines` say what changed.
+
+    `author` made the `commit` that was checked out, which may have been `edited` since; both are empty without git.
+    """
 
     began: str
     kind: str
     result: str
-    who: str
+    author: str
+    commit: str
+    edited: bool
     message: str
     lines: tuple[str, ...]
+
+    @property
+    def who(self) -> str:
+        """Who made the commit, in words."""
+        edited = " and edited since" if self.edited else ""
+        return f"{self.author}, commit {self.commit[:8]}{edited}" if self.author else ""
 
 
 def _meshes(config: Mapping[str, Any]) -> _Meshes | None:
@@ -74,13 +85,6 @@ def _new_keys(old: MeshPlan, new: MeshPlan) -> list[str]:
     return [f"~ {name} gets a new key: rotation {was} becomes {now}" for name, (was, now) in turned.items()]
 
 
-def _who(environment: Mapping[str, str]) -> str:
-    if not (author := environment.get("git.author")):
-        return ""
-    edited = " and edited since" if environment.get("git.dirty") == "true" else ""
-    return f"{author}, commit {environment.get('git.head', '')[:8]}{edited}"
-
-
 def read_history(entries: Sequence[Mapping[str, Any]]) -> list[Run]:
     """Return the runs that `pulumi stack history --json` tells, in its order: the latest first."""
     runs = []
@@ -100,5 +104,7 @@ def read_history(entries: Sequence[Mapping[str, Any]]) -> list[Run]:
         if result == "succeeded" and not is_part:
             before = after
         message = "".join(entry.get("message", "").splitlines()[:1])
-        runs.append(Run(entry["startTime"], _KINDS.get(kind, kind), result, _who(environment), message, tuple(lines)))
+        git = [environment.get(f"git.{word}", "") for word in ("author", "head", "dirty")]
+        who = (git[0], git[1], git[2] == "true")
+        runs.append(Run(entry["startTime"], _KINDS.get(kind, kind), result, *who, message, tuple(lines)))
     return runs[::-1]

@@ -1,5 +1,6 @@
 """`python -m mesh history`: what it is given, and what it prints; what is told is in `history`."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -20,11 +21,17 @@ def history_command(console: Console) -> Callable[..., None]:
     def history(
         stack: SelectedStack = None,
         limit: Annotated[int, typer.Option(help="how many runs, the latest first", min=1)] = 10,
+        as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
     ) -> None:
         """Show who changed what and when: the runs of a stack, from the engine's history, in words of the mesh."""
         from mesh.cli.history import read_history  # noqa: PLC0415
+        from mesh.cli.history_json import show_history  # noqa: PLC0415
 
-        for run in read_history(PulumiCli(find_project(), stack).history())[:limit]:
+        runs = read_history(PulumiCli(find_project(), stack).history())[:limit]
+        if as_json:
+            sys.stdout.write(show_history(runs) + "\n")
+            return
+        for run in runs:
             began = datetime.fromisoformat(run.began).astimezone(UTC)
             words = [f"{began:%Y-%m-%d %H:%M} UTC", run.kind, run.result, *filter(None, (run.who, run.message))]
             console.print("  ".join(words), soft_wrap=True)

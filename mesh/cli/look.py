@@ -1,15 +1,15 @@
 """One look at the meshes of a stack: what the state records, what the hosts say, and the part that is asked for."""
 
+import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import replace
-from functools import partial
 
 from mesh.cli.chosen import choose_meshes
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
-from mesh.cli.status import MeshStatus, read_status
+from mesh.cli.status import read_status
+from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
-from mesh.remote.concurrency import run
 from mesh.rollout.fault import Fault
 
 __all__ = ["look", "narrow"]
@@ -24,7 +24,8 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -
         MeshError: If one was never rolled out.
     """
     chosen = choose_meshes(pulumi.recorded(), "status", interfaces)
-    return [_dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
+    # Not in a thread of its own, for which Ctrl-C would have to wait.
+    return [_dated(asyncio.run(read_status(mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
 
 
 def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from mesh.cli.status import MeshStatus
+from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 
 __all__ = ["Look", "serve_metrics", "show_metrics", "write_metrics"]

@@ -30,7 +30,7 @@ def metrics_command(errors: Console) -> Callable[..., None]:
         """Print what all hosts run and count at this moment, as OpenMetrics for Prometheus."""
         from mesh.cli.look import look  # noqa: PLC0415
         from mesh.cli.metrics import serve_metrics, show_metrics, write_metrics  # noqa: PLC0415
-        from mesh.cli.status import MeshStatus  # noqa: PLC0415
+        from mesh.cli.status_rows import MeshStatus  # noqa: PLC0415
 
         if output and listen:
             raise MeshError("metrics: --output and --listen are two ways; give one of them")

@@ -21,7 +21,7 @@ from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import MeshError
 from mesh.keyring.expiry import expires_at
-from mesh.stored.forms import RecordedRollout
+from mesh.stored.forms import RecordedKey, RecordedRollout
 from mesh.stored.reader import read_peer_files, read_recorded, read_recorded_key
 
 __all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
@@ -51,7 +51,8 @@ class RecordedMesh:
     """What the state says of one mesh: its members since the last confirmed rollout, and who left and is not wiped.
 
     `changed_at` is when the rollout last changed, and `keys` are when each key was made and when it expires, by public
-    key, and under the empty text of the preshared key; all in RFC 3339, empty for never.
+    key, and under the empty text of the preshared key; all in RFC 3339, empty for never. `key_states` are what the
+    state tells of each key in clear, by the owner, and under the empty text of the preshared key.
     """
 
     members: frozenset[str]
@@ -59,6 +60,7 @@ class RecordedMesh:
     rollout: RecordedRollout = field(repr=False)
     changed_at: str = ""
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    key_states: Mapping[str, RecordedKey] = field(default_factory=dict)
 
 
 class PulumiCli:
@@ -107,19 +109,25 @@ class PulumiCli:
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
         resources = exported["deployment"].get("resources") or []
         keys: dict[str, dict[str, tuple[str, str]]] = {}
+        states: dict[str, dict[str, RecordedKey]] = {}
         for resource in resources:
             # A program of one's own may have resources of other kinds, which were made at some time too.
             if resource["type"].endswith(_KEYS):
-                key = read_recorded_key(resource["urn"].rpartition("::")[2], resource.get("outputs") or {})
+                name = resource["urn"].rpartition("::")[2]
+                key = read_recorded_key(name, resource.get("outputs") or {})
                 made, days = key["createdAt"], int(key.get("maxKeyAge", 0))
                 keys.setdefault(key.get("interface", ""), {})[key.get("publicKey", "")] = made, expires_at(made, days)
+                # INTERFACE/HOST/key or INTERFACE/preshared-key.
+                interface, *owner = name.split("/")
+                states.setdefault(interface, {})["/".join(owner[:-1])] = key
         found = {}
         for resource in resources:
             if resource["type"].endswith(_ROLLOUT):
                 last = read_recorded(str(resource.get("id")), resource.get("outputs") or {})
                 name, members = last["roster"]["interface"], frozenset(last["roster"]["members"])
+                modified = resource.get("modified") or ""
                 found[name] = RecordedMesh(
-                    members, frozenset(last["notWiped"]), last, resource.get("modified") or "", keys.get(name, {})
+                    members, frozenset(last["notWiped"]), last, modified, keys.get(name, {}), states.get(name, {})
                 )
         return found
 

@@ -36,6 +36,7 @@ __all__ = [
 HOSTS = "mesh:hosts"
 HOSTS_FILE = "mesh:hostsFile"
 INTERFACES = "mesh:interfaces"
+_ROTATION = "mesh:rotation"
 
 _CONFIG = re.compile("^config:", re.MULTILINE)
 
@@ -175,7 +176,8 @@ class StackFile:
         # Pulumi runs the program in its project's folder, from where it reads that file.
         folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
         hosts = read_hosts(self._config.get(HOSTS), file, folder) if file else self.hosts
-        return read_configuration(hosts, self._config.get(INTERFACES))
+        rotation = self._config.get(_ROTATION)
+        return read_configuration(hosts, self._config.get(INTERFACES), None if rotation is None else str(rotation))
 
     def text(self) -> str:
         """Return the file as it would be written."""

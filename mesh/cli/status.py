@@ -1,104 +1,30 @@
-"""What the hosts of a mesh run at this moment, beside what the state says that they should, as plain data.
+"""Ask the hosts of a mesh what they run at this moment, and compare it with what the state says that they should.
 
 The rollout in the state says what hosts should run, their kernels what they do run; `verification` compares both.
 Nothing is changed. `status_tables` shows the result.
 """
 
 import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
 from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
 from mesh.remote.replies import read_each, read_pings
-from mesh.remote.reports import Facts, read_facts
+from mesh.remote.reports import Facts, PeerFacts, read_facts
 from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.drift import unconfirmed_faults
 from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 from mesh.stored.forms import RecordedRollout
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status", "totals"]
+__all__ = ["judge", "read_status"]
 
 _PING_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class HostStatus:
-    """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
-
-    `answers` tells whether it said what it runs. Of its key, `key_made` and `key_expires` are in RFC 3339, empty for
-    unknown or never. `key_exchange` is that of SSH in this very connection, empty where there was none.
-    """
-
-    host: str
-    address: str
-    endpoint: str
-    state: str
-    system: str
-    reasons: tuple[str, ...] = ()
-    public_key: str = ""
-    answers: bool = False
-    key_made: str = ""
-    key_expires: str = ""
-    key_exchange: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PairStatus:
-    """One direction of a pair, as its first host sees it.
-
-    `state` is up, relayed, silent, cannot-meet, unknown, or not-managed where only one of the two is a host.
-    `handshake` is in seconds since the epoch, 0 for never; `received` and `sent` are in bytes; `ping` is in
-    milliseconds, None where there was no answer or no ping. `public_key` and `allowed_ips` are the peer's.
-    """
-
-    host: str
-    peer: str
-    state: str
-    endpoint: str = ""
-    handshake: int = 0
-    received: int = 0
-    sent: int = 0
-    ping: float | None = None
-    public_key: str = ""
-    allowed_ips: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MeshStatus:
-    """One mesh; `faults` are all that is wrong, and `not_wiped` names hosts that left and could not be wiped so far.
-
-    `changed` is when the rollout last changed, in RFC 3339; empty if not known.
-    """
-
-    interface: str
-    hosts: tuple[HostStatus, ...]
-    pairs: tuple[PairStatus, ...]
-    faults: tuple[Fault, ...]
-    not_wiped: tuple[str, ...] = ()
-    changed: str = ""
-    preshared_key_expires: str = ""
-
-    @property
-    def is_well(self) -> bool:
-        """Whether every host runs what the state says, and every pair that can meet does."""
-        return not self.faults and all(host.state in ("up", "pending") for host in self.hosts)
-
-
-def totals(meshes: Collection[MeshStatus]) -> dict[str, int]:
-    """Return how many hosts, directions of pairs that can be asked, and faults there are, and how many are up."""
-    hosts = [host.state for mesh in meshes for host in mesh.hosts]
-    pairs = [pair.state for mesh in meshes for pair in mesh.pairs if pair.state not in ("cannot-meet", "not-managed")]
-    return {
-        "hosts": len(hosts),
-        "hosts_up": hosts.count("up"),
-        "directions": len(pairs),
-        "directions_up": pairs.count("up") + pairs.count("relayed"),
-        "faults": sum(len(mesh.faults) for mesh in meshes),
-    }
 
 
 @dataclass
@@ -108,6 +34,7 @@ class _Answers:
     digests: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
     key_exchanges: dict[str, str] = field(default_factory=dict)
+    moment: float = 0.0
 
 
 async def read_status(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
@@ -119,9 +46,9 @@ async def read_status(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
         answers.silent.update(fan.absent)
         answers.key_exchanges.update({host: session.key_exchange for host, session in fan.sessions.items()})
         await _collect(fan, answers, ping=ping)
-    return judge(
-        recorded, answers.facts, answers.digests, answers.pings if ping else None, answers.silent, answers.key_exchanges
-    )
+    pings = answers.pings if ping else None
+    status = judge(recorded, answers.facts, answers.digests, pings, answers.silent, answers.key_exchanges)
+    return replace(status, moment=answers.moment)
 
 
 async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
@@ -138,7 +65,8 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
     reachable = {host: session for host, session in fan.sessions.items() if host not in answers.silent}
     orders = {host: session.order("status", salt) for host, session in reachable.items()}
     replies, failures = await settle(orders, HOSTS_AT_ONCE)
-    answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None))
+    answers.moment = time.monotonic()
+    answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None, "status"))
     answers.digests = {host: report.preshared for host, report in answers.facts.items()}
     answers.silent.update({host: error.message for host, error in {**failures, **unreadable}.items()})
 
@@ -169,9 +97,7 @@ def judge(
     return MeshStatus(
         roster["interface"],
         tuple(
-            replace(
-                _host(recorded, host, faults, silent, answers=host in facts), key_exchange=key_exchanges.get(host, "")
-            )
+            replace(_host(recorded, host, faults, silent, facts.get(host)), key_exchange=key_exchanges.get(host, ""))
             for host in sorted(roster["members"])
         ),
         tuple(
@@ -196,7 +122,7 @@ def _unanswered(
 
 
 def _host(
-    recorded: RecordedRollout, host: str, faults: Iterable[Fault], silent: Mapping[str, str], *, answers: bool
+    recorded: RecordedRollout, host: str, faults: Iterable[Fault], silent: Mapping[str, str], report: Facts | None
 ) -> HostStatus:
     member = recorded["roster"]["members"][host]
     own = tuple(fault.cause for fault in faults if fault.host == host and not fault.peer)
@@ -207,7 +133,10 @@ def _host(
     else:
         state = "drifted" if own else "up"
     system = recorded["systems"].get(host, {}).get("system", member["system"])
-    return HostStatus(host, member["address"], member["endpoint"], state, system, own, member["publicKey"], answers)
+    return HostStatus(
+        host, member["address"], member["endpoint"], state, system, own, member["publicKey"],
+        answers=report is not None, device=report.device if report else None,
+    )  # fmt: skip
 
 
 def _pair(
@@ -219,7 +148,7 @@ def _pair(
         time = (pings or {}).get((host, peer))
         asked = report is not None and pings is not None
         state = "unknown" if not asked else "silent" if time is None else "relayed"
-        return replace(known, state=state, endpoint=f"over {relay}", ping=time)
+        return replace(known, state=state, way="relay", endpoint=f"over {relay}", ping=time)
     if not pairs.can_meet(host, peer):
         return replace(known, state="cannot-meet")
     seen = report.peers.get(key) if report else None
@@ -234,6 +163,7 @@ def _pair(
     return replace(
         known,
         state=state,
+        way=_way(pairs, host, peer, seen) if seen.handshake else "",
         endpoint="" if seen.endpoint == "(none)" else seen.endpoint,
         handshake=seen.handshake,
         received=seen.received,
@@ -241,3 +171,10 @@ def _pair(
         ping=time,
         allowed_ips=() if seen.allowed_ips == "(none)" else tuple(seen.allowed_ips.split(",")),
     )
+
+
+def _way(pairs: Pairs, host: str, peer: str, seen: PeerFacts) -> str:
+    """Return how packets go to the peer: `lan`, at the address that it has for hosts of its site, or `direct`."""
+    own, other = pairs.participants[host], pairs.participants[peer]
+    local = other.get("localEndpoint", "") if own.get("site") == other.get("site") else ""
+    return "lan" if local and local.rpartition(":")[0] == seen.endpoint.rpartition(":")[0] else "direct"

@@ -1,17 +1,42 @@
 """`python -m mesh status`: what it is given, and what it prints; what it asks is in `status`."""
 
 import sys
-from collections.abc import Callable
-from typing import Annotated
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.live import Live
 
 from mesh.cli.parameters import OnlyHosts, OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
+from mesh.errors import MeshError
 
-__all__ = ["status_command"]
+if TYPE_CHECKING:
+    from mesh.cli.status_rows import MeshStatus
+
+__all__ = ["status_command", "watch_status"]
+
+
+def watch_status(
+    console: Console, ask: "Callable[[], Sequence[MeshStatus]]", seconds: float, *, all_pairs: bool
+) -> "Sequence[MeshStatus]":
+    """Show what `ask` returns, again and again in the same place, until Ctrl-C; return what was shown last."""
+    from mesh.cli.status_rates import rates_between  # noqa: PLC0415
+    from mesh.cli.status_tables import show_tables  # noqa: PLC0415
+
+    shown: Sequence[MeshStatus] = ()
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                found = ask()
+                live.update(show_tables(found, all_pairs=all_pairs, rates=rates_between(shown, found)), refresh=True)
+                shown = found
+                time.sleep(seconds)
+    except KeyboardInterrupt:
+        return shown
 
 
 def status_command(console: Console) -> Callable[..., None]:
@@ -24,6 +49,8 @@ def status_command(console: Console) -> Callable[..., None]:
         ping: Annotated[bool, typer.Option(help="ping every peer from every host")] = True,
         pairs: Annotated[bool, typer.Option("--pairs", help="all pairs, also of many hosts")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")] = False,
+        watch: Annotated[bool, typer.Option("--watch", help="look again and again, with rates, until Ctrl-C")] = False,
+        interval: Annotated[int, typer.Option(help="seconds from one look of --watch to the next", min=1)] = 5,
     ) -> None:
         """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss.
 
@@ -33,10 +60,19 @@ def status_command(console: Console) -> Callable[..., None]:
         from mesh.cli.status_json import show_json  # noqa: PLC0415
         from mesh.cli.status_tables import show_tables  # noqa: PLC0415
 
-        meshes = narrow(look(PulumiCli(find_project(), stack), interface, ping=ping), only or [])
+        if watch and as_json:
+            raise MeshError("status: --watch redraws tables, and --json is one document; give one of them")
+        if watch and not console.is_terminal:
+            raise MeshError("status: --watch redraws a terminal, and there is none; leave it out")
+        pulumi = PulumiCli(find_project(), stack)
+
+        def ask() -> "Sequence[MeshStatus]":
+            return narrow(look(pulumi, interface, ping=ping), only or [])
+
+        meshes = watch_status(console, ask, interval, all_pairs=pairs) if watch else ask()
         if as_json:
             sys.stdout.write(show_json(meshes) + "\n")
-        else:
+        elif not watch:
             console.print(show_tables(meshes, all_pairs=pairs))
         if not all(mesh.is_well for mesh in meshes):
             raise typer.Exit(1)

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mesh.cli.json_document import Document, Entry, now, schema_of
-from mesh.cli.status import MeshStatus, totals
+from mesh.cli.status_rows import HostStatus, MeshStatus, totals
+from mesh.remote.host_program import program_digest
 from mesh.remote.login import is_post_quantum
 
 __all__ = ["STATUS_SCHEMA_FILE", "show_json", "status_schema_text"]
@@ -32,12 +33,21 @@ class HostEntry(Entry):
     key_expires: Moment = Field(description="null: it does not expire.")
     key_exchange: str = Field(description="That of SSH in this very connection; empty where there was none.")
     post_quantum: bool = Field(description="Whether that one is post-quantum.")
+    wireguard: Literal["kernel", "userspace", ""] = Field(description="Which kind runs; empty where it was not told.")
+    program: str = Field(description="Digits that name the version of the host program that boots there; empty: none.")
+    own_program: bool = Field(description="Whether that is the version of the command that asked.")
+    uptime: int | None = Field(description="Of the interface, in seconds; null where the host does not know.")
+    packets_received: int | None = Field(description="Inside the mesh, since the interface is there.")
+    packets_sent: int | None = Field(description="Inside the mesh, since the interface is there.")
 
 
 class PairEntry(Entry):
     host: str = Field(description="Whose view of the pair it is.")
     peer: str
     state: Literal["up", "relayed", "silent", "cannot-meet", "unknown", "not-managed"]
+    way: Literal["direct", "lan", "relay", ""] = Field(
+        description="How packets go: to its address in their site (lan), over the relay; empty without a session."
+    )
     endpoint: str = Field(description="In use at this moment, or over which host it is relayed.")
     handshake: Moment = Field(description="The latest one; null for never.")
     received: int = Field(description="In bytes.")
@@ -88,8 +98,22 @@ def show_json(meshes: Sequence[MeshStatus]) -> str:
 
 def _mesh_entry(mesh: MeshStatus) -> dict[str, Any]:
     faults = tuple(map(str, mesh.faults))
-    hosts = [{**asdict(host), "post_quantum": is_post_quantum(host.key_exchange)} for host in mesh.hosts]
+    hosts = [_host_entry(host) for host in mesh.hosts]
     return {**asdict(mesh), "hosts": hosts, "faults": faults, "well": mesh.is_well, "totals": totals([mesh])}
+
+
+def _host_entry(host: HostStatus) -> dict[str, Any]:
+    device = host.device
+    return {
+        **asdict(host),
+        "post_quantum": is_post_quantum(host.key_exchange),
+        "wireguard": device.wireguard if device else "",
+        "program": device.program if device else "",
+        "own_program": device is not None and device.program == program_digest(),
+        "uptime": device.age if device else None,
+        "packets_received": device.received if device else None,
+        "packets_sent": device.sent if device else None,
+    }
 
 
 def status_schema_text() -> str:

@@ -11,9 +11,9 @@ from mesh.keyring.history import (
     preshared_key_changes,
     with_new_names,
 )
-from mesh.stored.forms import KeyPairState, PresharedKeyState
+from mesh.stored.forms import KeyPairState, PresharedKeyState, RecordedKey
 
-__all__ = ["explain_key_pair", "explain_preshared_key"]
+__all__ = ["explain_key_pair", "explain_preshared_key", "explain_rotation"]
 
 
 def explain_key_pair(old: KeyPairState, inputs: Inputs) -> list[str]:
@@ -45,7 +45,7 @@ def _explain(name: str, old: KeyPairState | PresharedKeyState, inputs: Inputs, k
     back = any(entry[field] == key for entry in json.loads(old["kept"]))
     outcome = "comes back" if back else "is regenerated"
     if old["rotation"] != inputs["rotation"]:
-        return [f"~ {name} {outcome}: {_rotation(old, inputs)}"]
+        return [f"~ {name} {outcome}: {explain_rotation(old, inputs)}"]
     if has_expired(old["createdAt"], int(inputs["maxKeyAge"])):
         return describe_expiry(name, old["createdAt"], int(inputs["maxKeyAge"]))
     if old.get("pairwise") != inputs.get("pairwise"):
@@ -55,7 +55,8 @@ def _explain(name: str, old: KeyPairState | PresharedKeyState, inputs: Inputs, k
     return [f"~ {name} {outcome}"]
 
 
-def _rotation(old: KeyPairState | PresharedKeyState, inputs: Inputs) -> str:
+def explain_rotation(old: RecordedKey | PresharedKeyState, inputs: Inputs) -> str:
+    """Return which numbers of a rotation changed, and how."""
     owners = [inputs["interface"], inputs.get("host", ""), "all interfaces"]
     parts = zip(owners, _numbers(old["rotation"]), _numbers(inputs["rotation"]), strict=True)
     return " and ".join(f"rotation of {owner} {was} becomes {now}" for owner, was, now in parts if was != now)

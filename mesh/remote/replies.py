@@ -14,6 +14,7 @@ from mesh.errors import HostError, HostsFailedError
 
 __all__ = [
     "KEY",
+    "Matches",
     "forms",
     "lines_of",
     "number_in",

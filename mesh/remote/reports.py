@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import NamedTuple
 
-from mesh.remote.replies import KEY, forms, number_in, read_lines, require, unreadable
+from mesh.remote.replies import KEY, Matches, forms, number_in, read_lines, require, unreadable
 
-__all__ = ["Difference", "Facts", "Found", "PeerFacts", "read_facts", "read_found"]
+__all__ = ["Device", "Difference", "Facts", "Found", "PeerFacts", "read_facts", "read_found"]
 
 # A link-local address has a zone, which is the name of an interface.
 _ENDPOINT = r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}(?:%[\w.@-]{1,15})?\]):\d{1,5}"
@@ -24,6 +24,16 @@ _FACTS = forms(
     peer=rf" ({KEY}) (\(none\)|{_ENDPOINT}) (\(none\)|{_PREFIX}(?:,{_PREFIX})*)"
     r" (\d{1,12}) (\d{1,20}) (\d{1,20}) (off|\d{1,5})",
 )
+# What only `status` tells more.
+_STATUS = {
+    **_FACTS,
+    **forms(
+        program=r" ([0-9a-f]{16})",
+        wireguard=r" (kernel|userspace)",
+        packets=r" (\d{1,20}) (\d{1,20})",
+        age=r" (\d{1,12})",
+    ),
+}
 _PROCESSOR = re.compile(r"[a-z0-9_]{1,40}", re.ASCII)
 # As `ip -o address show` prints it: a number, a link, the kind of address, the address.
 _LINK = re.compile(r"\d{1,9}: +\S{1,40} +(\S+)(?: +(\S+))?.*", re.ASCII)
@@ -51,11 +61,26 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """What an interface is: `wireguard` is kernel or userspace, and so many packets came and went inside the tunnel.
+
+    `program` names the version of the host program that boots there, empty without one. The interface is `age` seconds
+    old, None where the host does not know.
+    """
+
+    wireguard: str
+    received: int
+    sent: int
+    program: str = ""
+    age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last.
 
     `differences` are what the host itself found changed: what it forwards, its default route, and, if it was asked to
-    audit, all that was confirmed. `preshared` is the salted digest of its preshared keys.
+    audit, all that was confirmed. `preshared` is the salted digest of its preshared keys. `device` only `status` tells.
     """
 
     public_key: str = ""
@@ -68,6 +93,7 @@ class Facts:
     peers: Mapping[str, PeerFacts] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
     preshared: str = ""
+    device: Device | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +110,17 @@ class Found:
 
 
 def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str = "facts") -> Facts:
-    """Return the reply to the order `facts` or `audit`.
+    """Return the reply to the order `facts`, `audit` or `status`.
 
     `expected` is the salted digest of the preshared keys that the host should have; None for any.
     """
-    found = read_lines(host, order, lines, _FACTS, {"address", "differs", "peer"})
+    is_status = order == "status"
+    found = read_lines(host, order, lines, _STATUS if is_status else _FACTS, {"address", "differs", "peer"})
     differences = tuple(Difference(match[1], match[2] or "") for match in found.get("differs", ()))
     if order == "audit" and {"absent", "down"} & {difference.kind for difference in differences}:
         return Facts(differences=differences)
-    require(host, order, found, {"confirmed", "since", "mtu", "interface"})
+    more = {"wireguard", "packets"} if is_status else set()
+    require(host, order, found, {"confirmed", "since", "mtu", "interface", *more})
     peers: dict[str, PeerFacts] = {}
     for match in found.get("peer", ()):
         _, endpoint, allowed, handshake, received, sent, keepalive = match.groups()
@@ -116,6 +144,18 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
         peers=peers,
         differences=differences,
         preshared=preshared,
+        device=_device(found) if is_status else None,
+    )
+
+
+def _device(found: Matches) -> Device:
+    (packets,) = found["packets"]
+    return Device(
+        wireguard=found["wireguard"][0][1],
+        received=int(packets[1]),
+        sent=int(packets[2]),
+        program=found["program"][0][1] if "program" in found else "",
+        age=int(found["age"][0][1]) if "age" in found else None,
     )
 
 

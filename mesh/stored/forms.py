@@ -41,15 +41,18 @@ class RecordedKey(TypedDict):
     """Of a host's key or a preshared key, as far as no secret is needed to read it; only that of a host is public."""
 
     createdAt: _Moment
+    rotation: str
     interface: NotRequired[str]
     maxKeyAge: NotRequired[int]
     publicKey: NotRequired[str]
+    knownTo: NotRequired[list[str]]
+    pairwise: NotRequired[bool]
+    postQuantum: NotRequired[bool]
 
 
 class KeyPairState(RecordedKey):
     """A host's key; `kept` holds the earlier ones as JSON, each a `FormerKey`."""
 
-    rotation: str
     adopted: str
     privateKey: _Key
     kept: str

@@ -312,8 +312,11 @@ class Hosts:
                 return self._prove(name, state, *words)
             case "ping":
                 return [f"ping {peer} 1.0" for peer in self._peers(name, state)]
-            case "facts" | "status":
+            case "facts":
                 return self._facts(state, words[0])
+            case "status":
+                device = ["program 0123456789abcdef", "wireguard kernel", f"packets {int(time.time())} 7", "age 90061"]
+                return [*self._facts(state, words[0]), *device]
             case "audit":
                 return self._audit(state, words[0])
             case "examine":

@@ -1,10 +1,15 @@
 """Options of `python -m mesh` that choose among stacks, meshes and hosts, on the real engine."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from datetime import datetime
@@ -57,8 +62,38 @@ def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
     assert content["totals"] == {"hosts": 2, "hostsUp": 2, "directions": 8, "directionsUp": 8, "faults": 0}
     (host,) = content["meshes"]["backwg"]["hosts"]
     assert host["publicKey"] == stack.public_keys("backwg")["h2"]
+    assert (host["wireguard"], host["program"], host["uptime"]) == ("kernel", "0123456789abcdef", 90061)
     moments = [host["keyMade"], content["meshes"]["backwg"]["changed"], content["generatedAt"], host["keyExpires"]]
     assert sorted(moments, key=datetime.fromisoformat) == moments
+
+
+def test_the_status_is_watched_until_it_is_interrupted(stack: Stack) -> None:
+    """With rates from the second look on, and also while it waits for a host; only a terminal is redrawn."""
+    assert "--json is one document; give one of them" in stack.companion("status", "--watch", "--json").text
+    assert "status: --watch redraws a terminal, and there is none" in stack.companion("status", "--watch").text
+    words = [sys.executable, "-m", "mesh", "status", "--watch", "--interval", "1", "--interface", "testwg"]
+    screen, own = pty.openpty()
+    termios.tcsetwinsize(own, (50, 180))
+    with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stdout=own, stderr=own) as watching:
+        os.close(own)
+        said = b""
+        while b"/s, 0/s" not in said:
+            said += os.read(screen, 1 << 16)
+        stack.hosts["h1"].slowness = 30.0
+        before = len(stack.hosts["h1"].orders)
+        while len(stack.hosts["h1"].orders) == before:
+            time.sleep(0.1)
+        watching.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while piece := os.read(screen, 1 << 16):
+                said += piece
+    stack.hosts["h1"].slowness = 0.0
+    os.close(screen)
+    assert time.monotonic() - began < 15
+    assert watching.returncode == 0, said.decode()
+    assert said.count(b"testwg is well: 3 of 3 hosts are up") >= 2
+    assert b"Traceback" not in said
 
 
 def test_the_doctor_finds_nothing_in_a_mesh_that_is_well_and_names_a_difference(stack: Stack) -> None:
@@ -163,14 +198,46 @@ def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
     last = stack.companion("history", "--limit", "1").output
     assert re.search(r"UTC  refresh  succeeded  Ada Lovelace, commit [0-9a-f]{8} and edited since  A project\n", last)
     assert last.endswith("    nothing changed\n")
+    latest, first = json.loads(stack.companion("history", "--json", "--limit", "2").output)["runs"]
+    assert (latest["kind"], latest["author"], latest["edited"]) == ("refresh", "Ada Lovelace", True)
+    assert latest["changes"] == ["nothing changed"]
+    assert (first["kind"], first["message"], first["commit"]) == ("up", "the first run", "")
+    assert latest["began"] > first["began"]
     shutil.rmtree(stack.folder / ".git")
+
+
+def test_the_plan_is_what_a_run_would_change(stack: Stack) -> None:
+    """Without the passphrase of the stack; nothing is asked of hosts, and nothing changes by asking."""
+    passphrase = stack.environment.pop("PULUMI_CONFIG_PASSPHRASE")
+    try:
+        same = stack.companion("plan", "--exit-code")
+        write(stack, ["h1", "h2"])
+        text = stack.companion("plan", "test", "--interface", "testwg")
+        markdown = stack.companion("plan", "--format", "markdown", "--exit-code")
+        unknown = stack.companion("plan", "--interface", "nowg")
+    finally:
+        write(stack, HOSTS)
+        stack.environment["PULUMI_CONFIG_PASSPHRASE"] = passphrase
+    assert (same.code, text.code, markdown.code, unknown.code) == (0, 0, 2, 1), same.text + text.text + markdown.text
+    expires = re.search(r"  keys expire: \d{4}-\d\d-\d\d: preshared key, h1, h2, h3, phone\n", same.output)
+    assert same.output.startswith("backwg: no change\n")
+    assert expires
+    assert text.output.startswith("testwg: 3 of 3 hosts and 6 of 6 pairs run otherwise after it\n  - h3 leaves: ")
+    assert "  h1, h2, phone: lose h3\n" in text.output
+    assert "  expected loss: everything between h3 and the others, for good\n" in text.output
+    assert markdown.output.startswith("## Mesh plan of `test`\n\n### `backwg`: 3 of 3 hosts")
+    assert unknown.text.strip() == "error: plan: 'nowg' is no mesh; give one of backwg, testwg"
 
 
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:
     """On the other one it is tried on, and wiped when it is back."""
     stack.hosts.become("h3", "dead")
     write(stack, HOSTS[:2])
-    stack.up()
+    planned = stack.companion("plan").output
+    said = stack.up().text
+    lines = [line.strip() for line in planned.splitlines() if line.startswith("  - ")]
+    assert len(lines) == 2
+    assert all(line in said for line in lines)
     assert stack.companion("forget", "h3", "--stack", "test", "--interface", "backwg").code == 0
     stack.up()
     assert stack.plan("testwg")["notWiped"] == ["h3"]

@@ -76,6 +76,7 @@ def test_what_the_first_form_of_a_state_did_not_have_needs_no_change(running: St
     running.must("preview", "--expect-no-changes")
     running.must("preview", "--refresh", "--expect-no-changes")
     assert running.companion("status").code == 0
+    assert running.companion("plan", "--exit-code").output == "testwg: no change\n"
     running.write({"testwg": {"hosts": ["h1", "h2"], "rotation": 2}})
     running.up()
     running.write({"testwg": {"hosts": ["h1", "h2"]}})

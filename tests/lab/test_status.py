@@ -18,6 +18,8 @@ def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
     found = json.loads(stack.companion("status", "--json").output)["meshes"]["testwg"]
     assert found["well"]
     assert {pair["state"] for pair in found["pairs"]} == {"up"}
+    assert all(host["wireguard"] == "userspace" and host["ownProgram"] for host in found["hosts"])
+    assert all(0 <= host["uptime"] < 600 and host["packetsReceived"] for host in found["hosts"])
     assert all(pair["ping"] and pair["handshake"] and pair["received"] for pair in found["pairs"])
     key = stack.running_public_keys("testwg")["bernard"]
     carol.run(f"wg set testwg peer '{key}' remove")

@@ -30,6 +30,13 @@ READERS: dict[str, tuple[Callable[[str, list[str]], object], list[str]]] = {
             f"peer {KEY.replace('B', 'C')} (none) (none) 0 0 0 off",
         ],
     ),
+    "status": (
+        lambda host, lines: reports.read_facts(host, lines, None, "status"),
+        [
+            "differs late", "confirmed d0", "since 0", "mtu 1420", f"interface {KEY} 51825",
+            "program 0123456789abcdef", "wireguard userspace", "packets 5 18446744073709551615", "age 86400",
+        ],
+    ),
     "audit": (
         lambda host, lines: reports.read_facts(host, lines, None, "audit"),
         ["differs edited /etc/wireguard/testwg.conf", "differs absent"],

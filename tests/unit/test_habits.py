@@ -25,6 +25,7 @@ def project() -> dict[str, Any]:
     ("schema", "pattern"),
     [
         ("github-workflows", ".github/workflows/*.yml"),
+        ("github-workflows", "docs/pull-request/*.yml"),
         ("dependabot", ".github/dependabot.yml"),
         ("github-issue-forms", ".github/ISSUE_TEMPLATE/[bi]*.yml"),
         ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),

@@ -1,8 +1,13 @@
 """The runs of a stack in words of the mesh, from what the engine keeps of each."""
 
+import json
 from typing import Any
 
+import pytest
+from jsonschema import Draft202012Validator
+
 from mesh.cli.history import Run, read_history
+from mesh.cli.history_json import history_schema_text, show_history
 from tests.strategies import HOST_KEY
 
 
@@ -85,6 +90,7 @@ def test_a_run_that_failed_or_had_targets_is_no_state_to_compare_with() -> None:
 def test_who_made_the_commit_is_told() -> None:
     """With what was not committed, and the first line of the message."""
     known = {"git.author": "Ada", "git.head": "0123456789abcdef", "git.dirty": "true"}
+    assert told(entry(["h1"], environment=known))[0].commit == "0123456789abcdef"
     assert told(entry(["h1"], environment=known))[0].who == "Ada, commit 01234567 and edited since"
     assert told(entry(["h1"]))[0].who == ""
     assert told(entry(["h1"]))[0].message == "a title"
@@ -106,3 +112,24 @@ def test_a_configuration_that_cannot_be_read_is_said() -> None:
     del lost["config"]["mesh:hosts"]
     runs = told(entry(["h1"]), lost, entry(["h1"]), entry(["h1", "h2"]))
     assert [run.lines[0].startswith("what changed is not kept") for run in runs] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"git.author": "Ada", "git.head": "0123456789abcdef", "git.dirty": "true"}]
+)
+def test_the_json_document_of_runs_is_as_its_schema_says(environment: dict[str, str]) -> None:
+    """With every field, and no other; the latest run comes first."""
+    schema = json.loads(history_schema_text())
+    validator = Draft202012Validator(schema)
+    content = json.loads(show_history(told(entry(["h1"]), entry(["h1", "h2"], environment=environment))[::-1]))
+    assert list(validator.iter_errors(content)) == []
+    assert list(validator.iter_errors({**content, "schemaVersion": 2})) != []
+    assert set(schema["properties"]) == set(content)
+    assert [set(run) for run in content["runs"]] == [set(schema["$defs"]["RunEntry"]["required"])] * 2
+    latest, first = content["runs"]
+    assert latest["changes"][0].startswith("testwg: + h2 joins")
+    assert first["changes"][0] == "testwg: + a new mesh"
+    assert first["began"] == "2026-11-28T23:06:43Z"
+    assert (latest["author"], latest["commit"], latest["edited"]) == (
+        environment.get("git.author", ""), environment.get("git.head", ""), bool(environment),
+    )  # fmt: skip

@@ -1,8 +1,13 @@
 """The host tells which of its files are not as they were confirmed, and changes none by looking."""
 
+import os
+import re
+import socket
+import time
+
 import pytest
 
-from tests.host_program import HostProgram
+from tests.host_program import PARTS, HostProgram
 from tests.unit.test_host_service import SNAPSHOT, WITH
 
 # A host on which a configuration and a program were confirmed.
@@ -59,3 +64,52 @@ def test_a_masked_tunnel_is_not_enabled_until_it_is_installed_again(host: HostPr
     ended = host.run(f"{SNAPSHOT}service_install; {ask}; {mask}; {ask}; service_install; {ask}")
     assert ended.stdout.split() == ["enabled", "not", "enabled"]
     assert "systemctl daemon-reload" in host.calls()
+
+
+# What the rest of the program has for them.
+ASKED = (PARTS / "wireguard/interface.sh").read_text() + (
+    'clock() { echo 5000; }\nfirst_word() { [ ! -r "$1" ] || read -r word <"$1"; echo "${word:-$2}"; }\n'
+)
+
+
+def test_the_socket_of_a_userspace_wireguard_tells_its_kind_and_age(
+    host: HostProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever brought it up; one from a date that is yet to come tells no age."""
+    (host.directory / "run/wireguard").mkdir()
+    # The path of a socket has to be short.
+    monkeypatch.chdir(host.directory / "run/wireguard")
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind("testwg.sock")
+        began = int(time.time()) - 100
+        os.utime("testwg.sock", (began, began))
+        program, kind, packets, age = host.run(f"{ASKED}{CONFIRMED}describe_interface").stdout.splitlines()
+        os.utime("testwg.sock", (began + 9000, began + 9000))
+        assert "age" not in host.run(f"{ASKED}describe_interface").stdout
+    assert re.fullmatch("program [0-9a-f]{16}", program)
+    assert (kind, packets) == ("wireguard userspace", "packets 0 0")
+    assert 100 <= int(age.removeprefix("age ")) < 160
+
+
+@pytest.mark.parametrize(("state", "told"), [("active", ["age 4000"]), ("inactive", [])])
+def test_systemd_tells_the_age_of_an_interface_of_the_kernel(host: HostProgram, state: str, told: list[str]) -> None:
+    """Where its service is what brought it up."""
+    host.boots("systemd")
+    host.stub("systemctl", f"echo ActiveState={state}; echo ActiveEnterTimestampMonotonic=1000000000")
+    said = host.run(f"{ASKED}ln -s elsewhere $base/program; describe_interface").stdout.splitlines()
+    assert said == ["wireguard kernel", "packets 0 0", *told]
+    assert host.calls() == ["systemctl show -p ActiveState -p ActiveEnterTimestampMonotonic wg-quick@testwg"]
+
+
+def test_openrc_tells_the_age_by_the_link_of_a_started_service(host: HostProgram) -> None:
+    """And where nothing tells it, it is not told."""
+    host.boots("openrc")
+    assert host.run(f"{ASKED}describe_interface").stdout.splitlines() == ["wireguard kernel", "packets 0 0"]
+    link = host.directory / "run/openrc/started/wg-quick.testwg"
+    link.parent.mkdir()
+    link.symlink_to("/etc/init.d/wg-quick")
+    began = int(time.time()) - 100
+    os.utime(link, (began, began), follow_symlinks=False)
+    said = host.run(f"{ASKED}describe_interface").stdout.splitlines()
+    assert said[:2] == ["wireguard kernel", "packets 0 0"]
+    assert 100 <= int(said[2].removeprefix("age ")) < 160

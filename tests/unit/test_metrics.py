@@ -14,7 +14,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mesh.cli.metrics import serve_metrics, show_metrics, write_metrics
-from mesh.cli.status import MeshStatus, judge
+from mesh.cli.status import judge
+from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 from tests.unit.test_proof import ADDRESSES, KEYS
 from tests.unit.test_status import DIGESTS, FACTS, PINGS, ROLLOUT

@@ -1,4 +1,4 @@
-"""Prometheus itself reads what `python -m mesh metrics` serves, and the alert rules of the documentation fire."""
+"""Prometheus itself reads what `python -m mesh metrics` serves, and knows the rules and panels of the documentation."""
 
 import json
 import re
@@ -16,6 +16,9 @@ from mesh.cli.metrics import serve_metrics, show_metrics
 from tests.unit.test_metrics import look, samples
 
 RULES = Path(__file__).parents[2] / "docs/prometheus/alerts.yaml"
+DASHBOARD = json.loads(RULES.with_name("dashboard.json").read_text(encoding="utf-8"))
+# What Grafana puts in the place of its variables.
+VALUES = {"$__rate_interval": "5m", "$interface": ".*", "$host": ".*"}
 
 
 def require(tool: str) -> None:
@@ -55,6 +58,69 @@ def test_a_rule_fires_where_something_is_amiss(tmp_path: Path, series: str, valu
     }
     file = tmp_path / "test.yaml"
     file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [case]}))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def queries() -> dict[str, str]:
+    """Return what each panel of the dashboard asks for, and its marks, by title."""
+    parts = [(part["title"], part["targets"][0]["expr"]) for part in DASHBOARD["panels"]]
+    parts += [(part["name"], part["expr"]) for part in DASHBOARD["annotations"]["list"]]
+    found = {}
+    for title, query in parts:
+        for name, value in VALUES.items():
+            query = query.replace(name, value)  # noqa: PLW2901
+        found[title] = query
+    return found
+
+
+def test_the_dashboard_asks_for_metrics_that_are_there_and_for_all_of_them() -> None:
+    """Also in what its variables ask."""
+    variables = [part["query"]["query"] for part in DASHBOARD["templating"]["list"] if part["type"] == "query"]
+    asked = set(re.findall(r"\b(?:mesh|wireguard)_\w+\b", " ".join([*queries().values(), *variables])))
+    assert asked == samples(show_metrics(look)).keys()
+    assert not any("$" in query for query in queries().values())
+
+
+def test_the_panels_of_the_dashboard_have_their_places() -> None:
+    """None lies on another, and each says what it shows."""
+    panels = DASHBOARD["panels"]
+    assert len({part["title"] for part in panels}) == len({part["id"] for part in panels}) == len(panels)
+    places = [part["gridPos"] for part in panels]
+    cells = [(at["x"] + x, at["y"] + y) for at in places for x in range(at["w"]) for y in range(at["h"])]
+    assert len(cells) == len(set(cells)) == 24 * 36
+    assert {x for x, _ in cells} == {*range(24)}
+    assert all(part["description"] and part["targets"][0]["datasource"] == part["datasource"] for part in panels)
+
+
+def test_every_panel_of_the_dashboard_shows_something(tmp_path: Path) -> None:
+    """Of a mesh with a silent pair, at the moment of a change, by promtool's own reading of the queries."""
+    require("promtool")
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries().values())]
+    (tmp_path / "rules.yaml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    labels = 'interface="testwg", host="carol"'
+    link = f'{labels}, public_key="k", friendly_name="bernard", allowed_ips="fd00::/64"'
+    series = {
+        f"mesh_host_up{{{labels}}}": "1x30",
+        f'mesh_pair_up{{{labels}, peer="bernard"}}': "0x30",
+        f'mesh_pair_rtt_seconds{{{labels}, peer="bernard"}}': "0.1x30",
+        f"mesh_drift{{{labels}}}": "1x30",
+        f"mesh_key_expiry_timestamp_seconds{{{labels}}}": "9000x30",
+        'mesh_last_change_timestamp_seconds{interface="testwg"}': "1+60x30",
+        f"wireguard_latest_handshake_seconds{{{link}}}": "1x30",
+        f"wireguard_sent_bytes_total{{{link}}}": "0+60x30",
+        f"wireguard_received_bytes_total{{{link}}}": "0+60x30",
+    }
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": f"count(panel:{number})", "eval_time": "20m", "exp_samples": [{"labels": "{}", "value": 1}]}
+            for number in range(len(rules))
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [case]}))
     done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -23,10 +23,10 @@ def test_the_ages_of_keys_are_those_of_our_resources(monkeypatch: pytest.MonkeyP
     resources = [
         {
             "type": kind,
-            "urn": "urn:pulumi:t::mesh::t::name",
-            "outputs": {"interface": "testwg", "createdAt": MADE, **outputs},
+            "urn": f"urn:pulumi:t::mesh::t::testwg/{name}",
+            "outputs": {"interface": "testwg", "createdAt": MADE, "rotation": "1", **outputs},
         }
-        for kind, outputs in kinds.items()
+        for name, (kind, outputs) in zip(("h1/key", "preshared-key", "server"), kinds.items(), strict=True)
     ]
     roster = {"interface": "testwg", "port": 51825.0, "mtu": 1420.0, "deadline": 60.0, "unreachable": "stop"}
     rollout = {"roster": {**roster, "members": {}}, "digest": "d", "systems": {}, "notWiped": []}
@@ -36,4 +36,5 @@ def test_the_ages_of_keys_are_those_of_our_resources(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(PulumiCli, "_ask", lambda *_: exported)
     recorded = PulumiCli(Path(), None).recorded()["testwg"]
     assert recorded.keys == {"B=": (MADE, "2026-07-31T10:00:00Z"), "": (MADE, "")}
+    assert {owner: key.get("publicKey") for owner, key in recorded.key_states.items()} == {"h1": "B=", "": None}
     assert recorded.changed_at == MADE

@@ -1,5 +1,6 @@
 """The status of a mesh: judged from what hosts say, and shown."""
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,12 +10,17 @@ import pytest
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
+from mesh.cli.console import Screen
 from mesh.cli.look import narrow
-from mesh.cli.status import MeshStatus, judge
+from mesh.cli.status import judge
+from mesh.cli.status_command import watch_status
 from mesh.cli.status_json import show_json, status_schema_text
+from mesh.cli.status_rates import rates_between
+from mesh.cli.status_rows import MeshStatus
 from mesh.cli.status_tables import show_tables
 from mesh.errors import MeshError
-from mesh.remote.reports import Facts, PeerFacts
+from mesh.remote.host_program import program_digest
+from mesh.remote.reports import Device, Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from mesh.stored.forms import RecordedRollout
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
@@ -53,7 +59,8 @@ def report(host: str) -> Facts:
         for other in KEYS
         if other != host
     }  # fmt: skip
-    return Facts(KEYS[host], 51825, 1420, 900, (ADDRESSES[host],), True, DIGEST, peers)
+    device = Device("kernel", 500, 700, program_digest(), 90061)
+    return Facts(KEYS[host], 51825, 1420, 900, (ADDRESSES[host],), True, DIGEST, peers, device=device)
 
 
 FACTS = {host: report(host) for host in HEALTHY}
@@ -179,6 +186,83 @@ def test_the_age_of_a_key_and_its_end_are_shown() -> None:
     assert "12 d old, 168 d left" in shown(dated)
 
 
+def test_a_host_is_one_line_with_what_runs_there() -> None:
+    """The kind of WireGuard, whether it has our version of the program, and since when the interface is there."""
+    other = replace(FACTS["phoenix"], device=Device("userspace", 1, 2, "0123456789abcdef"))
+    status = judge(ROLLOUT, {"bernard": FACTS["bernard"], "phoenix": other}, DIGESTS, PINGS, {"edgeworth": "is off"})
+    rows = {line.split()[0]: line.split() for line in shown(status).splitlines() if "::1/64" in line}
+    assert rows["bernard"][-6:] == ["kernel", "as", "here", "25", "h", "up"]
+    assert rows["phoenix"][-4:] == ["userspace", "01234567", "unknown", "up"]
+    assert rows["edgeworth"][-2:] == ["roaming", "unreachable"]
+    content = json.loads(show_json([status]))["meshes"]["testwg"]["hosts"]
+    told = ("wireguard", "program", "ownProgram", "uptime", "packetsReceived", "packetsSent")
+    assert [tuple(host[field] for field in told) for host in content] == [
+        ("kernel", program_digest(), True, 90061, 500, 700),
+        ("", "", False, None, None, None),
+        ("userspace", "0123456789abcdef", False, None, 1, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("site", "endpoint", "way"),
+    [("here", "10.0.0.7:40000", "lan"), ("here", "9.9.9.9:51825", "direct"), ("there", "10.0.0.7:51825", "direct")],
+)
+def test_the_way_of_a_pair_is_told(site: str, endpoint: str, way: str) -> None:
+    """In a site, the address that is used may still be the external one."""
+    members = ROLLOUT["roster"]["members"]
+    local = {"bernard": {"site": "here"}, "edgeworth": {"site": site, "localEndpoint": "10.0.0.7:51825"}}
+    changed = {host: member | local.get(host, {}) for host, member in members.items()}
+    recorded: RecordedRollout = ROLLOUT | {"roster": {**ROLLOUT["roster"], "members": changed}}
+    peers = dict(FACTS["bernard"].peers)
+    peers[KEYS["edgeworth"]] = replace(peers[KEYS["edgeworth"]], endpoint=endpoint)
+    status = judge(recorded, {**FACTS, "bernard": replace(FACTS["bernard"], peers=peers)}, DIGESTS, PINGS, {})
+    ways = {(pair.host, pair.peer): pair.way for pair in status.pairs}
+    assert ways["bernard", "edgeworth"] == way
+    assert ways["edgeworth", "phoenix"] == ""
+
+
+def later(status: MeshStatus, received: int, sent: int) -> MeshStatus:
+    """Return what is seen two seconds later: so many packets, and 200 bytes more from each peer."""
+    hosts = [replace(host, device=Device("kernel", received, sent)) for host in status.hosts]
+    pairs = [replace(pair, received=pair.received + 200) for pair in status.pairs]
+    return replace(status, hosts=tuple(hosts), pairs=tuple(pairs), moment=status.moment + 2)
+
+
+def test_rates_are_what_was_counted_between_two_looks() -> None:
+    """Of an interface that counts anew, there is none."""
+    first = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    assert rates_between([], [first]).a_second == {}
+    found = rates_between([first], [later(first, 520, 700)]).a_second
+    assert found["testwg", "bernard", ""] == (10.0, 0.0)
+    assert found["testwg", "bernard", "edgeworth"] == (100.0, 0.0)
+    assert ("testwg", "edgeworth", "phoenix") not in found
+    anew = rates_between([first], [later(first, 3, 4)]).a_second
+    assert {peer for _, _, peer in anew} == {*KEYS}
+
+
+def test_watching_redraws_in_place_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the rates from the second look on; what was shown last decides how the command ends."""
+    first = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    looks = iter([[first], [later(first, 520, 700)]])
+
+    def ask() -> list[MeshStatus]:
+        for found in looks:
+            return found
+        raise KeyboardInterrupt
+
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    console = Screen(force_terminal=True, width=200, height=60, file=io.StringIO(), no_color=True)
+    (last,) = watch_status(console, ask, 7, all_pairs=False)
+    assert last.moment == first.moment + 2
+    assert waited == [7, 7]
+    before, _, after = console.file.getvalue().partition("\x1b[1A")  # type: ignore[attr-defined]
+    assert "10/s, 0/s" in after
+    assert "100 bytes/s" in after
+    assert "testwg is well" in before
+    assert "/s" not in before
+
+
 def test_only_what_concerns_a_host_is_left() -> None:
     """Also what others say of it, and what is wrong with the mesh itself."""
     facts = {"edgeworth": replace(FACTS["edgeworth"], mtu=1280), "bernard": FACTS["bernard"]}
@@ -227,7 +311,7 @@ def test_the_json_document_has_all_of_it() -> None:
     assert datetime.now(UTC) - datetime.fromisoformat(content["generatedAt"]) < timedelta(minutes=1)
     pair = content["meshes"]["testwg"]["pairs"][0]
     assert pair == {
-        "host": "bernard", "peer": "edgeworth", "state": "up", "endpoint": "1.2.3.4:1",
+        "host": "bernard", "peer": "edgeworth", "state": "up", "way": "direct", "endpoint": "1.2.3.4:1",
         "handshake": "1970-01-01T00:16:40Z", "received": 10, "sent": 20, "ping": 1.5, "publicKey": KEYS["edgeworth"],
         "allowedIps": [ADDRESSES["edgeworth"].replace("1/64", "/64")],
     }  # fmt: skip

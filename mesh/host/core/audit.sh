@@ -65,10 +65,44 @@ unsettled() {
 	if [ -n "$late" ]; then echo "differs late"; fi
 }
 
-# status SALT: what `facts SALT` replies, and `differs KIND` where a change was left unfinished here.
+# interface_age: prints for how many seconds the interface has been there; nothing where neither the socket of a userspace WireGuard
+# nor the service that brought it up tells.
+interface_age() {
+	if is_userspace; then
+		age_since=$(date -r "/var/run/wireguard/$interface.sock" +%s) && echo $(($(date +%s) - age_since))
+		return
+	fi
+	case "$(init_system)" in
+	systemd)
+		# In microseconds since boot, and of a service that has ended too.
+		timeout 5 systemctl show -p ActiveState -p ActiveEnterTimestampMonotonic "wg-quick@$interface" | awk -F= -v now="$(clock)" '
+			{ said[$1] = $2 }
+			END { if (said["ActiveState"] == "active") printf "%d\n", now - said["ActiveEnterTimestampMonotonic"] / 1000000 }'
+		;;
+	openrc)
+		# A link, whose own time is that of the start.
+		age_since=$(stat -c %Y "/run/openrc/started/wg-quick.$interface") && echo $(($(date +%s) - age_since))
+		;;
+	esac
+}
+
+# describe_interface: what nobody judges, as far as it is known: which program boots here, the kind of WireGuard, packets in and out,
+# and since how many seconds the interface is there.
+describe_interface() {
+	readlink "$base/program" | sed -n 's/^program-\([0-9a-f]\{16\}\)$/program \1/p'
+	if is_userspace; then echo "wireguard userspace"; else echo "wireguard kernel"; fi
+	counted="/sys/class/net/$interface/statistics"
+	echo "packets $(first_word "$counted/rx_packets" 0) $(first_word "$counted/tx_packets" 0)"
+	age=$(interface_age 2>/dev/null) || :
+	# A date that was set back says nothing.
+	[ "${age:--1}" -lt 0 ] || echo "age $age"
+}
+
+# status SALT: what `facts SALT` replies, `differs KIND` where a change was left unfinished here, and what the interface is.
 order_status() {
 	unsettled
 	order_facts "$1"
+	describe_interface
 }
 
 # audit SALT: `differs KIND [VALUE]` for each thing that is not as it was confirmed, then what `facts SALT` replies.

@@ -37,7 +37,7 @@ ready_own() {
 }
 
 take_own() {
-	if [ -S "/var/run/wireguard/$interface.sock" ]; then
+	if is_userspace; then
 		wg_set private-key "$home/next/private-key" "$loud" "$back"
 	else
 		# The kernel sends a little later than it is told, to where the peer is by then.

@@ -106,7 +106,7 @@ order_prove() {
 # source NAME: replies `source ADDRESS`, from which this host sends to a peer, where WireGuard runs in userspace: some versions of it
 # answer from there, wherever they were asked, as the kernel never does.
 order_source() {
-	[ -S "/var/run/wireguard/$interface.sock" ] || return 0
+	is_userspace || return 0
 	key=$(awk -v name="$1" '$1 == (name "") { print $2 }' "$home/$(planned)/peers")
 	where=$(wg show "$interface" endpoints | awk -v key="$key" '$1 == key && $2 ~ /:/ { sub(/:[0-9]*$/, "", $2); gsub(/[][]/, "", $2); print $2 }')
 	[ -z "$where" ] || ip -o route get "$where" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/source \1/p'

@@ -26,6 +26,9 @@ planned() { if is_armed; then echo next; else echo run; fi; }
 # is_up: 0 when the interface runs as WireGuard. (`ip link show type wireguard` would miss wireguard-go.)
 is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
 
+# is_userspace: 0 when WireGuard runs in userspace, as `wg` tells it too.
+is_userspace() { [ -S "/var/run/wireguard/$interface.sock" ]; }
+
 # is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
 is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
 
