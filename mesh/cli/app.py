@@ -12,6 +12,7 @@ import typer
 from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
+from mesh.cli.bundle_command import bundle_command
 from mesh.cli.completion import complete_host
 from mesh.cli.console import Screen
 from mesh.cli.doctor_command import doctor_command
@@ -126,6 +127,7 @@ def adopt(
 app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
 app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
 app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
+app.command(epilog="Example: python -m mesh bundle production")(bundle_command(_console, _errors))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)

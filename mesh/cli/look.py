@@ -1,7 +1,7 @@
 """One look at the meshes of a stack: what the state records, what the hosts say, and the part that is asked for."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from mesh.errors import MeshError
 from mesh.remote.concurrency import run
 from mesh.rollout.fault import Fault
 
-__all__ = ["look", "narrow"]
+__all__ = ["look", "look_at", "narrow"]
 
 _UNKNOWN = ("", "")
 
@@ -23,8 +23,12 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -
     Raises:
         MeshError: If one was never rolled out.
     """
-    chosen = choose_meshes(pulumi.recorded(), "status", interfaces)
-    return [_dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
+    return look_at(choose_meshes(pulumi.recorded(), "status", interfaces), ping=ping)
+
+
+def look_at(meshes: Mapping[str, RecordedMesh], *, ping: bool) -> list[MeshStatus]:
+    """Return how each of these meshes is."""
+    return [_dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in meshes.values()]
 
 
 def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
