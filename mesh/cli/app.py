@@ -28,6 +28,7 @@ from mesh.cli.ping_command import ping_command
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
+from mesh.cli.speed_command import speed_command
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.cli.status_command import status_command
 from mesh.cli.up_command import up_command
@@ -127,6 +128,7 @@ def adopt(
 app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
 app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
 app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
+app.command(epilog="Example: python -m mesh speed bernard carol --stack production")(speed_command(_console))
 app.command(epilog="Example: python -m mesh bundle production")(bundle_command(_console, _errors))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(

@@ -1,0 +1,69 @@
+"""What `speed` measured, as one JSON document with its JSON schema, by the rules of the other documents."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from mesh.doctor.speed import Speed
+
+__all__ = ["SPEED_SCHEMA_FILE", "show_speeds", "speed_schema_text"]
+
+SPEED_SCHEMA_FILE = "docs/reference/speed.schema.json"
+
+
+class SpeedPart(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class StreamEntry(SpeedPart):
+    host: str = Field(description="Who sent.")
+    peer: str
+    way: Literal["tunnel", "direct"] = Field(description="Inside the tunnel, or beside it.")
+    bits_per_second: float | None = Field(description="How fast it arrived; null where nothing did.")
+    received: int = Field(description="Bytes that arrived while it was measured, with headers.")
+    seconds: float = Field(description="How long it was measured.")
+    sent: int | None = Field(description="All bytes that were sent, with headers; null where the host did not tell.")
+    fault: str = Field(description="Why it could not be measured; empty if it was.")
+
+
+class MeasuredMesh(SpeedPart):
+    mtu: int = Field(description="Of the tunnel, in bytes.")
+    streams: tuple[StreamEntry, ...]
+
+
+class SpeedDocument(SpeedPart):
+    schema_version: Literal[1] = 1
+    generated_at: datetime
+    well: bool = Field(description="Whether each stream was measured.")
+    meshes: dict[str, MeasuredMesh] = Field(description="By interface.")
+
+
+def show_speeds(meshes: Mapping[str, tuple[int, Sequence[Speed]]]) -> str:
+    """Return what was measured as JSON, by interface with its MTU."""
+    parts = {
+        name: MeasuredMesh(
+            mtu=mtu,
+            streams=tuple(
+                StreamEntry(
+                    host=each.host, peer=each.peer, way="direct" if each.way == "direct" else "tunnel",
+                    bits_per_second=each.arrival.bits_per_second, received=each.arrival.received,
+                    seconds=round(each.arrival.seconds, 2), sent=each.sent, fault=each.arrival.fault,
+                )
+                for each in speeds
+            ),
+        )
+        for name, (mtu, speeds) in meshes.items()
+    }  # fmt: skip
+    well = not any(each.fault for mesh in parts.values() for each in mesh.streams)
+    document = SpeedDocument(generated_at=datetime.now(UTC).replace(microsecond=0), well=well, meshes=parts)
+    return document.model_dump_json(by_alias=True, indent=2)
+
+
+def speed_schema_text() -> str:
+    """Return the schema as it is in the repository."""
+    schema = SpeedDocument.model_json_schema(mode="serialization")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
