@@ -31,6 +31,7 @@ from mesh.doctor.asking import ask_mesh
 from mesh.doctor.diagnosis import diagnose
 from mesh.errors import MeshError, visible
 from mesh.remote.concurrency import run
+from mesh.remote.host_program import program_digest
 
 __all__ = ["Bundle"]
 
@@ -50,10 +51,11 @@ hosts/NAME/journal.txt  the end of what our units and programs logged there, 64 
 """
 _ANONYMOUS = """\
 Names, addresses and keys are replaced, and the same one by the same in all files: host-1, machine-1 (what a host calls
-itself), mesh-1 (an interface), peer-1, site-1, tag-1, user-1, name-1.example (a DNS name), key-1 (a public key, a host
-key, a fingerprint or a digest). Addresses are of the documentation ranges. Those of one /24 (IPv4), /48 or /64 (IPv6)
-stay together, and networks of other lengths lie apart, whatever they hold. Ports, times, sizes, versions and users that
-every system has are as they were, and so are addresses that everybody has, such as ::1 and 0.0.0.0/0.
+itself), mesh-1 (an interface), peer-1, site-1, tag-1, user-1, stack-1, folder-1 (that of the project, or your own),
+name-1.example (a DNS name), key-1 (a public key, a host key, a fingerprint or a digest). Addresses are of the
+documentation ranges. Those of one /24 (IPv4), /48 or /64 (IPv6) stay together, and networks of other lengths lie apart,
+whatever they hold. Ports, times, sizes, versions and users that every system has are as they were, and so are addresses
+that everybody has, such as ::1 and 0.0.0.0/0.
 No private key and no preshared key was read. What looks like a key in a log is replaced too.
 Look through it before you send it: what a log or a message says in words of its own, nobody can replace."""
 _NAMED = """\
@@ -64,12 +66,13 @@ was read. What looks like a key in a log, and is no public key of the plan, is r
 class Bundle:
     """The files of a bundle, by their path in it; `keep` leaves names as they are."""
 
-    def __init__(self, *, keep: bool, progress: Callable[[str], None]) -> None:
+    def __init__(self, stack: str | None, *, keep: bool, progress: Callable[[str], None]) -> None:
         """Begin with no file; `progress` is told what is being asked. `failures` is for the screen alone."""
         self.files: dict[str, str] = {}
         self.failures: dict[str, str] = {}
         self._redaction = Redaction(keep=keep)
         self._keep = keep
+        self._stack = stack or ""
         self._progress = progress
         learn_operator(self._redaction)
 
@@ -81,6 +84,8 @@ class Bundle:
         meshes = meshes or {}
         for mesh in meshes.values():
             learn_roster(self._redaction, mesh.rollout)
+        # Last, since a host or a mesh is told by what it is where it is called like its stack.
+        self._redaction.learn("stack", self._stack.split("/"))
         connections: dict[str, Connection] = {}
         if configuration:
             connections |= {name: host.ssh.connection() for name, host in configuration.hosts.items()}
@@ -107,6 +112,7 @@ class Bundle:
 
     def _read_stack_file(self, path: Path) -> Configuration:
         # Also of a file with faults, whose messages name them.
+        self._stack = self._stack or path.name.removeprefix("Pulumi.").rpartition(".")[0]
         self._redaction.learn("host", names_in_file(path, HOSTS))
         self._redaction.learn("mesh", names_in_file(path, INTERFACES))
         found = StackFile(path).configuration()
@@ -148,13 +154,16 @@ def _attempt(work: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _plan(meshes: Mapping[str, RecordedMesh]) -> dict[str, Any]:
-    return {
+    plan = {
         name: {
             **{field: mesh.rollout[field] for field in ("roster", "systems", "pending", "notWiped")},
             "changedAt": mesh.changed_at,
         }
         for name, mesh in meshes.items()
     }
+    # The engine hands back every number as a fraction.
+    whole: dict[str, Any] = json.loads(json.dumps(plan), parse_float=lambda text: int(float(text)))
+    return whole
 
 
 def _diagnosis(meshes: Mapping[str, RecordedMesh]) -> Any:
@@ -169,6 +178,7 @@ def _versions() -> str:
     except (OSError, KeyError):
         system = platform.system()
     lines = [f"{name} {_version(name)}" for name in _PACKAGES]
+    lines += [f"program on hosts {program_digest()}"]
     lines += [f"engine {engine.version if engine else 'not found'}", *(engine.plugins() if engine else ())]
     lines += [f"python {platform.python_version()}", f"{system}, {platform.release()} {platform.machine()}"]
     return "".join(f"{line}\n" for line in lines)

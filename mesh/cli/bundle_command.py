@@ -41,7 +41,7 @@ def bundle_command(console: Console, errors: Console) -> Callable[..., None]:
         from mesh.cli.peer_file import write_private  # noqa: PLC0415
 
         path = output or Path(f"{_FOLDER}-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar.gz")
-        made = Bundle(keep=keep_names, progress=lambda line: errors.print(f"bundle: {line} …"))
+        made = Bundle(stack, keep=keep_names, progress=lambda line: errors.print(f"bundle: {line} …"))
         made.collect(
             lambda: find_stack_file(stack) if stack else PulumiCli(find_project()).stack_file(),
             lambda: PulumiCli(find_project(), stack).recorded(),

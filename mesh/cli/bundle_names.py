@@ -19,8 +19,9 @@ _NO_NAMES = frozenset({"localhost", "alpine", "debian", "fedora", "ubuntu"})
 
 
 def learn_operator(redaction: Redaction) -> None:
-    """Learn what the operator and this machine are called."""
+    """Learn what the operator, this machine and the folders of both are called."""
     learn_machine(redaction, platform.node())
+    redaction.learn("folder", [each for each in map(str, (Path.cwd(), Path.home())) if each not in ("/", "/root")])
     redaction.learn("user", [Path.home().name])
     with suppress(KeyError, OSError):
         redaction.learn("user", [getpass.getuser()])

@@ -13,8 +13,14 @@ from mesh.cli.stand_in_addresses import StandInAddresses
 
 __all__ = ["Redaction"]
 
-# Users that every system has, and names that every key exchange of SSH has.
-_EVERYBODYS = frozenset({"root", "localhost", "openssh.com", "libssh.org"})
+# Users that every system has, names that every key exchange of SSH has, and what messages of ours and of wg-quick name.
+_EVERYBODYS = frozenset(
+    {
+        *("root", "localhost", "openssh.com", "libssh.org", "git.zx2c4.com", "www.wireguard.com"),
+        *("ssh.address", "ssh.port", "ssh.user", "ssh.bastion", "hosts.deny", "multi-user.target", "timers.target"),
+        *("net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.forwarding", "ipv6.disable"),
+    }
+)
 # What ends the name of a file or a unit, and no DNS name. All else that is a name with a dot may be somebody's.
 _NO_DOMAIN = frozenset({"conf", "service", "timer", "socket", "slice", "scope", "json", "yaml", "txt", "log", "tmp"})
 _WORD = re.compile(r"[A-Za-z0-9]+|.", re.DOTALL)

@@ -103,5 +103,7 @@ def test_without_a_state_and_with_a_fault_there_is_a_bundle_all_the_same(stack: 
     assert done.code == 0, done.text
     files = read(path)
     assert "1 fault to correct" in files["stack-file.yaml"]
+    assert "no stack named 'stack-1' found" in files["README.txt"]
+    assert str(stack.folder) not in "".join(files.values())
     assert "office" not in "".join(files.values())
     assert "error" in json.loads(files["status.json"])

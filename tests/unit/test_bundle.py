@@ -43,6 +43,7 @@ def test_the_log_of_a_host_without_a_journal_is_in_the_files_that_exist(
         ("[fd00:1:2:3::1]:51820 of fd00:1:2:3::/64", "[2001:db8:0:1::1]:51820 of 2001:db8:0:1::/64"),
         ("2026-11-29T07:14:11Z 12:34:56 6.12.0-amd64 1.2.3", "2026-11-29T07:14:11Z 12:34:56 6.12.0-amd64 1.2.3"),
         ("net.core.rmem_max, ::1 0.0.0.0/0", "net.core.rmem_max, ::1 0.0.0.0/0"),
+        ("check ssh.address; multi-user.target", "check ssh.address; multi-user.target"),
         ("mlkem768x25519-sha256@openssh.com", "mlkem768x25519-sha256@openssh.com"),
         ("02:42:ac:11:00:02 peer:fe80::1%testwg", "mac-1 peer:2001:db8::1%mesh-1"),
         ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBb/ ada@desk", "ssh-ed25519 key-1"),
