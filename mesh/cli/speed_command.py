@@ -62,13 +62,17 @@ def speed_command(console: Console) -> Callable[..., None]:
         tunnel_only: Annotated[
             bool, typer.Option("--tunnel-only", help="inside the tunnel alone, and not beside it")
         ] = False,
+        tcp: Annotated[
+            bool, typer.Option("--tcp", help="TCP by iperf3, which both hosts need; inside the tunnel alone")
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of a table")] = False,
     ) -> None:
         """Measure how fast packets come between two hosts, in both directions, inside the tunnel and beside it.
 
         One host sends datagrams as fast as it can to WireGuard's port of the other, which drops them: nothing listens
-        for them, and nothing is installed or changed. It fills the line for some seconds. The exit code is 0 if every
-        stream was measured, and else 1.
+        for them, and nothing is installed or changed. It fills the line for some seconds. With --tcp, iperf3 listens
+        on the receiver's address in the mesh, which its firewall has to let in. The exit code is 0 if every stream was
+        measured, and else 1.
         """
         from mesh.cli.speed_json import show_speeds  # noqa: PLC0415
         from mesh.doctor.speed import flows_between, measure_speed  # noqa: PLC0415
@@ -77,8 +81,8 @@ def speed_command(console: Console) -> Callable[..., None]:
         chosen = choose_meshes(PulumiCli(find_project(), stack).recorded(), "speed", interface)
         found: dict[str, tuple[int, list[Speed]]] = {}
         for name, mesh in check_pair(chosen, host, peer).items():
-            flows = flows_between(mesh.rollout, host, peer, tunnel_only=tunnel_only)
-            measured = run(partial(measure_speed, mesh.rollout, flows, seconds, most * _MEBIBYTE))
+            flows = flows_between(mesh.rollout, host, peer, tunnel_only=tunnel_only or tcp)
+            measured = run(partial(measure_speed, mesh.rollout, flows, seconds, most * _MEBIBYTE, tcp=tcp))
             found[name] = int(mesh.rollout["roster"]["mtu"]), measured
         if as_json:
             sys.stdout.write(show_speeds(found) + "\n")
@@ -96,10 +100,10 @@ def speed_command(console: Console) -> Callable[..., None]:
 
 
 def _table(name: str, speeds: Sequence["Speed"]) -> Table:
-    table = Table("from", "to", "way", "arrived", "sent", title=name, title_justify="left")
+    table = Table("from", "to", "way", "by", "arrived", "sent", title=name, title_justify="left")
     for each in speeds:
         rate = each.arrival.bits_per_second
         shown = Text("-" if rate is None else f"{rate / 1e6:.1f} Mbit/s", style="red" if rate is None else "green")
         sent = "" if each.sent is None else f"{each.sent / _MEBIBYTE:.0f} MiB"
-        table.add_row(each.host, each.peer, each.way, shown, sent)
+        table.add_row(each.host, each.peer, each.way, each.protocol, shown, sent)
     return table

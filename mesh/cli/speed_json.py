@@ -23,6 +23,7 @@ class StreamEntry(SpeedPart):
     host: str = Field(description="Who sent.")
     peer: str
     way: Literal["tunnel", "direct"] = Field(description="Inside the tunnel, or beside it.")
+    protocol: Literal["udp", "tcp"]
     bits_per_second: float | None = Field(description="How fast it arrived; null where nothing did.")
     received: int = Field(description="Bytes that arrived while it was measured, with headers.")
     seconds: float = Field(description="How long it was measured.")
@@ -50,6 +51,7 @@ def show_speeds(meshes: Mapping[str, tuple[int, Sequence[Speed]]]) -> str:
             streams=tuple(
                 StreamEntry(
                     host=each.host, peer=each.peer, way="direct" if each.way == "direct" else "tunnel",
+                    protocol="tcp" if each.protocol == "tcp" else "udp",
                     bits_per_second=each.arrival.bits_per_second, received=each.arrival.received,
                     seconds=round(each.arrival.seconds, 2), sent=each.sent, fault=each.arrival.fault,
                 )

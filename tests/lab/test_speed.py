@@ -5,10 +5,12 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tests.lab.hosts import Host
+from tests.lab.conftest import PREFIX
+from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.snapshot import difference, snapshot
-from tests.lab.stack import Stack, wait_until
+from tests.lab.stack import Stack, mesh_address, wait_until
 
 _HOSTS = ["bernard", "carol", "edgeworth"]
 _MESH = {"testwg": {"hosts": _HOSTS, "port": 51825}}
@@ -75,6 +77,36 @@ def test_a_bundle_has_what_hosts_logged_and_no_name_of_theirs(stack: Stack, lab:
     assert len(replaced) == len(named)
     assert "wg-quick" in replaced["hosts/host-2/journal.txt"]
     stack.destroy()
+
+
+def test_tcp_is_measured_by_iperf3_inside_the_tunnel_alone(tmp_path: Path) -> None:
+    """It listens on the address in the mesh alone, and not after a kill; a host without it says so."""
+    specs = [HostSpec("bernard", 1, root="trixie-iperf3"), HostSpec("carol", 2, root="trixie-iperf3")]
+    with Lab([*specs, HostSpec("dora", 3)], prefix=f"{PREFIX}i") as lab:
+        stack = RehearsedStack(lab, tmp_path / "stack")
+        hosts = {name: stack.describe(host) for name, host in lab.hosts.items()}
+        stack.write({"testwg": {"hosts": list(hosts), "port": 51825}}, hosts)
+        stack.up()
+        told = stack.companion("speed", "bernard", "carol", "--tcp", "--seconds", "1", "--json").output
+        streams = json.loads(told)["meshes"]["testwg"]["streams"]
+        assert [(each["host"], each["way"], each["protocol"]) for each in streams] == [
+            ("bernard", "tunnel", "tcp"),
+            ("carol", "tunnel", "tcp"),
+        ]
+        assert all(each["fault"] == "" and each["bitsPerSecond"] > 1e6 for each in streams)
+        lacking = stack.companion("speed", "dora", "carol", "--tcp", "--seconds", "1", succeeds=False).output
+        assert "dora: could not tell how fast it is (no iperf3, which --tcp takes)" in lacking
+        carol = lab.hosts["carol"]
+        words = lab.command(str(stack.project / ".venv/bin/python"), "-m", "mesh", "speed", "bernard", "carol", "--tcp")
+        with subprocess.Popen(words, cwd=stack.project, env=stack.environment, stdout=subprocess.DEVNULL) as measuring:
+            wait_until(lambda: bool(carol.run("ss -Hltnp | grep iperf3", check=False)), 30)
+            listening = carol.run("ss -Hltnp | grep iperf3")
+            measuring.kill()
+        assert [line.split()[3].rpartition(":")[0] for line in listening.splitlines()] == [
+            f"[{mesh_address('carol', 'testwg')}]"
+        ]
+        wait_until(lambda: not any(host.run("pgrep iperf3", check=False) for host in lab.hosts.values()), 30)
+        stack.destroy()
 
 
 def bundle(stack: Stack, folder: Path, *options: str) -> dict[str, str]:

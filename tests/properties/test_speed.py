@@ -1,5 +1,6 @@
 """Whatever hosts say of a stream is read as a speed, or is that host's fault in one line."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.doctor.tcp_throughput import read_report
 from mesh.doctor.throughput import Flow, read_arrival, read_sent
 from mesh.errors import HostError
 
@@ -67,3 +69,30 @@ def test_anything_else_is_the_fault_of_that_host_in_one_line(lines: list[str]) -
         if fault := fault_of(read):
             assert fault.host == host
             assert "\n" not in str(fault)
+
+
+_NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.none(), st.text(max_size=3), st.booleans())
+_SUMS = st.dictionaries(st.sampled_from(["bytes", "seconds", "bits_per_second"]), _NUMBERS)
+_REPORTS = st.one_of(
+    st.text(max_size=40),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "error": st.text(max_size=9),
+            "end": st.dictionaries(st.sampled_from(["sum_sent", "sum_received"]), _SUMS),
+        },
+    ).map(json.dumps),
+)
+
+
+@given(text=_REPORTS)
+def test_a_report_of_iperf3_is_a_speed_or_the_fault_of_that_host_in_one_line(text: str) -> None:
+    """Also with numbers that are none, or negative, or endless."""
+    found = []
+    if fault := fault_of(lambda: found.append(read_report(_FLOW, text))):
+        assert fault.host == "bernard"
+        assert "\n" not in str(fault)
+    for _, arrival in found:
+        assert "\n" not in arrival.fault
+        assert bool(arrival.fault) == (arrival.bits_per_second is None)
+        assert arrival.bits_per_second is None or 0 < arrival.bits_per_second < float("inf")

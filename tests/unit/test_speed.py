@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.cli.speed_command import check_pair
 from mesh.cli.speed_json import show_speeds, speed_schema_text
 from mesh.doctor.speed import Speed, flows_between
+from mesh.doctor.tcp_throughput import client_script, read_report, server_script
 from mesh.doctor.throughput import Arrival, Flow, arrival_script, read_arrival, read_sent, sender_script
 from mesh.errors import MeshError
 
@@ -105,10 +107,43 @@ def test_a_host_without_a_way_to_the_other_says_so() -> None:
 def test_the_document_follows_its_schema() -> None:
     """A stream that could not be measured has no speed, and a fault."""
     speeds = [
-        Speed("bernard", "carol", "tunnel", 2000, Arrival(1000, 2.0)),
-        Speed("carol", "bernard", "direct", None, Arrival(fault="nothing arrived")),
+        Speed("bernard", "carol", "tunnel", "tcp", 2000, Arrival(1000, 2.0)),
+        Speed("carol", "bernard", "direct", "udp", None, Arrival(fault="nothing arrived")),
     ]
     document = json.loads(show_speeds({"testwg": (1420, speeds)}))
     Draft202012Validator(json.loads(speed_schema_text())).validate(document)
     assert not document["well"]
     assert [each["bitsPerSecond"] for each in document["meshes"]["testwg"]["streams"]] == [4000.0, None]
+
+
+REPORT = {"end": {"sum_sent": {"bytes": 4000, "seconds": 2.0}, "sum_received": {"bytes": 3000, "seconds": 2, "x": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("report", "sent", "speed", "fault"),
+    [
+        (REPORT, 4000, 12000.0, ""),
+        ({"end": {"sum_received": {"bytes": 3000, "seconds": 2}}}, None, 12000.0, ""),
+        (
+            {"start": {}, "error": "unable to connect to server: \x1b[2J"},
+            None, None, "iperf3 on bernard says: unable to connect to server: \\x1b[2J",
+        ),
+        ({}, None, None, "iperf3 on bernard says: nothing arrived"),
+    ],
+)  # fmt: skip
+def test_a_report_of_iperf3_is_read(report: Any, sent: int | None, speed: float | None, fault: str) -> None:
+    """As far as it is needed; an error of its own is told in its words."""
+    flow = Flow("bernard", "carol", "testwg", "fd00::1", 51825, 1420, KEYS)
+    found, arrival = read_report(flow, json.dumps(report))
+    assert (found, arrival.bits_per_second, arrival.fault) == (sent, speed, fault)
+
+
+def test_a_host_without_iperf3_says_so(tmp_path: Path) -> None:
+    """And listens nowhere; one that does listens on its address in the mesh alone."""
+    flow = Flow("bernard", "carol", "testwg", "fd00::1", 51825, 1420, KEYS)
+    for script in (client_script(flow, 50000, 3, 1 << 20), server_script(flow, 50000, 3)):
+        done = subprocess.run(
+            ["/bin/sh", "-c", script], capture_output=True, text=True, check=False, env={"PATH": str(tmp_path)}
+        )
+        assert (done.returncode, done.stderr) == (1, "no iperf3, which --tcp takes\n")
+    assert "timeout 11 iperf3 -s -1 -B fd00::1 -p 50000" in server_script(flow, 50000, 3)
