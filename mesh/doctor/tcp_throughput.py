@@ -59,7 +59,7 @@ def read_report(flow: Flow, text: str) -> tuple[int | None, Arrival]:
         HostError: If it is no report of iperf3.
     """
     if not text.strip():
-        return None, Arrival(fault=f"iperf3 on {flow.host} did not end in time")
+        return None, Arrival(fault=f"iperf3 on {flow.host} gave no report")
     try:
         report = _Report.model_validate_json(text)
     except (ValidationError, ValueError):

@@ -13,6 +13,10 @@ from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, wait_until
 
 _HOSTS = ["bernard", "carol", "edgeworth"]
+_NO_TCP = """table inet own { chain own_input { type filter hook input priority 0;
+iifname testwg meta l4proto tcp drop; }
+}
+"""
 _MESH = {"testwg": {"hosts": _HOSTS, "port": 51825}}
 
 
@@ -41,6 +45,7 @@ def test_streams_are_measured_both_ways_and_nothing_is_left_of_them(stack: Stack
         silent = stack.companion("speed", "bernard", "carol", "--seconds", "1", succeeds=False).output
     finally:
         lab.network.unblock()
+    assert "! bernard → carol, tunnel: nothing of what bernard sent arrived at carol" in silent
     assert "! bernard → carol, direct: nothing of what bernard sent arrived at carol" in silent
     words = lab.command(str(stack.project / ".venv/bin/python"), "-m", "mesh", "speed", "bernard", "carol")
     with subprocess.Popen(words, cwd=stack.project, env=stack.environment, stdout=subprocess.DEVNULL) as measuring:
@@ -97,6 +102,10 @@ def test_tcp_is_measured_by_iperf3_inside_the_tunnel_alone(tmp_path: Path) -> No
         lacking = stack.companion("speed", "dora", "carol", "--tcp", "--seconds", "1", succeeds=False).output
         assert "dora: could not tell how fast it is (no iperf3, which --tcp takes)" in lacking
         carol = lab.hosts["carol"]
+        carol.run("nft -f -", text=_NO_TCP)
+        dropped = stack.companion("speed", "bernard", "carol", "--tcp", "--seconds", "1", succeeds=False).output
+        carol.run("nft delete table inet own")
+        assert "! bernard → carol, tunnel: iperf3 on bernard says: unable to connect to server" in dropped
         words = lab.command(str(stack.project / ".venv/bin/python"), "-m", "mesh", "speed", "bernard", "carol", "--tcp")
         with subprocess.Popen(words, cwd=stack.project, env=stack.environment, stdout=subprocess.DEVNULL) as measuring:
             wait_until(lambda: bool(carol.run("ss -Hltnp | grep iperf3", check=False)), 30)
