@@ -13,7 +13,7 @@ from typing import Any
 import typer.main
 from pydantic import BaseModel
 
-from mesh.cli import doctor_json, history_json, status_json
+from mesh.cli import doctor_json, history_json, speed_json, status_json
 from mesh.cli.app import app
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
@@ -182,6 +182,7 @@ def generate() -> dict[str, str]:
         "docs/reference/findings.md": findings(),
         status_json.STATUS_SCHEMA_FILE: status_json.status_schema_text(),
         history_json.HISTORY_SCHEMA_FILE: history_json.history_schema_text(),
+        speed_json.SPEED_SCHEMA_FILE: speed_json.speed_schema_text(),
         **{path: doctor_json.doctor_schema_text(path) for path in doctor_json.DOCTOR_SCHEMAS},
     }
 

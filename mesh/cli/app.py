@@ -12,6 +12,7 @@ import typer
 from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
 from mesh.cli.allocate import allocate_addresses as write_addresses
+from mesh.cli.bundle_command import bundle_command
 from mesh.cli.completion import complete_host, complete_interface
 from mesh.cli.console import Screen
 from mesh.cli.doctor_command import doctor_command
@@ -28,6 +29,7 @@ from mesh.cli.plan_command import plan_command
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
+from mesh.cli.speed_command import speed_command
 from mesh.cli.stack_file import StackFile, find_stack_file
 from mesh.cli.status_command import status_command
 from mesh.cli.up_command import up_command
@@ -128,6 +130,8 @@ app.command(epilog="Example: python -m mesh status production --only bernard")(s
 app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
 app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
 app.command(epilog="Example: python -m mesh plan production --format markdown > plan.md")(plan_command(_console))
+app.command(epilog="Example: python -m mesh speed bernard carol --stack production")(speed_command(_console))
+app.command(epilog="Example: python -m mesh bundle production")(bundle_command(_console, _errors))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)

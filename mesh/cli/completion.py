@@ -16,7 +16,7 @@ from mesh.cli.project import find_project
 from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES, list_stack_files
 from mesh.errors import MeshError
 
-__all__ = ["complete_host", "complete_interface", "complete_stack"]
+__all__ = ["complete_host", "complete_interface", "complete_stack", "names_in_file"]
 
 
 def _files(context: typer.Context) -> list[Path]:
@@ -27,7 +27,8 @@ def _files(context: typer.Context) -> list[Path]:
     return [path for stack, path in files.items() if stack in given] or list(files.values())
 
 
-def _names(path: Path, key: str) -> list[str]:
+def names_in_file(path: Path, key: str) -> list[str]:
+    """Return the names below a key of a stack file, none where that cannot be read."""
     yaml = YAML(typ="safe")
     try:
         config = yaml.load(path)["config"]
@@ -44,7 +45,7 @@ def _beginning(context: typer.Context, key: str, incomplete: str) -> list[str]:
         files = _files(context)
     except MeshError:
         return []
-    return sorted({name for path in files for name in _names(path, key) if name.startswith(incomplete)})
+    return sorted({name for path in files for name in names_in_file(path, key) if name.startswith(incomplete)})
 
 
 def complete_host(context: typer.Context, incomplete: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Find a Pulumi engine that fits, or install one; what runs on it belongs elsewhere."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -32,6 +33,17 @@ class Engine:
             return False
         major, minor = int(numbers[1]), int(numbers[2])
         return (major, minor) >= _AT_LEAST and major < _BELOW
+
+    def plugins(self) -> list[str]:
+        """Return its plugins, each with its version; none where it does not say."""
+        try:
+            done = subprocess.run(
+                [self.command, "plugin", "ls", "--json"], capture_output=True, text=True, check=True, timeout=_SECONDS,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            return sorted(f"{each['kind']} {each['name']} {each['version']}" for each in json.loads(done.stdout))
+        except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
+            return []
 
     @property
     def is_on_path(self) -> bool:

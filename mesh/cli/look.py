@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from mesh.cli.chosen import choose_meshes
@@ -12,7 +12,7 @@ from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 from mesh.rollout.fault import Fault
 
-__all__ = ["look", "narrow"]
+__all__ = ["look", "look_at", "narrow"]
 
 _UNKNOWN = ("", "")
 
@@ -23,9 +23,13 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -
     Raises:
         MeshError: If one was never rolled out.
     """
-    chosen = choose_meshes(pulumi.recorded(), "status", interfaces)
+    return look_at(choose_meshes(pulumi.recorded(), "status", interfaces), ping=ping)
+
+
+def look_at(meshes: Mapping[str, RecordedMesh], *, ping: bool) -> list[MeshStatus]:
+    """Return how each of these meshes is."""
     # Not in a thread of its own, for which Ctrl-C would have to wait.
-    return [_dated(asyncio.run(read_status(mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
+    return [_dated(asyncio.run(read_status(mesh.rollout, ping=ping)), mesh) for mesh in meshes.values()]
 
 
 def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:

@@ -34,15 +34,15 @@ def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: st
     return files[having[0]][name]
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """Write a new file that only its owner can read.
 
     Raises:
         MeshError: If there is a file already, or none can be made.
     """
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
     except FileExistsError:
         raise MeshError(f"{path}: is there already; delete it, or choose another path") from None
     except OSError as problem:

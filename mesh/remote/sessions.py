@@ -230,17 +230,18 @@ async def open_fan(
 
 
 async def run_everywhere(
-    connections: Mapping[str, Connection], script: str, what: str
+    connections: Mapping[str, Connection], script: str | Mapping[str, str], what: str
 ) -> tuple[dict[str, str], dict[str, HostError]]:
-    """Run one script on each host, without a session or its lock, as `commands.ask` does.
+    """Run one script on each host, or each its own, without a session or its lock, as `commands.ask` does.
 
     Return what each printed, and why any cannot tell `what`.
     """
     async with _logged_in(connections) as (opened, absent):
 
         async def ask(host: str) -> str:
+            own = script if isinstance(script, str) else script[host]
             try:
-                return await commands.ask(host, opened[host], script, sudo=bool(connections[host]["sudo"]), what=what)
+                return await commands.ask(host, opened[host], own, sudo=bool(connections[host]["sudo"]), what=what)
             except (OSError, asyncssh.Error) as error:
                 raise as_unreachable(host, error) from None
 

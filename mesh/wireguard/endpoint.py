@@ -3,13 +3,19 @@
 `config.external_fields` says which of them a stack file may hold. Hosts resolve names, we never do.
 """
 
-__all__ = ["ip_version", "join_endpoint"]
+__all__ = ["ip_version", "join_endpoint", "split_endpoint"]
 
 
 def join_endpoint(host: str, port: int | str) -> str:
     """Return the endpoint that an address or a name makes with a port, as `wg` takes it."""
     # `wg` cuts at the last colon, so an IPv6 address without brackets would lose its last group.
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Return the address or name of an endpoint, and its port."""
+    host, _, port = endpoint.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def ip_version(endpoint: str) -> int | None:

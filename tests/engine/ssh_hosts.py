@@ -237,6 +237,12 @@ class Hosts:
             keys = ["key"] if known.enrolled or known.confirmed or known.staged else []
             await self._say(host, process, "survey", [*keys, "seen"])
             asked.end()
+        elif "_bytes" in asked.script:
+            await self._say(host, process, "stream", [])
+            asked.end()
+        elif "journalctl" in asked.script:
+            await self._say(host, process, "log", [f"{host.name}.example.org", "Linux 6.12.0", "-- log --"])
+            asked.end()
         else:
             size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
             if not host.program:

@@ -141,6 +141,22 @@ def test_pings_go_between_the_hosts_that_are_named(stack: Stack) -> None:
         assert stack.companion("ping", *words).text.strip() == f"error: ping: {said}"
 
 
+def test_a_speed_is_that_between_two_hosts(stack: Stack) -> None:
+    """Of the stack and the mesh that are asked for; what a host says that is no answer is its fault."""
+    unknown = stack.companion("speed", "h1", "phone", "--stack", "test", "--interface", "testwg", "--most", "10")
+    assert unknown.text.strip() == "error: speed: phone is no host of any mesh; give two of h1, h2, h3"
+    for host in ("h1", "h2"):
+        stack.hosts[host].says["stream"] = lambda _: [b"sent all of it\n"]
+    try:
+        told = stack.companion("speed", "h1", "h2", "--interface", "testwg", "--tunnel-only")
+    finally:
+        for host in ("h1", "h2"):
+            stack.hosts[host].says.clear()
+    assert told.code == 1
+    assert "! h1 → h2, tunnel: h1: answers speed with what cannot be read ('sent all of it')" in told.output
+    assert "direct" not in told.output
+
+
 def test_the_file_of_a_peer_is_that_of_the_mesh_that_is_asked_for(stack: Stack) -> None:
     """Without it, the meshes that it can be are named."""
     unclear = stack.companion("peer", "phone")

@@ -36,6 +36,7 @@ RECIPES = {
     "trixie": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables"),
     # What Ansible needs on a host; we do not.
     "trixie-python": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables python3"),
+    "trixie-iperf3": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables iperf3"),
     # Login shells of every family.
     "trixie-shells": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables fish tcsh zsh"),
     "bookworm": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} nftables"),

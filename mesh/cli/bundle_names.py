@@ -1,0 +1,78 @@
+"""Which names of a stack tell whose it is: of its stack file, of its state, of its hosts and of the operator."""
+
+import getpass
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from mesh.cli.redaction import Redaction
+from mesh.config.connection import Connection
+from mesh.config.models import Configuration
+from mesh.stored.forms import RecordedRollout
+
+__all__ = ["learn_machine", "learn_operator", "learn_roster", "learn_stack_file"]
+
+
+# What a machine is called to which nobody gave a name.
+_NO_NAMES = frozenset({"localhost", "alpine", "debian", "fedora", "ubuntu"})
+
+
+def learn_operator(redaction: Redaction) -> None:
+    """Learn what the operator, this machine and the folders of both are called."""
+    learn_machine(redaction, platform.node())
+    redaction.learn("folder", [each for each in map(str, (Path.cwd(), Path.home())) if each not in ("/", "/root")])
+    redaction.learn("user", [Path.home().name])
+    with suppress(KeyError, OSError):
+        redaction.learn("user", [getpass.getuser()])
+
+
+def learn_machine(redaction: Redaction, name: str) -> None:
+    """Learn what a machine calls itself, also without its domain."""
+    redaction.learn("machine", [each for each in (name, name.partition(".")[0]) if each not in _NO_NAMES])
+
+
+def learn_stack_file(redaction: Redaction, configuration: Configuration) -> None:
+    """Learn the names of a stack file."""
+    hosts, interfaces = configuration.hosts, configuration.interfaces
+    redaction.learn("host", hosts)
+    redaction.learn("mesh", interfaces)
+    for host in hosts.values():
+        redaction.learn("host", filter(None, [host.formerly]))
+        redaction.learn("site", filter(None, [host.site]))
+        redaction.learn("tag", host.tags)
+        _learn_connection(redaction, host.ssh.connection())
+    for mesh in interfaces.values():
+        redaction.learn("host", mesh.forgotten)
+        redaction.learn("peer", mesh.peers)
+        for peer in mesh.peers.values():
+            redaction.learn("tag", peer.tags)
+            redaction.learn_keys(filter(None, [peer.public_key]))
+
+
+def learn_roster(redaction: Redaction, rollout: RecordedRollout) -> None:
+    """Learn the names of a rollout in the state."""
+    roster = rollout["roster"]
+    redaction.learn("mesh", [roster["interface"]])
+    redaction.learn("host", [*roster["members"], *rollout["notWiped"], *roster["forgotten"]])
+    redaction.learn("peer", roster.get("peers") or ())
+    for entry in (*roster["members"].values(), *(roster.get("peers") or {}).values()):
+        redaction.learn("site", filter(None, [entry.get("site")]))
+        redaction.learn_keys([entry["publicKey"]])
+    for member in roster["members"].values():
+        _learn_connection(redaction, member["ssh"])
+
+
+def _learn_connection(redaction: Redaction, connection: Connection) -> None:
+    for each in _machines(connection):
+        redaction.learn("user", [each["user"]])
+        redaction.learn_keys([each["hostKey"].split(" ")[1]])
+        # An address, or a name with a dot, is found by what it looks like.
+        if each["address"].replace("-", "").isalnum():
+            redaction.learn("machine", [each["address"]])
+
+
+def _machines(connection: Connection) -> Iterator[Connection]:
+    yield connection
+    if bastion := connection.get("bastion"):
+        yield bastion
