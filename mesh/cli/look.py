@@ -12,7 +12,7 @@ from mesh.errors import MeshError
 from mesh.remote.concurrency import run
 from mesh.rollout.fault import Fault
 
-__all__ = ["look", "narrow"]
+__all__ = ["dated", "look", "narrow"]
 
 _UNKNOWN = ("", "")
 
@@ -24,10 +24,11 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -
         MeshError: If one was never rolled out.
     """
     chosen = choose_meshes(pulumi.recorded(), "status", interfaces)
-    return [_dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
+    return [dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in chosen.values()]
 
 
-def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
+def dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
+    """Return the status with what the state knows of keys and of the last change."""
     times = {host.host: recorded.keys.get(host.public_key, _UNKNOWN) for host in mesh.hosts}
     return replace(
         mesh,

@@ -20,7 +20,7 @@ from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 from mesh.stored.forms import RecordedRollout
 
-__all__ = ["HostStatus", "MeshStatus", "PairStatus", "read_status", "totals"]
+__all__ = ["HostStatus", "MeshStatus", "PairStatus", "judge", "read_status", "totals"]
 
 _PING_SECONDS = 60
 
