@@ -1,396 +1,221 @@
-"use strict";
-// The page is complete without this: it adds highlighting, the panel, the filter, keys, and asking for a newer page.
-// Whatever comes from hosts becomes text of a node, never markup.
-(() => {
-  const $ = (id) => document.getElementById(id);
-  const data = JSON.parse($("data").textContent);
-  const all = (where, what) => [...where.querySelectorAll(what)];
-  const SVG = "http://www.w3.org/2000/svg";
-  const WORST = "skrucm.";
-  const sections = all(document, "section.mesh");
-  const meshes = data.meshes.map((mesh, number) => ({
-    ...mesh,
-    section: sections[number],
-    table: sections[number].querySelector("table.matrix"),
-    details: all(sections[number], ".hosts details"),
-    dots: new Map(all(sections[number], ".dot").map((dot) => [Number(dot.dataset.number), dot])),
-    numbers: new Map(mesh.hosts.map((host, place) => [host[0], place])),
-  }));
-  const panel = $("panel");
-  // What is open: a mesh, a host in it, and perhaps its peer.
-  let open = null;
-  let closing = null;
+// The page is complete without a script: this adds the panel, marks, the filter, keys, and asking for a newer page.
 
-  const make = (tag, words, ...classes) => {
-    const node = document.createElement(tag);
-    if (words) node.textContent = words;
-    if (classes.length) node.classList.add(...classes);
-    return node;
-  };
-  const name = (mesh, number) => mesh.hosts[number][0];
-  const letter = (mesh, from, to) => mesh.states[from]?.[to] ?? ".";
-  const bytes = (count) => {
-    const units = ["bytes", "kB", "MB", "GB", "TB", "PB"];
-    const step = count < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
-    return step ? `${(count / 1000 ** step).toFixed(1)} ${units[step]}` : `${count} bytes`;
-  };
-  const span = (seconds) =>
-    seconds < 120 ? `${Math.round(seconds)} s`
-      : seconds < 7200 ? `${Math.round(seconds / 60)} min`
-        : seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
-  const millis = (time) => `${time.toFixed(1)} ms`;
+const sections = all(document, "section.mesh");
+const meshes = data.meshes.map((mesh, number) => ({
+  ...mesh,
+  section: sections[number],
+  table: sections[number].querySelector("table.matrix"),
+  details: all(sections[number], ".hosts details"),
+  dots: new Map(all(sections[number], ".dot").map((dot) => [Number(dot.dataset.number), dot])),
+  numbers: new Map(mesh.hosts.map((host, place) => [host[0], place])),
+}));
+const panel = $("panel");
+// What is open: a mesh, a host in it, and perhaps its peer.
+let open = null;
+let closing = null;
 
-  // What a host sees of a peer, in sentences.
-  const told = (mesh, from, to) => {
-    const [here, there] = [name(mesh, from), name(mesh, to)];
-    const seen = mesh.directions[from]?.[to];
-    const state = letter(mesh, from, to);
-    const lines = [{
-      u: `${here} reaches ${there}.`,
-      r: `${here} reaches ${there} ${seen?.[0]}, the relay.`,
-      s: `${there} does not answer ${here}.`,
-      k: `What ${here} sees of ${there} is not known.`,
-      c: `${here} and ${there} cannot meet: neither has an endpoint for the other, and no relay joins them.`,
-      m: `${there} is not managed here, so nobody pings it.`,
-      ".": `${there} is no peer of ${here}.`,
-    }[state]];
-    if (!seen || state === "c") return lines;
-    const [endpoint, age, received, sent, pings, came, least, mean, most, largest] = seen;
-    if (pings && came) lines.push(`${came} of ${pings} pings were answered, in ${millis(mean)} (${millis(least)} to ${millis(most)}).`);
-    if (pings && !came) lines.push(`None of ${pings} pings was answered.`);
-    if (came && largest) {
-      lines.push(largest >= mesh.mtu ? `Packets of full size pass, ${mesh.mtu} bytes.`
-        : `Packets of up to ${largest} bytes pass, and the MTU is ${mesh.mtu}.`);
-    }
-    if (state === "r" || state === "k") return lines;
-    const planned = mesh.hosts[to][4];
-    if (endpoint) {
-      const as = endpoint === planned ? ", as planned" : planned ? `; the plan has ${planned}` : ", from where it last spoke";
-      lines.push(`It sends to ${endpoint}${as}.`);
-    } else lines.push("It has no endpoint for it, and waits to be spoken to.");
-    lines.push(age === null ? "There was no handshake so far." : `The latest handshake was ${span(age)} before this was asked.`);
-    lines.push(`It has sent ${bytes(sent)} and received ${bytes(received)}.`);
-    return lines;
-  };
-  const badge = (state) => make("span", data.states[state]?.replace("-", " ") ?? "no peers", "word", state === "." ? "n" : state);
+// What is pointed at where the pointer is nowhere.
+const opened = (mesh) => open?.[0] === mesh && open[2] !== undefined && open[1] < mesh.states.length ? open.slice(1) : [null, null];
 
-  const findings = (mesh, wanted) =>
-    all(mesh.section, ".finding").filter((each) => wanted(each.dataset.host, each.dataset.peer)).map((each) => {
-      const copy = each.cloneNode(true);
-      copy.removeAttribute("id");
-      copy.hidden = false;
-      return copy;
-    });
-  const goes = (words, mesh, from, to) => {
-    const link = make("a", words, "go");
-    link.href = `#${mesh.name}/${name(mesh, from)}`;
-    link.dataset.host = name(mesh, from);
-    if (to !== undefined) link.dataset.peer = name(mesh, to);
-    link.dataset.mesh = mesh.name;
-    return link;
-  };
-
-  const hostPanel = (mesh, number) => {
-    const [own, , , state] = mesh.hosts[number];
-    const parts = [make("h2", own)];
-    const lead = make("p", "", "lead");
-    lead.append(make("span", state.replace("-", " "), "state", state), ` in ${mesh.name}`);
-    parts.push(lead, ...findings(mesh, (host, peer) => host === own || peer === own));
-    parts.push(make("h3", "Known of it"), mesh.details[number].querySelector("dl").cloneNode(true));
-    if (number < mesh.states.length) {
-      const list = make("ul", "", "list");
-      const peers = mesh.hosts.map((_, peer) => peer).filter((peer) => letter(mesh, number, peer) !== "." && peer !== number);
-      peers.sort((one, other) => WORST.indexOf(letter(mesh, number, one)) - WORST.indexOf(letter(mesh, number, other)) || one - other);
-      for (const peer of peers) {
-        const item = make("li");
-        const mean = mesh.directions[number][peer]?.[7];
-        const state = letter(mesh, number, peer);
-        item.append(goes(name(mesh, peer), mesh, number, peer), " ",
-          make("small", "ur".includes(state) && mean != null ? millis(mean) : data.states[state].replace("-", " ")));
-        list.append(item);
-      }
-      parts.push(make("h3", "What it sees of its peers"), list);
-    }
-    return parts;
-  };
-  const pairPanel = (mesh, one, other) => {
-    const [here, there] = [name(mesh, one), name(mesh, other)];
-    const title = make("h2");
-    title.append(goes(here, mesh, one), " and ", goes(there, mesh, other));
-    const own = findings(mesh, (host, peer) => [here, there].includes(host) && [here, there, ""].includes(peer));
-    const parts = [title, make("p", `in ${mesh.name}`, "lead"), ...own];
-    for (const [from, to] of [[one, other], [other, one]]) {
-      if (from >= mesh.states.length) continue;
-      const head = make("h3", `${name(mesh, from)} → ${name(mesh, to)}`);
-      const lines = told(mesh, from, to);
-      const first = make("p");
-      first.append(badge(letter(mesh, from, to)), ` ${lines[0]}`);
-      parts.push(head, first, ...lines.slice(1).map((line) => make("p", line)));
-    }
-    return parts;
-  };
-
-  const rays = (mesh, number) => {
-    const svg = mesh.section.querySelector(".map svg");
-    const layer = svg.querySelector(".rays");
-    layer.replaceChildren();
-    mesh.dots.forEach((dot, place) => dot.classList.toggle("at", place === number));
-    svg.classList.toggle("rayed", number !== null);
-    if (number === null) return;
-    const at = (place) => mesh.dots.get(place).querySelector("circle");
-    mesh.hosts.forEach((_, peer) => {
-      const state = [letter(mesh, number, peer), letter(mesh, peer, number)].sort((a, b) => WORST.indexOf(a) - WORST.indexOf(b))[0];
-      if (peer === number || "c.".includes(state)) return;
-      const line = document.createElementNS(SVG, "line");
-      line.setAttribute("class", `ray link ${state}`);
-      for (const [end, place] of [[1, number], [2, peer]]) {
-        line.setAttribute(`x${end}`, at(place).getAttribute("cx"));
-        line.setAttribute(`y${end}`, at(place).getAttribute("cy"));
-      }
-      layer.append(line);
-    });
-  };
-
-  // Bands over the row and the column, and a frame around the cell between them.
-  const bands = (mesh) => mesh.bands ??= ["row", "column", "point"].map((kind) => {
-    const band = make("div", "", "band", kind);
-    mesh.table.parentNode.append(band);
-    return band;
-  });
-  const over = (band, box) => {
-    band.hidden = !box;
-    if (box) ["left", "top", "width", "height"].forEach((side, place) => { band.style[side] = `${box[place]}px`; });
-  };
-  const point = (mesh, row, column) => {
-    const { table } = mesh;
-    all(table, "th.at").forEach((head) => head.classList.remove("at"));
-    const now = mesh.section.querySelector(".now");
-    const lines = row === null ? null : table.tBodies[0].rows[row];
-    const head = column === null ? null : table.tHead.rows[0].cells[column + 1];
-    const [across, down, cell] = bands(mesh);
-    over(across, lines && [0, lines.offsetTop, table.offsetWidth, lines.offsetHeight]);
-    over(down, head && [head.offsetLeft, 0, head.offsetWidth, table.offsetHeight]);
-    const both = lines && head && lines.cells[column + 1];
-    over(cell, both && [both.offsetLeft, both.offsetTop, both.offsetWidth, both.offsetHeight]);
-    lines?.cells[0].classList.add("at");
-    head?.classList.add("at");
-    mesh.cursor = lines && head ? [row, column] : mesh.cursor;
-    const site = (number) => mesh.hosts[number][1] ? ` (${mesh.hosts[number][1]})` : "";
-    now.textContent = both && row !== column
-      ? `${name(mesh, row)}${site(row)} → ${name(mesh, column)}${site(column)}: ${told(mesh, row, column).slice(0, 2).join(" ")}`
-      : lines || head ? `${name(mesh, row ?? column)}${site(row ?? column)}` : "\u00a0";
-  };
-  const placeOf = (mesh, target) => {
-    const cell = target.closest?.("td, th");
-    if (!cell || !mesh.table.contains(cell)) return null;
-    const column = cell.cellIndex ? cell.cellIndex - 1 : null;
-    const row = cell.closest("tbody") ? cell.parentNode.sectionRowIndex : null;
-    return row === null && column === null ? null : [row, column];
-  };
-
-  // What is pointed at where the pointer is nowhere.
-  const opened = (mesh) => open?.[0] === mesh && open[2] !== undefined && open[1] < mesh.states.length ? open.slice(1) : [null, null];
-
-  const show = (mesh, from, to) => {
-    open = mesh ? [mesh, from, to] : null;
-    panel.hidden = !open;
-    document.body.classList.toggle("open", !!open);
-    meshes.forEach((each) => { if (each !== mesh) rays(each, null); });
-    if (open) {
-      $("content").replaceChildren(...(to === undefined || to === from ? hostPanel(mesh, from) : pairPanel(mesh, from, to)));
-      panel.scrollTop = 0;
-      rays(mesh, from);
-      point(mesh, ...opened(mesh));
-    }
-    remember();
-  };
-  // What was clicked stays where it is, though the panel takes room.
-  const visit = (mesh, from, to, target) => {
-    if (panel.hidden) closing = document.activeElement;
-    const before = target?.getBoundingClientRect().top;
-    show(mesh, from, to);
-    if (target?.isConnected) window.scrollBy(0, target.getBoundingClientRect().top - before);
-    panel.focus({ preventScroll: true });
-  };
-  const close = () => {
-    show(null);
-    closing?.focus?.({ preventScroll: true });
-  };
-
-  // The filter, which leaves rows of hosts; columns too, where both ends are to pass.
-  const fields = ["text", "site", "tag", "state"].map($).filter(Boolean);
-  const value = (id) => $(id)?.value.trim() ?? "";
-  const passes = (mesh, number) => {
-    const [, site, tags, state] = mesh.hosts[number];
-    const amiss = () => "amiss" in mesh.details[number].dataset || ["drifted", "unreachable"].includes(state)
-      || /[sk]/.test(mesh.states[number] ?? "");
-    return (!value("site") || site === value("site")) && (!value("tag") || tags.includes(value("tag")))
-      && (!value("state") || (value("state") === "amiss" ? amiss() : state === value("state")))
-      && (!value("text") || mesh.details[number].textContent.toLowerCase().includes(value("text").toLowerCase()));
-  };
-  const filter = () => {
-    let [shown, known] = [0, 0];
-    const active = fields.some((field) => field.value);
-    for (const mesh of meshes) {
-      const keeps = mesh.hosts.map((_, number) => passes(mesh, number));
-      const columns = mesh.hosts.map((_, number) => keeps[number] || !$("both").checked);
-      shown += keeps.filter(Boolean).length;
-      known += keeps.length;
-      mesh.details.forEach((each, number) => { each.hidden = !keeps[number]; });
-      mesh.dots.forEach((dot, number) => dot.classList.toggle("out", !keeps[number]));
-      [mesh.table.tHead.rows[0], ...mesh.table.tBodies[0].rows].forEach((row, place) => {
-        if (place) row.hidden = !keeps[place - 1];
-        if (!row.hidden) for (let number = 0; number < columns.length; number += 1) row.cells[number + 1].hidden = !columns[number];
-      });
-      all(mesh.section, ".findings .finding").forEach((each) => {
-        const concerned = [each.dataset.host, each.dataset.peer].filter(Boolean).map((own) => mesh.numbers.get(own));
-        each.hidden = active && concerned.length > 0 && !concerned.some((number) => keeps[number]);
-      });
-      point(mesh, null, null);
-    }
-    $("count").textContent = active ? `${shown} of ${known}` : "";
-    $("clear").hidden = !active;
-    remember();
-  };
-
-  // What is open and filtered is in the address, so that it stays when the page is renewed.
-  const remember = () => {
-    const kept = new URLSearchParams();
-    if (open) kept.set("at", [open[0].name, name(open[0], open[1]), ...(open[2] === undefined ? [] : [name(open[0], open[2])])].join("/"));
-    fields.forEach((field) => { if (field.value) kept.set(field.id, field.value); });
-    if ($("both").checked) kept.set("both", "1");
-    history.replaceState(null, "", `#${kept}`);
-  };
-  const recall = () => {
-    const words = decodeURIComponent(location.hash.slice(1));
-    const kept = new URLSearchParams(words.includes("=") ? location.hash.slice(1) : { at: words });
-    fields.forEach((field) => { field.value = kept.get(field.id) ?? ""; });
-    $("both").checked = kept.has("both");
-    filter();
-    const [of, ...ends] = (kept.get("at") ?? "").split("/");
-    const mesh = meshes.find((each) => each.name === of);
-    const [from, to] = ends.map((own) => mesh?.numbers.get(own));
-    if (from !== undefined) show(mesh, from, to);
-  };
-
-  const themes = ["system", "light", "dark"];
-  const dress = (theme) => {
-    if (theme === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-    $("theme").textContent = `theme: ${theme}`;
-  };
-  const worn = () => document.documentElement.dataset.theme ?? "system";
-  const redress = () => {
-    dress(themes[(themes.indexOf(worn()) + 1) % themes.length]);
-    try { localStorage.setItem("mesh-theme", worn()); } catch { /* a browser that keeps nothing */ }
-  };
-
-  let fault = -1;
-  const nextFault = (step) => {
-    const shown = all(document, ".findings .finding").filter((each) => !each.hidden);
-    if (!shown.length) return;
-    fault = (fault + step + shown.length) % shown.length;
-    all(document, ".finding.flash").forEach((each) => each.classList.remove("flash"));
-    shown[fault].classList.add("flash");
-    shown[fault].scrollIntoView({ block: "center" });
-    shown[fault].focus({ preventScroll: true });
-  };
-
-  const move = (mesh, key) => {
-    const rows = [...mesh.table.tBodies[0].rows].flatMap((row, number) => (row.hidden ? [] : [number]));
-    const columns = [...mesh.table.tHead.rows[0].cells].slice(1).flatMap((head, number) => (head.hidden ? [] : [number]));
-    if (!rows.length || !columns.length) return;
-    const [row, column] = mesh.cursor ?? [rows[0], columns[0]];
-    const along = (list, at, step) => list[Math.max(0, Math.min(list.length - 1, Math.max(0, list.indexOf(at)) + step))];
-    const step = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[key];
-    const upright = key === "ArrowUp" || key === "ArrowDown";
-    point(mesh, along(rows, row, upright ? step : 0), along(columns, column, upright ? 0 : step));
-    mesh.bands[2].scrollIntoView({ block: "nearest", inline: "nearest" });
-  };
-
-  for (const mesh of meshes) {
-    const area = mesh.table.parentNode;
-    // Not when it is the page that moves.
-    let last = null;
-    area.addEventListener("pointermove", (event) => {
-      const place = placeOf(mesh, event.target);
-      if (place && event.target !== last) point(mesh, ...place);
-      last = event.target;
-    });
-    area.addEventListener("pointerleave", () => {
-      last = null;
-      point(mesh, ...opened(mesh));
-    });
-    area.addEventListener("click", (event) => {
-      const place = placeOf(mesh, event.target);
-      if (!place) return;
-      const [row, column] = place;
-      if (row === null || column === null) visit(mesh, row ?? column, undefined, event.target);
-      else visit(mesh, row, column, event.target);
-    });
-    area.addEventListener("keydown", (event) => {
-      if (event.key.startsWith("Arrow")) move(mesh, event.key);
-      else if (event.key === "Enter" && mesh.cursor) visit(mesh, ...mesh.cursor);
-      else return;
-      event.preventDefault();
-    });
-    mesh.dots.forEach((dot, number) => {
-      dot.addEventListener("click", () => visit(mesh, number, undefined, dot));
-      dot.addEventListener("pointerenter", () => rays(mesh, number));
-      dot.addEventListener("pointerleave", () => rays(mesh, open?.[0] === mesh ? open[1] : null));
-    });
+const show = (mesh, from, to) => {
+  open = mesh ? [mesh, from, to] : null;
+  panel.hidden = !open;
+  document.body.classList.toggle("open", !!open);
+  meshes.forEach((each) => { if (each !== mesh) rays(each, null); });
+  if (open) {
+    $("content").replaceChildren(...(to === undefined || to === from ? hostPanel(mesh, from) : pairPanel(mesh, from, to)));
+    panel.scrollTop = 0;
+    rays(mesh, from);
+    point(mesh, ...opened(mesh));
   }
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a.go");
-    if (!link) return;
+  remember();
+};
+// What was clicked stays where it is, though the panel takes room.
+const visit = (mesh, from, to, target) => {
+  if (panel.hidden) closing = document.activeElement;
+  const before = target?.getBoundingClientRect().top;
+  show(mesh, from, to);
+  if (target?.isConnected) window.scrollBy(0, target.getBoundingClientRect().top - before);
+  panel.focus({ preventScroll: true });
+};
+const close = () => {
+  show(null);
+  closing?.focus?.({ preventScroll: true });
+};
+
+// The filter, which leaves rows of hosts; columns too, where both ends are to pass.
+const fields = ["text", "site", "tag", "state"].map($).filter(Boolean);
+const value = (id) => $(id)?.value.trim() ?? "";
+const passes = (mesh, number) => {
+  const [, site, tags, state] = mesh.hosts[number];
+  const amiss = () => "amiss" in mesh.details[number].dataset || ["drifted", "unreachable"].includes(state)
+    || /[sk]/.test(mesh.states[number] ?? "");
+  return (!value("site") || site === value("site")) && (!value("tag") || tags.includes(value("tag")))
+    && (!value("state") || (value("state") === "amiss" ? amiss() : state === value("state")))
+    && (!value("text") || mesh.details[number].textContent.toLowerCase().includes(value("text").toLowerCase()));
+};
+const filter = () => {
+  let [shown, known] = [0, 0];
+  const active = fields.some((field) => field.value);
+  for (const mesh of meshes) {
+    const keeps = mesh.hosts.map((_, number) => passes(mesh, number));
+    const columns = mesh.hosts.map((_, number) => keeps[number] || !$("both").checked);
+    shown += keeps.filter(Boolean).length;
+    known += keeps.length;
+    mesh.details.forEach((each, number) => { each.hidden = !keeps[number]; });
+    mesh.dots.forEach((dot, number) => dot.classList.toggle("out", !keeps[number]));
+    [mesh.table.tHead.rows[0], ...mesh.table.tBodies[0].rows].forEach((row, place) => {
+      if (place) row.hidden = !keeps[place - 1];
+      if (!row.hidden) for (let number = 0; number < columns.length; number += 1) row.cells[number + 1].hidden = !columns[number];
+    });
+    all(mesh.section, ".findings .finding").forEach((each) => {
+      const concerned = [each.dataset.host, each.dataset.peer].filter(Boolean).map((own) => mesh.numbers.get(own));
+      each.hidden = active && concerned.length > 0 && !concerned.some((number) => keeps[number]);
+    });
+    point(mesh, null, null);
+  }
+  $("count").textContent = active ? `${shown} of ${known}` : "";
+  $("clear").hidden = !active;
+  remember();
+};
+
+// What is open and filtered is in the address, so that it stays when the page is renewed.
+const remember = () => {
+  const kept = new URLSearchParams();
+  if (open) kept.set("at", [open[0].name, name(open[0], open[1]), ...(open[2] === undefined ? [] : [name(open[0], open[2])])].join("/"));
+  fields.forEach((field) => { if (field.value) kept.set(field.id, field.value); });
+  if ($("both").checked) kept.set("both", "1");
+  history.replaceState(null, "", `#${kept}`);
+};
+const recall = () => {
+  const words = decodeURIComponent(location.hash.slice(1));
+  const kept = new URLSearchParams(words.includes("=") ? location.hash.slice(1) : { at: words });
+  fields.forEach((field) => { field.value = kept.get(field.id) ?? ""; });
+  $("both").checked = kept.has("both");
+  filter();
+  const [of, ...ends] = (kept.get("at") ?? "").split("/");
+  const mesh = meshes.find((each) => each.name === of);
+  const [from, to] = ends.map((own) => mesh?.numbers.get(own));
+  if (from !== undefined) show(mesh, from, to);
+};
+
+const themes = ["system", "light", "dark"];
+const dress = (theme) => {
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  $("theme").textContent = `theme: ${theme}`;
+};
+const worn = () => document.documentElement.dataset.theme ?? "system";
+const redress = () => {
+  dress(themes[(themes.indexOf(worn()) + 1) % themes.length]);
+  try { localStorage.setItem("mesh-theme", worn()); } catch { /* a browser that keeps nothing */ }
+};
+
+let fault = -1;
+const nextFault = (step) => {
+  const shown = all(document, ".findings .finding").filter((each) => !each.hidden);
+  if (!shown.length) return;
+  fault = (fault + step + shown.length) % shown.length;
+  all(document, ".finding.flash").forEach((each) => each.classList.remove("flash"));
+  shown[fault].classList.add("flash");
+  shown[fault].scrollIntoView({ block: "center" });
+  shown[fault].focus({ preventScroll: true });
+};
+
+const move = (mesh, key) => {
+  const rows = [...mesh.table.tBodies[0].rows].flatMap((row, number) => (row.hidden ? [] : [number]));
+  const columns = [...mesh.table.tHead.rows[0].cells].slice(1).flatMap((head, number) => (head.hidden ? [] : [number]));
+  if (!rows.length || !columns.length) return;
+  const [row, column] = mesh.cursor ?? [rows[0], columns[0]];
+  const along = (list, at, step) => list[Math.max(0, Math.min(list.length - 1, Math.max(0, list.indexOf(at)) + step))];
+  const step = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[key];
+  const upright = key === "ArrowUp" || key === "ArrowDown";
+  point(mesh, along(rows, row, upright ? step : 0), along(columns, column, upright ? 0 : step));
+  mesh.bands[2].scrollIntoView({ block: "nearest", inline: "nearest" });
+};
+
+for (const mesh of meshes) {
+  const area = mesh.table.parentNode;
+  // Not when it is the page that moves.
+  let last = null;
+  area.addEventListener("pointermove", (event) => {
+    const place = placeOf(mesh, event.target);
+    if (place && event.target !== last) point(mesh, ...place);
+    last = event.target;
+  });
+  area.addEventListener("pointerleave", () => {
+    last = null;
+    point(mesh, ...opened(mesh));
+  });
+  area.addEventListener("click", (event) => {
+    const place = placeOf(mesh, event.target);
+    if (!place) return;
+    const [row, column] = place;
+    if (row === null || column === null) visit(mesh, row ?? column, undefined, event.target);
+    else visit(mesh, row, column, event.target);
+  });
+  area.addEventListener("keydown", (event) => {
+    if (event.key.startsWith("Arrow")) move(mesh, event.key);
+    else if (event.key === "Enter" && mesh.cursor) visit(mesh, ...mesh.cursor);
+    else return;
     event.preventDefault();
-    const of = link.dataset.mesh ?? meshes[link.closest("section")?.dataset.mesh]?.name ?? open?.[0].name;
-    const mesh = meshes.find((each) => each.name === of);
-    const [from, to] = [link.dataset.host, link.dataset.peer].map((own) => mesh?.numbers.get(own));
-    if (from !== undefined) visit(mesh, from, to, link);
   });
-  document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches?.("input, select");
-    if (event.key === "Escape") {
-      if (typing) event.target.blur();
-      else if (open) close();
-    } else if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      if (event.key === "/") $("text").focus();
-      else if (event.key === "n" || event.key === "p") nextFault(event.key === "n" ? 1 : -1);
-      else if (event.key === "t") redress();
-      else return;
-      event.preventDefault();
-    }
+  mesh.dots.forEach((dot, number) => {
+    dot.addEventListener("click", () => visit(mesh, number, undefined, dot));
+    dot.addEventListener("pointerenter", () => rays(mesh, number));
+    dot.addEventListener("pointerleave", () => rays(mesh, open?.[0] === mesh ? open[1] : null));
   });
-  $("close").addEventListener("click", close);
-  $("theme").addEventListener("click", redress);
-  $("filter").addEventListener("input", filter);
-  $("filter").addEventListener("submit", (event) => event.preventDefault());
-  $("clear").addEventListener("click", () => {
-    $("filter").reset();
-    filter();
-  });
-  window.addEventListener("hashchange", recall);
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a.go");
+  if (!link) return;
+  event.preventDefault();
+  const of = link.dataset.mesh ?? meshes[link.closest("section")?.dataset.mesh]?.name ?? open?.[0].name;
+  const mesh = meshes.find((each) => each.name === of);
+  const [from, to] = [link.dataset.host, link.dataset.peer].map((own) => mesh?.numbers.get(own));
+  if (from !== undefined) visit(mesh, from, to, link);
+});
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches?.("input, select");
+  if (event.key === "Escape") {
+    if (typing) event.target.blur();
+    else if (open) close();
+  } else if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    if (event.key === "/") $("text").focus();
+    else if (event.key === "n" || event.key === "p") nextFault(event.key === "n" ? 1 : -1);
+    else if (event.key === "t") redress();
+    else return;
+    event.preventDefault();
+  }
+});
+$("close").addEventListener("click", close);
+$("theme").addEventListener("click", redress);
+$("filter").addEventListener("input", filter);
+$("filter").addEventListener("submit", (event) => event.preventDefault());
+$("clear").addEventListener("click", () => {
+  $("filter").reset();
+  filter();
+});
+window.addEventListener("hashchange", recall);
 
-  const made = Date.parse(data.made);
-  const age = () => {
-    const seconds = Math.max(0, (Date.now() - made) / 1000);
-    $("age").textContent = `, ${span(seconds)} ago`;
-    $("made").parentNode.classList.toggle("old", seconds > Math.max(3600, 3 * data.every));
-  };
-  const renew = async () => {
-    try {
-      const answer = await fetch("made", { cache: "no-store" });
-      if (answer.ok && (await answer.text()) !== data.made) location.reload();
-    } catch {
-      $("age").textContent += "; its server does not answer";
-    }
-  };
+const made = Date.parse(data.made);
+const age = () => {
+  const seconds = Math.max(0, (Date.now() - made) / 1000);
+  $("age").textContent = `, ${span(seconds)} ago`;
+  $("made").parentNode.classList.toggle("old", seconds > Math.max(3600, 3 * data.every));
+};
+const renew = async () => {
+  try {
+    const answer = await fetch("made", { cache: "no-store" });
+    if (answer.ok && (await answer.text()) !== data.made) location.reload();
+  } catch {
+    $("age").textContent += "; its server does not answer";
+  }
+};
 
-  all(document, ".script").forEach((each) => { each.hidden = false; });
-  try { dress(localStorage.getItem("mesh-theme") ?? "system"); } catch { dress("system"); }
-  age();
-  setInterval(age, 5000);
-  if (data.every) setInterval(renew, Math.min(data.every, 10) * 1000);
-  recall();
-})();
+all(document, ".script").forEach((each) => { each.hidden = false; });
+try { dress(localStorage.getItem("mesh-theme") ?? "system"); } catch { dress("system"); }
+age();
+setInterval(age, 5000);
+if (data.every) setInterval(renew, Math.min(data.every, 10) * 1000);
+recall();
