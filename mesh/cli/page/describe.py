@@ -69,7 +69,7 @@ def _finding(found: Finding) -> PageFinding:
 
 def _rest(status: MeshStatus, found: Sequence[Finding]) -> Iterator[PageFinding]:
     """Yield what only the comparison with the state tells: of the mesh, or of hosts that doctor says nothing of."""
-    told = {name for each in found for name in (each.host, each.peer)}
+    told = {name for each in found for name in (each.host, each.peer)} - {""}
     for fault in status.faults:
         if not {fault.host, fault.peer} & told:
             words, _, repair = fault.cause.rpartition("; ")
