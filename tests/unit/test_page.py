@@ -115,6 +115,18 @@ def test_a_dead_host_is_unreachable_and_one_whose_tunnel_is_gone_has_drifted() -
     assert mesh.states == (".usum", "k.kkk", "kk.kk", "uus.c")
 
 
+def test_a_pending_host_is_well_and_says_why() -> None:
+    """It lags behind, and nobody has to do anything now."""
+    state = recorded(4)
+    state.rollout["pending"].append("dora")
+    mesh = describe_mesh(state, answers(state, dead=["dora"]), {}, NOW)
+    dora = next(host for host in mesh.hosts if host.name == "dora")
+    assert dora.state == "pending"
+    assert dict(dora.notes)["why"].startswith("it was left out, and gets its change in the first pulumi up")
+    assert mesh.is_well
+    assert mesh.findings == ()
+
+
 def test_only_our_script_and_style_may_run() -> None:
     """Each by its digest, and nothing may be asked for; a page that is served may ask its own server."""
     html = show_page(amiss(4))

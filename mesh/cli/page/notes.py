@@ -49,7 +49,8 @@ def host_notes(answers: MeshAnswers, status: HostStatus, tags: tuple[str, ...], 
     """Yield what the state, the host and its peers say of a host; nothing that is secret."""
     host, pairs = status.host, answers.pairs
     entry = answers.roster["members"][host]
-    if status.reasons:
+    # Of any other state, what was found tells why.
+    if status.state == "pending":
         yield "why", "; ".join(status.reasons)
     yield from _of_plan(entry)
     if tags:
