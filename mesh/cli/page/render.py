@@ -18,13 +18,11 @@ from mesh.cli.page.content import NO_PAIR, PAIR_STATES, Page, PageHost, PageMesh
 from mesh.cli.page.site_map import draw_map
 from mesh.errors import visible
 
-__all__ = ["POLICY_SERVED", "policy", "show_page"]
+__all__ = ["policy", "show_page"]
 
 # Up to so many participants, a cell of the matrix has place for a time, or for a sign.
 _LARGE, _MEDIUM = 12, 40
 _SIGNS = {"s": "\N{MULTIPLICATION SIGN}", "k": "?", "r": "↻", "c": "·", "m": "○"}
-# What a page that is served may ask, and only its own server.
-POLICY_SERVED = "connect-src 'self'"
 
 
 def _read(name: str) -> str:
@@ -42,12 +40,12 @@ def _digest(text: str) -> str:
 
 
 def policy(*, served: bool) -> str:
-    """Return the Content-Security-Policy of the page."""
+    """Return the Content-Security-Policy of the page; one that is served may ask its own server, and nobody else."""
     rules = [
         "default-src 'none'",
         f"style-src {_digest(_read('page.css'))}",
         f"script-src {_digest(_script())}",
-        *([POLICY_SERVED] if served else []),
+        *(["connect-src 'self'"] if served else []),
         "base-uri 'none'",
         "form-action 'none'",
     ]
