@@ -23,6 +23,7 @@ from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
+from mesh.cli.page_command import page_command
 from mesh.cli.parameters import OnlyMeshes, SelectedStack, StackArgument, StackOption, TheHosts
 from mesh.cli.ping_command import ping_command
 from mesh.cli.plan_command import plan_command
@@ -136,6 +137,7 @@ app.command(epilog="Example: python -m mesh history production --limit 3")(histo
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)
 )
+app.command(epilog="Example: python -m mesh page production --redact --output shared.html")(page_command(_errors))
 app.command(epilog="Example: python -m mesh up production --only bernard")(up_command(_errors))
 app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph)
 

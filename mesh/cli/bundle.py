@@ -15,12 +15,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from mesh.cli.bundle_names import learn_machine, learn_operator, learn_roster, learn_stack_file
 from mesh.cli.completion import names_in_file
 from mesh.cli.doctor_json import show_findings
 from mesh.cli.engine import find_engine
 from mesh.cli.host_logs import read_logs
 from mesh.cli.look import look_at
+from mesh.cli.names_to_hide import learn_machine, learn_operator, learn_roster, learn_stack_file
 from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.cli.redaction import Redaction
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile

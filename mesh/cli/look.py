@@ -12,7 +12,7 @@ from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 from mesh.rollout.fault import Fault
 
-__all__ = ["look", "look_at", "narrow"]
+__all__ = ["dated", "look", "look_at", "narrow"]
 
 _UNKNOWN = ("", "")
 
@@ -29,10 +29,11 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -
 def look_at(meshes: Mapping[str, RecordedMesh], *, ping: bool) -> list[MeshStatus]:
     """Return how each of these meshes is."""
     # Not in a thread of its own, for which Ctrl-C would have to wait.
-    return [_dated(asyncio.run(read_status(mesh.rollout, ping=ping)), mesh) for mesh in meshes.values()]
+    return [dated(asyncio.run(read_status(mesh.rollout, ping=ping)), mesh) for mesh in meshes.values()]
 
 
-def _dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
+def dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
+    """Return the status with what the state knows of keys and of the last change."""
     times = {host.host: recorded.keys.get(host.public_key, _UNKNOWN) for host in mesh.hosts}
     return replace(
         mesh,

@@ -10,7 +10,7 @@ from mesh.config.models import AUTO, Host, Interface, Peering
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault, show_name
 
-__all__ = ["choose_relay", "peering_faults", "resolve", "tags_of"]
+__all__ = ["TagsByName", "choose_relay", "peering_faults", "resolve", "tags_of"]
 
 _EVERYONE = "all"
 _TAG = "tag:"

@@ -60,6 +60,7 @@ async def ask_mesh(recorded: RecordedRollout) -> MeshAnswers:
             {host: each.examination for host, each in said.items() if each.examination},
             {host: each.offset for host, each in said.items() if each.offset is not None},
             {host: each.measured for host, each in said.items() if each.measured is not None},
+            key_exchanges={host: session.key_exchange for host, session in fan.sessions.items()},
         )
         wanted = answers.to_probe(_PEERS_PROBED)
         # All at once, since each counts what the others send.

@@ -36,7 +36,8 @@ def stack(make_stack: Maker) -> Stack:
 def write(stack: Stack, hosts: list[str]) -> None:
     """Have these hosts in both meshes."""
     mesh = {"hosts": hosts, "deadline": 10, "unreachable": "skip", "peers": {"phone": {}}, "maxKeyAge": "180d"}
-    stack.write({"testwg": mesh, "backwg": {**mesh, "port": 51825}})
+    entries = {"h2": {"tags": ["edge"]}}
+    stack.write({"testwg": mesh, "backwg": {**mesh, "port": 51825}}, entries=entries)
 
 
 def test_status_shows_the_meshes_that_are_asked_for(stack: Stack) -> None:
@@ -195,6 +196,61 @@ def test_metrics_are_printed_written_and_served(stack: Stack, tmp_path: Path) ->
         with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
             assert b"mesh_pair_rtt_seconds{" in answer.read()
         server.terminate()
+
+
+def test_the_page_is_written_printed_and_shared(stack: Stack) -> None:
+    """As its page tells it; a dead host is on it, and the exit code is that of status."""
+    well = stack.companion("page", "test")
+    assert (well.code, well.text.strip()) == (0, "test.html: written; open it in a browser")
+    html = (stack.folder / "test.html").read_text()
+    assert (stack.folder / "test.html").stat().st_mode & 0o777 == 0o600
+    assert html.count('<table class="matrix') == 2
+    assert html.count("<td class=u>") == 2 * 6
+    assert "<i>edge</i>" in html
+    assert "last change" in html
+    assert "0 d old, 179 d left" in html
+    keys = stack.public_keys()
+    assert all(key in html for key in keys.values())
+    assert not [secret for secret in stack.hosts.secrets if secret in html]
+    stack.hosts.become("h3", "dead")
+    try:
+        shared = stack.companion("page", "--interface", "testwg", "--redact", "--output", "shared.html")
+        printed = stack.companion("page", "--interface", "testwg", "--output", "-")
+    finally:
+        stack.hosts.become("h3", "well")
+    assert shared.code == printed.code == 1
+    assert printed.output.count("<td class=s>") == 0
+    assert "W01" in printed.output
+    assert "cannot be reached" in printed.output
+    text = (stack.folder / "shared.html").read_text()
+    assert "W01" in text
+    for name in (">h1<", ">h3<", "phone", "testwg", "198.18.0.", "edge", *keys.values()):
+        assert name in printed.output
+        assert name not in text
+    both = stack.companion("page", "--serve", "--output", "x.html")
+    assert "--output and --serve are two ways; give one of them" in both.text
+
+
+def test_the_page_is_served_and_renewed(stack: Stack) -> None:
+    """While somebody looks; it ends by Ctrl-C."""
+    words = [sys.executable, "-m", "mesh", "page", "--serve", "--port", "0", "--every", "5"]
+    with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        place = server.stderr.readline().split()[1]
+
+        def made() -> str:
+            with urllib.request.urlopen(f"{place}made", timeout=60) as answer:  # noqa: S310
+                return str(answer.read().decode())
+
+        first, deadline = made(), time.monotonic() + 60
+        while made() == first:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
+            assert b"<td class=u>" in answer.read()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
+        assert server.stderr.read() == ""
 
 
 def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:

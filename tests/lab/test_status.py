@@ -1,6 +1,7 @@
 """`python -m mesh status` on booted hosts."""
 
 import json
+import re
 import time
 
 from tests.lab.lab import Lab
@@ -11,7 +12,10 @@ _MESH = {"testwg": {"hosts": _HOSTS, "port": 51825}}
 
 
 def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
-    """Well after an up; a peer that somebody removed, and a host without power, are rows with words and exit code 1."""
+    """Well after an up; a peer that somebody removed, and a host without power, are rows with words and exit code 1.
+
+    So they are on the page.
+    """
     carol = lab.hosts["carol"]
     stack.write(_MESH, {name: stack.describe(lab.hosts[name]) for name in _HOSTS})
     stack.up()
@@ -24,12 +28,18 @@ def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
     key = stack.running_public_keys("testwg")["bernard"]
     carol.run(f"wg set testwg peer '{key}' remove")
     assert "! carol: has no peer bernard" in stack.companion("status", succeeds=False).output
+    page = stack.companion("page", "--output", "-", succeeds=False).output
+    assert re.search(r'W10</b> <a class="go"[^>]*>carol</a>', page)
+    assert page.count("<td class=u>") == 4
     stack.up("--refresh")
     carol.power_cut()
     began = time.monotonic()
     found = json.loads(stack.companion("status", "--json", succeeds=False).output)["meshes"]["testwg"]
     assert time.monotonic() - began < 30
     assert {host["host"]: host["state"] for host in found["hosts"]}["carol"] == "unreachable"
+    page = stack.companion("page", "--output", "-", succeeds=False).output
+    assert re.search(r'W01</b> <a class="go"[^>]*>carol</a>', page)
+    assert (page.count("<td class=u>"), page.count("<td class=s>"), page.count("<td class=k>")) == (2, 2, 2)
     carol.start()
     carol.wait_until_ssh()
     # Peers use their sessions with the host of before for up to 20 seconds, as WireGuard does after any reboot.

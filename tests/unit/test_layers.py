@@ -54,7 +54,11 @@ PURE_MODULES = (
     "mesh.doctor.host_causes",
     "mesh.doctor.names",
     "mesh.doctor.trail",
+    "mesh.cli.page.content",
+    "mesh.cli.page.site_map",
     "mesh.cli.partial_up",
+    "mesh.cli.redaction",
+    "mesh.cli.stand_in_addresses",
 )
 ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
 # What only these modules may import, by the path from the root.

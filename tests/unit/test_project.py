@@ -70,6 +70,16 @@ def test_the_command_of_a_wheel_works_on_the_users_project(wheel: Path, tmp_path
     )
     environment = {**os.environ, "PYTHONPATH": str(wheel)}
 
+    # Template, style and script of the page come with it.
+    render = (
+        "from mesh.cli.page import content, render; print(render.show_page(content.Page('test', ())), render.__file__)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", render], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert str(wheel) in shown.stdout
+    assert '<p class="verdict well">' in shown.stdout
+
     def mesh(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
         command: list[str | Path] = [sys.executable, wheel / "bin/mesh", *words]
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
