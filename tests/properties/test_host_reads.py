@@ -33,6 +33,8 @@ fail() { printf 'fail %s\\n' "$*"; exit 1; }
 say() { :; }
 setting() { echo 0; }
 first_word() { echo 0; }
+planned() { echo run; }
+relayed() { :; }
 has_command() { :; }
 is_armed() { false; }
 is_up() { :; }
@@ -41,7 +43,7 @@ by_name='
 	function load(file) {}
 '
 """
-# By name: what prints, the parts of the program, and what is run there.
+# By name: what prints, by what it is asked where that matters, the parts of the program, and what is run there.
 READERS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "running settings": ("wg", ("wireguard/interface",), "running_settings"),
     "addresses": ("ip", ("wireguard/interface",), "list_addresses"),
@@ -51,6 +53,11 @@ READERS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "nft input": ("nft", ("net/netfilter",), "nft_scan | sort"),
     "nft forward": ("nft", ("net/netfilter",), "nft_scan ip/filter/INPUT forward | sort"),
     "iptables": ("iptables", ("net/netfilter",), "iptables_scan iptables"),
+    "who listens at a port": ("ss", ("core/diagnose",), "listeners 51825"),
+    "whether anybody does": ("ss", ("core/transaction",), "is_listened_at 51825 && echo taken"),
+    "a route that is taken": ("ip", ("core/transaction",), "taken_route"),
+    "pings": ("ping", ("core/diagnose",), "pinged 3 fd00::2"),
+    "counters": ("wg endpoints", ("core/probe",), "probe_rules edgeworth | sort"),
     "rules": ("ip", ("net/default_route",), "exit_table=51; exit_found 4"),
 }
 _ORDERS = st.sampled_from(
@@ -83,8 +90,9 @@ _PEER = f"edgeworth {KEYS[1]} fd00::2 1.2.3.4:51825 25 fd00::2/128 first\n"
 SAID = {
     "wg": f"{KEYS[0]}\t{KEYS[0]}\t51825\toff\n"
     f"{KEYS[1]}\t{KEYS[2]}\t1.2.3.4:51825\tfd00::2/128\t1700000000\t10\t20\t25\n",
+    "wg endpoints": f"{KEYS[1]}\t1.2.3.4:51825\n{KEYS[0]}\t[fd00::1]:51825\n",
     "ip": "2: testwg    inet6 fd00::1/64 scope global \\       valid_lft forever\n"
-    "51:\tfrom all lookup 51\nfd00::/64 dev testwg\n",
+    "51:\tfrom all lookup 51\nfd00::/64 dev testwg\nfd00::2 dev eth0\n",
     "nft": """table inet filter { # handle 1
 	chain input { # handle 1
 		type filter hook input priority filter; policy drop;
@@ -94,6 +102,10 @@ SAID = {
 	}
 }
 """,
+    "ss": 'UNCONN 0 0 0.0.0.0:51825 0.0.0.0:* users:(("wireguard-go",pid=12,fd=3))\nUNCONN 0 0 [::]:51825 [::]:*\n',
+    "ping": "PING fd00::2 56 data bytes\n\n--- fd00::2 ping statistics ---\n"
+    "3 packets transmitted, 3 received, 0% packet loss, time 402ms\n"
+    "rtt min/avg/max/mdev = 0.044/0.051/0.063/0.008 ms\n",
     "iptables": "-P INPUT DROP\n-N ufw\n"
     '-A INPUT -p udp -m udp --dport 51825 -m comment --comment "mesh testwg" -j ACCEPT\n'
     "-A INPUT -j ufw\n-A ufw -j DROP\n",
@@ -119,7 +131,7 @@ def read(reader: str, text: str) -> dict[str, tuple[str, str]]:
     for name, shell in SHELLS.items():
         with tempfile.TemporaryDirectory() as directory:
             folder = Path(directory)
-            for place in ("run", "next"):
+            for place in ("run", "next", "incoming"):
                 (folder / "testwg" / place).mkdir(parents=True)
                 (folder / "testwg" / place / "peers").write_text(_PEER)
                 (folder / "testwg" / place / "preshared-key").write_text(f"{KEYS[2]}\n")
@@ -130,7 +142,8 @@ def read(reader: str, text: str) -> dict[str, tuple[str, str]]:
                 for applet in ("awk", "sort", "sed", "tr", "cat", "grep"):
                     (tools / applet).symlink_to(str(shutil.which("busybox")))
             # After the program, so that its own words for tools lead here.
-            stand_in = f'{tool}() {{ cat "{folder}/said"; }}\n'
+            port = "case $* in *listen-port) echo 51825; return ;; esac" if reader == "counters" else ":"
+            stand_in = f'{tool.partition(" ")[0]}() {{ {port}; cat "{folder}/said"; }}\n'
             (folder / "program").write_text(f"{_HEADER}{program}\n{stand_in}{script}\n")
             done = subprocess.run(
                 [*shell, str(folder / "program")], cwd=folder, capture_output=True, timeout=30, check=False,

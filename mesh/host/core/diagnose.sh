@@ -34,13 +34,18 @@ order_examine() {
 	done
 	port=$(setting "$(planned)" port)
 	if [ -n "$port" ] && has_command ss && [ "$(wg show "$interface" listen-port 2>/dev/null)" != "$port" ]; then
-		ss -Hulnp "sport = :$port" | awk '
-			{ name = "kernel"; number = 0 }
-			match($0, /users:\(\("[^"]*"/) { name = substr($0, RSTART + 9, RLENGTH - 10); gsub(/[^A-Za-z0-9_.+-]/, "_", name) }
-			match($0, /pid=[0-9]+/) { number = substr($0, RSTART + 4, RLENGTH - 4) }
-			!seen[name, number]++ { print "listens", substr(name, 1, 40), number }' | head -n 10
+		listeners "$port"
 	fi
 	if seeks_names "$(planned)"; then look_up_all "$(planned)" | sed 's/^/name /'; fi
+}
+
+# listeners PORT: prints `listens NAME NUMBER` for each process that is at the port; the kernel has the number 0.
+listeners() {
+	ss -Hulnp "sport = :$1" | awk '
+		{ name = "kernel"; number = 0 }
+		match($0, /users:\(\("[^"]*"/) { name = substr($0, RSTART + 9, RLENGTH - 10); gsub(/[^A-Za-z0-9_.+-]/, "_", name) }
+		match($0, /pid=[0-9]+/) { number = substr($0, RSTART + 4, RLENGTH - 4) }
+		!seen[name, number]++ { print "listens", substr(name, 1, 40), number }' | head -n 10
 }
 
 # passing ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many; 0 where the least are.

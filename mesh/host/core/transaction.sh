@@ -72,6 +72,23 @@ is_our_configuration() {
 	case $(head -n 1 "$configuration" 2>/dev/null) in "# Managed by mesh ${1:-}"*) ;; *) return 1 ;; esac
 }
 
+# is_listened_at PORT: 0 when a program is at this UDP port.
+is_listened_at() {
+	! ss -Hlun 2>/dev/null |
+		awk -v port=":$1" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }'
+}
+
+# taken_route: prints a prefix of the roster that goes elsewhere, of whom it is and through what; nothing where none does.
+taken_route() {
+	{
+		ip -6 -o route show
+		ip -4 -o route show
+	} | awk -v own="$interface" -v peers="$home/incoming/peers" '
+		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
+		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
+		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != (own "") && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }'
+}
+
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
 	ours=$(setting run mesh)
@@ -91,16 +108,10 @@ check_foreign() {
 				fail "UDP port $port is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
 			fail "UDP port $port is taken by interface $other; choose another port"
 		done
-		ss -Hlun 2>/dev/null | awk -v port=":$port" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }' ||
+		! is_listened_at "$port" ||
 			fail "UDP port $port is taken by another program; choose another port"
 	fi
-	clash=$({
-		ip -6 -o route show
-		ip -4 -o route show
-	} | awk -v own="$interface" -v peers="$home/incoming/peers" '
-		BEGIN { while ((getline line < peers) > 0) { split(line, field, " "); count = split(field[6], prefix, ","); for (i = 1; i <= count; i++) wants[prefix[i]] = field[1] } }
-		{ if ($1 !~ /\//) $1 = $1 ($1 ~ /:/ ? "/128" : "/32") }
-		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != (own "") && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }')
+	clash=$(taken_route)
 	[ -z "$clash" ] ||
 		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
 	check_exit
