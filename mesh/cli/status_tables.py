@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
@@ -66,31 +65,52 @@ def _state(state: str) -> Text:
 
 
 def _hosts(mesh: MeshStatus, rates: Rates | None) -> Table:
-    columns = ("host", "address", "endpoint", "system", "WireGuard", "program", "up for", "key", "state")
-    # Many columns, and one line for each host; where that is too wide, an address goes on in the next line.
-    table = Table(title=mesh.interface, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    columns: dict[str, list[str | Text]] = {
+        "host": [host.host for host in mesh.hosts],
+        "state": [_host_state(host) for host in mesh.hosts],
+        "address": [host.address for host in mesh.hosts],
+        "endpoint": [host.endpoint or "roaming" for host in mesh.hosts],
+        "up for": [_uptime(host.device) for host in mesh.hosts],
+        "key": [_key(host) for host in mesh.hosts],
+    }
+    alike = []
+    for name, cells in _machines(mesh).items():
+        if len(set(cells)) > 1:
+            columns[name] = [*cells]
+        elif cells and cells[0]:
+            alike.append(f"{name} {cells[0]}")
     if rates:
-        table.add_column("packets in, out")
-    is_mixed = any(host.key_exchange and not is_post_quantum(host.key_exchange) for host in mesh.hosts)
-    if is_mixed:
-        table.add_column("post-quantum SSH")
-    for host in mesh.hosts:
-        endpoint = host.endpoint or "roaming"
-        exchange = ("yes" if is_post_quantum(host.key_exchange) else "no") if host.key_exchange else ""
-        row = (host.host, host.address, endpoint, host.system, *_device(host.device), _key(host), _host_state(host))
-        rate = [rates.packets(mesh.interface, host.host)] if rates else []
-        table.add_row(*row, *rate, *([exchange] if is_mixed else []))
+        columns["packets in, out"] = [rates.packets(mesh.interface, host.host) for host in mesh.hosts]
+    # What all hosts have alike needs no column.
+    table = Table(title=": ".join(filter(None, [mesh.interface, ", ".join(alike)])), title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
-def _device(device: Device | None) -> tuple[str, str, str]:
-    """Return the kind of WireGuard, the version of the host program, and how long the interface has been there."""
-    if device is None:
-        return "", "", ""
-    program = "as here" if device.program == program_digest() else device.program[:8] or "none"
-    return device.wireguard, program, "unknown" if device.age is None else _span(device.age)
+def _machines(mesh: MeshStatus) -> dict[str, list[str]]:
+    """Return what the hosts are, which is mostly the same for all; nothing of those that do not say it."""
+    devices = [host.device for host in mesh.hosts]
+    exchanges = [host.key_exchange for host in mesh.hosts]
+    found = {
+        "system": [host.system for host in mesh.hosts],
+        "WireGuard": [device.wireguard if device else "" for device in devices],
+        "program": [_program(device) if device else "" for device in devices],
+        "post-quantum SSH": ["yes" if is_post_quantum(each) else "no" if each else "" for each in exchanges],
+    }
+    said = {name: {cell for cell in cells if cell} for name, cells in found.items()}
+    # A host that says nothing is no other kind of host.
+    return {name: [*said[name]] if len(said[name]) == 1 else cells for name, cells in found.items()}
+
+
+def _program(device: Device) -> str:
+    return "as here" if device.program == program_digest() else device.program[:8] or "none"
+
+
+def _uptime(device: Device | None) -> str:
+    return "" if device is None else "unknown" if device.age is None else _span(device.age)
 
 
 def _key(host: HostStatus) -> str:

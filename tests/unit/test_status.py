@@ -186,14 +186,24 @@ def test_the_age_of_a_key_and_its_end_are_shown() -> None:
     assert "12 d old, 168 d left" in shown(dated)
 
 
+def test_what_all_hosts_have_alike_is_told_once() -> None:
+    """In the title; a column is for what differs."""
+    text = shown(judge(ROLLOUT, FACTS, DIGESTS, PINGS, {}))
+    assert "WireGuard kernel, program as here" in text
+    assert not any("│" in line and "kernel" in line for line in text.splitlines())
+
+
 def test_a_host_is_one_line_with_what_runs_there() -> None:
     """The kind of WireGuard, whether it has our version of the program, and since when the interface is there."""
     other = replace(FACTS["phoenix"], device=Device("userspace", 1, 2, "0123456789abcdef"))
     status = judge(ROLLOUT, {"bernard": FACTS["bernard"], "phoenix": other}, DIGESTS, PINGS, {"edgeworth": "is off"})
-    rows = {line.split()[0]: line.split() for line in shown(status).splitlines() if "::1/64" in line}
-    assert rows["bernard"][-6:] == ["kernel", "as", "here", "25", "h", "up"]
-    assert rows["phoenix"][-4:] == ["userspace", "01234567", "unknown", "up"]
-    assert rows["edgeworth"][-2:] == ["roaming", "unreachable"]
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown(status).splitlines()]
+    # That of pairs has more columns.
+    rows = {cells[0]: cells for cells in table if len(cells) == 8}
+    assert rows["bernard"][-2:] == ["kernel", "as here"]
+    assert rows["phoenix"][-2:] == ["userspace", "01234567"]
+    assert [rows[host][1] for host in ("bernard", "edgeworth", "phoenix")] == ["up", "unreachable", "up"]
+    assert [rows[host][4] for host in ("bernard", "edgeworth", "phoenix")] == ["25 h", "", "unknown"]
     content = json.loads(show_json([status]))["meshes"]["testwg"]["hosts"]
     told = ("wireguard", "program", "ownProgram", "uptime", "packetsReceived", "packetsSent")
     assert [tuple(host[field] for field in told) for host in content] == [
