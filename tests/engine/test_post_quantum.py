@@ -103,10 +103,12 @@ def test_a_key_that_may_have_travelled_otherwise_serves_no_more(stack: Stack) ->
 
 
 def test_the_status_tells_the_key_exchange_of_each_host(stack: Stack) -> None:
-    """In the table only where one host lacks a post-quantum one."""
-    assert "post-quantum" not in stack.companion("status").output
+    """Once where all have a post-quantum one, and for each host where one lacks it."""
+    assert "post-quantum SSH yes" in stack.companion("status").output
     become(stack, "h2", [CLASSICAL])
-    assert "post-quantum SSH" in stack.companion("status").output
+    mixed = stack.companion("status").output
+    assert "post-quantum SSH" in mixed
+    assert "post-quantum SSH yes" not in mixed
     content = json.loads(stack.companion("status", "--json").output)["meshes"]["testwg"]
     assert {host["host"]: (host["keyExchange"], host["postQuantum"]) for host in content["hosts"]} == {
         "h1": (HYBRID, True),
