@@ -16,7 +16,7 @@ def _addresses(lab: Lab) -> dict[str, str]:
 
 def test_a_running_host_takes_a_fixed_address_and_gives_it_back(stack: Stack, lab: Lab) -> None:
     """With a subnet of its own, then sharing one; after a failure every host has its old address and routes."""
-    mesh = {"hosts": list(lab.hosts), "port": _PORT}
+    mesh = {"hosts": list(lab.hosts), "port": _PORT, "deadline": 20}
     stack.write({"testwg": mesh})
     stack.up()
     derived = _addresses(lab)
