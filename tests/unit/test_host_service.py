@@ -153,6 +153,16 @@ def test_openrc_takes_the_distributions_own_script(openrc: HostProgram) -> None:
     assert "wg-quick.testwg -> wg-quick" in lines
 
 
+def test_interfaces_that_come_up_at_one_moment_write_their_scripts_each(openrc: HostProgram) -> None:
+    """Another one writes the same files just before this one has put its own in place."""
+    other = "(unset -f chmod; interface=other; rm -f /etc/init.d/wg-quick.other; openrc_scripts)"
+    openrc.run(
+        f'chmod() {{ {other}; command chmod "$@"; }}; openrc_scripts; unset -f chmod; '
+        "for of in testwg other; do [ -x /etc/init.d/wg-quick.$of ]; done; [ -x /etc/init.d/mesh-boot ]; "
+        '[ -z "$(ls -A /etc/init.d | grep new)" ]'
+    )
+
+
 @pytest.mark.parametrize(
     ("init", "start"),
     [("systemd", "systemctl restart wg-quick@testwg"), ("openrc", "rc-service wg-quick.testwg start")],

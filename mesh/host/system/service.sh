@@ -76,10 +76,12 @@ write_when_changed() {
 	if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(cat "$1")" = "$3" ]; then
 		return 1
 	fi
-	# Not beside it by its name: /etc/init.d/mesh-boot.new is that of the interface `new`.
-	printf '%s\n' "$3" >"${1%/*}/.mesh.new"
-	chmod "$2" "${1%/*}/.mesh.new"
-	mv "${1%/*}/.mesh.new" "$1"
+	# Not beside it by its name: /etc/init.d/mesh-boot.new is that of the interface `new`. And not by one name for all, since other
+	# interfaces may write at this very moment.
+	write_to=${1%/*}/.mesh-$interface.new
+	printf '%s\n' "$3" >"$write_to"
+	chmod "$2" "$write_to"
+	mv "$write_to" "$1"
 }
 
 # tunnel_unit: prints the path of the unit wg-quick@.service that systemd would take.
