@@ -12,7 +12,7 @@ ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 # Labs wait for their hosts more than they compute, so there are more of them than processors; what measures loss comes
 # last, with nothing else beside it than another of its kind.
 PYTEST = $(ENGINE) $(RUN) -m pytest tests -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
-LABS ?= 4
+LABS ?= 5
 COUNT := .venv/count
 
 .PHONY: help setup demo demo-shell demo-down test test-kernel test-fast check docs bench

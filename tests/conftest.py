@@ -207,6 +207,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("kernel")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with hosts, which wait more than they compute; what only computes fills the gaps that they leave."""
+    items.sort(key=lambda item: level_of(item.path) != "lab")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test of a level that cannot run, before any of its fixtures is made."""
