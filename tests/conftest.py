@@ -207,9 +207,31 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("kernel")
 
 
+@cache
+def _is_whole(file: Path) -> bool:
+    """Tell whether the tests of a file belong into one process: those of the lab only where they share a mesh."""
+    return level_of(file) != "lab" or 'scope="module"' in file.read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with hosts, which wait more than they compute; what only computes fills the gaps that they leave."""
-    items.sort(key=lambda item: level_of(item.path) != "lab")
+    """Begin with hosts, which wait more than they compute, and of these with what takes longest in one process."""
+    items.sort(key=lambda item: (level_of(item.path) != "lab", not _is_whole(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process of `--dist loadfile` one file after the other, but single tests where these are apart."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    # Where this is asked for, it is there.
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if _is_whole(config.rootpath / file) else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
