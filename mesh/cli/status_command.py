@@ -1,5 +1,6 @@
 """`python -m mesh status`: what it is given, and what it prints; what it asks is in `status`."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,15 +29,27 @@ def watch_status(
     from mesh.cli.status_tables import show_tables  # noqa: PLC0415
 
     shown: Sequence[MeshStatus] = ()
+    is_interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+        raise KeyboardInterrupt
+
+    # With Python's own handler, asyncio takes Ctrl-C for a cancellation, which a reply of that moment may overtake.
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         with Live(console=console, auto_refresh=False) as live:
-            while True:
+            while not is_interrupted:
                 found = ask()
                 live.update(show_tables(found, all_pairs=all_pairs, rates=rates_between(shown, found)), refresh=True)
                 shown = found
                 time.sleep(seconds)
     except KeyboardInterrupt:
-        return shown
+        pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return shown
 
 
 def status_command(console: Console) -> Callable[..., None]:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 import urllib.request
 from datetime import datetime
@@ -86,9 +87,13 @@ def test_the_status_is_watched_until_it_is_interrupted(stack: Stack) -> None:
             time.sleep(0.1)
         watching.send_signal(signal.SIGINT)
         began = time.monotonic()
+        # Nobody waits for ever for one that goes on.
+        ending = threading.Timer(30, watching.kill)
+        ending.start()
         with contextlib.suppress(OSError):
             while piece := os.read(screen, 1 << 16):
                 said += piece
+        ending.cancel()
     stack.hosts["h1"].slowness = 0.0
     os.close(screen)
     assert time.monotonic() - began < 15
