@@ -1,4 +1,4 @@
-"""What a mesh looks like, from its plan alone: who is in it, and who reaches whom and how; as DOT and as Mermaid.
+"""What a mesh looks like, by its plan: who is in it, and who reaches whom and how; as DOT and as Mermaid.
 
 What is drawn has numbers, and names stand in labels only, so that no name means anything to a format. The SVG is in
 `graph_svg`. Formats: the DOT language of Graphviz, and flowcharts of Mermaid.
@@ -55,12 +55,15 @@ class Node:
 class Drawing:
     """A mesh; `lines` are pairs of nodes by their numbers, with a kind: direct, local, relayed, exit or network.
 
-    Of an exit line, the first node uses the second.
+    Of an exit line, the first node uses the second. Where hosts were asked, `amiss` are nodes, and `silent` lines, by
+    their numbers; they are drawn in red.
     """
 
     title: str
     nodes: tuple[Node, ...]
     lines: tuple[tuple[int, int, str], ...]
+    amiss: frozenset[int] = frozenset()
+    silent: frozenset[int] = frozenset()
 
     def sites(self) -> dict[str, list[int]]:
         """Return the numbers of the nodes in each site; those of none are under the empty name."""
@@ -130,11 +133,13 @@ def dot(drawing: Drawing) -> str:
                 yield f"  subgraph cluster_{place} {{ label={quoted(site)};"
             for number in numbers:
                 node = drawing.nodes[number]
-                yield f"  n{number} [label={quoted(*node.lines)}, {_DOT_NODES[node.kind]}];"
+                red = ", color=red, fontcolor=red" if number in drawing.amiss else ""
+                yield f"  n{number} [label={quoted(*node.lines)}, {_DOT_NODES[node.kind]}{red}];"
             if site:
                 yield "  }"
-        for one, other, kind in drawing.lines:
-            yield f"  n{one} -- n{other} [{_DOT_LINES[kind]}];"
+        for number, (one, other, kind) in enumerate(drawing.lines):
+            shown = [_DOT_LINES[kind], "color=red" if number in drawing.silent else ""]
+            yield f"  n{one} -- n{other} [{', '.join(filter(None, shown))}];"
 
     head = [f"graph {quoted(drawing.title)} {{", f"  label={quoted(drawing.title)};", '  node [fontname="sans-serif"];']
     return "\n".join([*head, *body(), "}"]) + "\n"
@@ -157,5 +162,8 @@ def mermaid(drawing: Drawing) -> str:
                 yield "  end"
         for one, other, kind in drawing.lines:
             yield f"  n{one} {_MERMAID_LINES[kind]} n{other}"
+        yield from (f"  style n{number} stroke:#d22,color:#d22" for number in sorted(drawing.amiss))
+        if drawing.silent:
+            yield f"  linkStyle {','.join(map(str, sorted(drawing.silent)))} stroke:#d22"
 
     return "\n".join(["flowchart LR", *body()]) + "\n"

@@ -112,10 +112,13 @@ def test_the_doctor_finds_nothing_in_a_mesh_that_is_well_and_names_a_difference(
     try:
         found = stack.companion("doctor", "--json")
         one = stack.companion("doctor", "--only", "h2")
+        stack.hosts["h3"].says["status"] = lambda _: [b".error gone\n"]
+        drawn = stack.companion("graph", "test", "--interface", "testwg", "--live", "--format", "dot").output
     finally:
         stack.hosts["h2"].interfaces["testwg"].differs = []
         stack.hosts["h3"].says.clear()
     assert found.code == one.code == 1
+    assert re.findall(r'"(\w+)[^"]*\\nunreachable"', drawn) == ["h3"]
     document = json.loads(found.output)
     findings = document["meshes"]["testwg"]["findings"]
     assert [(each["code"], each["host"]) for each in findings] == [("W01", "h3"), ("W31", "h2")]

@@ -1,0 +1,24 @@
+"""A drawing of a mesh with what its hosts say at this moment: who is not as planned, and which pairs are silent."""
+
+from dataclasses import replace
+
+from mesh.cli.graph import Drawing
+from mesh.cli.status_rows import MeshStatus
+
+__all__ = ["mark_amiss"]
+
+
+def mark_amiss(drawing: Drawing, mesh: MeshStatus) -> Drawing:
+    """Return the drawing with what is amiss marked; a host that is planned and not there yet is not up either."""
+    states = {host.host: host.state for host in mesh.hosts}
+    silent = {frozenset((pair.host, pair.peer)) for pair in mesh.pairs if pair.state == "silent"}
+    # What is drawn for a host begins with its name, and of a network there is nothing to ask.
+    names = ["" if node.kind in ("network", "peer") else node.lines[0] for node in drawing.nodes]
+    amiss = {number: states.get(name, "planned") for number, name in enumerate(names) if name}
+    amiss = {number: state for number, state in amiss.items() if state != "up"}
+    nodes = [
+        replace(node, lines=(*node.lines, amiss[number])) if number in amiss else node
+        for number, node in enumerate(drawing.nodes)
+    ]
+    lines = [number for number, (one, other, _) in enumerate(drawing.lines) if {names[one], names[other]} in silent]
+    return replace(drawing, nodes=tuple(nodes), amiss=frozenset(amiss), silent=frozenset(lines))
