@@ -24,7 +24,7 @@ _INTERFACE = "testwg"
 class Measurement:
     """One row: times in seconds, `state` in kilobytes of 1000 bytes, `changed` in resources.
 
-    `once` is a first up without checkpoints.
+    `once` is a first up without checkpoints. `looks` are those commands that ask all hosts, by name.
     """
 
     hosts: int
@@ -36,6 +36,10 @@ class Measurement:
     rotate: float
     changed: int
     state: float
+    looks: dict[str, float]
+
+
+_LOOKS = (("status", "--json"), ("doctor", "--json"), ("metrics",), ("page", "--output", "-"))
 
 
 def _plan(names: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -60,8 +64,15 @@ def _measure(count: int, folder: Path) -> Measurement:
         changed = sum(number for verb, number in last["resourceChanges"].items() if verb != "same")
         stack.write(_plan(names, members={names[0]: {"rotation": 2}}))
         rotate = stack.up().seconds
+        looks = {words[0]: _look(stack, *words) for words in _LOOKS}
     once = _first_without_checkpoints(names[:-1], folder)
-    return Measurement(count, preview, first, once, nothing, add, rotate, changed, state)
+    return Measurement(count, preview, first, once, nothing, add, rotate, changed, state, looks)
+
+
+def _look(stack: Stack, command: str, *options: str) -> float:
+    outcome = stack.companion(command, "test", *options)
+    assert outcome.code == 0, outcome.text
+    return outcome.seconds
 
 
 def _first_without_checkpoints(names: Sequence[str], folder: Path) -> float:
