@@ -7,6 +7,14 @@ from mesh.remote.examinations import Drop, Probe
 
 __all__ = ["find_drops", "open_firewall", "say_drop"]
 
+# By the family of their tables.
+_IPTABLES = {
+    "ip": "iptables",
+    "ip6": "ip6tables",
+    "ip-legacy": "iptables-legacy",
+    "ip6-legacy": "ip6tables-legacy",
+}
+
 
 def find_drops(probe: Probe | None, kind: str, source: str = "", target: str = "", *, leaves: bool) -> list[Drop]:
     """Return what dropped packets of a kind that came in, or leave, from and to these addresses; an empty one is any.
@@ -33,7 +41,7 @@ def _may_match(drop: Drop, kind: str, near: str, far: str, *, leaves: bool) -> b
     elsewhere = ("INPUT", "PREROUTING", "FORWARD") if leaves else ("OUTPUT", "POSTROUTING", "FORWARD")
     return (
         drop.place.rpartition(" ")[2] not in elsewhere
-        and drop.place.startswith("ip6 ") == (":" in (near or far))
+        and drop.place.startswith("ip6") == (":" in (near or far))
         and protocol in ("", "udp" if kind == "udp" else "ipv6-icmp")
         and all(
             not address or option not in options or _same(options[option].partition("/")[0], address)
@@ -47,9 +55,9 @@ def open_firewall(host: str, drops: list[Drop], match: str, chain: str) -> str:
     if not drops:
         return f"nft list ruleset, or iptables -vnL, on {host} shows what drops it"
     family, table, where = drops[0].place.split(" ")
-    if where == chain and table == "filter" and family in ("ip", "ip6"):
-        # These tables are iptables' own, whatever lies below.
-        tool = "iptables" if family == "ip" else "ip6tables"
+    tool = _IPTABLES.get(family)
+    # These tables are iptables' own, whatever lies below; nft does not know those of iptables-legacy at all.
+    if tool and ((where == chain and table == "filter") or family.endswith("-legacy")):
         options = {"udp": "-p udp", "sport": "--sport", "dport": "--dport", "oifname": "-o", "iifname": "-i"}
         options |= {"icmpv6": "-p ipv6-icmp", "type": "--icmpv6-type"}
         words = match.replace('"', "").split()
@@ -59,7 +67,8 @@ def open_firewall(host: str, drops: list[Drop], match: str, chain: str) -> str:
 
 def say_drop(drop: Drop) -> str:
     """Return what dropped something, in words."""
-    return f"dropped in {drop.place}: {drop.rule}"
+    family, place = drop.place.split(" ", 1)
+    return f"dropped in {_IPTABLES[family] if family.endswith('-legacy') else family} {place}: {drop.rule}"
 
 
 def _host_of(endpoint: str) -> str:

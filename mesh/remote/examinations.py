@@ -49,7 +49,7 @@ _WORD = r"out|sent|in|got|moved|(?:ask|reply)(?:-sent|-in|-got)?"
 _PROBED = forms(
     count=rf" ({_WORD}) ({_NAME}) (\d{{1,20}})",
     drops=rf" (udp|echo-request|echo-reply|other) (-|{_ADDRESS}) (-|{_ADDRESS})"
-    r" ([a-z0-9]{1,10}) ([!-~]{1,100}) ([!-~]{1,100}) ([ -~]{1,200})",
+    r" ([a-z0-9]{1,10}|ip6?-legacy) ([!-~]{1,100}) ([!-~]{1,100}) ([ -~]{1,200})",
     route=rf" ({_NAME}) ({_DEVICE}) (-|{_ADDRESS})",
     inner=rf" ({_NAME}) ({_DEVICE})",
     session=rf" ({_NAME}) (never|-?\d{{1,12}}) (\d{{1,20}}) (\d{{1,20}})",

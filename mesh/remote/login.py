@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import cast
@@ -30,6 +31,11 @@ _POST_QUANTUM = (
     "sntrup761x25519-sha512@openssh.com",
 )
 _EXCHANGE = "key_exchange"
+# A run asks a host several times, and a bastion for each of those behind it. sshd counts each refused login, for five
+# seconds each (PerSourcePenalties), and those of one moment are one.
+_REFUSED_SECONDS = 15.0
+# By whom and where: until when, and the reason.
+_refusals: dict[tuple[object, ...], tuple[float, str]] = {}
 
 
 def is_post_quantum(key_exchange: str) -> bool:
@@ -62,16 +68,37 @@ async def dial(
 ) -> asyncssh.SSHClientConnection:
     """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
 
-    With `post_quantum`, only such a key exchange will do.
-
-    An sshd takes a few keys in one connection only, so further ones are offered in a next; but in three at most, since
-    OpenSSH turns away an address for a while after more failures (PerSourcePenalties of sshd_config, from 9.8 on).
+    With `post_quantum`, only such a key exchange will do. A host that has just refused all keys is not asked again: its
+    answer is given once more.
 
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
     """
     known = credentials.load()
-    exchanges = post_quantum_exchanges() if post_quantum else ()
+    who = (*(str(connection.get(field)) for field in ("address", "port", "user", "hostKey", "bastion")), known)
+    until, reason = _refusals.get(who, (0.0, ""))
+    if time.monotonic() < until:
+        raise asyncssh.PermissionDenied(reason)
+    try:
+        return await _offer(connection, tunnel, known, post_quantum_exchanges() if post_quantum else ())
+    except LoginRefusedError:
+        raise
+    except asyncssh.PermissionDenied as refusal:
+        _refusals[who] = time.monotonic() + _REFUSED_SECONDS, refusal.reason
+        raise
+
+
+async def _offer(
+    connection: Connection,
+    tunnel: asyncssh.SSHClientConnection | None,
+    known: credentials.Credentials,
+    exchanges: Sequence[str],
+) -> asyncssh.SSHClientConnection:
+    """Offer all keys.
+
+    An sshd takes a few in one connection only, so further ones are offered in a next; but in three at most, since
+    OpenSSH turns away an address for a while after more failures (PerSourcePenalties of sshd_config, from 9.8 on).
+    """
     offers = list(_batches(credentials.prefer(known.identities)))[:_TRIES]
     for batch in offers[:-1]:
         try:

@@ -112,7 +112,7 @@ class RehearsedStack(Stack):
         namespace = Path("/run/netns", self.lab.control_namespace)
         return Run(_Forked(namespace, self.project, self.environment, (verb, *options)))
 
-    def companion(self, *words: str, succeeds: bool = True) -> Outcome:
+    def companion(self, *words: str, succeeds: bool | None = True) -> Outcome:
         """Run `python -m mesh`, which asks a stand-in for pulumi what the state holds."""
         assert words[0] not in _WITH_ENGINE, f"python -m mesh {words[0]} needs the engine: engine_stack"
         return super().companion(*words, succeeds=succeeds)

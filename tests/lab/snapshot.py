@@ -31,7 +31,8 @@ ip -4 route show | sort
 ip -4 rule show; ip -6 rule show
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/accept_redirects /proc/sys/net/ipv6/conf/all/forwarding
 echo "== processes"
-ps -eo args | grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v 'grep\\|program keep \\|program resolve ' | sort
+ps -eo cgroup:200,args | grep -v '/mesh-keep@\\|/mesh-endpoints@' | sed 's/^[^ ]* *//' |
+    grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v 'grep\\|program keep \\|program resolve ' | sort
 echo "== firewall"
 nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//; s/# handle.*//'
 ufw show added 2>/dev/null

@@ -339,6 +339,10 @@ def test_a_rule_that_drops_is_opened_where_it_is() -> None:
     drop = replace(RULE, place="ip filter INPUT", rule="policy drop")
     answers = between("bernard", "carol", probe("carol"), probe("bernard", "got", drops=(drop,)))
     assert the_one(answers, "W17").repair == "iptables -I INPUT -p udp --dport 51825 -j ACCEPT on carol"
+    drop = replace(RULE, place="ip-legacy filter mine", rule="-A mine -j DROP")
+    answers = between("bernard", "carol", probe("carol"), probe("bernard", "got", drops=(drop,)))
+    assert the_one(answers, "W17").repair == "iptables-legacy -I INPUT -p udp --dport 51825 -j ACCEPT on carol"
+    assert "dropped in iptables-legacy filter mine: -A mine -j DROP" in the_one(answers, "W17").evidence
     other = replace(RULE, source="203.0.113.77")
     answers = between("bernard", "carol", probe("carol"), probe("bernard", "got", drops=(other,)))
     assert "nft list ruleset, or iptables -vnL, on carol" in the_one(answers, "W17").repair

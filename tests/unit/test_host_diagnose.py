@@ -110,6 +110,9 @@ def test_iptables_tells_the_rules_that_have_dropped(host: HostProgram) -> None:
     )
     host.stub("iptables-nft-save", f"cat <<'END'\n{saved}\nEND")
     host.stub("iptables-nft")
+    host.stub("iptables-legacy-save", f"cat <<'END'\n{saved}\nEND")
+    legacy = host.run("iptables_tools() { echo iptables-legacy; }; iptables_counts").stdout.splitlines()
+    assert [line.split()[0] for line in legacy] == ["ip-legacy", "ip-legacy"]
     assert host.run("iptables_counts").stdout.splitlines() == [
         "ip filter INPUT 5 policy drop",
         "ip filter INPUT 12 -A INPUT -p udp --dport 51825 -j DROP",

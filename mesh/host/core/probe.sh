@@ -89,10 +89,12 @@ probe_drops() {
 }
 
 # iptables_counts: prints how often each rule of iptables has dropped, in whichever tables are in use: FAMILY TABLE CHAIN COUNT RULE.
+# Tables of iptables-legacy are apart from those of nftables, so that their family is `ip-legacy` or `ip6-legacy`.
 iptables_counts() {
 	for counts_tool in $(iptables_tools); do
 		has_command "$counts_tool-save" || continue
-		"$counts_tool-save" -c 2>/dev/null | awk -v family="${counts_tool%%tables*}" '
+		case $counts_tool in *-legacy) counts_apart=-legacy ;; *) counts_apart= ;; esac
+		"$counts_tool-save" -c 2>/dev/null | awk -v family="${counts_tool%%tables*}$counts_apart" '
 			/^\*/ { table = substr($1, 2) }
 			/^:/ && $2 == "DROP" { split(substr($3, 2), number, ":"); print family, table, substr($1, 2), number[1], "policy drop" }
 			/^\[.* -j (DROP|REJECT)/ { split(substr($1, 2), number, ":"); sub(/^[^ ]* /, ""); print family, table, $2, number[1], substr($0, 1, 200) }'
