@@ -37,7 +37,7 @@ def show_tables(meshes: Sequence[MeshStatus], *, all_pairs: bool, rates: Rates |
         parts.extend(Text(f"! {fault}", style="red") for fault in mesh.faults)
         parts.extend(Text(f"! {host} has left and is not wiped", style="yellow") for host in mesh.not_wiped)
     for mesh in meshes:
-        parts.extend((Text(), _hosts(mesh, rates)))
+        parts.extend((Text(), *_hosts(mesh, rates)))
         shown = mesh.pairs
         if not all_pairs and len(mesh.hosts) > _MANY_HOSTS:
             shown = tuple(pair for pair in mesh.pairs if pair.state not in _UNREMARKABLE)
@@ -64,7 +64,8 @@ def _state(state: str) -> Text:
     return Text(state.replace("-", " "), style=_COLOURS.get(state, "red"))
 
 
-def _hosts(mesh: MeshStatus, rates: Rates | None) -> Table:
+def _hosts(mesh: MeshStatus, rates: Rates | None) -> tuple[Text, Table]:
+    """Return what all hosts have alike, which needs no column, and the table of them."""
     columns: dict[str, list[str | Text]] = {
         "host": [host.host for host in mesh.hosts],
         "state": [_host_state(host) for host in mesh.hosts],
@@ -81,13 +82,13 @@ def _hosts(mesh: MeshStatus, rates: Rates | None) -> Table:
             alike.append(f"{name} {cells[0]}")
     if rates:
         columns["packets in, out"] = [rates.packets(mesh.interface, host.host) for host in mesh.hosts]
-    # What all hosts have alike needs no column.
-    table = Table(title=": ".join(filter(None, [mesh.interface, ", ".join(alike)])), title_justify="left")
+    table = Table()
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
-    return table
+    # Not as the title of the table, which is no wider than that.
+    return Text(": ".join(filter(None, [mesh.interface, ", ".join(alike)])), style="italic"), table
 
 
 def _machines(mesh: MeshStatus) -> dict[str, list[str]]:
