@@ -139,7 +139,7 @@ class ByHand:
         """Take away what is left."""
         for host in self.lab.hosts.values():
             host.run(
-                "systemctl disable -q --now wg-quick@testwg; wg-quick down testwg; rm -rf /etc/wireguard", check=False
+                "systemctl disable -q --now wg-quick@testwg; wg-quick down testwg; rm -f /etc/wireguard/*", check=False
             )
 
 
