@@ -239,9 +239,8 @@ CASES: list[Callable[[Operator], None]] = [
     _a_certificate_beside_a_key_file,
     _an_rsa_certificate_in_the_agent,
     _a_certificate_of_an_authority_that_sshd_trusts,
-    _a_bastion,
-    # Last, since the next refresh still logs in as the user of the state, and a host counts that as a failed login.
     _a_user_with_sudo,
+    _a_bastion,
 ]
 
 
