@@ -50,6 +50,11 @@ def test_nothing_of_ours_lies_where_an_interface_could() -> None:
     assert not re.search(r"\$base/(lock|program)\.new", host_program.text())
 
 
+def test_what_another_interface_tries_to_write_is_no_file_of_an_earlier_version(host: HostProgram) -> None:
+    """It is gone before anybody could move it."""
+    assert host.run(f"{ORDERS} : >$base/.mesh-tried-by-12; scattered; : >$base/units; scattered").stdout == "units\n"
+
+
 def test_what_an_earlier_version_left_is_gathered_and_boots_with_this_version(host: HostProgram) -> None:
     """Records keep what they say, what was begun and not finished goes, and another time nothing happens."""
     ended = host.run(

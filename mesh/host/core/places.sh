@@ -39,7 +39,8 @@ common() { if [ -d "$base/shared-by-interfaces" ]; then echo "$base/shared-by-in
 # scattered: prints the name of each file that an earlier version has beside the interfaces.
 scattered() {
 	ls -A "$base" | while read -r name; do
-		case $name in lock | program | program-*) continue ;; esac
+		# The last is what another interface tries to write at this very moment (checks.sh).
+		case $name in lock | program | program-* | .mesh-*) continue ;; esac
 		if [ -f "$base/$name" ] && [ ! -L "$base/$name" ]; then printf '%s\n' "$name"; fi
 	done
 }
