@@ -188,7 +188,8 @@ def peer(
 
     The file holds the private key, if that was made here, and the preshared key of the mesh.
     """
-    from mesh.cli.peer_file import choose_file, show_qr_code, write_private  # noqa: PLC0415
+    from mesh.cli.output_file import write_private  # noqa: PLC0415
+    from mesh.cli.peer_file import choose_file, show_qr_code  # noqa: PLC0415
 
     text = choose_file(PulumiCli(find_project(), stack).peer_files(), name, interface)
     if output:

@@ -23,7 +23,7 @@ from mesh.cli.look import look_at
 from mesh.cli.names_to_hide import learn_machine, learn_operator, learn_roster, learn_stack_file
 from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.cli.redaction import Redaction
-from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile, stack_of
 from mesh.cli.status_json import show_json
 from mesh.config.connection import Connection
 from mesh.config.models import Configuration
@@ -112,7 +112,7 @@ class Bundle:
 
     def _read_stack_file(self, path: Path) -> Configuration:
         # Also of a file with faults, whose messages name them.
-        self._stack = self._stack or path.name.removeprefix("Pulumi.").rpartition(".")[0]
+        self._stack = self._stack or stack_of(path)
         self._redaction.learn("host", names_in_file(path, HOSTS))
         self._redaction.learn("mesh", names_in_file(path, INTERFACES))
         found = StackFile(path).configuration()

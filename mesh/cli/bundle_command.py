@@ -38,7 +38,7 @@ def bundle_command(console: Console, errors: Console) -> Callable[..., None]:
         private key or a preshared key. Nothing is changed on hosts, and dead ones may be among them.
         """
         from mesh.cli.bundle import Bundle  # noqa: PLC0415
-        from mesh.cli.peer_file import write_private  # noqa: PLC0415
+        from mesh.cli.output_file import write_private  # noqa: PLC0415
 
         path = output or Path(f"{_FOLDER}-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar.gz")
         made = Bundle(stack, keep=keep_names, progress=lambda line: errors.print(f"bundle: {line} …"))

@@ -34,14 +34,15 @@ def look_at(meshes: Mapping[str, RecordedMesh], *, ping: bool) -> list[MeshStatu
 
 def dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:
     """Return the status with what the state knows of keys and of the last change."""
-    times = {host.host: recorded.keys.get(host.public_key, _UNKNOWN) for host in mesh.hosts}
+    of_keys = recorded.key_times()
+    times = {host.host: of_keys.get(host.public_key, _UNKNOWN) for host in mesh.hosts}
     return replace(
         mesh,
         hosts=tuple(
             replace(host, key_made=times[host.host][0], key_expires=times[host.host][1]) for host in mesh.hosts
         ),
         changed=recorded.changed_at,
-        preshared_key_expires=recorded.keys.get("", _UNKNOWN)[1],
+        preshared_key_expires=of_keys.get("", _UNKNOWN)[1],
     )
 
 

@@ -3,7 +3,6 @@
 What hosts count has the names of the known exporters of WireGuard, with the host that counts as one more label.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from mesh.cli.output_file import replace_file
 from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 
@@ -92,14 +92,7 @@ def write_metrics(look: Look, path: Path) -> None:
     """
     # In the text format of before OpenMetrics, the only one that node_exporter reads.
     text = generate_latest(_registry(look)).decode()
-    # No name that node_exporter would take for a file of metrics.
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.replace(path)
-    except OSError as problem:
-        raise MeshError(f"{path}: {problem.strerror}; choose another path") from None
+    replace_file(path, text, 0o644)
 
 
 class _Handler(WSGIRequestHandler):

@@ -18,7 +18,7 @@ from mesh.cli.engine import find_engine
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.cli.scan import Scan
 from mesh.cli.ssh_config import flow_mapping
-from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile, stack_of
 from mesh.config.external_fields import is_address
 from mesh.config.fields import is_host_name
 from mesh.errors import HostError, MeshError, show_name
@@ -87,7 +87,7 @@ def make_stack_file(
     Raises:
         MeshError: If the file is there already, no host answers, or the fingerprints are not accepted.
     """
-    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    stack = stack_of(path)
     if not _STACK.fullmatch(stack) or path.name != f"Pulumi.{stack}.yaml":
         raise MeshError(f"{show_name(stack)}: no name of a stack; use letters, digits and _ . -")
     if path.exists():

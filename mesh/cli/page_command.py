@@ -1,6 +1,5 @@
 """`python -m mesh page`: what it is given, and where the page goes; what is on it is in `page`."""
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mesh.cli.output_file import replace_file
 from mesh.cli.parameters import OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
@@ -62,24 +62,13 @@ def page_command(errors: Console) -> Callable[..., None]:
             sys.stdout.write(show_page(found))
         else:
             path = output or Path(f"{found.stack}.html")
-            _replace(path, show_page(found))
+            # It is for its owner to read and to share.
+            replace_file(path, show_page(found), 0o600)
             errors.print(f"{path}: written; open it in a browser")
         if not found.is_well:
             raise typer.Exit(1)
 
     return page
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace the file at once, so that nobody reads half of it; it is for its owner to read and to share."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        fresh.replace(path)
-    except OSError as problem:
-        fresh.unlink(missing_ok=True)
-        raise MeshError(f"{path}: {problem.strerror}; choose another path") from None
 
 
 def _serve(ask: Callable[[], "Page"], port: int, every: int, say: Callable[[str], None]) -> None:

@@ -1,8 +1,6 @@
-"""Give the file of an unmanaged peer to its owner: as text, as a private file, or as a QR code."""
+"""Give the file of an unmanaged peer to its owner: as text, or as a QR code."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TextIO
 
 import segno
@@ -10,7 +8,7 @@ from segno.encoder import DataOverflowError
 
 from mesh.errors import MeshError, show_name
 
-__all__ = ["choose_file", "show_qr_code", "write_private"]
+__all__ = ["choose_file", "show_qr_code"]
 
 
 def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: str | None) -> str:
@@ -32,21 +30,6 @@ def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: st
     if len(having) > 1:
         raise MeshError(f"peer: {show_name(name)} is in {' and '.join(sorted(having))}; choose one with --interface")
     return files[having[0]][name]
-
-
-def write_private(path: Path, content: str | bytes) -> None:
-    """Write a new file that only its owner can read.
-
-    Raises:
-        MeshError: If there is a file already, or none can be made.
-    """
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-    except FileExistsError:
-        raise MeshError(f"{path}: is there already; delete it, or choose another path") from None
-    except OSError as problem:
-        raise MeshError(f"{path}: {problem.strerror}; choose another path") from None
 
 
 def show_qr_code(text: str, out: TextIO) -> None:

@@ -50,17 +50,25 @@ _KEYS = (":dynamic/mesh:KeyPair", ":dynamic/mesh:PresharedKey")
 class RecordedMesh:
     """What the state says of one mesh: its members since the last confirmed rollout, and who left and is not wiped.
 
-    `changed_at` is when the rollout last changed, and `keys` are when each key was made and when it expires, by public
-    key, and under the empty text of the preshared key; all in RFC 3339, empty for never. `key_states` are what the
-    state tells of each key in clear, by the owner, and under the empty text of the preshared key.
+    `changed_at` is when the rollout last changed, in RFC 3339. `key_states` are what the state tells of each key in
+    clear, by the owner, and under the empty text of the preshared key.
     """
 
     members: frozenset[str]
     not_wiped: frozenset[str]
     rollout: RecordedRollout = field(repr=False)
     changed_at: str = ""
-    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     key_states: Mapping[str, RecordedKey] = field(default_factory=dict)
+
+    def key_times(self) -> dict[str, tuple[str, str]]:
+        """Return when each key was made and when it expires, by public key, the preshared key's under the empty text.
+
+        Both are in RFC 3339, empty for never.
+        """
+        return {
+            key.get("publicKey", ""): (key["createdAt"], expires_at(key["createdAt"], int(key.get("maxKeyAge", 0))))
+            for key in self.key_states.values()
+        }
 
 
 class PulumiCli:
@@ -108,27 +116,23 @@ class PulumiCli:
         """Return what the state says of each mesh that was ever rolled out, by interface."""
         exported: Mapping[str, Any] = json.loads(self._ask("stack", "export"))
         resources = exported["deployment"].get("resources") or []
-        keys: dict[str, dict[str, tuple[str, str]]] = {}
         states: dict[str, dict[str, RecordedKey]] = {}
         for resource in resources:
             # A program of one's own may have resources of other kinds, which were made at some time too.
             if resource["type"].endswith(_KEYS):
                 name = resource["urn"].rpartition("::")[2]
-                key = read_recorded_key(name, resource.get("outputs") or {})
-                made, days = key["createdAt"], int(key.get("maxKeyAge", 0))
-                keys.setdefault(key.get("interface", ""), {})[key.get("publicKey", "")] = made, expires_at(made, days)
                 # INTERFACE/HOST/key or INTERFACE/preshared-key.
                 interface, *owner = name.split("/")
-                states.setdefault(interface, {})["/".join(owner[:-1])] = key
+                states.setdefault(interface, {})["/".join(owner[:-1])] = read_recorded_key(
+                    name, resource.get("outputs") or {}
+                )
         found = {}
         for resource in resources:
             if resource["type"].endswith(_ROLLOUT):
                 last = read_recorded(str(resource.get("id")), resource.get("outputs") or {})
                 name, members = last["roster"]["interface"], frozenset(last["roster"]["members"])
                 modified = resource.get("modified") or ""
-                found[name] = RecordedMesh(
-                    members, frozenset(last["notWiped"]), last, modified, keys.get(name, {}), states.get(name, {})
-                )
+                found[name] = RecordedMesh(members, frozenset(last["notWiped"]), last, modified, states.get(name, {}))
         return found
 
     def history(self) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def check_pair(meshes: Mapping[str, RecordedMesh], one: str, other: str) -> dict
 def _reach(mesh: RecordedMesh, one: str, other: str) -> bool:
     pairs = Pairs(mesh.rollout["roster"])
     are_peers = {one, other} <= mesh.members and other in pairs.peers_of(one)
-    return are_peers and bool(pairs.can_meet(one, other) or pairs.relay(one, other))
+    return are_peers and pairs.should_answer(one, other)
 
 
 def speed_command(console: Console) -> Callable[..., None]:

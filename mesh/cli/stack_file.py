@@ -31,6 +31,7 @@ __all__ = [
     "find_or_name_stack_file",
     "find_stack_file",
     "list_stack_files",
+    "stack_of",
 ]
 
 HOSTS = "mesh:hosts"
@@ -52,7 +53,12 @@ def list_stack_files() -> dict[str, Path]:
         MeshError: If there is no project.
     """
     files = sorted(_path_of("*").parent.glob(_path_of("*").name))
-    return {path.name.removeprefix("Pulumi.").removesuffix(".yaml"): path for path in files}
+    return {stack_of(path): path for path in files}
+
+
+def stack_of(path: Path) -> str:
+    """Return the stack whose file has this name."""
+    return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
 def find_stack_file(name: str) -> Path:

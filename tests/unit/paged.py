@@ -56,13 +56,14 @@ def recorded(count: int, **changes: Any) -> RecordedMesh:
         },
         "digest": DIGEST, "systems": {}, "pending": [], "notWiped": [],
     }  # fmt: skip
-    made = {public_key(number): _dates(number) for number in range(count)}
-    return RecordedMesh(frozenset(members), frozenset(), rollout, "2026-04-30T12:00:00Z", made)
-
-
-def _dates(number: int) -> tuple[str, str]:
-    made = NOW - timedelta(days=number * 7 % 176)
-    return made.isoformat(), (made + timedelta(days=180)).isoformat()
+    keys: Any = {
+        name_of(number): {
+            "publicKey": public_key(number), "maxKeyAge": 180,
+            "createdAt": f"{NOW - timedelta(days=number * 7 % 176):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        for number in range(count)
+    }  # fmt: skip
+    return RecordedMesh(frozenset(members), frozenset(), rollout, "2026-04-30T12:00:00Z", keys)
 
 
 def answers(

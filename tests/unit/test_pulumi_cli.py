@@ -35,6 +35,6 @@ def test_the_ages_of_keys_are_those_of_our_resources(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pulumi_cli, "find_engine", lambda: Engine(Path("pulumi"), "3.250.0"))
     monkeypatch.setattr(PulumiCli, "_ask", lambda *_: exported)
     recorded = PulumiCli(Path(), None).recorded()["testwg"]
-    assert recorded.keys == {"B=": (MADE, "2026-07-31T10:00:00Z"), "": (MADE, "")}
+    assert recorded.key_times() == {"B=": (MADE, "2026-07-31T10:00:00Z"), "": (MADE, "")}
     assert {owner: key.get("publicKey") for owner, key in recorded.key_states.items()} == {"h1": "B=", "": None}
     assert recorded.changed_at == MADE

@@ -10,16 +10,14 @@ networkd_rules=$networkd_folder/networkd.conf.d/mesh.conf
 # networkd_link: prints the path of the interface's file, before all others.
 networkd_link() { echo "$networkd_folder/network/05-mesh-$interface.network"; }
 
-# networkd_write FILE: it has what is on standard input, where there is a networkd to read it.
+# networkd_write FILE TEXT: the file holds the text, where there is a networkd to read it, which is no root.
 networkd_write() {
 	has_command networkctl || return 0
-	mkdir -p "${1%/*}"
-	cat >"$1"
-	# networkd is no root, and our own files are for nobody else.
-	chmod 755 "${1%/*}"
-	chmod 644 "$1"
+	# Another interface may make it at this very moment; where systemd does not run, it cannot be made.
+	[ -d "${1%/*}" ] || mkdir -m 755 "${1%/*}" 2>/dev/null || [ -d "${1%/*}" ] || return 0
+	write_when_changed "$1" 644 "$2" || :
 }
 
-networkd_spare_link() { printf '[Match]\nName=%s\n\n[Link]\nUnmanaged=yes\n' "$interface" | networkd_write "$(networkd_link)"; }
+networkd_spare_link() { networkd_write "$(networkd_link)" "$(printf '[Match]\nName=%s\n\n[Link]\nUnmanaged=yes' "$interface")"; }
 
-networkd_spare_rules() { printf '[Network]\nManageForeignRoutingPolicyRules=no\n' | networkd_write "$networkd_rules"; }
+networkd_spare_rules() { networkd_write "$networkd_rules" "$(printf '[Network]\nManageForeignRoutingPolicyRules=no')"; }
