@@ -5,6 +5,7 @@ import json
 import platform
 import re
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -48,6 +49,11 @@ def test_a_bundle_tells_all_and_names_nobody(stack: Stack, tmp_path: Path) -> No
     assert done.code == 0, done.text
     assert "look through it before you send it" in done.output
     assert "could not be had: hosts/h3: " in done.output
+    # As it says itself.
+    told = re.search(r"tar -xzf \S+(?=, then read mesh-bundle/README.txt)", " ".join(done.output.split()))
+    assert told
+    subprocess.run(told[0].split(), cwd=tmp_path, check=True)
+    assert "What could not be had:" in (tmp_path / "mesh-bundle/README.txt").read_text()
     files = read(path)
     assert files.keys() == {
         *("README.txt", "versions.txt", "stack-file.yaml", "plan.json", "status.json", "doctor.json"),

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from ruamel.yaml import YAML
 
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 
 HOSTS = ["h1", "h2", "h3"]
+_ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +309,20 @@ def test_the_plan_is_what_a_run_would_change(stack: Stack) -> None:
     assert "  expected loss: everything between h3 and the others, for good\n" in text.output
     assert markdown.output.startswith("## Mesh plan of `test`\n\n### `backwg`: 3 of 3 hosts")
     assert unknown.text.strip() == "error: plan: 'nowg' is no mesh; give one of backwg, testwg"
+
+
+def test_the_step_of_the_workflow_writes_the_comment(stack: Stack) -> None:
+    """As the page of plans has it, but for the stack's name: with the backend alone, and no passphrase."""
+    workflow = YAML(typ="safe").load(_ROOT / "docs/pull-request/mesh-plan.yml")
+    [job] = workflow["jobs"].values()
+    [step] = [step["run"] for step in job["steps"] if "mesh plan" in step.get("run", "")]
+    given = {"PATH", "HOME", "PULUMI_HOME", *job["env"]}
+    environment = {name: value for name, value in stack.environment.items() if name in given}
+    command = step.replace("production", "test")
+    subprocess.run(["bash", "-ec", command], cwd=stack.folder, env=environment, check=True)
+    comment = (stack.folder / "plan.md").read_text()
+    assert comment.startswith("## Mesh plan of `test`\n")
+    assert "### `testwg`: no change" in comment
 
 
 def test_a_host_is_forgotten_on_the_mesh_that_is_asked_for(stack: Stack) -> None:

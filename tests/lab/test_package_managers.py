@@ -60,6 +60,14 @@ printf '[options]\\nArchitecture = x86_64\\nSigLevel = Never\\n[lab]\\nServer = 
     >/etc/pacman.conf
 """,
 }
+# Of pacman's repository: the files of the former version are gone, and the lists that the host has name them.
+_NEW_VERSION = """set -e
+cd /var/cache/lab/packages
+rm -rf *wireguard-tools-1-1* /var/cache/pacman/pkg
+sed -i 's/1-1/2-1/' /root/wireguard-tools/.PKGINFO
+(cd /root/wireguard-tools && tar --zstd -cf /var/cache/lab/packages/wireguard-tools-2-1-x86_64.pkg.tar.zst $(ls -A))
+repo-add -q lab.db.tar.gz wireguard-tools-2-1-x86_64.pkg.tar.zst
+"""
 # How an administrator installs and removes.
 _INSTALL = {
     "dnf": "dnf -y install",
@@ -111,6 +119,20 @@ def test_a_package_manager_that_is_at_work_is_waited_for(families: Stack) -> Non
     assert families.silent("testwg") == []
     for host in hosts:
         assert "error" not in host.run("cat /root/slow.log").lower()
+
+
+def test_lists_of_pacman_that_are_out_of_date_are_told_and_an_upgrade_ends_it(families: Stack) -> None:
+    """The mirror has another version than the lists name; as the page of what runs on a host says."""
+    _take_away(families)
+    pacman = families.lab.hosts["pacman"]
+    pacman.run(_NEW_VERSION)
+    said = families.fail()
+    assert "packages: pacman cannot install wireguard-tools" in said
+    assert "host 'dnf'" not in said
+    pacman.run("pacman -Syu --noconfirm 2>&1")
+    families.up()
+    assert families.silent("testwg") == []
+    assert pacman.run("pacman -Q wireguard-tools") == "wireguard-tools 2-1\n"
 
 
 def test_a_package_that_is_not_to_be_had_is_told_with_the_manager_s_own_words(families: Stack) -> None:
