@@ -11,7 +11,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from itertools import repeat
 from pathlib import Path
 
 import typer
@@ -21,7 +20,6 @@ from rich.table import Table
 from mesh.cli.stack_file import StackFile
 from mesh.config.reader import read_configuration
 from mesh.plan.topology import MeshPlan, plan_meshes
-from tests.lab.hosts import Host
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, lab_directory
 
 app = typer.Typer(help="The demo of make demo.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -142,7 +140,7 @@ def tell_tunnels(lab: Lab) -> bool:
         script = "".join(f"ping -c 1 -W 2 {address}; " for address in addresses.values())
         script += f"for what in public-key endpoints latest-handshakes; do echo; echo; wg show {name} $what; done"
         with ThreadPoolExecutor(4) as pool:
-            answers = pool.map(Host.run, (lab.hosts[host] for host in addresses), repeat(script))
+            answers = pool.map(lambda host, script=script: lab.hosts[host].run(script), addresses)
             said = dict(zip(addresses, answers, strict=True))
         parts = {host: text.rsplit("\n\n", 3) for host, text in said.items()}
         names = {key.strip(): host for host, (_, key, _, _) in parts.items()}
