@@ -1,5 +1,7 @@
 """What wg, ip, nft and iptables print is read alike by dash with the usual awk and by busybox, whatever stands there.
 
+So is what stands in the records that the program keeps of a change.
+
 The functions of the host program run as they are; only the tools are stood in for, by a file of what they print. What a
 user or another program named so that it looks like an order to a shell is never run.
 """
@@ -31,6 +33,7 @@ export LC_ALL=C
 interface=testwg base=$PWD home=$PWD/testwg
 fail() { printf 'fail %s\\n' "$*"; exit 1; }
 say() { :; }
+boot_id() { echo this-boot; }
 setting() { echo 0; }
 first_word() { echo 0; }
 planned() { echo run; }
@@ -43,7 +46,8 @@ by_name='
 	function load(file) {}
 '
 """
-# By name: what prints, by what it is asked where that matters, the parts of the program, and what is run there.
+# By name: what prints, by what it is asked where that matters, or which record of the program it is; the parts of the
+# program; and what is run there.
 READERS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "running settings": ("wg", ("wireguard/interface",), "running_settings"),
     "addresses": ("ip", ("wireguard/interface",), "list_addresses"),
@@ -59,6 +63,19 @@ READERS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "pings": ("ping", ("core/diagnose",), "pinged 3 fd00::2"),
     "counters": ("wg endpoints", ("core/probe",), "probe_rules edgeworth | sort"),
     "rules": ("ip", ("net/default_route",), "exit_table=51; exit_found 4"),
+    "record deadline": (
+        "record deadline",
+        ("core/transaction", "core/watchdog"),
+        "is_armed && { is_due && echo due || echo armed; }",
+    ),
+    "record turns": ("record turns", ("core/rollback",), "turns 1000.50"),
+    "record watchdog": (
+        "record watchdog",
+        ("core/recovery", "core/watchdog"),
+        "is_watched && echo watched || echo alone",
+    ),
+    "record next/settings": ("record next/settings", ("wireguard/interface",), "setting next port"),
+    "record next/relayed": ("record next/relayed", ("core/verify",), 'awk "{ print NF }" $(relayed next)'),
 }
 _ORDERS = st.sampled_from(
     [
@@ -86,7 +103,7 @@ _WORDS = st.sampled_from([*KEYS, *_TOOL_WORDS, '"mesh testwg"', "9" * 400, ""])
 _ANY = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]) | st.just("\t"), max_size=12)
 _LINES = st.lists(st.lists(_WORDS | _ORDERS | _ANY, max_size=10).map(" ".join), max_size=10).map("\n".join)
 _PEER = f"edgeworth {KEYS[1]} fd00::2 1.2.3.4:51825 25 fd00::2/128 first\n"
-# What the tools really print, of which a few words are others.
+# What the tools really print, and the records really hold, of which a few words are others.
 SAID = {
     "wg": f"{KEYS[0]}\t{KEYS[0]}\t51825\toff\n"
     f"{KEYS[1]}\t{KEYS[2]}\t1.2.3.4:51825\tfd00::2/128\t1700000000\t10\t20\t25\n",
@@ -106,6 +123,11 @@ SAID = {
     "ping": "PING fd00::2 56 data bytes\n\n--- fd00::2 ping statistics ---\n"
     "3 packets transmitted, 3 received, 0% packet loss, time 402ms\n"
     "rtt min/avg/max/mdev = 0.044/0.051/0.063/0.008 ms\n",
+    "record deadline": "99999999.50 token this-boot\n",
+    "record turns": "bernard\nedgeworth\n",
+    "record watchdog": "1\n",
+    "record next/settings": "mesh testwg\nhost bernard\nport 51825\nmtu 1420\n",
+    "record next/relayed": "edgeworth fd00::2 bernard - - second\n",
     "iptables": "-P INPUT DROP\n-N ufw\n"
     '-A INPUT -p udp -m udp --dport 51825 -m comment --comment "mesh testwg" -j ACCEPT\n'
     "-A INPUT -j ufw\n-A ufw -j DROP\n",
@@ -135,7 +157,8 @@ def read(reader: str, text: str) -> dict[str, tuple[str, str]]:
                 (folder / "testwg" / place).mkdir(parents=True)
                 (folder / "testwg" / place / "peers").write_text(_PEER)
                 (folder / "testwg" / place / "preshared-key").write_text(f"{KEYS[2]}\n")
-            (folder / "said").write_text(text)
+            kind, _, record = tool.partition(" ")
+            (folder / "testwg" / record if kind == "record" else folder / "said").write_text(text)
             tools = folder / "tools"
             tools.mkdir()
             if name == "busybox":
@@ -143,7 +166,7 @@ def read(reader: str, text: str) -> dict[str, tuple[str, str]]:
                     (tools / applet).symlink_to(str(shutil.which("busybox")))
             # After the program, so that its own words for tools lead here.
             port = "case $* in *listen-port) echo 51825; return ;; esac" if reader == "counters" else ":"
-            stand_in = f'{tool.partition(" ")[0]}() {{ {port}; cat "{folder}/said"; }}\n'
+            stand_in = f'{kind}() {{ {port}; cat "{folder}/said"; }}\n'
             (folder / "program").write_text(f"{_HEADER}{program}\n{stand_in}{script}\n")
             done = subprocess.run(
                 [*shell, str(folder / "program")], cwd=folder, capture_output=True, timeout=30, check=False,

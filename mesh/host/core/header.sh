@@ -49,7 +49,7 @@ boot_id() {
 first_word() {
 	word=${2:-}
 	[ ! -r "$1" ] || read -r word <"$1" || true
-	echo "$word"
+	printf '%s\n' "$word"
 }
 
 # shared SECONDS COMMAND...: carries out what concerns things that all interfaces of this host share (firewall, services, names,

@@ -4,7 +4,9 @@
 # is_armed: 0 while a deadline of this boot runs, or has passed, and what is staged is not confirmed.
 is_armed() {
 	[ -r "$home/deadline" ] && [ -d "$home/next" ] || return 1
-	read -r until token boot <"$home/deadline"
+	read -r until token boot <"$home/deadline" || true
+	# One that is not a moment as `arm` writes it has passed.
+	case $until in *[!0-9.]* | *.*.*) until=0.00 ;; [1-9]*.[0-9][0-9]) ;; *) until=0.00 ;; esac
 	[ "$boot" = "$(boot_id)" ]
 }
 

@@ -13,7 +13,7 @@ setting() {
 	[ -r "$home/$1/settings" ] || return 0
 	while read -r word value; do
 		if [ "$word" = "$2" ]; then
-			echo "$value"
+			printf '%s\n' "$value"
 			break
 		fi
 	done <"$home/$1/settings"
