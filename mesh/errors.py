@@ -1,7 +1,7 @@
 """The failures that are expected, in words that a user can act on.
 
     MeshError                    everything that this package raises on purpose
-    ├── ConfigurationError       the stack file; carries every fault at once
+    ├── ConfigurationError       the stack file, or what is imported; carries every fault at once
     ├── InvalidKeyError          a text that should have been a WireGuard key
     ├── HostError                one host, named
     │   └── UnreachableHostError a host that does not answer SSH
@@ -56,7 +56,11 @@ class MeshError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlacedFault:
-    """What is wrong in a stack file: its place there, as `pulumi config set --path` spells it, and what to do."""
+    """What is wrong at a place in a file, and what to do.
+
+    In the stack file, `place` is spelled as `pulumi config set --path` takes it. In what is imported it is a file, with
+    its line and the setting there if these are known, such as `bernard/wg0.conf:4: Address`, or an option.
+    """
 
     place: str
     words: str
@@ -69,8 +73,8 @@ class PlacedFault:
 class ConfigurationError(MeshError):
     """The stack file, or what is imported into it, cannot be used; `faults` holds one line for each reason."""
 
-    def __init__(self, faults: Iterable[str | PlacedFault], what: str = "stack configuration") -> None:
-        """Keep the faults of `what`, each worded `<where>: <what is wrong>; <what to do>`; `placed` as they came."""
+    def __init__(self, faults: Iterable[PlacedFault], what: str = "stack configuration") -> None:
+        """Keep the faults of `what`, each worded `<what is wrong>; <what to do>`; `placed` as they came."""
         self.placed = tuple(faults)
         self.faults: tuple[str, ...] = tuple(map(str, self.placed))
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from mesh.config.external_fields import ExternalAddress, ExternalName
 from mesh.config.fields import HostKey, SshAddress
 from mesh.config.validation import join_path
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.endpoint import join_endpoint
 
 __all__ = ["DeferredValues"]
@@ -66,7 +66,7 @@ class DeferredValues:
         """
         self.hosts: set[str] = set()
         self._outputs: dict[str, Output[str]] = {}
-        self._faults: list[str] = []
+        self._faults: list[PlacedFault] = []
         self.plain: Any = self._replace(hosts, ())
         if self._faults:
             raise ConfigurationError(self._faults)
@@ -84,7 +84,7 @@ class DeferredValues:
         place = join_path("mesh:hosts", *path)
         kind = _KINDS.get(path[-1:] if len(path) == 2 else path[-2:])
         if kind is None:
-            self._faults.append(f"{place}: an output, and the plan needs the value itself; give it as it is")
+            self._faults.append(PlacedFault(place, "an output, and the plan needs the value itself; give it as it is"))
             return None
         make, adapter = kind
         placeholder = make(len(self._outputs))

@@ -7,7 +7,7 @@ model of a host is in `host_models`.
 from collections.abc import Mapping
 from pathlib import Path
 
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 
 __all__ = ["NO_VALUES", "read_hosts"]
 
@@ -27,16 +27,20 @@ def read_hosts(inline: object, file: str | None, folder: Path) -> object:
         # Pulumi hands out an empty mapping where the stack file has none.
         return inline or None
     if inline:
-        raise ConfigurationError([f"{_HOSTS_FILE}: mesh:hosts is given too; keep all hosts in one of them"])
+        raise _refused("mesh:hosts is given too; keep all hosts in one of them")
     from ruamel.yaml import YAML  # noqa: PLC0415
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
     try:
         hosts = YAML(typ="safe").load((folder / file).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError([f"{_HOSTS_FILE}: {file!r}: {error.strerror}; name a file of the project"]) from None
+        raise _refused(f"{file!r}: {error.strerror}; name a file of the project") from None
     except (YAMLError, *NO_VALUES):
-        raise ConfigurationError([f"{_HOSTS_FILE}: {file!r} cannot be read as YAML; correct it"]) from None
+        raise _refused(f"{file!r} cannot be read as YAML; correct it") from None
     if not isinstance(hosts, Mapping):
-        raise ConfigurationError([f"{_HOSTS_FILE}: {file!r} is no mapping; name each host as below mesh:hosts"])
+        raise _refused(f"{file!r} is no mapping; name each host as below mesh:hosts")
     return hosts
+
+
+def _refused(words: str) -> ConfigurationError:
+    return ConfigurationError([PlacedFault(_HOSTS_FILE, words)])

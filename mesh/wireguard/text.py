@@ -5,7 +5,7 @@ Nothing here knows what the text says.
 
 import codecs
 
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 
 __all__ = ["MOST_BYTES", "MOST_CHARACTERS", "check_size", "read_text"]
 
@@ -36,7 +36,8 @@ def read_text(content: bytes | str, where: str) -> str:
         except UnicodeDecodeError:
             text = content.decode("latin-1")
     if "\0" in text:
-        raise ConfigurationError([f"{where}: has zero bytes in it, as no text has; save it as UTF-8 text"], "import")
+        words = "has zero bytes in it, as no text has; save it as UTF-8 text"
+        raise ConfigurationError([PlacedFault(where, words)], "import")
     return text
 
 
@@ -47,5 +48,5 @@ def check_size(size: int, where: str) -> None:
         ConfigurationError: If there is more; `where` names what it is.
     """
     if size > MOST_BYTES:
-        limit = f"larger than {MOST_BYTES // 2**20} MiB, the most that is read; is it the right file?"
-        raise ConfigurationError([f"{where}: {limit}"], "import")
+        words = f"larger than {MOST_BYTES // 2**20} MiB, the most that is read; is it the right file?"
+        raise ConfigurationError([PlacedFault(where, words)], "import")

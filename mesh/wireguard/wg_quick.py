@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.keys import public_key_of
 from mesh.wireguard.text import MOST_CHARACTERS, read_text
@@ -100,7 +100,7 @@ def _lines(text: str, where: str) -> Iterator[Setting]:
         place = f"{where}:{number}"
         if len(line) > MOST_CHARACTERS:
             too_long = f"a line of more than {MOST_CHARACTERS:,} characters; give its parts one after another"
-            raise ConfigurationError([f"{place}: {too_long}"])
+            raise ConfigurationError([PlacedFault(place, too_long)])
         setting, _, comment = line.partition("#")
         called = _name_in(comment)
         if setting := setting.strip(SPACES):

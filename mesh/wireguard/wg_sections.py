@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard import wg_values
 
 __all__ = ["MOST_PEERS", "MOST_PREFIXES", "OTHERS", "SPACES", "Section", "Sections", "Setting", "read_sections"]
@@ -74,22 +74,21 @@ class Sections:
         self.interface: Section = {}
         self.peers: list[Section] = []
         self.places: dict[str, str] = {}
-        self.faults: list[str] = []
+        self.faults: list[PlacedFault] = []
         self._section: Section | None = None
         self._values: Values = {}
         self._prefixes = 0
 
     def take(self, setting: Setting) -> None:
-        """Read one line.
+        """Read one line, or keep what is wrong with it.
 
         Raises:
-            ValueError: If it is wrong, and how.
             ConfigurationError: If there is more than is read.
         """
         if setting.name.startswith("["):
             self._begin(setting)
         elif self._section is None:
-            raise ValueError("stands before [Interface]; begin the file with [Interface]")
+            self._refuse(setting.place, "stands before [Interface]; begin the file with [Interface]")
         else:
             self._set(setting, self._section)
         if setting.called and self._section is not None:
@@ -109,7 +108,7 @@ class Sections:
         else:
             # What belongs to it is read for its own faults.
             self._section, self._values = {}, {**_INTERFACE, **_PEER, **_QUICK}
-            raise ValueError("no section of wg-quick; write [Interface] or [Peer], or take it out")
+            self._refuse(setting.place, "no section of wg-quick; write [Interface] or [Peer], or take it out")
 
     def _set(self, setting: Setting, section: Section) -> None:
         name, value = setting.name, setting.value
@@ -121,17 +120,22 @@ class Sections:
         if known is None:
             close = difflib.get_close_matches(name.lower(), _NAMES, n=1) if len(name) < 30 else []
             advice = f"did you mean {_NAMES[close[0]]}?" if close else "correct it, or take it out"
-            raise ValueError(f"no setting of wg-quick; {advice}")
+            self._refuse(setting.place, f"no setting of wg-quick; {advice}")
+            return
+        place = f"{setting.place}: {known}"
         if known not in self._values:
-            raise ValueError(f"{known}: belongs below [{'Peer' if known in _PEER else 'Interface'}]; move it there")
+            self._refuse(place, f"belongs below [{'Peer' if known in _PEER else 'Interface'}]; move it there")
+            return
         if value is None or (not value and known not in _QUICK):
-            raise ValueError(f"{known}: has no value; give it one, or take it out")
+            self._refuse(place, "has no value; give it one, or take it out")
+            return
         # So that one that is wrong is not missing too.
         before = section.setdefault(known, [])
         try:
             read = self._values[known](value)
         except ValueError as error:
-            raise ValueError(f"{known}: {error}") from None
+            self._refuse(place, str(error))
+            return
         if section is self.interface:
             self.places[known] = setting.place
         # Lists and hooks that come again add to those before; of all else the last holds.
@@ -141,6 +145,9 @@ class Sections:
         else:
             section[known] = (read or before) if known in _ANYTHING else read
 
+    def _refuse(self, place: str, words: str) -> None:
+        self.faults.append(PlacedFault(place, words))
+
     def _count(self, prefixes: int, place: str) -> None:
         self._prefixes += prefixes
         if self._prefixes > MOST_PREFIXES:
@@ -149,14 +156,15 @@ class Sections:
     def check(self) -> None:
         """Find what is wrong with each section as a whole."""
         if len(addresses := self.interface.get("Address", ())) > len(set(addresses)):
-            self.faults.append(f"{self.places['Address']}: Address: the same one twice; take one of them out")
+            self._refuse(f"{self.places['Address']}: Address", "the same one twice; take one of them out")
         for peer in self.peers:
             if "PublicKey" not in peer:
-                self.faults.append(f"{peer['place']}: a [Peer] without a PublicKey; give it, or take the peer out")
+                self._refuse(peer["place"], "a [Peer] without a PublicKey; give it, or take the peer out")
 
 
 def _too_many(place: str, most: int, what: str) -> ConfigurationError:
-    return ConfigurationError([f"{place}: more than {most:,} {what}, the most that is read; is it the right file?"])
+    words = f"more than {most:,} {what}, the most that is read; is it the right file?"
+    return ConfigurationError([PlacedFault(place, words)])
 
 
 def read_sections(settings: Iterable[Setting], where: str) -> Sections:
@@ -168,15 +176,12 @@ def read_sections(settings: Iterable[Setting], where: str) -> Sections:
     found = Sections()
     try:
         for setting in settings:
-            try:
-                found.take(setting)
-            except ValueError as error:
-                found.faults.append(f"{setting.place}: {error}")
+            found.take(setting)
             if len(found.faults) >= _MOST_FAULTS:
-                found.faults.append(f"{where}: more faults than these; is it the right file?")
+                found.faults.append(PlacedFault(where, "more faults than these; is it the right file?"))
                 break
     except ConfigurationError as too_much:
-        found.faults.extend(too_much.faults)
+        found.faults.extend(too_much.placed)
     found.check()
     if found.faults:
         raise ConfigurationError(found.faults, "WireGuard configuration")

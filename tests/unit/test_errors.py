@@ -26,7 +26,9 @@ def test_a_fault_of_a_stack_file_knows_its_place() -> None:
 
 def test_every_fault_has_a_line_of_its_own() -> None:
     """A user corrects the whole file after one run, reading one line for each fault."""
-    error = ConfigurationError(["mesh:hosts.a: one thing; do this", "mesh:hosts.b: another; do that"])
+    error = ConfigurationError(
+        [PlacedFault("mesh:hosts.a", "one thing; do this"), PlacedFault("mesh:hosts.b", "another; do that")]
+    )
     assert str(error).splitlines() == [
         "stack configuration: 2 faults to correct",
         "  mesh:hosts.a: one thing; do this",
@@ -37,7 +39,7 @@ def test_every_fault_has_a_line_of_its_own() -> None:
 
 def test_a_single_fault_is_not_counted_in_the_plural() -> None:
     """The header reads naturally for the most common case."""
-    assert str(ConfigurationError(["x: y; z"])).startswith("stack configuration: 1 fault to correct\n")
+    assert str(ConfigurationError([PlacedFault("x", "y; z")])).startswith("stack configuration: 1 fault to correct\n")
 
 
 def test_a_host_error_names_its_host_first() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.text import MOST_BYTES, check_size
 
 __all__ = ["read_bytes", "show_path"]
@@ -24,7 +24,7 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        reason = f"cannot be read, {error.strerror}; give a file that you can read"
-        raise ConfigurationError([f"{show_path(path)}: {reason}"], "import") from None
+        words = f"cannot be read, {error.strerror}; give a file that you can read"
+        raise ConfigurationError([PlacedFault(show_path(path), words)], "import") from None
     check_size(len(content), show_path(path))
     return content

@@ -12,7 +12,7 @@ from mesh.cli.importers.source import MOST_HOSTS
 from mesh.cli.stack_file import HOSTS, INTERFACES
 from mesh.config.fields import is_host_name
 from mesh.config.interface_name import is_interface_name
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.keys import is_key
 from mesh.wireguard.text import read_text
 
@@ -45,24 +45,29 @@ def read_fleet(content: bytes | str, port: int | None, where: str = "fleet.nix")
     try:
         state = _Reader(text).read()
     except _NotNixError as error:
-        raise ConfigurationError([f"{where}:{_line(text, error.place)}: {_NO_STATE}"], "import") from None
+        place = f"{where}:{_line(text, error.place)}"
+        raise ConfigurationError([PlacedFault(place, _NO_STATE)], "import") from None
     secrets, hosts = _mapping(state.get("secrets")), _mapping(state.get("hosts"))
-    found, faults = [], []
+    found: list[FoundMesh] = []
+    faults: list[PlacedFault] = []
     for name, value in sorted(secrets.items()):
         interface = name.removesuffix("-key")
         made = {owner: entry for entry in _entries(value) for owner in _owners(entry) if is_key(_public_key(entry))}
         if not made or interface == name:
             continue
         if not is_interface_name(interface):
-            faults.append(f"{where}:{_line_of(text, name)}: no interface can have the name of this secret; rename it")
+            place = f"{where}:{_line_of(text, name)}"
+            faults.append(PlacedFault(place, "no interface can have the name of this secret; rename it"))
         wrong = [_line_of(text, f'"{owner}"') for owner in made if not is_host_name(owner)]
-        faults.extend(f"{where}:{line}: {_NO_HOST}" for line in wrong)
+        faults.extend(PlacedFault(f"{where}:{line}", _NO_HOST) for line in wrong)
         if len(made) > MOST_HOSTS:
-            faults.append(f"{where}:{_line_of(text, name)}: more than {MOST_HOSTS:,} hosts, the most that is read")
+            place = f"{where}:{_line_of(text, name)}"
+            faults.append(PlacedFault(place, f"more than {MOST_HOSTS:,} hosts, the most that is read"))
         if not faults:
             found.append(_mesh(interface, made, hosts, port, where))
     if not found and not faults:
-        faults.append(f"{where}: no secret NAME-key with public keys of WireGuard; give the state of a deployed mesh")
+        words = "no secret NAME-key with public keys of WireGuard; give the state of a deployed mesh"
+        faults.append(PlacedFault(where, words))
     if faults:
         raise ConfigurationError(dict.fromkeys(faults), "import")
     return found

@@ -6,6 +6,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TypeVar
 
+from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Network, owned_subnets
 from mesh.wireguard.wg_quick import WgQuick
 
@@ -16,22 +17,21 @@ _Kind = TypeVar("_Kind", IPv4Interface, IPv6Interface)
 _LONGEST_PREFIX, _SHORTEST_PREFIX = 30, 8
 
 
-def find_address_faults(hosts: Mapping[str, WgQuick]) -> Iterator[str]:
+def find_address_faults(hosts: Mapping[str, WgQuick]) -> Iterator[PlacedFault]:
     """Yield the addresses that mesh could not keep."""
     has_ipv4 = {host for host, own in hosts.items() if _addresses(own, IPv4Interface)}
     for host, own in hosts.items():
         place = own.place("Address")
         if not own.addresses:
-            yield f"{place}: no Address; give the one that the host has"
+            yield PlacedFault(place, "no Address; give the one that the host has")
         counts = {"IPv6": len(_addresses(own, IPv6Interface)), "IPv4": len(_addresses(own, IPv4Interface))}
         for version, count in counts.items():
             if count > 1:
-                yield f"{place}: {count} {version} addresses; a host of a mesh has one at most, so make it one first"
+                words = f"{count} {version} addresses; a host of a mesh has one at most, so make it one first"
+                yield PlacedFault(place, words)
         if own.addresses and has_ipv4 and host not in has_ipv4:
-            yield (
-                f"{place}: no IPv4 address, and {min(has_ipv4)} has one; a mesh has one for each host, so give it one "
-                "first"
-            )
+            words = f"no IPv4 address, and {min(has_ipv4)} has one; a mesh has one for each host, so give it one first"
+            yield PlacedFault(place, words)
 
 
 def _addresses(own: WgQuick, kind: type[_Kind]) -> list[_Kind]:

@@ -14,7 +14,7 @@ from mesh.cli.importers.routing import Routing
 from mesh.cli.importers.source import Source, some
 from mesh.cli.importers.unmatched_peers import UnmatchedPeer, find_unmatched_peers
 from mesh.cli.stack_file import HOSTS, INTERFACES
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.wg_quick import ConfiguredPeer, Endpoint, WgQuick
 
 __all__ = ["find_own_faults", "join_configurations"]
@@ -33,34 +33,36 @@ def join_configurations(interface: str, hosts: Mapping[str, WgQuick], source: So
     return _Joined(interface, dict(sorted(hosts.items())), source, list(_unkept_settings(hosts))).mesh()
 
 
-def find_own_faults(hosts: Mapping[str, WgQuick]) -> list[str]:
+def find_own_faults(hosts: Mapping[str, WgQuick]) -> list[PlacedFault]:
     """Return what is wrong with hosts of which some others could not be read."""
     return [*_unkept_settings(hosts), *_misfits(hosts)]
 
 
-def _unkept_settings(hosts: Mapping[str, WgQuick]) -> Iterator[str]:
+def _unkept_settings(hosts: Mapping[str, WgQuick]) -> Iterator[PlacedFault]:
     for own in hosts.values():
         for name in own.others:
-            yield (
-                f"{own.place(name)}: {name}: mesh has no place for it and would drop it; do without it here and on the "
-                "host first, or leave this mesh as it is"
+            yield PlacedFault(
+                f"{own.place(name)}: {name}",
+                "mesh has no place for it and would drop it; do without it here and on the host first, or leave this "
+                "mesh as it is",
             )
 
 
-def _misfits(hosts: Mapping[str, WgQuick]) -> Iterator[str]:
+def _misfits(hosts: Mapping[str, WgQuick]) -> Iterator[PlacedFault]:
     owners: dict[str, WgQuick] = {}
     for own in hosts.values():
         if own.public_key is None:
-            yield f"{own.where}: no PrivateKey; give the one that the host has"
+            yield PlacedFault(own.where, "no PrivateKey; give the one that the host has")
         elif (other := owners.setdefault(own.public_key, own)) is not own:
-            yield f"{own.place('PrivateKey')}: the key in {other.place('PrivateKey')} too; give each host its own"
+            words = f"the key in {other.place('PrivateKey')} too; give each host its own"
+            yield PlacedFault(own.place("PrivateKey"), words)
     yield from find_address_faults(hosts)
 
 
 class _Joined:
     """Configurations that are usable one by one; `faults` and `notes` grow while they are compared."""
 
-    def __init__(self, interface: str, hosts: Mapping[str, WgQuick], source: Source, faults: list[str]) -> None:
+    def __init__(self, interface: str, hosts: Mapping[str, WgQuick], source: Source, faults: list[PlacedFault]) -> None:
         self.interface = interface
         self.hosts = hosts
         self.source = source
@@ -140,15 +142,15 @@ class _Joined:
         addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._unmatched_peers if each.ipv4)]
         prefix = find_ipv4_prefix(ipv4.values(), addresses)
         if prefix is None:
-            self.faults.append(
-                f"{self.source.where}: {min(addresses)} and {max(addresses)} are in no network of 8 bits or more; a "
-                "mesh has one for all its IPv4 addresses, so give it such first"
+            words = (
+                f"{min(addresses)} and {max(addresses)} are in no network of 8 bits or more; a mesh has one for all "
+                "its IPv4 addresses, so give it such first"
             )
+            self.faults.append(PlacedFault(self.source.where, words))
         return prefix
 
     def _check_unmatched(self, unmatched: UnmatchedPeer, preshared_key: str | None) -> None:
-        for fault in unmatched.faults(preshared_key, bool(self._inside.ipv4)):
-            self.faults.append(f"{unmatched.place}: peer {unmatched.name} has no file here, and {fault}")
+        self.faults.extend(unmatched.faults(preshared_key, bool(self._inside.ipv4)))
         without = set(self.hosts) - set(unmatched.known)
         self.notes.append(
             f"{unmatched.name}: no file has its key, so it becomes a peer that is not managed here; if it is a host, "
@@ -167,9 +169,8 @@ class _Joined:
             return None
         if len(places) > 1:
             first, *rest = places.values()
-            self.faults.append(
-                f"{rest[0]}: {host} has another Endpoint in {first}; mesh has one for all, so make them the same first"
-            )
+            words = f"{host} has another Endpoint in {first}; mesh has one for all, so make them the same first"
+            self.faults.append(PlacedFault(rest[0], words))
         if without:
             self.notes.append(f"{some(without)}: gets the endpoint of {host}, which it does not have yet")
         return min(places)
@@ -179,10 +180,8 @@ class _Joined:
         for host, port in ports.items():
             own = self.hosts[host]
             if own.port not in (None, port):
-                self.faults.append(
-                    f"{own.place('ListenPort')}: {host} listens on {own.port} and its Endpoint has port {port}; "
-                    "mesh has one port for both"
-                )
+                words = f"{host} listens on {own.port} and its Endpoint has port {port}; mesh has one port for both"
+                self.faults.append(PlacedFault(own.place("ListenPort"), words))
         own_ports = {host: own.port for host, own in self.hosts.items() if own.port}
         found = self._only("ListenPort", "ports", ports or own_ports)
         for host in sorted(self.hosts.keys() - ports.keys()) if found else ():
@@ -200,9 +199,8 @@ class _Joined:
             first.setdefault(value, self.hosts[host].place(setting))
         if len(first) > 1:
             text = ", ".join(f"{value} ({place})" for value, place in sorted(first.items())[:8])
-            self.faults.append(
-                f"{self.source.where}: {what} {text}; a mesh has one for all hosts, so make them the same first"
-            )
+            words = f"{what} {text}; a mesh has one for all hosts, so make them the same first"
+            self.faults.append(PlacedFault(self.source.where, words))
         return min(first, default=None)
 
     def _keepalive(self, host: str) -> int:

@@ -13,6 +13,7 @@ from mesh.cli.importers.inside import Inside
 from mesh.cli.importers.source import Source, listed, some
 from mesh.cli.importers.unmatched_peers import UnmatchedPeer
 from mesh.config.route_fields import in_order
+from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.wg_quick import ConfiguredPeer
 
@@ -33,7 +34,7 @@ class Routing:
         source: Source,
     ) -> None:
         """Find them."""
-        self.faults: list[str] = []
+        self.faults: list[PlacedFault] = []
         self.notes: list[str] = []
         self._inside, self._known, self._source = inside, known, source
         found = {host: self._behind(host) for host in inside.hosts}
@@ -62,9 +63,8 @@ class Routing:
         lost = next((prefix for prefix in peer.lost if _is_in(missing, prefix)), None)
         why = f", since a later peer has {lost} too and WireGuard lets the last have it" if lost else ""
         advice = self._source.send(host, self._inside.hosts[host], self._inside.owned(host))
-        self.faults.append(
-            f"{peer.place}: {host} is sent {listed(peer.allowed_ips)}{why}, and mesh would send it {missing}; {advice}"
-        )
+        words = f"{host} is sent {listed(peer.allowed_ips)}{why}, and mesh would send it {missing}; {advice}"
+        self.faults.append(PlacedFault(peer.place, words))
 
     def _note_new(self, host: str, routes: set[Network]) -> None:
         lacking: dict[frozenset[Network], list[str]] = defaultdict(list)
@@ -84,10 +84,11 @@ class Routing:
         for host, routes in found.items():
             for route in [route for route in routes if not route.prefixlen]:
                 routes.discard(route)
-                self.faults.append(
-                    f"{self._place(host, route)}: {host} is sent everything; take that out of its AllowedIPs first, "
-                    "and name it as exitNode after the first up"
+                words = (
+                    f"{host} is sent everything; take that out of its AllowedIPs first, and name it as exitNode after "
+                    "the first up"
                 )
+                self.faults.append(PlacedFault(self._place(host, route), words))
 
     def _refuse_conflicts(self, found: Mapping[str, set[Network]], unmatched_peers: list[UnmatchedPeer]) -> None:
         owned, routed = Claims(), Claims()
@@ -112,7 +113,7 @@ class Routing:
             others.discard(name)
             what = f"where {some(others)} {'are' if len(others) > 1 else 'is'} too" if others else "and what holds it"
             advice = self._source.leave_out(name, self._inside.hosts.get(name), route)
-            self.faults.append(f"{place}: {name} is sent {route}, {what}; {advice}")
+            self.faults.append(PlacedFault(place, f"{name} is sent {route}, {what}; {advice}"))
 
     def _place(self, host: str, route: Network) -> str:
         return next(peer.place for peer in self._known[host].values() if route in peer.allowed_ips)

@@ -33,7 +33,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         ConfigurationError: If the file says otherwise, or could not hold them; the content is then of no use.
     """
     interfaces = file.content["config"].setdefault(INTERFACES, CommentedMap())
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     places: dict[str, str] = {}
     for mesh in meshes:
         # Also with the mesh before it, in which a host may have another endpoint.
@@ -62,14 +62,12 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         raise ConfigurationError([_in_its_source(fault, places) for fault in error.placed], "import") from None
 
 
-def _in_its_source(fault: str | PlacedFault, places: Mapping[str, str]) -> str | PlacedFault:
+def _in_its_source(fault: PlacedFault, places: Mapping[str, str]) -> PlacedFault:
     """Return the fault with its place in the file that is imported, instead of one in a file that is not written."""
-    path = fault.place if isinstance(fault, PlacedFault) else ""
-    while path:
-        if path in places and isinstance(fault, PlacedFault):
-            return PlacedFault(places[path], fault.words)
-        path = _LAST_PART.sub("", path) if _LAST_PART.search(path) else ""
-    return fault
+    path = fault.place
+    while path not in places and _LAST_PART.search(path):
+        path = _LAST_PART.sub("", path)
+    return PlacedFault(places.get(path, fault.place), fault.words)
 
 
 def hosts_without_address(file: StackFile) -> list[str]:
@@ -77,21 +75,23 @@ def hosts_without_address(file: StackFile) -> list[str]:
     return [name for name, entry in file.hosts.items() if not (entry.get("ssh") or {}).get("address")]
 
 
-def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[str]:
+def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[PlacedFault]:
     if mesh.interface in file.content["config"][INTERFACES]:
-        yield f"{join_path(INTERFACES, mesh.interface)}: is there already; take it out, or import into another stack"
+        place = join_path(INTERFACES, mesh.interface)
+        yield PlacedFault(place, "is there already; take it out, or import into another stack")
     for member in mesh.members:
         entry = file.hosts.get(member.host) or {}
         given, name = entry.get("externalIps"), entry.get("externalName")
         if member.external and given and str(given[0]) != member.external:
-            yield (
-                f"{join_path(HOSTS, member.host, 'externalIps')}: begins with another address than its peers send to, "
-                f"{member.external}; put that one first, or give a name as externalName"
+            yield PlacedFault(
+                join_path(HOSTS, member.host, "externalIps"),
+                f"begins with another address than its peers send to, {member.external}; put that one first, or give a "
+                "name as externalName",
             )
         elif member.external and name and str(name).lower() != member.external.lower():
-            yield (
-                f"{join_path(HOSTS, member.host, 'externalName')}: another place than its peers send to, "
-                f"{member.external}; give that one"
+            yield PlacedFault(
+                join_path(HOSTS, member.host, "externalName"),
+                f"another place than its peers send to, {member.external}; give that one",
             )
 
 

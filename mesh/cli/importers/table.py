@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mesh.errors import PlacedFault
 from mesh.wireguard.text import MOST_CHARACTERS, read_text
 
 __all__ = ["Table", "read_table"]
@@ -16,7 +17,7 @@ class Table:
 
     columns: list[str] = field(default_factory=list)
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    faults: list[PlacedFault] = field(default_factory=list)
 
 
 def read_table(content: bytes | str, where: str, columns: Sequence[str], most: int) -> Table:
@@ -35,25 +36,31 @@ def read_table(content: bytes | str, where: str, columns: Sequence[str], most: i
             if not table.columns:
                 table.columns = [known.get(cell.lower(), "") for cell in cells]
                 twice = {name for name in columns if table.columns.count(name) > 1}
-                table.faults.extend(f"{place}: column {name} is there twice; take one of the two out" for name in twice)
+                table.faults.extend(
+                    PlacedFault(place, f"column {name} is there twice; take one of the two out") for name in twice
+                )
             elif len(table.rows) == most:
-                raise _TableError(f"{place}: more than {most:,} lines, the most that is read; is it the right file?")
+                raise _TableError(place, f"more than {most:,} lines, the most that is read; is it the right file?")
             else:
                 table.rows[place] = _row(place, cells, table)
     except _TableError as error:
-        table.faults.append(str(error))
+        table.faults.append(error.fault)
     return table
 
 
 class _TableError(Exception):
     """What ends reading a table."""
 
+    def __init__(self, place: str, words: str) -> None:
+        super().__init__()
+        self.fault = PlacedFault(place, words)
+
 
 def _row(place: str, cells: list[str], table: Table) -> dict[str, str]:
     columns: Mapping[int, str] = dict(enumerate(table.columns))
     for number, cell in enumerate(cells):
         if cell and not columns.get(number):
-            table.faults.append(f"{place}: cell {number + 1} is in no column that is known; take it out")
+            table.faults.append(PlacedFault(place, f"cell {number + 1} is in no column that is known; take it out"))
     return {name: cell for cell, name in zip(cells, table.columns, strict=False) if name and cell}
 
 
@@ -74,8 +81,8 @@ def _records(text: str, delimiter: str, where: str) -> Iterator[tuple[str, list[
         except StopIteration:
             return
         except csv.Error:
-            raise _TableError(f"{place}: a quote or a line does not end as it should; write it again") from None
+            raise _TableError(place, "a quote or a line does not end as it should; write it again") from None
         if any(len(cell) > MOST_CHARACTERS for cell in cells):
-            raise _TableError(f"{place}: a cell of more than {MOST_CHARACTERS:,} characters; is it the right file?")
+            raise _TableError(place, f"a cell of more than {MOST_CHARACTERS:,} characters; is it the right file?")
         if any(cells):
             yield place, cells

@@ -9,6 +9,7 @@ from mesh.cli.importers.claims import Claims
 from mesh.cli.importers.found import FoundPeer
 from mesh.config.fields import is_host_name
 from mesh.config.route_fields import in_order
+from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.endpoint import join_endpoint
 from mesh.wireguard.wg_quick import ConfiguredPeer, WgQuick
@@ -69,8 +70,12 @@ class UnmatchedPeer:
         around = self._network_of(own)
         return IPv6Interface((own[0], around.prefixlen if around else own.prefixlen))
 
-    def faults(self, preshared_key: str | None, has_ipv4: bool) -> Iterator[str]:
+    def faults(self, preshared_key: str | None, has_ipv4: bool) -> Iterator[PlacedFault]:
         """Yield why mesh could not keep it: the hosts configure it differently, or it lacks what all others have."""
+        for reason in self._reasons(preshared_key, has_ipv4):
+            yield PlacedFault(self.place, f"peer {self.name} has no file here, and {reason}")
+
+    def _reasons(self, preshared_key: str | None, has_ipv4: bool) -> Iterator[str]:
         if len({frozenset(peer.allowed_ips) for peer in self.known.values()}) > 1:
             yield "the hosts send different prefixes to it; make its AllowedIPs the same everywhere first"
         if len({peer.endpoint for peer in self.known.values() if peer.endpoint}) > 1:

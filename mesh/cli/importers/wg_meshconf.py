@@ -13,7 +13,7 @@ from mesh.cli.importers.source import MOST_HOSTS, Source
 from mesh.cli.importers.table import read_table
 from mesh.config.fields import is_host_name
 from mesh.config.interface_name import is_interface_name
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.keys import ZERO_KEY, is_key, public_key_of
 from mesh.wireguard.wg_quick import (
@@ -75,20 +75,23 @@ def read_wg_meshconf(content: bytes | str, interface: str, where: str = "databas
     Raises:
         ConfigurationError: With every fault; none repeats a key.
     """
-    faults = [] if is_interface_name(interface) else ["--interface: no interface can be called so; give its name"]
+    faults: list[PlacedFault] = []
+    if not is_interface_name(interface):
+        faults.append(PlacedFault("--interface", "no interface can be called so; give its name"))
     table = read_table(content, where, _COLUMNS, MOST_HOSTS)
     if missing := [name for name in _NEEDED if name not in table.columns]:
-        faults.append(f"{where}:1: no column {', '.join(missing)}; give the database.csv of wg-meshconf")
+        words = f"no column {', '.join(missing)}; give the database.csv of wg-meshconf"
+        faults.append(PlacedFault(f"{where}:1", words))
         raise ConfigurationError(faults, "import")
     faults += table.faults
     if not table.rows:
-        faults.append(f"{where}: no hosts; give the database.csv of wg-meshconf")
+        faults.append(PlacedFault(where, "no hosts; give the database.csv of wg-meshconf"))
     hosts: list[_Host] = []
     for place, row in table.rows.items():
         try:
             hosts.append(_read_host(place, row))
         except ConfigurationError as error:
-            faults.extend(error.faults)
+            faults.extend(error.placed)
     faults.extend(_same_names(table.rows))
     own = {host.name: host.own for host in hosts}
     if faults:
@@ -96,24 +99,21 @@ def read_wg_meshconf(content: bytes | str, interface: str, where: str = "databas
     return join_configurations(interface, {host.name: _with_peers(host, hosts) for host in hosts}, _Database(where))
 
 
-def _same_names(rows: Mapping[str, Row]) -> Iterator[str]:
+def _same_names(rows: Mapping[str, Row]) -> Iterator[PlacedFault]:
     uses = Counter(row.get("Name") for row in rows.values())
     for place, row in rows.items():
         if (name := row.get("Name")) and uses[name] > 1:
-            yield f"{place}: Name: the name of several lines; give each host its own"
+            yield PlacedFault(f"{place}: Name", "the name of several lines; give each host its own")
 
 
 def _read_host(place: str, row: Row) -> _Host:
-    faults = []
+    faults: list[PlacedFault] = []
     name = row.get("Name", "")
     if not is_host_name(name):
-        faults.append(f"{place}: Name: no host name; use letters, digits and - joined by dots")
+        faults.append(PlacedFault(f"{place}: Name", "no host name; use letters, digits and - joined by dots"))
     needed = ["PrivateKey", *(["ListenPort"] if "Endpoint" in row else [])]
-    faults += [
-        f"{place}: {column}: none; run wg-meshconf init, which fills it in, and genconfig, and let the hosts run that"
-        for column in needed
-        if column not in row
-    ]
+    advice = "none; run wg-meshconf init, which fills it in, and genconfig, and let the hosts run that"
+    faults += [PlacedFault(f"{place}: {column}", advice) for column in needed if column not in row]
     parts = []
     # What is wrong with an Address is wrong with the AllowedIPs that derive from it, so it is told once.
     derived = (_peer_settings,) if _has_addresses(row) else ()
@@ -121,7 +121,7 @@ def _read_host(place: str, row: Row) -> _Host:
         try:
             parts.append(read_settings(settings(place, row), place))
         except ConfigurationError as error:
-            faults.extend(error.faults)
+            faults.extend(error.placed)
     if faults:
         raise ConfigurationError(faults, "import")
     own, others = parts

@@ -10,7 +10,7 @@ from mesh.cli.importers.join import find_own_faults, join_configurations
 from mesh.cli.importers.source import MOST_HOSTS, Source
 from mesh.config.fields import is_host_name
 from mesh.config.interface_name import is_interface_name
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, PlacedFault
 from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 
 __all__ = ["read_wg_quick_files", "read_wg_quick_folder"]
@@ -23,7 +23,8 @@ def read_wg_quick_folder(folder: Path, interface: str | None) -> list[FoundMesh]
         ConfigurationError: With every fault; none repeats a key.
     """
     if not folder.is_dir():
-        raise ConfigurationError([f"{show_path(folder)}: no folder; give the one that holds HOST/IF.conf"], "import")
+        words = "no folder; give the one that holds HOST/IF.conf"
+        raise ConfigurationError([PlacedFault(show_path(folder), words)], "import")
     paths = [
         path
         for path in sorted((*folder.glob("*.conf"), *folder.glob("*/*.conf")))
@@ -31,20 +32,20 @@ def read_wg_quick_folder(folder: Path, interface: str | None) -> list[FoundMesh]
         and _names(path.relative_to(folder).as_posix(), interface)[0] in (None, interface or path.stem)
     ]
     if len(paths) > MOST_HOSTS:
-        advice = "import one interface after another with --interface"
-        raise ConfigurationError([f"{show_path(folder)}: more than {MOST_HOSTS:,} files; {advice}"], "import")
+        words = f"more than {MOST_HOSTS:,} files; import one interface after another with --interface"
+        raise ConfigurationError([PlacedFault(show_path(folder), words)], "import")
     contents: dict[str, bytes] = {}
-    faults: list[str] = []
+    faults: list[PlacedFault] = []
     for path in paths:
         try:
             contents[path.relative_to(folder).as_posix()] = read_bytes(path)
         except ConfigurationError as error:
-            faults.extend(error.faults)
+            faults.extend(error.placed)
     return read_wg_quick_files(contents, interface, show_path(folder), faults)
 
 
 def read_wg_quick_files(
-    contents: Mapping[str, bytes | str], interface: str | None, folder: str = "", unread: Iterable[str] = ()
+    contents: Mapping[str, bytes | str], interface: str | None, folder: str = "", unread: Iterable[PlacedFault] = ()
 ) -> list[FoundMesh]:
     """Return the meshes of files, by their path in `folder`; `unread` are the faults of those that could not be read.
 
@@ -66,7 +67,7 @@ def _names(path: str, interface: str | None) -> tuple[str | None, str]:
 class _Files:
     """What was read of a folder; meshes of which a host could not be read are `incomplete`."""
 
-    def __init__(self, folder: str, faults: list[str]) -> None:
+    def __init__(self, folder: str, faults: list[PlacedFault]) -> None:
         self.folder = folder
         self.faults = faults
         self.hosts: dict[str, dict[str, WgQuick]] = {}
@@ -76,26 +77,27 @@ class _Files:
         where = show_path(PurePosixPath(self.folder, path))
         name, host = _names(path, interface)
         if name is None:
-            self.faults.append(f"{where}: of which interface is not said; give it with --interface")
+            self.faults.append(PlacedFault(where, "of which interface is not said; give it with --interface"))
             return
         if interface not in (None, name):
             return
-        self.faults.extend(f"{where}: {fault}" for fault in _name_faults(path, name, host))
+        self.faults.extend(_name_faults(where, path, name, host))
         hosts = self.hosts.setdefault(name, {})
         if host in hosts:
-            self.faults.append(f"{where}: {hosts[host].where} is the file of {host} too; leave one of the two out")
+            words = f"{hosts[host].where} is the file of {host} too; leave one of the two out"
+            self.faults.append(PlacedFault(where, words))
             return
         try:
             hosts[host] = read_wg_quick(content, where)
         except ConfigurationError as error:
-            self.faults.extend(error.faults)
+            self.faults.extend(error.placed)
             self.incomplete.add(name)
 
     def meshes(self) -> list[FoundMesh]:
         found = []
         if not self.hosts and not self.faults:
-            layout = "lay them there as HOST/IF.conf, or as HOST.conf with --interface"
-            self.faults.append(f"{self.folder or 'folder'}: no such files in it; {layout}")
+            words = "no such files in it; lay them there as HOST/IF.conf, or as HOST.conf with --interface"
+            self.faults.append(PlacedFault(self.folder or "folder", words))
         for name, hosts in sorted(self.hosts.items()):
             if name in self.incomplete:
                 self.faults.extend(find_own_faults(hosts))
@@ -103,20 +105,21 @@ class _Files:
             try:
                 found.append(join_configurations(name, hosts, Source(self.folder or "folder")))
             except ConfigurationError as error:
-                self.faults.extend(error.faults)
+                self.faults.extend(error.placed)
         if self.faults:
             raise ConfigurationError(dict.fromkeys(self.faults), "import")
         return found
 
 
-def _name_faults(path: str, interface: str, host: str) -> Iterator[str]:
+def _name_faults(where: str, path: str, interface: str, host: str) -> Iterator[PlacedFault]:
     is_flat = "/" not in path
     if not is_interface_name(interface):
         advice = "give another with --interface" if is_flat else "rename it as the interface is called on the host"
-        yield f"no interface can be called so; {advice}"
+        yield PlacedFault(where, f"no interface can be called so; {advice}")
     if not is_host_name(host):
         better = re.sub("[^a-zA-Z0-9.]+", "-", host).strip("-.")
-        yield (
+        yield PlacedFault(
+            where,
             f"the name of the {'file' if is_flat else 'folder'} is no host name (letters, digits and - joined by "
-            f"dots); rename it{f', to {better} for one' if is_host_name(better) else ''}"
+            f"dots); rename it{f', to {better} for one' if is_host_name(better) else ''}",
         )
