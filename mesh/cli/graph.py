@@ -5,7 +5,7 @@ What is drawn has numbers, and names stand in labels only, so that no name means
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mesh.errors import visible
@@ -119,6 +119,19 @@ def draw(plan: MeshPlan) -> Drawing:
     return Drawing(plan.interface, tuple(nodes), tuple(lines))
 
 
+def _nodes(
+    drawing: Drawing, begin: str, node: Callable[[int, Node], str], end: str, name: Callable[[str], str]
+) -> Iterator[str]:
+    """Yield the lines of all nodes, those of a site between `begin`, with its number and name, and `end`."""
+    for place, (site, numbers) in enumerate(drawing.sites().items()):
+        if site:
+            yield begin % (place, name(site))
+        for number in numbers:
+            yield node(number, drawing.nodes[number])
+        if site:
+            yield end
+
+
 def dot(drawing: Drawing) -> str:
     """Return the drawing for Graphviz."""
 
@@ -127,16 +140,12 @@ def dot(drawing: Drawing) -> str:
         escaped = (visible(line).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') for line in lines)
         return '"' + "\\n".join(escaped) + '"'
 
+    def labelled(number: int, node: Node) -> str:
+        red = ", color=red, fontcolor=red" if number in drawing.amiss else ""
+        return f"  n{number} [label={quoted(*node.lines)}, {_DOT_NODES[node.kind]}{red}];"
+
     def body() -> Iterator[str]:
-        for place, (site, numbers) in enumerate(drawing.sites().items()):
-            if site:
-                yield f"  subgraph cluster_{place} {{ label={quoted(site)};"
-            for number in numbers:
-                node = drawing.nodes[number]
-                red = ", color=red, fontcolor=red" if number in drawing.amiss else ""
-                yield f"  n{number} [label={quoted(*node.lines)}, {_DOT_NODES[node.kind]}{red}];"
-            if site:
-                yield "  }"
+        yield from _nodes(drawing, "  subgraph cluster_%s { label=%s;", labelled, "  }", quoted)
         for number, (one, other, kind) in enumerate(drawing.lines):
             shown = [_DOT_LINES[kind], "color=red" if number in drawing.silent else ""]
             yield f"  n{one} -- n{other} [{', '.join(filter(None, shown))}];"
@@ -151,15 +160,11 @@ def mermaid(drawing: Drawing) -> str:
     def escaped(*lines: str) -> str:
         return "<br/>".join(_PLAIN.sub(lambda found: f"#{ord(found[0])};", visible(line)) for line in lines)
 
+    def labelled(number: int, node: Node) -> str:
+        return f"  n{number}{_MERMAID_NODES[node.kind] % escaped(*node.lines)}"
+
     def body() -> Iterator[str]:
-        for place, (site, numbers) in enumerate(drawing.sites().items()):
-            if site:
-                yield f'  subgraph s{place}["{escaped(site)}"]'
-            for number in numbers:
-                node = drawing.nodes[number]
-                yield f"  n{number}{_MERMAID_NODES[node.kind] % escaped(*node.lines)}"
-            if site:
-                yield "  end"
+        yield from _nodes(drawing, '  subgraph s%s["%s"]', labelled, "  end", escaped)
         for one, other, kind in drawing.lines:
             yield f"  n{one} {_MERMAID_LINES[kind]} n{other}"
         yield from (f"  style n{number} stroke:#d22,color:#d22" for number in sorted(drawing.amiss))
