@@ -111,6 +111,7 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
 def chaos(
     strikes: Annotated[int, typer.Option(help="how many fall; every fault comes in every phase in 168")] = 200,
     seed: Annotated[int, typer.Option(help="the first one's; a seed that failed is tried again by --strikes 1")] = 0,
+    labs: Annotated[int, typer.Option(help="how many labs share them")] = 1,
 ) -> None:
     """Strike changes at random moments, check what must hold, write docs/fault-matrix.md; 1 where a promise broke."""
     from tests.bench.chaos import MATRIX, render, strike  # noqa: PLC0415
@@ -118,7 +119,7 @@ def chaos(
 
     prefix = os.environ.get("MESH_LAB_PREFIX", "chaos")
     try:
-        outcomes = list(strike(strikes, seed, prefix))
+        outcomes = strike(range(seed, seed + strikes), prefix, labs)
     except LabUnavailableError as error:
         raise SystemExit(f"bench: the lab cannot run here: {error}") from None
     errors = [each for each in outcomes if isinstance(each, ChaosError)]

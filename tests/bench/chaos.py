@@ -2,8 +2,8 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,24 +28,28 @@ aimed at when the strike falls; what counts is where it was. `ended` is a strike
 """
 
 
-def strike(count: int, first: int, prefix: str) -> Iterator[Result | ChaosError]:
-    """Yield what became of each of `count` strikes, from the seed `first` on; after a broken promise in a new lab."""
-    seeds = iter(range(first, first + count))
-    left = count
-    while left:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(TemporaryDirectory()))
-            chaos = stack.enter_context(Chaos(prefix, folder))
-            for seed in seeds:
-                left -= 1
+def strike(seeds: range, prefix: str, labs: int = 1) -> list[Result | ChaosError]:
+    """Return what became of the strike of each seed; several labs share them."""
+    shares = [seeds[number::labs] for number in range(labs)]
+    with ThreadPoolExecutor(labs) as pool:
+        outcomes = pool.map(_strike_in_turn, shares, (f"{prefix}{number}" for number in range(labs)))
+        return [outcome for share in outcomes for outcome in share]
+
+
+def _strike_in_turn(seeds: range, prefix: str) -> list[Result | ChaosError]:
+    """Strike in one lab; after a broken promise in a new one."""
+    outcomes: list[Result | ChaosError] = []
+    while len(outcomes) < len(seeds):
+        with TemporaryDirectory() as folder, Chaos(prefix, Path(folder)) as chaos:
+            for seed in seeds[len(outcomes) :]:
                 try:
-                    result = chaos.strike(seed)
+                    outcomes.append(chaos.strike(seed))
                 except ChaosError as error:
-                    sys.stderr.write(f"chaos: {error}\n")
-                    yield error
+                    outcomes.append(error)
+                sys.stderr.write(f"chaos: {outcomes[-1]}\n")
+                if isinstance(outcomes[-1], ChaosError):
                     break
-                sys.stderr.write(f"chaos: {result}\n")
-                yield result
+    return outcomes
 
 
 def render(results: Sequence[Result], errors: Sequence[ChaosError]) -> str:

@@ -244,22 +244,35 @@ CASES: list[Callable[[Operator], None]] = [
 ]
 
 
+# All commands log in by the same lines, so one of each kind of login shows every command.
+_EVERY_COMMAND = {
+    _one_key_in_the_agent,
+    _a_key_file_alone,
+    _a_key_with_a_passphrase_that_the_agent_holds,
+    _a_certificate_beside_a_key_file,
+    _a_user_with_sudo,
+    _a_bastion,
+}
+
+
 @pytest.mark.parametrize("prepare", CASES, ids=lambda case: case.__name__.strip("_"))
 def test_a_login_brings_a_change_to_the_hosts(
     prepare: Callable[[Operator], None], operator: Operator, shared: Stack
 ) -> None:
-    """Scan, up with a refresh and a new key, an empty preview with a refresh, status, and adoption."""
+    """Up with a refresh and a new key, and status; also scan, an empty preview with a refresh, and adoption."""
     prepare(operator)
     before = shared.running_public_keys("testwg")
     shared.write(_mesh(next(_ROTATIONS)), _described(shared, operator.ssh))
-    shared.companion("scan", str(shared.file))
+    if prepare in _EVERY_COMMAND:
+        shared.companion("scan", str(shared.file))
     shared.up("--refresh")
     after = shared.running_public_keys("testwg")
     assert before["bernard"] != after["bernard"]
     assert before["edgeworth"] == after["edgeworth"]
-    assert "drift" not in shared.run("preview", "--refresh", "--expect-no-changes").output
     shared.companion("status")
-    shared.companion("adopt", str(shared.file), "--yes")
+    if prepare in _EVERY_COMMAND:
+        assert "drift" not in shared.run("preview", "--refresh", "--expect-no-changes").output
+        shared.companion("adopt", str(shared.file), "--yes")
     state = "".join(path.read_text(errors="replace") for path in (shared.folder / "state").rglob("*.json"))
     assert str(operator.folder) not in state
 
