@@ -9,8 +9,9 @@ _PORT = 51825
 
 def _addresses(lab: Lab) -> dict[str, str]:
     """Return the addresses and routes of every host."""
-    # A link-local address is another one after each boot.
-    script = "ip -6 -o address show dev testwg scope global; ip -6 route show dev testwg | grep -v ^fe80 | sort"
+    # A link-local address and the number of a link may be others after each boot.
+    addresses = "ip -6 -o address show dev testwg scope global | cut -d' ' -f 2-"
+    script = f"{addresses}; ip -6 route show dev testwg | grep -v ^fe80 | sort"
     return {name: host.run(script) for name, host in lab.hosts.items()}
 
 
