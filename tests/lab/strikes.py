@@ -19,6 +19,11 @@ from tests.lab.stack import Run, Stack, UnexpectedEndError, plug_in
 __all__ = ["STRIKES", "Scene", "Strike"]
 
 Lift = Callable[[], object]
+# The one question about the time that the host program asks.
+_OTHER_DAY = """#!/bin/sh
+[ "$*" != +%s ] || exec /bin/date -d DAY +%s
+exec /bin/date "$@"
+"""
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,20 @@ def _hold_lock(scene: Scene) -> Lift:
     return lambda: host.run(f"kill -- -{holder}", check=False)
 
 
+def _jump_clock(scene: Scene) -> Lift:
+    """Programs of some hosts see a clock that is a day off; WireGuard does not, since containers share one clock."""
+    hosts, day = scene.hosts(), scene.dice.choice(("yesterday", "tomorrow"))
+    for host in hosts:
+        host.run("cat >/usr/local/bin/date.new; chmod 755 /usr/local/bin/date.new", _OTHER_DAY.replace("DAY", day))
+        host.run("mv /usr/local/bin/date.new /usr/local/bin/date")
+
+    def set_again() -> None:
+        for host in hosts:
+            host.run("rm -f /usr/local/bin/date")
+
+    return set_again
+
+
 def _kill_engine(scene: Scene) -> Lift:
     scene.run.kill_engine()
     return _nothing
@@ -231,4 +250,5 @@ STRIKES = [
     Strike("another mesh changes", _another_mesh),
     Strike("dpkg locked, another mesh waits", _lock_packages, (20, 40)),
     Strike("host's lock held", _hold_lock, (5, 40)),
+    Strike("clock a day off", _jump_clock, (5, 40)),
 ]
