@@ -162,7 +162,8 @@ class Chaos:
         """Return the key and the port of each host."""
         script = "wg show testwg public-key; wg show testwg listen-port"
         words = {name: host.run(script, check=False).split() for name, host in self._lab.hosts.items()}
-        return {name: (found[0], found[1]) if len(found) == 2 else ("", "") for name, found in words.items()}
+        # An interface that has just been created has no key yet, and shows `(none)`.
+        return {name: (it[0], it[1]) if len(it) == 2 and it[0] != "(none)" else ("", "") for name, it in words.items()}
 
     def _wait_until_settled(self, watcher: Watcher, fallen: float) -> float:
         """Wait until the run has ended, and no host has a deadline but to hold; return for how long one had another."""
