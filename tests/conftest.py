@@ -6,6 +6,7 @@ in its folder.
 """
 
 import copy
+import gc
 import importlib
 import json
 import shutil
@@ -205,6 +206,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("loss")
     if MACHINES in vars(getattr(item, "module", None) or object):
         item.add_marker("kernel")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every later garbage collection: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @cache

@@ -8,7 +8,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-_EXAMPLES = {"few": (12, True), "fixed": (40, True), "some": (40, False), "many": (1000, False)}
+_EXAMPLES = {"few": (12, True), "fixed": (20, True), "some": (40, False), "many": (1000, False)}
 
 for name, (count, is_fixed) in _EXAMPLES.items():
     # A machine that is shared stalls for longer than the usual limit of 200 ms, which says nothing about the property.
