@@ -22,7 +22,7 @@ __all__ = [
 
 OTHER_HOST_KEY = (
     "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
-    "run python -m mesh scan, otherwise somebody may be in between"
+    "run python -m mesh scan STACK --host HOST --accept-changed, otherwise somebody may be in between"
 )
 KEY_REFUSED = "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
 NO_LOGIN_KEY = "lets nobody in without a key: {lack}"
