@@ -127,19 +127,19 @@ def adopt(
     )
 
 
-app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
-app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
-app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
+app.command(epilog="Example: python -m mesh status production --only build-machine")(status_command(_console))
+app.command(epilog="Example: python -m mesh doctor production --only build-machine")(doctor_command(_console))
+app.command(epilog="Example: python -m mesh ping bernard edgeworth --stack seed")(ping_command(_console))
 app.command(epilog="Example: python -m mesh plan production --format markdown > plan.md")(plan_command(_console))
-app.command(epilog="Example: python -m mesh speed bernard carol --stack production")(speed_command(_console))
+app.command(epilog="Example: python -m mesh speed bernard edgeworth --stack seed")(speed_command(_console))
 app.command(epilog="Example: python -m mesh bundle production")(bundle_command(_console, _errors))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)
 )
 app.command(epilog="Example: python -m mesh page production --redact --output shared.html")(page_command(_errors))
-app.command(epilog="Example: python -m mesh up production --only bernard")(up_command(_errors))
-app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph)
+app.command(epilog="Example: python -m mesh up production --only build-machine")(up_command(_errors))
+app.command(epilog="Example: python -m mesh graph production --interface management > mesh.svg")(graph)
 
 
 @app.command()

@@ -57,7 +57,10 @@ def test_another_passphrase_is_in_the_file_afterwards(stack: Stack) -> None:
 def test_what_is_deleted_from_the_state_comes_again(stack: Stack) -> None:
     """The name of a resource reaches pulumi whole."""
     keys, confirmed = stack.public_keys(), stack.hosts.orders.count("confirm")
-    do(stack, shell_of(_PAGE, "Mend the state"))
+    lines = shell_of(_PAGE, "Mend the state")
+    (named,) = re.findall("'(urn:.*)'", lines.replace("office", "test"))
+    assert named in stack.must("stack", "--show-urns").output
+    do(stack, lines)
     assert stack.hosts.orders.count("confirm") == confirmed + len(HOSTS)
     assert stack.public_keys() == keys
     is_as_it_was(stack)

@@ -1,0 +1,143 @@
+"""Every example of `python -m mesh`, in its help and in the documents: what asks neither hosts nor the engine is run.
+
+Of the others, the hosts, interfaces and peers are ones of the stack that they name.
+"""
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from mesh.cli.app import app
+from mesh.cli.stack_file import INTERFACES, StackFile
+from tests.conftest import HOST_KEY
+from tests.documents import ROOT, commands, read
+
+# The stack that the pages tell of, where they do not name one that comes with the project.
+OFFICE: dict[str, Any] = {
+    "config": {
+        "mesh:hosts": {
+            name: {"ssh": {"address": f"192.0.2.{number}", "hostKey": HOST_KEY}}
+            for number, name in enumerate(("bernard", "carol", "dora", "edgeworth"), 1)
+        },
+        "mesh:interfaces": {
+            "testwg": {
+                "hosts": ["bernard", "carol", "dora", "edgeworth"],
+                "ipv4": "10.20.0.0/24",
+                "relay": "bernard",
+                "peers": {"phone": {}, "laptop": {}, "router": {}},
+            }
+        },
+    }
+}
+OFFICE["config"]["mesh:hosts"]["bernard"]["externalIps"] = ["78.11.11.11"]
+# What reads a stack file and nothing else.
+_ALONE = ("export", "graph", "allocate")
+# A host that these name is not in the file yet, or not any more.
+_COMES_OR_GOES = ("new", "forget", "import")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with the stacks that come with ours, and the office."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "Pulumi.yaml", folder)
+    shutil.copytree(ROOT / "stacks", folder / "stacks")
+    (folder / "stacks/Pulumi.office.yaml").write_text(json.dumps(OFFICE))
+    return folder
+
+
+def _helps(command: Any) -> Iterator[str]:
+    for inner in getattr(command, "commands", {}).values():
+        yield from _helps(inner)
+    yield from re.findall(r"python -m mesh [^`\n]*", f"{command.epilog or ''}\n{command.help or ''}")
+
+
+def examples() -> Iterator[tuple[str, list[str]]]:
+    """Yield where each example is, and its words behind `python -m mesh`, without what a shell does with its output.
+
+    One with a word in capitals, which somebody has to fill in, is none, and neither is a command without anything, or
+    what the changelog mentions.
+    """
+    in_help = [("--help", shlex.split(line)) for line in _helps(_COMMAND)]
+    for place, words in [*in_help, *commands()]:
+        end = next((number for number, word in enumerate(words) if word in {">", "|"}), len(words))
+        ours = [word for word in words[3:end] if not re.search(r"^[A-Z]{2,}|[\[{]|…", word)]
+        if place != "CHANGELOG.md" and words[:3] == ["python", "-m", "mesh"] and len(ours) == end - 3 > 1:
+            yield place, ours
+
+
+_COMMAND: Any = typer.main.get_command(app)
+EXAMPLES = sorted({(place, tuple(words)) for place, words in examples()})
+
+
+def _read(words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """Return the command and its parameters, as it would take them."""
+    command, name, rest = _COMMAND, "", list(words)
+    while hasattr(command, "commands"):
+        name = rest.pop(0)
+        command = command.commands[name]
+    with command.make_context(name, rest) as context:
+        return words[0], context.params
+
+
+def _names(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or [])
+
+
+def test_there_are_examples() -> None:
+    """Of most commands, in the help and in the pages."""
+    assert len(EXAMPLES) > 50
+    assert len({words[0] for _, words in EXAMPLES}) > 12
+    assert sum(place == "--help" for place, _ in EXAMPLES) > 12
+
+
+@pytest.mark.parametrize(("place", "words"), EXAMPLES, ids=lambda part: " ".join(part) if len(part) > 1 else part)
+def test_an_example_names_what_is_in_its_stack(project: Path, place: str, words: tuple[str, ...]) -> None:
+    """A stack that comes with the project, or the office; one that a command makes or fills is the reader's own."""
+    name, given = _read(words)
+    if name in _COMES_OR_GOES:
+        return
+    file = project / "stacks" / f"Pulumi.{given.get('stack') or 'office'}.yaml"
+    assert file.is_file(), (place, words)
+    stack = StackFile(file)
+    meshes = stack.section(INTERFACES)
+    hosts = [each for key in ("only", "host", "between") for each in _names(given.get(key))]
+    hosts += _names(given.get("peer")) if name == "speed" else []
+    assert set(hosts) <= set(stack.hosts), (place, words)
+    assert set(_names(given.get("interface"))) <= set(meshes), (place, words)
+    peers = {peer for mesh in meshes.values() for peer in mesh.get("peers", {})}
+    assert name != "peer" or given["name"] in peers, (place, words)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [(place, words) for place, words in EXAMPLES if words[0] in _ALONE and "--live" not in words],
+    ids=lambda part: " ".join(part) if len(part) > 1 else part,
+)
+def test_an_example_that_asks_nobody_runs(
+    project: Path, place: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder of the project, by whoever reads it."""
+    monkeypatch.chdir(project)
+    (project / "home/.ssh").mkdir(parents=True, exist_ok=True)
+    done = CliRunner().invoke(app, [re.sub("^~", str(project / "home"), word) for word in words])
+    assert done.exit_code == 0, (place, done.output, done.exception)
+    assert done.stdout
+
+
+def test_the_groups_that_ansible_is_given_are_in_the_inventory(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the page names, too."""
+    monkeypatch.chdir(project)
+    page = read(ROOT / "docs/tasks/export.md")
+    inventory = json.loads(CliRunner().invoke(app, ["export", "ansible", "production"]).stdout)["all"]["children"]
+    groups = set(re.findall(r"\b(?:mesh|site|tag)_(?!known|addresses|hosts)[a-z]+\b", page))
+    assert groups
+    assert groups <= inventory.keys()
