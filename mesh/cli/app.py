@@ -129,9 +129,13 @@ def adopt(
 
 app.command(epilog="Example: python -m mesh status production --only build-machine")(status_command(_console))
 app.command(epilog="Example: python -m mesh doctor production --only build-machine")(doctor_command(_console))
-app.command(epilog="Example: python -m mesh ping bernard edgeworth --stack seed")(ping_command(_console))
+app.command(epilog="Example: python -m mesh ping gateway.berlin.example.org build-machine --stack production")(
+    ping_command(_console)
+)
 app.command(epilog="Example: python -m mesh plan production --format markdown > plan.md")(plan_command(_console))
-app.command(epilog="Example: python -m mesh speed bernard edgeworth --stack seed")(speed_command(_console))
+app.command(epilog="Example: python -m mesh speed gateway.berlin.example.org build-machine --stack production")(
+    speed_command(_console)
+)
 app.command(epilog="Example: python -m mesh bundle production")(bundle_command(_console, _errors))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
