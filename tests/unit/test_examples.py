@@ -1,43 +1,24 @@
 """Every example of `python -m mesh`, in its help and in the documents: what asks neither hosts nor the engine is run.
 
-Of the others, the hosts, interfaces and peers are ones of the stack that they name.
+Of the others, the hosts, interfaces and peers are ones of the stack that they name. `tests/engine/test_examples.py`
+runs them.
 """
 
 import json
 import re
-import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
 from mesh.cli.stack_file import INTERFACES, StackFile
 from tests.conftest import HOST_KEY
-from tests.documents import ROOT, commands, read
+from tests.documents import ROOT, read
+from tests.examples import COMMAND, EXAMPLES, OFFICE_HOSTS, OFFICE_MESH
 
-# The stack that the pages tell of, where they do not name one that comes with the project.
-OFFICE: dict[str, Any] = {
-    "config": {
-        "mesh:hosts": {
-            name: {"ssh": {"address": f"192.0.2.{number}", "hostKey": HOST_KEY}}
-            for number, name in enumerate(("bernard", "carol", "dora", "edgeworth"), 1)
-        },
-        "mesh:interfaces": {
-            "testwg": {
-                "hosts": ["bernard", "carol", "dora", "edgeworth"],
-                "ipv4": "10.20.0.0/24",
-                "relay": "bernard",
-                "peers": {"phone": {}, "laptop": {}, "router": {}},
-            }
-        },
-    }
-}
-OFFICE["config"]["mesh:hosts"]["bernard"]["externalIps"] = ["78.11.11.11"]
 # What reads a stack file and nothing else.
 _ALONE = ("export", "graph", "allocate")
 # A host that these name is not in the file yet, or not any more.
@@ -50,37 +31,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "Pulumi.yaml", folder)
     shutil.copytree(ROOT / "stacks", folder / "stacks")
-    (folder / "stacks/Pulumi.office.yaml").write_text(json.dumps(OFFICE))
+    hosts = {
+        name: {**entry, "ssh": {"address": entry["externalIps"][0], "hostKey": HOST_KEY}}
+        for name, entry in OFFICE_HOSTS.items()
+    }
+    office = {"config": {"mesh:hosts": hosts, "mesh:interfaces": {"testwg": OFFICE_MESH}}}
+    (folder / "stacks/Pulumi.office.yaml").write_text(json.dumps(office))
     return folder
-
-
-def _helps(command: Any) -> Iterator[str]:
-    for inner in getattr(command, "commands", {}).values():
-        yield from _helps(inner)
-    yield from re.findall(r"python -m mesh [^`\n]*", f"{command.epilog or ''}\n{command.help or ''}")
-
-
-def examples() -> Iterator[tuple[str, list[str]]]:
-    """Yield where each example is, and its words behind `python -m mesh`, without what a shell does with its output.
-
-    One with a word in capitals, which somebody has to fill in, is none, and neither is a command without anything, or
-    what the changelog mentions.
-    """
-    in_help = [("--help", shlex.split(line)) for line in _helps(_COMMAND)]
-    for place, words in [*in_help, *commands()]:
-        end = next((number for number, word in enumerate(words) if word in {">", "|"}), len(words))
-        ours = [word for word in words[3:end] if not re.search(r"^[A-Z]{2,}|[\[{]|…", word)]
-        if place != "CHANGELOG.md" and words[:3] == ["python", "-m", "mesh"] and len(ours) == end - 3 > 1:
-            yield place, ours
-
-
-_COMMAND: Any = typer.main.get_command(app)
-EXAMPLES = sorted({(place, tuple(words)) for place, words in examples()})
 
 
 def _read(words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """Return the command and its parameters, as it would take them."""
-    command, name, rest = _COMMAND, "", list(words)
+    command, name, rest = COMMAND, "", list(words)
     while hasattr(command, "commands"):
         name = rest.pop(0)
         command = command.commands[name]
