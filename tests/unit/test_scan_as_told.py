@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from mesh.errors import HostError
+from docs.messages import find_messages
+from mesh.config.reader import read_configuration
+from mesh.errors import ConfigurationError, HostError
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
 from tests.documents import ROOT, shell_of
 from tests.unit.scanned import OTHER_KEY, FakeHost, running_host
 
-_SCAN = re.compile(r"python -m mesh scan [^;,\n]*--accept-changed")
+_SCAN = re.compile(r"python -m mesh scan [^;,\n]*?--accept-changed")
 _EXAMPLES = [
     path
     for path in sorted((ROOT / "stacks").rglob("Pulumi.*.yaml"))
@@ -98,3 +100,25 @@ def test_a_host_with_another_key_is_scanned_as_the_message_and_the_page_say(tmp_
     file = project(tmp_path, "office", f"config: {json.dumps({'mesh:hosts': {'carol': {'ssh': place}}})}")
     type_yes(command, tmp_path)
     assert host.public_key() in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "pinned", ["AAAA", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----"]
+)
+def test_what_is_no_host_key_is_replaced_as_the_fault_says(tmp_path: Path, host: FakeHost, pinned: str) -> None:
+    """Half of one was pasted, or a private one."""
+    ssh = {"address": "127.0.0.1", "port": host.port, "hostKey": pinned}
+    file = project(tmp_path, "office", f"config: {json.dumps({'mesh:hosts': {'carol': {'ssh': ssh}}})}")
+    with pytest.raises(ConfigurationError) as refused:
+        read_configuration({"carol": {"ssh": ssh}}, {"testwg": {"hosts": ["carol"]}})
+    told = _SCAN.search(str(refused.value))
+    assert told is not None, refused.value
+    type_yes(told[0].replace("STACK", "office"), tmp_path)
+    assert host.public_key() in file.read_text()
+
+
+def test_a_message_that_has_somebody_scan_or_allocate_names_what_that_takes() -> None:
+    """Both take a stack."""
+    told = [text for text in find_messages() if re.search("run python -m mesh (scan|allocate)", text)]
+    assert len(told) > 5
+    assert [text for text in told if not re.search("python -m mesh (scan|allocate) (STACK|…)", text)] == []
