@@ -34,7 +34,10 @@ class Operator:
         for part in engine.parent.glob("pulumi*"):
             place = tools if part.name in _TOOLS else home / ".pulumi/bin"
             # Not a link by name, since an engine looks for its parts beside where that leads.
-            os.link(part, place / part.name)
+            try:
+                os.link(part, place / part.name)
+            except OSError:
+                shutil.copy(part, place)
         self.environment = {
             "HOME": str(home),
             "PATH": f"{self._ssh(folder)}:{tools}:/usr/bin:/bin",
