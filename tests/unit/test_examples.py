@@ -61,7 +61,9 @@ def test_there_are_examples() -> None:
     assert sum(place == "--help" for place, _ in EXAMPLES) > 12
 
 
-@pytest.mark.parametrize(("place", "words"), EXAMPLES, ids=lambda part: " ".join(part) if len(part) > 1 else part)
+@pytest.mark.parametrize(
+    ("place", "words"), EXAMPLES, ids=lambda part: part if isinstance(part, str) else " ".join(part)
+)
 def test_an_example_names_what_is_in_its_stack(project: Path, place: str, words: tuple[str, ...]) -> None:
     """A stack that comes with the project, or the office; one that a command makes or fills is the reader's own."""
     name, given = _read(words)
@@ -82,7 +84,7 @@ def test_an_example_names_what_is_in_its_stack(project: Path, place: str, words:
 @pytest.mark.parametrize(
     ("place", "words"),
     [(place, words) for place, words in EXAMPLES if words[0] in _ALONE and "--live" not in words],
-    ids=lambda part: " ".join(part) if len(part) > 1 else part,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
 def test_an_example_that_asks_nobody_runs(
     project: Path, place: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
