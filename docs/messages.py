@@ -3,7 +3,7 @@
     python -m docs.messages
 
 prints what differs, after it has taken over messages that were only reworded. A message without a cause is added to its
-page for somebody to write the cause. `tests/unit/test_docs.py` fails until all is in step.
+page for somebody to write the cause. `tests/unit/test_messages.py` fails until all is in step.
 
 A message is a template: what is only known at run time is an ellipsis.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["FENCE", "PAGES", "ROOT", "anchors", "blocks", "commands", "label", "read"]
+__all__ = ["FENCE", "PAGES", "ROOT", "anchors", "blocks", "commands", "label", "read", "shell_of"]
 
 ROOT = Path(__file__).parents[1]
 _FOUND = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/lab/README.md"]
@@ -30,6 +30,17 @@ def blocks(page: Path, *languages: str) -> Iterator[str]:
     for indent, language, text in FENCE.findall(read(page)):
         if language in languages:
             yield re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)
+
+
+def shell_of(page: str, heading: str) -> str:
+    """Return what the shell blocks below a heading have a reader do, up to the next heading of its rank."""
+    text = read(ROOT / page)
+    marks = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert marks is not None, (page, heading)
+    section = re.split(rf"^#{{1,{len(marks[1])}}} ", text[marks.end() :], flags=re.MULTILINE)[0]
+    found = [re.sub(rf"(?m)^{indent}", "", block) for indent, kind, block in FENCE.findall(section) if kind == "sh"]
+    assert found, (page, heading)
+    return "".join(found)
 
 
 def anchors(page: Path) -> set[str]:

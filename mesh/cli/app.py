@@ -16,7 +16,7 @@ from mesh.cli.bundle_command import bundle_command
 from mesh.cli.completion import complete_host, complete_interface
 from mesh.cli.console import Screen
 from mesh.cli.doctor_command import doctor_command
-from mesh.cli.engine import find_engine, install_engine
+from mesh.cli.engine import find_engine, install_engine, link_engine
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.graph_command import graph
 from mesh.cli.history_command import history_command
@@ -38,7 +38,7 @@ from mesh.core_dumps import forbid_core_dumps
 from mesh.errors import MeshError
 
 app = typer.Typer(
-    help="Prepare stack files and the engine for the mesh program.",
+    help="Write stack files, plan and run changes of the mesh, watch it, and say why it is not well.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -127,19 +127,23 @@ def adopt(
     )
 
 
-app.command(epilog="Example: python -m mesh status production --only bernard")(status_command(_console))
-app.command(epilog="Example: python -m mesh doctor production --only bernard")(doctor_command(_console))
-app.command(epilog="Example: python -m mesh ping bernard carol --stack production")(ping_command(_console))
+app.command(epilog="Example: python -m mesh status production --only build-machine")(status_command(_console))
+app.command(epilog="Example: python -m mesh doctor production --only build-machine")(doctor_command(_console))
+app.command(epilog="Example: python -m mesh ping gateway.berlin.example.org build-machine --stack production")(
+    ping_command(_console)
+)
 app.command(epilog="Example: python -m mesh plan production --format markdown > plan.md")(plan_command(_console))
-app.command(epilog="Example: python -m mesh speed bernard carol --stack production")(speed_command(_console))
+app.command(epilog="Example: python -m mesh speed gateway.berlin.example.org build-machine --stack production")(
+    speed_command(_console)
+)
 app.command(epilog="Example: python -m mesh bundle production")(bundle_command(_console, _errors))
 app.command(epilog="Example: python -m mesh history production --limit 3")(history_command(_console))
 app.command(epilog="Example: python -m mesh metrics production --output /var/lib/node_exporter/mesh.prom")(
     metrics_command(_errors)
 )
 app.command(epilog="Example: python -m mesh page production --redact --output shared.html")(page_command(_errors))
-app.command(epilog="Example: python -m mesh up production --only bernard")(up_command(_errors))
-app.command(epilog="Example: python -m mesh graph production --interface testwg > testwg.svg")(graph)
+app.command(epilog="Example: python -m mesh up production --only build-machine")(up_command(_errors))
+app.command(epilog="Example: python -m mesh graph production --interface management > mesh.svg")(graph)
 
 
 @app.command()
@@ -205,7 +209,10 @@ def peer(
 def engine(
     record: Annotated[Path | None, typer.Option(help="write the folder of the engine, for PATH, to this file")] = None,
 ) -> None:
-    """Find a Pulumi engine that fits, else install one in ~/.pulumi; without internet, warn."""
+    """Find a Pulumi engine that fits, else install one in ~/.pulumi; without internet, warn.
+
+    One that is not on PATH is linked into the active virtual environment.
+    """
     found = find_engine()
     if found is None:
         _console.print("engine: no pulumi from 3.244 up and below 4; installing it in ~/.pulumi …")
@@ -215,7 +222,9 @@ def engine(
             _errors.print(f"warning: {error}; until then make demo can only rehearse")
     if found is not None:
         _console.print(f"engine: pulumi {found.version}, {found.command}", markup=False)
-        if not found.is_on_path:
+        if not found.is_on_path and (link := link_engine(found)):
+            _console.print(f"engine: linked as {link}, for shells that run . {link.parent}/activate", markup=False)
+        elif not found.is_on_path:
             _console.print(f'engine: to use it in your shell: export PATH="{found.command.parent}:$PATH"', markup=False)
     if record:
         record.write_text(f"{found.command.parent if found else Path(sys.executable).parent}\n", encoding="utf-8")

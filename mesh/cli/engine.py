@@ -4,11 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from mesh.errors import MeshError
 
-__all__ = ["HOME", "Engine", "find_engine", "install_engine"]
+__all__ = ["HOME", "Engine", "find_engine", "install_engine", "link_engine"]
 
 HOME = Path("~/.pulumi")
 
@@ -94,6 +95,22 @@ def install_engine(home: Path = HOME) -> Engine:
     if engine is None or not engine.fits:
         raise MeshError(_failure("what was installed does not run"))
     return engine
+
+
+def link_engine(engine: Engine) -> Path | None:
+    """Let `pulumi` be this engine where our virtual environment is active; return the link, None where there is none.
+
+    An engine looks for its language hosts beside the file that the link leads to, so these need no link.
+    """
+    link = Path(sys.prefix, "bin", "pulumi")
+    if sys.prefix == sys.base_prefix or (link.exists() and not link.is_symlink()):
+        return None
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(engine.command)
+    except OSError:
+        return None
+    return link
 
 
 def _failure(reason: str) -> str:

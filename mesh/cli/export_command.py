@@ -61,7 +61,10 @@ def prometheus_sd(
     sys.stdout.write(export.prometheus_targets(configuration.hosts, meshes, port))
 
 
-@commands.command("zone", epilog="Example: python -m mesh export zone production --origin mesh.example.org > mesh.zone")
+@commands.command(
+    "zone",
+    epilog="Example: python -m mesh export zone production --interface management --origin example.org > mesh.zone",
+)
 def print_zone(
     stack: StackArgument,
     interface: OnlyMesh = None,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mesh.cli.new import init_stack, make_stack_file, read_wanted
 from mesh.cli.project import find_project
-from mesh.cli.stack_file import find_or_name_stack_file
+from mesh.cli.stack_file import find_or_name_stack_file, stack_of
 from mesh.config.interface_name import is_interface_name
 from mesh.errors import MeshError, show_name
 
@@ -45,11 +45,15 @@ def new_command(console: Console, errors: Console, confirm: Confirm) -> Callable
             confirm=lambda question: confirm(question, yes=yes),
         )
         console.print(f"{path.name}: written", markup=False)
-        for name, problem in problems.items():
-            errors.print(f"error: host {name!r}: {problem}")
+        for host_name, problem in problems.items():
+            errors.print(f"error: host {host_name!r}: {problem}")
+        name = stack_of(path)
+        steps = init_stack(name, project)
         if problems:
-            console.print(f"next, when that is mended:\n    python -m mesh scan {stack}", markup=False)
+            steps = [f"python -m mesh scan {name}", *steps]
+        title = "next, when that is mended:" if problems else "next:"
+        console.print("\n    ".join([title, *steps]), markup=False, soft_wrap=True)
+        if problems:
             raise typer.Exit(1)
-        console.print("\n    ".join(["next:", *init_stack(stack, project)]), markup=False, soft_wrap=True)
 
     return new

@@ -36,7 +36,8 @@ def _directions(mesh: RecordedMesh, between: Sequence[str]) -> dict[str, list[st
             for host in roster["members"]
         }
     first, second = between
-    if second not in pairs.peers_of(first):
+    # A mesh of the stack may have one of the two only, or neither.
+    if first not in pairs.participants or second not in pairs.peers_of(first):
         return {}
     return {one: [other] for one, other in ((first, second), (second, first)) if one in roster["members"]}
 

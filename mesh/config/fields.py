@@ -50,6 +50,8 @@ __all__ = [
 CUSTOM_ERROR = "mesh"
 
 _LABEL = re.compile(LABEL)
+# A key that is there already is not replaced without the option.
+_SCAN = "run python -m mesh scan STACK --accept-changed"
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 # A member owns its subnet, and the whole mesh sends it what goes there.
@@ -113,7 +115,7 @@ def _ipv4_address(value: object) -> IPv4Address:
             return IPv4Address(value)
     except ValueError:
         pass
-    raise fault("not an IPv4 address; give one of the interface's ipv4 prefix, or run python -m mesh allocate")
+    raise fault("not an IPv4 address; give one of the interface's ipv4 prefix, or run python -m mesh allocate STACK")
 
 
 def _public_key(value: object) -> str:
@@ -147,16 +149,16 @@ def _ssh_user(value: object) -> str:
 
 def _host_key(value: object) -> str:
     if isinstance(value, str) and "PRIVATE KEY" in value:
-        raise fault("a private key; replace that key on the host, then give the public one, from python -m mesh scan")
+        raise fault(f"a private key; replace that key on the host, then give the public one: {_SCAN}")
     words = value.split() if isinstance(value, str) else []
     if len(words) < 2:
-        raise fault("not a public host key; give its type and its base64, as python -m mesh scan prints them")
+        raise fault(f"not a public host key; give its type and its base64, or {_SCAN}")
     if words[0] not in HOST_KEY_TYPES:
         raise fault(f"not a supported type of host key; give one of {', '.join(HOST_KEY_TYPES)}")
     try:
         load_ssh_public_key(f"{words[0]} {words[1]}".encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise fault("a damaged host key; run python -m mesh scan to get it again") from None
+        raise fault(f"a damaged host key; {_SCAN}") from None
     # What follows is a comment, and a changed comment must not look like a changed key.
     return f"{words[0]} {words[1]}"
 

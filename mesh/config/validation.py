@@ -29,7 +29,7 @@ _PLACEHOLDERS: Mapping[str, object] = {
     "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY},
     "hosts": [],
 }
-_SCAN = "run python -m mesh scan to fill it in"
+_SCAN = "run python -m mesh scan STACK to fill it in"
 _MISSING_ADVICE: Mapping[str, str] = {"hostKey": _SCAN, "ssh": _SCAN}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # Each pass mends what the one before found: a wrong value, then the gap that it left, then the fields of that gap.

@@ -22,7 +22,7 @@ __all__ = [
 
 OTHER_HOST_KEY = (
     "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
-    "run python -m mesh scan, otherwise somebody may be in between"
+    "run python -m mesh scan STACK --host HOST --accept-changed, otherwise somebody may be in between"
 )
 KEY_REFUSED = "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
 NO_LOGIN_KEY = "lets nobody in without a key: {lack}"
@@ -45,7 +45,8 @@ TURNED_AWAY = (
 BUSY = "has too many logins under way (MaxStartups of its sshd_config); wait a moment and run again, or raise that"
 RSA_ONLY = (
     "has only an RSA host key, which commands do not take; give it another one: ssh-keygen -A on the host makes those "
-    "that are missing, then let sshd_config name it if it has HostKey lines, restart sshd, and run python -m mesh scan"
+    "that are missing, then let sshd_config name it if it has HostKey lines, restart sshd, and run python -m mesh scan "
+    "STACK"
 )
 NO_POST_QUANTUM = (
     "offers no post-quantum key exchange that this machine has too, and requirePostQuantum asks for one; update its "

@@ -99,7 +99,7 @@ def _read_state(where: str, form: type[Form], kept: Any, outputs: Mapping[str, A
         name = ".".join(word if is_showable(word) else "…" for word in unfit.args) or "it"
         raise MeshError(
             f"{where}: the state has {name} in no form that mesh {_VERSION} or an earlier one wrote; run pulumi up "
-            "with the version that wrote it first, or go back to an earlier state (pulumi stack export --version N)"
+            "with the version that wrote it first, or go back to an earlier state, as docs/tasks/state.md shows"
         ) from None
     return cast("Form", state)
 

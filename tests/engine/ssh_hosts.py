@@ -243,6 +243,12 @@ class Hosts:
         elif "journalctl" in asked.script:
             await self._say(host, process, "log", [f"{host.name}.example.org", "Linux 6.12.0", "-- log --"])
             asked.end()
+        elif asked.script == "uname -n":
+            asked.end(host.name.encode())
+        elif asked.script.startswith("uname -m; "):
+            # An address that is routed, by which the others seek it.
+            number = 11 + list(self.by_name).index(host.name)
+            asked.end(f"x86_64\n2: eth0 inet 78.11.11.{number}/32 scope global\n".encode())
         else:
             size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
             if not host.program:

@@ -123,6 +123,19 @@ class Stack:
         )
         return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
+    def shell(self, script: str, **variables: str) -> Outcome:
+        """Run lines of a document as somebody does who has the environment of the checkout, and says yes to pulumi."""
+        began = time.monotonic()
+        home = self.folder.parent / "home"
+        home.mkdir(exist_ok=True)
+        path = f"{self.folder}/.venv/bin:{self.environment['PATH']}"
+        environment = {**self.environment, "HOME": str(home), "PATH": path, "PULUMI_OPTION_YES": "true", **variables}
+        done = subprocess.run(
+            ["bash", "-ec", script], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, check=False, timeout=self.patience,
+        )  # fmt: skip
+        return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
     def write(
         self,
         interfaces: dict[str, Any],

@@ -17,7 +17,7 @@ from mesh.wireguard.keys import generate_key_pair
 
 Section = dict[str, Any]
 REMOVED = object()
-SCAN = "run python -m mesh scan"
+SCAN = "run python -m mesh scan STACK"
 NO_SYSTEM = "not usable; give a processor and linux, such as x86_64-linux or aarch64-linux"
 NO_ADDRESS = "not an address; give a host name or an IP address, without user, brackets or port"
 ALL_OF_AN_INTERFACE = (
@@ -33,7 +33,7 @@ ALL_OF_A_HOST = "system, externalIps, externalName, site, localIps, linkMtu, tag
 PUBLIC = "name one that has externalIps or externalName"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
-ALLOCATE = "run python -m mesh allocate to have them written"
+ALLOCATE = "run python -m mesh allocate STACK to have them written"
 NO_PUBLIC_KEY = "not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints"
 NAME_RULE = "use letters, digits and - in labels of 1 to 63, joined by dots"
 PORT = "not usable; give a whole number from 1 to 65535"

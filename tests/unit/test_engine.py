@@ -1,11 +1,12 @@
 """Which engine is taken, and what is said when none can be had."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from pulumi.automation import PulumiCommand
 
-from mesh.cli.engine import Engine, find_engine, install_engine
+from mesh.cli.engine import Engine, find_engine, install_engine, link_engine
 from mesh.errors import MeshError
 
 
@@ -78,3 +79,23 @@ def test_an_installed_engine_is_the_one_in_bin(tmp_path: Path, monkeypatch: pyte
     """It is where users expect it."""
     monkeypatch.setattr(PulumiCommand, "install", lambda **options: place(Path(options["root"]) / "bin", "3.260.0"))
     assert install_engine(tmp_path).command == tmp_path / "bin" / "pulumi"
+
+
+@pytest.mark.parametrize("before", ["nothing", "a link that leads nowhere", "a program of the user's"])
+def test_an_engine_that_is_not_on_path_is_linked_into_the_virtual_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Where nothing of somebody else's is in the way; outside of one there is no link."""
+    link = tmp_path / "venv/bin/pulumi"
+    link.parent.mkdir(parents=True)
+    if before == "a program of the user's":
+        link.write_text("theirs")
+    elif before == "a link that leads nowhere":
+        link.symlink_to(tmp_path / "gone")
+    found = Engine(place(tmp_path / "home" / "bin", "3.260.0"), "3.260.0")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    assert link_engine(found) == (None if before == "a program of the user's" else link)
+    assert link.is_symlink() == (before != "a program of the user's")
+    assert not link.is_symlink() or link.readlink() == found.command
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert link_engine(found) is None

@@ -128,7 +128,7 @@ def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[Pl
     prefix, owners = interface.ipv4, dict[IPv4Address, str]()
     if prefix and (missing := sorted(set(interface.participants) - interface.ipv4_addresses.keys())):
         yield PlacedFault(
-            path, f"no address for {', '.join(missing)}; run python -m mesh allocate to have them written"
+            path, f"no address for {', '.join(missing)}; run python -m mesh allocate STACK to have them written"
         )
     for owner, address in interface.ipv4_addresses.items():
         place = f"{join_path('mesh:interfaces', name, 'peers' if owner in interface.peers else 'members', owner)}.ipv4"

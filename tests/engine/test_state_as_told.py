@@ -1,0 +1,111 @@
+"""What the page about the stack itself tells, done in a shell as it stands there, but for the stack's name."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.documents import shell_of
+from tests.engine.conftest import Maker
+from tests.engine.stack import Outcome, Stack
+
+_PAGE = "docs/tasks/state.md"
+HOSTS = ["h1", "h2"]
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Maker) -> Stack:
+    """Return a running mesh, whose passphrase is in a file as the README has it."""
+    stack = make_stack(2)
+    stack.write({"testwg": {"hosts": HOSTS, "deadline": 10}})
+    stack.up()
+    file = stack.folder.parent / "home/.config/mesh/passphrase"
+    file.parent.mkdir(parents=True)
+    file.write_text(stack.environment.pop("PULUMI_CONFIG_PASSPHRASE"))
+    stack.environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(file)
+    return stack
+
+
+def do(stack: Stack, script: str, **places: str) -> Outcome:
+    """Run lines of the page, which have to succeed."""
+    for told, there in {"office": "test", **places}.items():
+        script = script.replace(told, there)
+    done = stack.shell(script)
+    assert done.code == 0, f"{script}\n{done.text}"
+    return done
+
+
+def is_as_it_was(stack: Stack) -> None:
+    """See that a run would change nothing."""
+    stack.must("up", "--yes", "--skip-preview", "--expect-no-changes")
+
+
+def test_another_passphrase_is_in_the_file_afterwards(stack: Stack) -> None:
+    """The former one opens nothing."""
+    file = Path(stack.environment["PULUMI_CONFIG_PASSPHRASE_FILE"])
+    former = file.read_text()
+    do(stack, shell_of(_PAGE, "Another passphrase"))
+    assert file.read_text() != former
+    assert file.stat().st_mode & 0o077 == 0
+    is_as_it_was(stack)
+    file.with_name("former").write_text(former)
+    variables = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file.with_name("former"))}
+    assert "incorrect passphrase" in stack.shell("pulumi preview", **variables).text
+
+
+def test_what_is_deleted_from_the_state_comes_again(stack: Stack) -> None:
+    """The name of a resource reaches pulumi whole."""
+    keys, confirmed = stack.public_keys(), stack.hosts.orders.count("confirm")
+    lines = shell_of(_PAGE, "Mend the state")
+    (named,) = re.findall("'(urn:.*)'", lines.replace("office", "test"))
+    assert named in stack.must("stack", "--show-urns").output
+    do(stack, lines)
+    assert stack.hosts.orders.count("confirm") == confirmed + len(HOSTS)
+    assert stack.public_keys() == keys
+    is_as_it_was(stack)
+
+
+def test_an_earlier_state_is_put_in_where_the_message_sends_its_reader(stack: Stack) -> None:
+    """After somebody has damaged it by hand."""
+    keys, state = stack.public_keys(), stack.export()
+    for resource in state["deployment"]["resources"]:
+        if resource["urn"].endswith("::testwg/rollout"):
+            del resource["outputs"]["roster"]
+    file = stack.folder / "damaged.json"
+    file.write_text(json.dumps(state))
+    stack.must("stack", "import", "--file", str(file))
+    failed = stack.run("preview", "--refresh")
+    assert failed.code != 0
+    assert f"or go back to an earlier state, as {_PAGE} shows" in " ".join(failed.text.split())
+    lines = shell_of(_PAGE, "An earlier state").splitlines(keepends=True)
+    listed = do(stack, lines[0], **{"~": str(stack.state)}).output.splitlines()
+    assert len(listed) > 1
+    do(stack, "".join(lines[1:]), FILE=listed[0])
+    assert stack.public_keys() == keys
+    is_as_it_was(stack)
+
+
+def test_a_stack_moves_to_another_backend(stack: Stack) -> None:
+    """By the line in Pulumi.yaml, which is what holds where no variable is set; secrets of the stack file move too."""
+    del stack.environment["PULUMI_BACKEND_URL"]
+    project, new = stack.folder / "Pulumi.yaml", stack.folder.parent / "new"
+    new.mkdir()
+
+    def write_backend(place: Path) -> None:
+        text = project.read_text()
+        project.write_text(re.sub(r"(?m)^  url: .*$", f"  url: file://{place}", text))
+
+    write_backend(stack.state)
+    stack.must("config", "set", "--secret", "note", "of the stack")
+    keys, lines = stack.public_keys(), shell_of(_PAGE, "Another backend").splitlines(keepends=True)
+    do(stack, lines[0])
+    assert f"file://{stack.state}" in stack.must("whoami", "--verbose").output
+    write_backend(new)
+    said = do(stack, "".join(lines[1:])).output
+    assert "11 unchanged" in said
+    assert f"file://{new}" in stack.must("whoami", "--verbose").output
+    assert stack.public_keys() == keys
+    assert stack.must("config", "get", "note").output.strip() == "of the stack"
+    assert not (stack.folder / "state.json").exists()
+    is_as_it_was(stack)
