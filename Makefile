@@ -11,7 +11,7 @@ ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 .DEFAULT_GOAL := help
 # Labs wait for their hosts more than they compute, so there are more of them than processors; what measures loss comes
 # last, with nothing else beside it than another of its kind.
-PYTEST = $(ENGINE) $(RUN) -m pytest tests -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
+PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
 LABS ?= 5
 COUNT := .venv/count
 
@@ -54,14 +54,14 @@ demo-shell: ## a shell where pulumi, ssh and the demo's hosts are at hand
 demo-down: ## take the demo away
 	@$(RUN) -m tests.demo down
 
-test: setup ## run every test that this machine can run; MESH_REQUIRE=engine,lab makes them musts
+test: setup ## run every test that this machine can run, but for test-kernel; MESH_REQUIRE=engine,lab makes them musts
 	@rm -f $(COUNT)
-	@$(PYTEST) -n $(LABS) -m "not loss and not kernel" --store-count $(COUNT) || true
-	@$(PYTEST) -n 2 -m "loss and not kernel" --add-count $(COUNT)
+	@$(PYTEST) tests -n $(LABS) -m "not loss and not kernel" --store-count $(COUNT) || true
+	@$(PYTEST) tests/lab -n 2 -m "loss and not kernel" --add-count $(COUNT)
 
 test-kernel: setup ## the kernel's WireGuard: a mesh of virtual machines and a container; half an hour where they are emulated
 	@$(RUN) -m tests.lab prepare --machines
-	@$(PYTEST) -m kernel
+	@$(PYTEST) tests/lab -m kernel
 
 test-fast: setup ## run what needs no engine and no hosts, in less than a minute
 	@MESH_PROPERTIES=few $(RUN) -m pytest tests/unit tests/properties tests/mocked -q -n auto

@@ -9,24 +9,21 @@ from mesh.config.reader import Configuration
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 
+_COUNT = 12
+
 
 def members(count: int) -> list[str]:
     """Return the names of the first hosts."""
     return [f"h{number}" for number in range(1, count + 1)]
 
 
-@pytest.fixture(scope="module", params=[4, 12])
-def running(make_stack: Maker, request: pytest.FixtureRequest) -> Stack:
+@pytest.fixture(scope="module")
+def running(make_stack: Maker) -> Stack:
     """Return a stack whose mesh runs on all hosts but two, which are free to join."""
-    stack = make_stack(request.param + 2)
-    stack.write({"testwg": {"hosts": members(request.param), "deadline": 10}})
+    stack = make_stack(_COUNT + 2)
+    stack.write({"testwg": {"hosts": members(_COUNT), "deadline": 10}})
     stack.up()
     return stack
-
-
-def size(stack: Stack) -> int:
-    """Return on how many hosts the mesh of `running` began."""
-    return len(stack.hosts.by_name) - 2
 
 
 def test_the_first_up_proves_every_host(running: Stack) -> None:
@@ -43,7 +40,7 @@ def test_hosts_in_a_file_of_their_own_are_the_same_hosts(running: Stack) -> None
     for file in ("hosts.yaml", ""):
         running.hosts_file = file
         running.must("config", "rm", "mesh:hosts" if file else "mesh:hostsFile")
-        running.write({"testwg": {"hosts": members(size(running)), "deadline": 10}})
+        running.write({"testwg": {"hosts": members(_COUNT), "deadline": 10}})
         running.must("preview", "--expect-no-changes")
 
 
@@ -59,7 +56,7 @@ def test_the_outputs_are_the_public_plan(running: Stack) -> None:
 
 def test_a_second_up_changes_nothing(running: Stack) -> None:
     """No order reaches a host, and a preview expects no change."""
-    running.write({"testwg": {"hosts": members(size(running)), "deadline": 10}})
+    running.write({"testwg": {"hosts": members(_COUNT), "deadline": 10}})
     running.up()
     before = len(running.hosts.orders)
     assert running.changed() == {}
@@ -69,7 +66,7 @@ def test_a_second_up_changes_nothing(running: Stack) -> None:
 
 def test_adding_a_host_changes_a_handful_of_resources(running: Stack) -> None:
     """The same handful at any size: its key and enrolment, the owners, the roster and the rollout."""
-    count = size(running) + 1
+    count = _COUNT + 1
     running.write({"testwg": {"hosts": members(count), "deadline": 10}})
     preview = running.must("preview", "--diff")
     assert f"+ h{count} joins" in preview.text

@@ -13,10 +13,12 @@ from tests.lab.kernel import CHANGES, kernel_hosts, losses
 from tests.lab.lab import Lab, require_machines
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.snapshot import difference, snapshot
-from tests.lab.stack import Stack, wait_until
+from tests.lab.stack import Stack, mesh_address, wait_until
+from tests.lab.whoami import asks, tells_who_asks
 
 _MACHINES = ("bernard", "edgeworth")
 _SECOND = "203.0.113.201"
+_SITE = "192.0.2.80"
 # Handshakes that cross keep a pair apart for five seconds; an emulated host that others keep from its processor is late
 # by one or two.
 _CROSSED = 4.0
@@ -175,6 +177,35 @@ def test_drift_in_the_kernel_is_named_and_repaired(mesh: Stack) -> None:
     assert "bernard: has no peer" in said
     assert "address" in said
     mesh.up("--refresh")
+    assert mesh.silent("testwg") == []
+    _has_nothing_to_do(mesh)
+
+
+def test_routes_a_relay_and_an_exit_node_work_in_the_kernel(mesh: Stack) -> None:
+    """Over bernard, also after its reboot: a network behind it, two hosts that cannot meet, and everything else."""
+    before, lab = mesh.interfaces["testwg"], mesh.lab
+    bernard, edgeworth, carol = (lab.hosts[name] for name in ("bernard", "edgeworth", "carol"))
+    described = {name: mesh.describe(host) for name, host in lab.hosts.items()}
+    del described["carol"]["externalIps"]
+    members = {**before["members"], "bernard": {**before["members"]["bernard"], "routes": ["198.19.7.0/24"]}}
+    _change(mesh, described, members=members, relay="bernard", exitNode="bernard")
+    network = "ip link add own0 type dummy; ip address add 198.19.7.1/24 dev own0; ip link set own0 up"
+    bernard.run(network)
+    with tells_who_asks(lab.network, "inet", f"{_SITE}/32"):
+        assert [asks(host, _SITE) for host in (edgeworth, carol)] == ["203.0.113.2", "203.0.113.3"]
+        mesh.up()
+        assert "relayed" in mesh.companion("status", "--pairs").output
+        for _ in range(2):
+            for host in (edgeworth, carol):
+                wait_until(lambda host=host: asks(host, _SITE) == "203.0.113.1", 120)  # type: ignore[misc]
+                host.run("ping -q -c 1 -W 6 198.19.7.1")
+            edgeworth.run(f"ping -6 -q -c 1 -W 6 {mesh_address('carol', 'testwg')}")
+            bernard.reboot()
+            bernard.run(network)
+        mesh.write({"testwg": before})
+        mesh.up()
+        assert [asks(host, _SITE) for host in (edgeworth, carol)] == ["203.0.113.2", "203.0.113.3"]
+    bernard.run("ip link del own0")
     assert mesh.silent("testwg") == []
     _has_nothing_to_do(mesh)
 
