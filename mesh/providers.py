@@ -191,7 +191,11 @@ class RosterProvider(ResourceProvider):
         hosts = {**old["leavers"], **{host: member["ssh"] for host, member in old["roster"]["members"].items()}}
         with errors_are_one_line():
             # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
-            run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
+            left = run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
+        if left:
+            # Nobody knows of it any more when the stack is gone.
+            names, command = ", ".join(sorted(left)), f"sh /var/lib/mesh/program wipe {interface}"
+            announce("", [f"{interface}: {names} may keep it; to remove it, run there as root: {command}"])
 
 
 class RolloutProvider(ResourceProvider):
