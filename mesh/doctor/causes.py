@@ -103,7 +103,7 @@ CAUSES: dict[str, Cause] = {
         "The host's own firewall drops WireGuard's messages",
         "They arrive at the host, and do not reach WireGuard. The evidence names table, chain and rule where "
         "netfilter tells them.",
-        f"{_OPEN}; {UP} where it is the rule of mesh that is missing",
+        f"{_OPEN}, or {UP} where it is the rule of mesh that is missing",
     ),
     "W18": Cause(
         "The host's own firewall drops what comes out of the tunnel",

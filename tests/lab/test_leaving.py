@@ -92,6 +92,8 @@ def _is_removed_by_itself_after_a_destroy_without_it(stack: Stack, host: Host) -
     assert found is not None
     plug_in(host)
     assert host.run("ls /etc/wireguard") == "testwg.conf\n"
+    other = found[1].replace("testwg", "wg7")
+    assert "has nothing of interface wg7; it has: testwg" in host.run(f"{other} 2>&1", check=False)
     assert host.run(found[1]) == "nothing of interface testwg is left on this host\n"
     assert host.run("ls -d /var/lib/mesh /etc/wireguard/* /etc/systemd/system/mesh*", check=False) == ""
 
