@@ -23,7 +23,13 @@ def test_destroying_leaves_every_host_byte_for_byte_as_it_was(stack: Stack, lab:
     mesh = {"hosts": everybody, "port": _PORT, "names": True}
     stack.write({"testwg": mesh, "backwg": {"hosts": everybody[:2], "port": 51826, "names": True}})
     stack.up()
-    assert lab.hosts["carol"].run("getent hosts bernard.testwg").split()[0] == mesh_address("bernard", "testwg")
+    carol = lab.hosts["carol"]
+    # What is removed by the host itself takes nothing of another interface.
+    assert carol.run("sh /var/lib/mesh/program wipe backwg") == "nothing of interface backwg is left on this host\n"
+    assert carol.run("wg show interfaces; readlink -e /var/lib/mesh/program").startswith(
+        "testwg\n/var/lib/mesh/program-"
+    )
+    assert carol.run("getent hosts bernard.testwg").split()[0] == mesh_address("bernard", "testwg")
     stack.write({"testwg": mesh | {"rotation": 2}})
     stack.up()
     assert lab.hosts["bernard"].run("ls /etc/wireguard") == "testwg.conf\n"

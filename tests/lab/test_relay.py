@@ -29,7 +29,10 @@ def test_two_hosts_behind_nat_talk_over_a_relay_and_nothing_else_is_forwarded(
     grace, frank = lab.hosts["grace"], lab.hosts["frank"]
     try:
         if not firewall:
+            # One that is stopped while it starts leaves its rules.
+            wait_until(lambda: "running" in grace.run("firewall-cmd --state 2>&1", check=False).split(), 30)
             grace.run("systemctl disable -q --now firewalld")
+            assert grace.run("nft list ruleset") == ""
         before = snapshot(grace)
         mesh: dict[str, Any] = {"hosts": ["grace", "edgeworth", "frank"], "port": 51825, "deadline": 20}
         stack.write({"testwg": mesh})
