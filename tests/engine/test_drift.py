@@ -74,6 +74,7 @@ def test_a_reinstalled_host_is_enrolled_again_and_no_other(stack: Stack) -> None
     stack.hosts_file = "hosts.yaml"
     stack.must("config", "rm", "mesh:hosts")
     write(stack)
+    stack.up()
     stack.hosts["h3"].interfaces["testwg"] = Interface()
     outcome = alarm(stack)
     assert outcome.code == 7
