@@ -139,6 +139,8 @@ order_arm() {
 		else
 			: >"$home/previous/absent"
 		fi
+		# From here on there may be something to remove, also for whoever is logged in.
+		[ -e "$base/program" ] || ln -s "${program##*/}" "$base/program" 2>/dev/null || :
 		remember_theirs
 		turn_back
 		date +%s >"$home/next/since"
