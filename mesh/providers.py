@@ -116,15 +116,12 @@ class SurveyProvider(ResourceProvider):
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Raise the count of each host that lost its private key."""
-        import json  # noqa: PLC0415
-
         from mesh.rollout import reinstall_check  # noqa: PLC0415
         from mesh.stored.reader import read_survey_state  # noqa: PLC0415
 
         known = _stored(read_survey_state, id_, props)["installations"]
         # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
-        hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
-        counts = reinstall_check.count_installations(id_, known, hosts, interfaces)
+        counts = reinstall_check.count_installations(id_, known, self._config.get)
         return ReadResult(id_, {**props, "installations": counts})
 
 
@@ -191,13 +188,22 @@ class RosterProvider(ResourceProvider):
         hosts = {**old["leavers"], **{host: member["ssh"] for host, member in old["roster"]["members"].items()}}
         with errors_are_one_line():
             # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
-            run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
+            left = run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
+        if left:
+            # Nobody knows of it any more when the stack is gone.
+            names, command = ", ".join(sorted(left)), f"sh /var/lib/mesh/program wipe {interface}"
+            announce("", [f"{interface}: {names} may keep it; to remove it, run there as root: {command}"])
 
 
 class RolloutProvider(ResourceProvider):
     """All hosts of one mesh, brought to the roster as one transaction."""
 
     serialize_as_secret_always = False
+    _config: Config
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep the stack file's values: where they describe the mesh, a refresh enrols reinstalled hosts again."""
+        self._config = req.config
 
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
@@ -232,9 +238,13 @@ class RolloutProvider(ResourceProvider):
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
+        import json  # noqa: PLC0415
+
         from mesh.rollout import apply  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.reader import read_rollout  # noqa: PLC0415
 
+        surveyed = id_ in json.loads(self._config.get("mesh:interfaces") or "{}")
         with errors_are_one_line():
-            return ReadResult(id_, {**props, "drift": apply.find_drift(read_rollout(id_, props))})
+            drift = apply.find_drift(read_rollout(id_, props), surveyed=surveyed)
+        return ReadResult(id_, {**props, "drift": drift})

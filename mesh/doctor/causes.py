@@ -5,6 +5,7 @@ from dataclasses import dataclass
 __all__ = ["CAUSES", "Cause", "Finding"]
 
 UP = "`pulumi up --refresh`"
+_OPEN = "the command of the finding, which lets it pass: `nft insert rule …` or `iptables -I …` on that host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +91,25 @@ CAUSES: dict[str, Cause] = {
         "The host's own firewall drops what it sends",
         "Packets are made on the host and do not leave it. The evidence names table, chain and rule where netfilter "
         "tells them.",
+        _OPEN,
     ),
     "W16": Cause(
         "Packets are lost between the hosts",
         "They leave one host, and nothing of them arrives at the other: a firewall, a security group of a provider, "
         "or a router between the two.",
+        "let the UDP port of the mesh pass between the two hosts, in whatever filters between them",
     ),
     "W17": Cause(
         "The host's own firewall drops WireGuard's messages",
         "They arrive at the host, and do not reach WireGuard. The evidence names table, chain and rule where "
         "netfilter tells them.",
+        f"{_OPEN}, or {UP} where it is the rule of mesh that is missing",
     ),
     "W18": Cause(
         "The host's own firewall drops what comes out of the tunnel",
         "Pings arrive through the tunnel and are dropped there. The evidence names table, chain and rule where "
         "netfilter tells them.",
+        _OPEN,
     ),
     "W19": Cause(
         "A NAT has moved the peer",
@@ -119,6 +124,7 @@ CAUSES: dict[str, Cause] = {
         "Large packets are lost",
         "Small packets pass and large ones do not, also without an error to who sends them: the path carries less "
         "than the MTU of the tunnel needs. The evidence has the size that passes.",
+        "set `mtu` to that size or less in the stack file, then `pulumi up`, or let the path carry more",
     ),
     "W22": Cause("The MTU is not the planned one", "Somebody has set another MTU."),
     "W23": Cause(
@@ -175,6 +181,7 @@ CAUSES: dict[str, Cause] = {
         "The endpoint is not the planned one",
         "WireGuard on the host sends to another endpoint than planned, and nothing arrives: it learned that one, or "
         "somebody set it.",
+        "`wg set IF peer KEY endpoint ENDPOINT` on that host, as the finding has it",
     ),
     "W35": Cause(
         "The peer gives no answer to pings",

@@ -7,7 +7,7 @@ from statistics import median
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.plan.pairs import EVERYWHERE
-from mesh.rollout.host_differences import describe_difference
+from mesh.rollout.host_differences import REPAIR, describe_difference
 from mesh.rollout.kernel_differences import kernel_differences
 
 __all__ = ["has_no_ipv6", "host_findings", "overlaps"]
@@ -27,7 +27,9 @@ _CLOCK_SECONDS = 60
 
 def _finding(code: str, host: str, cause: str, peer: str = "", evidence: tuple[str, ...] = ()) -> Finding:
     """Return a finding from the cause of a fault, which says at its end what to do."""
-    return Finding(code, host, peer, cause.rpartition("; ")[0] or cause, evidence, CAUSES[code].repair)
+    # Of a firewall, this is the rule of ours, which a rollout sets again.
+    repair = REPAIR if code == "W17" else CAUSES[code].repair
+    return Finding(code, host, peer, cause.rpartition("; ")[0] or cause, evidence, repair)
 
 
 def host_findings(answers: MeshAnswers) -> Iterator[Finding]:

@@ -134,7 +134,9 @@ class Trail:
             return
         if not pairs.name(host, peer) and planned != self.endpoint:
             words = f"sends to {self.endpoint}, and the plan says {planned}"
-            yield self._finding("W34", host, peer, words, evidence)
+            key = pairs.participants[peer]["publicKey"]
+            repair = f"wg set {self.answers.roster['interface']} peer {key} endpoint {planned} on {host}"
+            yield self._finding("W34", host, peer, words, evidence, repair=repair)
             return
         if pairs.name(host, peer) and leads_astray(self.answers, peer, self.endpoint.rpartition(":")[0].strip("[]")):
             words = f"sends to {self.endpoint}, and {peer} has no such address"

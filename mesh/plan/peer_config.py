@@ -14,7 +14,7 @@ __all__ = ["peer_file"]
 
 
 def peer_file(roster: Roster, name: str, private_key: str | None, preshared_key: str) -> str:
-    """Return the text of the file, which holds secrets; without a private key it says where the peer's own belongs."""
+    """Return the text of the file, which holds secrets; without a private key, wg-quick takes the peer's own there."""
     return "\n".join(_lines(roster, name, private_key, preshared_key)) + "\n"
 
 
@@ -23,7 +23,12 @@ def _lines(roster: Roster, name: str, private_key: str | None, preshared_key: st
     own: Any = pairs.participants[name]
     yield f"# {name} in {roster['interface']}"
     yield "[Interface]"
-    yield f"PrivateKey = {private_key}" if private_key else f"# PrivateKey = the one of {own['publicKey']}"
+    if private_key:
+        yield f"PrivateKey = {private_key}"
+    else:
+        # As wg-quick(8) has it, so that this file can be written anew without the peer's own key.
+        yield f"# PrivateKey is that of {own['publicKey']}, which stays in its file. Without wg-quick, give it here."
+        yield "PostUp = wg set %i private-key /etc/wireguard/%i.key"
     yield f"Address = {own['address']}" + (f", {own['ipv4']}/32" if own.get("ipv4") else "")
     if own["endpoint"]:
         yield f"ListenPort = {own['endpoint'].rpartition(':')[2]}"

@@ -102,8 +102,8 @@ def _outdated_files(news: RolloutProperties, olds: RolloutState) -> list[str]:
     return [name for name in sorted(news["roster"].get("peers") or {}) if file(news, name) != file(olds, name)]
 
 
-def find_drift(props: RolloutState) -> dict[str, list[str]]:
-    """Return by host what differs there from the state, in words.
+def find_drift(props: RolloutState, *, surveyed: bool = True) -> dict[str, list[str]]:
+    """Return by host what differs there from the state, in words; `surveyed` if a refresh enrols lost hosts again.
 
     A host that does not answer is a difference too, unless its change is pending for that reason.
     """
@@ -115,7 +115,8 @@ def find_drift(props: RolloutState) -> dict[str, list[str]]:
         connections = {host: member["ssh"] for host, member in roster["members"].items()}
         async with open_fan(interface, connections, skip=HostError) as fan:
             facts, failures = await collect_facts(fan, roster, props["presharedKey"], "audit")
-        drift = {host: describe_drift(roster, host, report, props["digest"]) for host, report in facts.items()}
+        plan = props["digest"]
+        drift = {host: describe_drift(roster, host, report, plan, surveyed=surveyed) for host, report in facts.items()}
         return {host: faults for host, faults in drift.items() if faults}, {**fan.absent, **failures}
 
     faults, silent = run(audit)

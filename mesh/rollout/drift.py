@@ -12,18 +12,20 @@ from mesh.rollout.verification import kernel_faults
 __all__ = ["describe_drift", "unconfirmed_faults"]
 
 
-def describe_drift(roster: Roster, host: str, report: Facts, plan: str) -> list[Fault]:
+def describe_drift(roster: Roster, host: str, report: Facts, plan: str, *, surveyed: bool = True) -> list[Fault]:
     """Return what `host` has or runs that the state does not say; empty where all is as confirmed.
 
-    `plan` is the digest that the state holds. A handshake's age and an endpoint that the kernel learned never differ.
+    `plan` is the digest that the state holds. Where hosts are not `surveyed`, a refresh alone enrols none again. A
+    handshake's age and an endpoint that the kernel learned never differ.
     """
     found = report.differences
     kinds = {difference.kind for difference in found}
+    interface = roster["interface"]
+    enrolling = REPAIR if surveyed else f"{REPAIR} --replace '**::{interface}/{host}/enrol'"
     if {"forgotten", "absent"} <= kinds:
         # A host that lost everything lacks each thing; one line says so.
-        cause = f"was reinstalled, or lost all of {roster['interface']} otherwise; {REPAIR} sets it up again"
-        return [Fault(host, cause)]
-    faults = [Fault(host, describe_difference(roster, host, difference)) for difference in found]
+        return [Fault(host, f"was reinstalled, or lost all of {interface} otherwise; {enrolling} sets it up again")]
+    faults = [Fault(host, describe_difference(roster, host, difference, enrolling)) for difference in found]
     if {"absent", "down"} & kinds:
         return faults
     return [*faults, *kernel_faults(roster, host, report), *unconfirmed_faults(host, report, plan)]

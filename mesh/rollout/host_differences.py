@@ -12,8 +12,8 @@ __all__ = ["REPAIR", "describe_difference"]
 REPAIR = "pulumi up --refresh"
 
 
-def describe_difference(roster: Roster, host: str, difference: Difference) -> str:
-    """Return one line, without the host's name: what is so on `host`, and what to do."""
+def describe_difference(roster: Roster, host: str, difference: Difference, enrolling: str = REPAIR) -> str:
+    """Return one line, without the host's name: what is so on `host`, and what to do; `enrolling` gives it its key."""
     interface = roster["interface"]
     match difference:
         case Difference("edited", path):
@@ -49,7 +49,7 @@ def describe_difference(roster: Roster, host: str, difference: Difference) -> st
         case Difference("absent"):
             return f"interface {interface} is not there; {REPAIR} brings it up again"
         case Difference("forgotten"):
-            return f"lost its private key; {REPAIR} gives it again"
+            return f"lost its private key; {enrolling} gives it again"
         case Difference("late"):
             return (
                 "had not rolled back at the deadline of a rollout that was cut off, and did so only now, when asked; "

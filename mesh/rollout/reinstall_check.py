@@ -4,8 +4,11 @@ A survey counts the installations of each host, from 1. The count is an input of
 refresh raises it.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from mesh.config.hosts_file import read_hosts
 from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.progress import announce
@@ -23,14 +26,17 @@ def _question(interface: str) -> str:
     return f'for key in {keys}; do [ ! -s "$key" ] || echo key; done; echo seen'
 
 
-def count_installations(interface: str, counts: Mapping[str, int], hosts: object, interfaces: object) -> dict[str, int]:
+def count_installations(
+    interface: str, counts: Mapping[str, int], given: Callable[[str], str | None]
+) -> dict[str, int]:
     """Return the counts, raised for each host that has no private key; a host that does not answer keeps its count.
 
-    `hosts` and `interfaces` are what the stack file says of `mesh:hosts` and `mesh:interfaces`.
+    `given` returns what the stack file says of `mesh:hosts` and its like, as JSON; a program of one's own has no such.
     """
     known = {host: int(count) for host, count in counts.items()}
+    inline, interfaces = (json.loads(given(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
     try:
-        configuration = read_configuration(hosts, interfaces)
+        configuration = read_configuration(read_hosts(inline, given("mesh:hostsFile"), Path.cwd()), interfaces)
     except ConfigurationError:
         # The program names every fault of the stack file.
         return known

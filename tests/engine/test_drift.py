@@ -70,7 +70,11 @@ def test_drift_is_named_and_the_alarm_ends_with_7(stack: Stack) -> None:
 
 
 def test_a_reinstalled_host_is_enrolled_again_and_no_other(stack: Stack) -> None:
-    """The preview shows its enrolment, up --refresh makes it, and the next up has nothing to do."""
+    """The preview shows its enrolment, up --refresh makes it, and the next up has nothing to do; by a file of hosts."""
+    stack.hosts_file = "hosts.yaml"
+    stack.must("config", "rm", "mesh:hosts")
+    write(stack)
+    stack.up()
     stack.hosts["h3"].interfaces["testwg"] = Interface()
     outcome = alarm(stack)
     assert outcome.code == 7
@@ -81,6 +85,8 @@ def test_a_reinstalled_host_is_enrolled_again_and_no_other(stack: Stack) -> None
     assert stack.hosts["h3"].public_key("testwg") == stack.public_keys()["h3"]
     assert stack.changed() == {}
     assert alarm(stack).code == 0
+    stack.hosts_file = ""
+    stack.must("config", "rm", "mesh:hostsFile")
 
 
 def test_a_host_joins_after_a_reinstallation_without_another_enrolment(stack: Stack) -> None:

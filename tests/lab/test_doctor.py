@@ -83,7 +83,9 @@ def _far(host: str) -> str:
 
 # A repair that is a command on a host, or pulumi's; all else is for a person to decide.
 _UP = "pulumi up --refresh"
-_ON_HOST = re.compile(rf"(?P<command>(?:nft|ip6?tables(?:-legacy)?|sysctl) .*) on (?P<host>[a-z ]+?)(?:, then {_UP})?")
+_ON_HOST = re.compile(
+    rf"(?P<command>(?:nft|ip6?tables(?:-legacy)?|sysctl|wg) .*) on (?P<host>[a-z ]+?)(?:, then {_UP})?"
+)
 
 
 def _key(finding: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -213,6 +215,15 @@ _TESTS: dict[str, list[Fault | str]] = {
         ),
         Fault(
             "dora", f"ip address del {_far('dora')}/64 dev testwg", "", frozenset({("W09", "dora", "")}),
+        ),
+    ],
+    "endpoints": [
+        *(
+            Fault(
+                one, f"wg set testwg peer {_key_of(other)} endpoint 203.0.113.99:{_PORT}", "",
+                frozenset({("W34", one, other)}), f"sends to 203.0.113.99:{_PORT}, and the plan says ",
+            )
+            for one, other in (("bernard", "carol"), ("carol", "bernard"))
         ),
     ],
 }  # fmt: skip

@@ -1,10 +1,13 @@
 """Hosts of every kind are in one mesh: firewalls, init systems, a user with sudo, one without WireGuard."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tests.documents import ROOT, blocks
 from tests.lab.conftest import PREFIX
 from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
@@ -79,13 +82,38 @@ def test_a_filtering_host_can_be_reached_first_after_a_reboot(zoo: Stack) -> Non
         zoo.lab.hosts["plain"].run(f"ping -6 -q -i 0.5 -c 1 -w 60 {mesh_address(name, 'testwg')}")
 
 
+def _changed(zoo: Stack) -> dict[str, str]:
+    """Return how hosts differ from what they were before; packages may stay, and bare had none."""
+    after = {name: snapshot(host) for name, host in zoo.lab.hosts.items() if name != "bare"}
+    return {name: text for name in after if (text := difference(zoo.before[name], after[name]))}
+
+
+def test_hosts_of_every_kind_remove_by_themselves_what_a_lost_stack_left(zoo: Stack, tmp_path: Path) -> None:
+    """By the command of the message with which another stack is refused; as they were, and free for that stack."""
+    hosts = zoo.lab.hosts
+    zoo.swap_state(tmp_path / "lost")
+    # The program that boots is of a version that knows no such command.
+    hosts["plain"].run(
+        "cd /var/lib/mesh; echo exit >program-0123456789abcdef; ln -sfn program-0123456789abcdef program"
+    )
+    refused = zoo.fail()
+    told = dict(re.findall(r"host '(\w+)': .* on this host, as root: (.*); then pulumi up --refresh", refused))
+    assert told.keys() == hosts.keys(), refused
+    page = list(blocks(ROOT / "docs/tasks/remove-a-host.md", "sh"))
+    assert {name for name, command in told.items() if f"{command}\n" not in page} == {"plain"}
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda name: hosts[name].run(told[name]), hosts))
+    assert set(said) == {"nothing of interface testwg is left on this host\n"}
+    assert _changed(zoo) == {}
+    zoo.up("--refresh")
+    assert zoo.silent("testwg") == []
+
+
 def test_destroying_leaves_hosts_of_every_kind_as_they_were(zoo: Stack) -> None:
     """Files byte for byte, firewall rules, interfaces, also those of others, and processes; packages may stay."""
     assert zoo.lab.hosts["plain"].run("wg show wg9 listen-port") == "51999\n"
     zoo.destroy()
-    after = {name: snapshot(host) for name, host in zoo.lab.hosts.items()}
-    changed = {name: difference(zoo.before[name], after[name]) for name in after if name != "bare"}
-    assert {name: text for name, text in changed.items() if text} == {}
+    assert _changed(zoo) == {}
     assert (
         zoo.lab.hosts["bare"].run("ls -A /etc/wireguard; ls -d /var/lib/mesh; wg show interfaces", check=False).strip()
         == ""

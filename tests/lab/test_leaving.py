@@ -1,7 +1,9 @@
 """Leaving: destroyed meshes and removed hosts leave nothing, dead ones are remembered until they are wiped."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, plug_in, wait_until
@@ -21,7 +23,13 @@ def test_destroying_leaves_every_host_byte_for_byte_as_it_was(stack: Stack, lab:
     mesh = {"hosts": everybody, "port": _PORT, "names": True}
     stack.write({"testwg": mesh, "backwg": {"hosts": everybody[:2], "port": 51826, "names": True}})
     stack.up()
-    assert lab.hosts["carol"].run("getent hosts bernard.testwg").split()[0] == mesh_address("bernard", "testwg")
+    carol = lab.hosts["carol"]
+    # What is removed by the host itself takes nothing of another interface.
+    assert carol.run("sh /var/lib/mesh/program wipe backwg") == "nothing of interface backwg is left on this host\n"
+    assert carol.run("wg show interfaces; readlink -e /var/lib/mesh/program").startswith(
+        "testwg\n/var/lib/mesh/program-"
+    )
+    assert carol.run("getent hosts bernard.testwg").split()[0] == mesh_address("bernard", "testwg")
     stack.write({"testwg": mesh | {"rotation": 2}})
     stack.up()
     assert lab.hosts["bernard"].run("ls /etc/wireguard") == "testwg.conf\n"
@@ -80,7 +88,20 @@ def test_a_dead_host_that_is_removed_is_wiped_when_it_is_back(stack: Stack, lab:
     assert stack.resources()["testwg/rollout"]["notWiped"] == []
     assert difference(before, snapshot(dora)) == ""
     stack.up("--expect-no-changes")
-    stack.destroy()
+    _is_removed_by_itself_after_a_destroy_without_it(stack, lab.hosts["carol"])
+
+
+def _is_removed_by_itself_after_a_destroy_without_it(stack: Stack, host: Host) -> None:
+    """By the command that destroy prints for a host that was dead, word for word."""
+    host.power_cut()
+    found = re.search(r"testwg: carol may keep it; to remove it, run there as root: (.*)", stack.destroy().output)
+    assert found is not None
+    plug_in(host)
+    assert host.run("ls /etc/wireguard") == "testwg.conf\n"
+    other = found[1].replace("testwg", "wg7")
+    assert "has nothing of interface wg7; it has: testwg" in host.run(f"{other} 2>&1", check=False)
+    assert host.run(found[1]) == "nothing of interface testwg is left on this host\n"
+    assert host.run("ls -d /var/lib/mesh /etc/wireguard/* /etc/systemd/system/mesh*", check=False) == ""
 
 
 def test_an_older_host_program_is_replaced_everywhere(engine_stack: Stack, lab: Lab) -> None:

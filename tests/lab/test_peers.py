@@ -1,18 +1,49 @@
 """Peers that no run reaches, and meshes in which not everyone is a peer of everyone."""
 
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mesh.wireguard.keys import generate_key_pair
+from tests.documents import ROOT, blocks
 from tests.lab.gaps import total
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address
 from tests.lab.traffic import Traffic
 
+# The commands of the page, in its order: for a phone and a laptop, then those that are given over SSH.
+_SHOWN, _LAPTOP, _NEW_KEY, _KEPT_KEY, _ROUTER = blocks(ROOT / "docs/tasks/peers.md", "sh")
 
-def _carry_over(host: Host, file: str) -> None:
-    """Play the owner of a peer: put the file where wg-quick finds it, and bring it up."""
-    host.run("wg-quick down testwg 2>/dev/null; install -m 700 -d /etc/wireguard", check=False)
-    host.run("umask 077; cat >/etc/wireguard/testwg.conf && wg-quick up testwg", text=file)
+
+@pytest.fixture
+def owner(stack: Stack, lab: Lab, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Return what runs a command of the page, by the operator, who reaches edgeworth as laptop and dora as router."""
+    config = "".join(
+        f"Host {name}\n HostName {lab.hosts[host].ssh_address}\n User root\n IdentityFile {lab.ssh_key}\n"
+        f" StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n"
+        for name, host in (("laptop", "edgeworth"), ("router", "dora"))
+    )
+    (tmp_path / "config").write_text(config)
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/config "$@"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    path = f"{tmp_path}:{stack.project}/.venv/bin:{stack.environment['PATH']}"
+
+    def run(command: str, *, succeeds: bool = True) -> str:
+        done = subprocess.run(
+            lab.command("bash", "-c", command), cwd=stack.project, env={**stack.environment, "PATH": path},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+        return done.stdout
+
+    yield run
+    for name in ("edgeworth", "dora"):
+        lab.hosts[name].run("systemctl disable -q --now wg-quick@testwg; rm -f /etc/wireguard/testwg.*", check=False)
 
 
 def _reaches(host: Host, *names: str) -> bool:
@@ -20,32 +51,51 @@ def _reaches(host: Host, *names: str) -> bool:
     return host.run(f"{' && '.join(pings)} && echo yes", check=False) == "yes\n"
 
 
-def test_a_laptop_that_is_not_managed_reaches_every_host_by_its_file(stack: Stack, lab: Lab) -> None:
-    """Also after its key was made anew; once it is out of the stack file, it reaches nobody."""
-    laptop = lab.hosts["dora"]
-    hosts = {name: stack.describe(host) for name, host in lab.hosts.items() if name != "dora"}
-    mesh: dict[str, Any] = {"hosts": sorted(hosts), "port": 51825, "deadline": 20}
-    stack.write({"testwg": mesh | {"peers": {"laptop": {}}}}, hosts)
+def test_peers_that_are_not_managed_reach_every_host_as_the_page_tells_their_owner(
+    stack: Stack, lab: Lab, owner: Callable[..., str]
+) -> None:
+    """Also after the laptop's key was made anew; once it is out of the stack file, it reaches nobody."""
+    laptop, router = lab.hosts["edgeworth"], lab.hosts["dora"]
+    mesh: dict[str, Any] = {"hosts": ["bernard", "carol"], "port": 51825, "deadline": 20}
+    own_key = _prepare_router(router, owner)
+    peers = {"laptop": {}, "router": {"publicKey": own_key, "endpoint": f"{router.external_address}:51820"}}
+    stack.write({"testwg": mesh | {"peers": peers}})
     stack.up()
-    laptop.run("command -v wg-quick >/dev/null")
-    try:
-        _carry_over(laptop, stack.companion("peer", "laptop").output)
-        # Both are roaming, as far as anybody knows.
-        assert _reaches(laptop, "bernard", "carol")
-        status = stack.companion("status", "--pairs").output
-        assert "not managed" in status
-        assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-        stack.write({"testwg": mesh | {"peers": {"laptop": {"rotation": 2}}}}, hosts)
-        assert "laptop needs its new file" in stack.up().output
-        assert not _reaches(laptop, "bernard")
-        _carry_over(laptop, stack.companion("peer", "laptop").output)
-        assert _reaches(laptop, "bernard", "carol")
-        stack.write({"testwg": mesh}, hosts)
-        stack.up()
-        assert not _reaches(laptop, "bernard")
-        stack.destroy()
-    finally:
-        laptop.run("wg-quick down testwg; rm -f /etc/wireguard/testwg.conf", check=False)
+    for command in (_LAPTOP, _ROUTER):
+        owner(command)
+    assert _reaches(laptop, "bernard", "carol")
+    assert _reaches(router, "bernard", "carol")
+    assert "not managed" in stack.companion("status", "--pairs").output
+    assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
+    stack.write({"testwg": mesh | {"peers": {**peers, "laptop": {"rotation": 2}}}})
+    assert "laptop needs its new file" in stack.up().output
+    assert not _reaches(laptop, "bernard")
+    for command in (_LAPTOP, _ROUTER):
+        owner(command)
+    assert _reaches(laptop, "bernard", "carol")
+    router.run("systemctl restart wg-quick@testwg")
+    assert _reaches(router, "bernard", "carol")
+    assert router.run("wg show testwg public-key; wg pubkey </etc/wireguard/testwg.key") == f"{own_key}\n" * 2
+    stack.write({"testwg": mesh})
+    stack.up()
+    assert not _reaches(laptop, "bernard")
+    stack.destroy()
+
+
+def _prepare_router(router: Host, owner: Callable[..., str]) -> str:
+    """Give the router a key by both ways of the page, of which neither writes over one; return the public key."""
+    key = generate_key_pair()
+    router.run("install -m 700 -d /etc/wireguard; command -v wg-quick")
+    router.run("cat >/etc/wireguard/testwg.conf", f"[Interface]\nPrivateKey = {key.private_key}\n")
+    assert owner(_KEPT_KEY) == f"{key.public_key}\n"
+    for command in (_NEW_KEY, _KEPT_KEY):
+        owner(command, succeeds=False)
+    assert router.run("cat /etc/wireguard/testwg.key") == f"{key.private_key}\n"
+    router.run("rm /etc/wireguard/testwg.*")
+    made = owner(_NEW_KEY).strip()
+    owner(_KEPT_KEY, succeeds=False)
+    assert router.run("stat -c %a /etc/wireguard/testwg.key") == "600\n"
+    return made
 
 
 def test_spokes_meet_their_hub_only_and_rules_change_without_loss(stack: Stack, lab: Lab) -> None:

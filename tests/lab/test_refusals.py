@@ -8,7 +8,7 @@ _PORT = 51825
 
 
 def test_a_failed_first_run_leaves_nothing_that_destroy_does_not_take_away(stack: Stack, lab: Lab) -> None:
-    """No interface runs and nothing boots after the failure; destroy removes the rest."""
+    """No interface runs and nothing boots after the failure; destroy removes the rest, or the host does by itself."""
     stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
     lab.network.block_udp(1, 2, _PORT)
     try:
@@ -16,6 +16,7 @@ def test_a_failed_first_run_leaves_nothing_that_destroy_does_not_take_away(stack
     finally:
         lab.network.unblock()
     assert stack.running_keys("testwg") == {}
+    assert "nothing of interface testwg is left" in lab.hosts["carol"].run("sh /var/lib/mesh/program wipe testwg")
     stack.destroy()
     for host in lab.hosts.values():
         assert host.run("ls -d /var/lib/mesh /etc/wireguard/* /etc/systemd/system/mesh*", check=False) == ""
@@ -31,6 +32,9 @@ def test_the_interface_of_somebody_else_is_refused_and_nothing_changes_anywhere(
     assert "'carol'" in output
     assert "an interface testwg exists that mesh did not make" in output
     assert stack.running_keys("testwg") == {"carol": key.private_key}
+    assert (
+        lab.hosts["dora"].run("ls -d /var/lib/mesh/testwg/enrolled /var/lib/mesh/program", check=False).count("/") == 5
+    )
     carol.run("ip link del testwg")
     stack.up()
     stack.destroy()

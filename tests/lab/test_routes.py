@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.documents import ROOT, blocks
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.keeping import nothing_is_repaired, repairs_again
 from tests.lab.lab import Lab
@@ -183,22 +184,6 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
 _FORWARD_DROP = "table inet strict {\n chain f { type filter hook forward priority 0; policy drop; }\n}\n"
 
 
-# As docs/tasks/routes.md has it.
-_POLICIES = """
-firewall-cmd --permanent --new-zone mesh
-firewall-cmd --permanent --zone mesh --add-interface testwg
-firewall-cmd --permanent --zone internal --add-interface lan0
-for policy in "from-mesh mesh ANY" "to-mesh internal mesh"; do
-    set -- $policy
-    firewall-cmd --permanent --new-policy $1
-    firewall-cmd --permanent --policy $1 --add-ingress-zone $2
-    firewall-cmd --permanent --policy $1 --add-egress-zone $3
-    firewall-cmd --permanent --policy $1 --set-target ACCEPT
-done
-firewall-cmd --reload
-"""
-
-
 @pytest.mark.parametrize("firewall", ["nftables", "ufw", "firewalld"])
 def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: Stack, lab: Lab, firewall: str) -> None:
     """Also after a reboot, and each is afterwards as it was."""
@@ -222,7 +207,8 @@ def test_firewalls_that_drop_what_is_forwarded_are_opened_for_just_that(stack: S
             assert "docs/tasks/routes.md" in stopped.output
             assert not grace.run("ls /sys/class/net/testwg", check=False)
             stack.destroy()
-            grace.run(_POLICIES)
+            for block in blocks(ROOT / "docs/tasks/routes.md", "sh"):
+                grace.run(f"set -e\n{block}")
         if not grace.run("command -v nft", check=False):
             # This brings nft, which stays.
             stack.up()

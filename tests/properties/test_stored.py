@@ -104,7 +104,8 @@ def _without_hosts() -> Iterator[None]:
             patch.setattr(module, "run", begin)
         patch.setattr("mesh.remote.concurrency.run", lambda start: start().close())
         patch.setattr(apply, "wipe", lambda *_: {})
-        patch.setattr(providers.SurveyProvider, "_config", {}, raising=False)
+        for provider in (providers.SurveyProvider, providers.RolloutProvider):
+            patch.setattr(provider, "_config", {}, raising=False)
         patch.setattr(apply, "roll_out", nothing)
         yield
     if hasattr(sys, "tracebacklimit"):

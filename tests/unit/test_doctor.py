@@ -1,6 +1,7 @@
 """What a diagnosis makes of the facts of hosts: each cause by its code, and no other beside it."""
 
 import json
+import re
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 from typing import Any
@@ -329,7 +330,11 @@ def test_an_endpoint_that_is_not_the_planned_one_is_told() -> None:
     """Whoever set it; nothing that is sent there arrives."""
     answers = peer_of("bernard", "carol", endpoint="203.0.113.99:1")
     probes = {"bernard": probe("carol"), "carol": probe("bernard", "in", "got")}
-    assert codes(silent(answers, "bernard", "carol", **probes)) == {("W34", "bernard", "carol")}
+    found = silent(answers, "bernard", "carol", **probes)
+    assert codes(found) == {("W34", "bernard", "carol")}
+    assert re.fullmatch(
+        r"wg set testwg peer \S{44} endpoint 203.0.113.2:51825 on bernard", the_one(found, "W34").repair
+    )
 
 
 def test_a_rule_that_drops_is_opened_where_it_is() -> None:

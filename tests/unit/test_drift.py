@@ -82,6 +82,13 @@ def test_a_reinstalled_host_is_one_line() -> None:
     )
 
 
+def test_a_lost_key_is_given_again_by_name_where_no_refresh_finds_it() -> None:
+    """As in a program of one's own."""
+    (fault,) = describe_drift(ROSTER, "bernard", report("forgotten"), "d1", surveyed=False)
+    command = "pulumi up --refresh --replace '**::testwg/bernard/enrol'"
+    assert str(fault) == f"bernard: lost its private key; {command} gives it again"
+
+
 def test_an_older_plan_is_drift() -> None:
     """As after a machine was set back to an old snapshot, or booted while the others confirmed."""
     faults = describe_drift(ROSTER, "bernard", report(confirmed="d0"), "d1")

@@ -6,6 +6,7 @@
 #   program watchdog IF     roll back by itself when the deadline passes; started by `serve`
 #   program supervise IF    start the watchdog, and start it again when it is gone; where there is no systemd
 #   program resolve IF      resolve the names of peers again; called every 30 seconds where there are names
+#   program wipe IF         leave nothing of the interface, as when its stack is destroyed; for whoever is logged in here
 #   program keep IF         set again what others took away; called when the boot is over, and every 30 seconds
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
@@ -69,6 +70,13 @@ shared() (
 own_lock() {
 	[ -e "$home/lock" ] || : >"$home/lock"
 	exec 9<"$home/lock"
+}
+
+# take_lock: takes it; who holds it may be a look of a moment.
+take_lock() {
+	if timeout 40 flock 9; then return 0; fi
+	held_since=$(date -r "$home/session" 2>/dev/null) || :
+	fail "another run holds interface $interface on this host (since $held_since); wait for it to end"
 }
 
 # persist PATH...: what these files and folders hold is on the disk, whatever becomes of the power. Of a folder: which names it has.

@@ -45,8 +45,8 @@ serve() {
 	}
 	share
 	own_lock
-	if ! flock -n 9 && ! timeout 40 flock 9; then
-		echo ".error another run holds interface $interface on this host (since $(date -r "$home/session" 2>/dev/null)); wait for it to end"
+	if ! flock -n 9 && ! cause=$(take_lock 2>&1); then
+		echo ".error $cause"
 		exit 1
 	fi
 	# A full disk must not keep anybody from looking; `arm` needs it.
@@ -108,4 +108,6 @@ boot)
 	shared 40 boot_shared || boot_shared
 	;;
 exit) exit_start ;;
+wipe) wipe_by_hand ;;
+*) fail "$1 is no command of this program; who is logged in here has one: wipe INTERFACE" ;;
 esac

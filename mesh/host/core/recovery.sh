@@ -219,16 +219,36 @@ order_wipe() {
 			return 0
 		fi
 	done
+	leave_nothing "$1"
+	echo wiped
+}
+
+# leave_nothing [MESH]: of this interface, which is ours (of the stack MESH).
+leave_nothing() {
 	if is_armed; then go_back; fi
 	end_watchdog
 	shared 40 gather
 	# A run that was refused here may have found somebody else's interface and file, and those stay.
-	if [ -d "$home/run" ] || is_our_configuration "$1" || service_is_ours; then
+	if [ -d "$home/run" ] || is_our_configuration "${1:-}" || service_is_ours; then
 		service_stop
 		shared 40 give_up
 	else
 		shared 40 give_up_nothing
 	fi
 	if [ "$(others_left)" = last ]; then rm -rf "$base"; else rm -rf "$home"; fi
-	echo wiped
+}
+
+# wipe_by_hand: the same where no stack knows of the interface any more; for whoever is logged in here.
+wipe_by_hand() {
+	[ -d "$home" ] || fail "this host has nothing of interface $interface; it has: $(interfaces | tr '\n' ' ')"
+	# Which may be by way of this very tunnel.
+	trap '' HUP
+	# A link is no version, and another interface goes on with the one that it leads to.
+	program=$(readlink -f "$program")
+	version=${program%.new}
+	own_lock
+	take_lock
+	settle serve
+	leave_nothing
+	echo "nothing of interface $interface is left on this host"
 }

@@ -96,8 +96,12 @@ check_foreign() {
 	ours=$(setting run mesh)
 	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ]; then
 		# The same key alone is not enough: of two stacks that hold it, the one that adopted last has the interface.
-		is_adopted && [ "$(setting run public-key)" = "$(setting incoming public-key)" ] ||
-			fail "interface $interface belongs to another stack (mesh $ours); remove it there, choose another name, or take it over: python -m mesh adopt"
+		if ! is_adopted || [ "$(setting run public-key)" != "$(setting incoming public-key)" ]; then
+			# The one that boots may be of a version that cannot do it.
+			wiper=$base/program
+			[ "$(readlink -f "$wiper")" = "$version" ] || wiper=$program
+			fail "interface $interface belongs to another stack (mesh $ours); let that stack take it out, choose another name, or take it over: python -m mesh adopt. If that stack is gone, run on this host, as root: sh $wiper wipe $interface; then pulumi up --refresh"
+		fi
 	fi
 	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
@@ -135,6 +139,8 @@ order_arm() {
 		else
 			: >"$home/previous/absent"
 		fi
+		# From here on there may be something to remove, also for whoever is logged in.
+		[ -e "$base/program" ] || ln -s "${program##*/}" "$base/program" 2>/dev/null || :
 		remember_theirs
 		turn_back
 		date +%s >"$home/next/since"
