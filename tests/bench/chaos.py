@@ -68,8 +68,9 @@ def render(results: Sequence[Result], errors: Sequence[ChaosError]) -> str:
     for result in results:
         cells[result.fault, result.phase].append(result)
     phases = [*PHASES, "ended"]
-    lines = [_HEAD, f"| | {' | '.join(phases)} |", f"|---|{'---|' * len(phases)}"]
-    lines.extend(f"| {it.name} | {' | '.join(_cell(cells[it.name, phase]) for phase in phases)} |" for it in STRIKES)
+    # Without spaces, so that a line fits an editor.
+    lines = [_HEAD, f"||{'|'.join(phases)}|", f"|---|{'---|' * len(phases)}"]
+    lines.extend(f"|{it.name}|{'|'.join(_cell(cells[it.name, phase]) for phase in phases)}|" for it in STRIKES)
     longest = max((result.seconds for result in results), default=0)
     old = sum(result.outcome == "old" for result in results)
     lines.append("")
