@@ -111,13 +111,9 @@ def test_a_first_mesh_can_be_brought_up_whole_by_its_hosts(make_stack: Maker) ->
 @pytest.mark.parametrize(
     ("options", "variables"),
     [
-        (("--skip-preview", "--parallel", "1"), {}),
-        (("--skip-preview",), {"PULUMI_PARALLEL": "1"}),
+        (("--skip-preview", "--parallel", "1", "--continue-on-error"), {}),
+        (("--skip-preview", "--json"), {"PULUMI_PARALLEL": "1", "PULUMI_CONTINUE_ON_ERROR": "true"}),
         (("--skip-preview",), {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}),
-        (("--skip-preview", "--continue-on-error"), {}),
-        (("--skip-preview",), {"PULUMI_CONTINUE_ON_ERROR": "true"}),
-        (("--skip-preview", "--json"), {}),
-        ((), {}),
         (("--refresh",), {}),
     ],
     ids=str,
