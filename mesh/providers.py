@@ -96,15 +96,23 @@ class PresharedKeyProvider(ResourceProvider):
         return UpdateResult(dict(history.changed_preshared_key(_stored(read_preshared_key, _id, _olds), _news)))
 
 
-class SurveyProvider(ResourceProvider):
-    """Which installation of each host of one mesh this is; only a refresh asks the hosts."""
+class _ToldProvider(ResourceProvider):
+    """A provider that needs more than the state in a refresh: what the stack file says."""
 
-    serialize_as_secret_always = False
     _config: Config
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep the stack file's values: the state of a resource that never changes lacks hosts that joined later."""
+        """Keep the stack file's values."""
         self._config = req.config
+
+
+class SurveyProvider(_ToldProvider):
+    """Which installation of each host of one mesh this is; only a refresh asks the hosts.
+
+    Its state never changes but then, so it lacks hosts that joined later, and the stack file has them.
+    """
+
+    serialize_as_secret_always = False
 
     def create(self, props: Properties) -> CreateResult:
         """Count nothing yet."""
@@ -116,12 +124,15 @@ class SurveyProvider(ResourceProvider):
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Raise the count of each host that lost its private key."""
+        import json  # noqa: PLC0415
+
         from mesh.rollout import reinstall_check  # noqa: PLC0415
         from mesh.stored.reader import read_survey_state  # noqa: PLC0415
 
         known = _stored(read_survey_state, id_, props)["installations"]
         # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
-        counts = reinstall_check.count_installations(id_, known, self._config.get)
+        hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
+        counts = reinstall_check.count_installations(id_, known, hosts, self._config.get("mesh:hostsFile"), interfaces)
         return ReadResult(id_, {**props, "installations": counts})
 
 
@@ -195,15 +206,10 @@ class RosterProvider(ResourceProvider):
             announce("", [f"{interface}: {names} may keep it; to remove it, run there as root: {command}"])
 
 
-class RolloutProvider(ResourceProvider):
+class RolloutProvider(_ToldProvider):
     """All hosts of one mesh, brought to the roster as one transaction."""
 
     serialize_as_secret_always = False
-    _config: Config
-
-    def configure(self, req: ConfigureRequest) -> None:
-        """Keep the stack file's values: where they describe the mesh, a refresh enrols reinstalled hosts again."""
-        self._config = req.config
 
     def create(self, props: Properties) -> CreateResult:
         """Bring up the mesh."""
@@ -244,6 +250,7 @@ class RolloutProvider(ResourceProvider):
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.reader import read_rollout  # noqa: PLC0415
 
+        # Where the stack file describes the mesh, a refresh enrols reinstalled hosts again.
         surveyed = id_ in json.loads(self._config.get("mesh:interfaces") or "{}")
         with errors_are_one_line():
             drift = apply.find_drift(read_rollout(id_, props), surveyed=surveyed)

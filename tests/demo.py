@@ -21,6 +21,7 @@ from mesh.cli.stack_file import StackFile
 from mesh.config.reader import read_configuration
 from mesh.plan.topology import MeshPlan, plan_meshes
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, lab_directory
+from tests.own_ssh import write_own_ssh
 
 app = typer.Typer(help="The demo of make demo.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(highlight=False)
@@ -221,10 +222,7 @@ def shell() -> None:
     # A wrapper, since ssh has no variable that names its configuration.
     tools = HERE / "bin"
     tools.mkdir(exist_ok=True)
-    ssh = shutil.which("ssh") or "ssh"
-    options = f"-o UserKnownHostsFile={shlex.quote(str(HERE / 'known_hosts'))}"
-    (tools / "ssh").write_text(f'#!/bin/sh\nexec {ssh} {options} "$@"\n')
-    (tools / "ssh").chmod(0o755)
+    write_own_ssh(tools, f"-o UserKnownHostsFile={shlex.quote(str(HERE / 'known_hosts'))}")
     inside = variables(lab)
     inside["PATH"] = f"{tools}:{ROOT / '.venv' / 'bin'}:{inside['PATH']}"
     os.chdir(ROOT)

@@ -26,10 +26,14 @@ def read(page: Path) -> str:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[str]:
-    """Yield the code blocks of a page in one of the languages, without their indentation."""
-    for indent, language, text in FENCE.findall(read(page)):
+    """Return the code blocks of a page in one of the languages, without their indentation."""
+    return _blocks(read(page), languages)
+
+
+def _blocks(text: str, languages: tuple[str, ...]) -> Iterator[str]:
+    for indent, language, block in FENCE.findall(text):
         if language in languages:
-            yield re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)
+            yield re.sub(rf"^{indent}", "", block, flags=re.MULTILINE)
 
 
 def shell_of(page: str, heading: str) -> str:
@@ -38,9 +42,9 @@ def shell_of(page: str, heading: str) -> str:
     marks = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
     assert marks is not None, (page, heading)
     section = re.split(rf"^#{{1,{len(marks[1])}}} ", text[marks.end() :], flags=re.MULTILINE)[0]
-    found = [re.sub(rf"(?m)^{indent}", "", block) for indent, kind, block in FENCE.findall(section) if kind == "sh"]
+    found = "".join(_blocks(section, ("sh",)))
     assert found, (page, heading)
-    return "".join(found)
+    return found
 
 
 def anchors(page: Path) -> set[str]:

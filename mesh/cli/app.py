@@ -222,10 +222,11 @@ def engine(
             _errors.print(f"warning: {error}; until then make demo can only rehearse")
     if found is not None:
         _console.print(f"engine: pulumi {found.version}, {found.command}", markup=False)
-        if not found.is_on_path and (link := link_engine(found)):
-            _console.print(f"engine: linked as {link}, for shells that run . {link.parent}/activate", markup=False)
-        elif not found.is_on_path:
-            _console.print(f'engine: to use it in your shell: export PATH="{found.command.parent}:$PATH"', markup=False)
+        if not found.is_on_path:
+            advice = f'to use it in your shell: export PATH="{found.command.parent}:$PATH"'
+            if link := link_engine(found):
+                advice = f"linked as {link}, for shells that run . {link.parent}/activate"
+            _console.print(f"engine: {advice}", markup=False)
     if record:
         record.write_text(f"{found.command.parent if found else Path(sys.executable).parent}\n", encoding="utf-8")
 

@@ -26,10 +26,8 @@ _CLOCK_SECONDS = 60
 
 
 def _finding(code: str, host: str, cause: str, peer: str = "", evidence: tuple[str, ...] = ()) -> Finding:
-    """Return a finding from the cause of a fault, which says at its end what to do."""
-    # Of a firewall, this is the rule of ours, which a rollout sets again.
-    repair = REPAIR if code == "W17" else CAUSES[code].repair
-    return Finding(code, host, peer, cause.rpartition("; ")[0] or cause, evidence, repair)
+    """Return a finding from the cause of a fault, which says at its end what to do: all of these are set again."""
+    return Finding(code, host, peer, cause.rpartition("; ")[0] or cause, evidence, REPAIR)
 
 
 def host_findings(answers: MeshAnswers) -> Iterator[Finding]:

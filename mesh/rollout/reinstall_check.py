@@ -4,8 +4,7 @@ A survey counts the installations of each host, from 1. The count is an input of
 refresh raises it.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mesh.config.hosts_file import read_hosts
@@ -27,16 +26,15 @@ def _question(interface: str) -> str:
 
 
 def count_installations(
-    interface: str, counts: Mapping[str, int], given: Callable[[str], str | None]
+    interface: str, counts: Mapping[str, int], hosts: object, hosts_file: str | None, interfaces: object
 ) -> dict[str, int]:
     """Return the counts, raised for each host that has no private key; a host that does not answer keeps its count.
 
-    `given` returns what the stack file says of `mesh:hosts` and its like, as JSON; a program of one's own has no such.
+    `hosts`, `hosts_file` and `interfaces` are what the stack file says of `mesh:hosts` and its like.
     """
     known = {host: int(count) for host, count in counts.items()}
-    inline, interfaces = (json.loads(given(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
     try:
-        configuration = read_configuration(read_hosts(inline, given("mesh:hostsFile"), Path.cwd()), interfaces)
+        configuration = read_configuration(read_hosts(hosts, hosts_file, Path.cwd()), interfaces)
     except ConfigurationError:
         # The program names every fault of the stack file.
         return known

@@ -109,7 +109,9 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
 
 @app.command()
 def chaos(
-    strikes: Annotated[int, typer.Option(help="how many fall; every fault comes in every phase in 175")] = 200,
+    strikes: Annotated[
+        int, typer.Option(help="how many fall; each fault has its turn in each phase before any again")
+    ] = 200,
     seed: Annotated[int, typer.Option(help="the first one's; a seed that failed is tried again by --strikes 1")] = 0,
     labs: Annotated[int, typer.Option(help="how many labs share them")] = 1,
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.documents import ROOT, shell_of
 from tests.engine.ssh_hosts import Hosts
+from tests.own_ssh import write_own_ssh
 
 _NEW = "python -m mesh new office bernard root@78.11.11.11"
 _TOOLS = ("pulumi-resource-command", "pulumi-resource-random")
@@ -68,8 +69,7 @@ class Operator:
         lines = [f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n" for name, port in ports.items()]
         (tools / "config").write_text("".join(lines) + f"Host *\n  UserKnownHostsFile {known}\n")
         known.write_text("".join(f"[127.0.0.1]:{port} {self.hosts.host_key}\n" for port in ports.values()))
-        (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tools}/config "$@"\n')
-        (tools / "ssh").chmod(0o755)
+        write_own_ssh(tools, f"-F {tools}/config")
         return tools
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.clock import SET_AGAIN, set_clock
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.stack import Run, Stack, UnexpectedEndError, plug_in
@@ -19,11 +20,6 @@ from tests.lab.stack import Run, Stack, UnexpectedEndError, plug_in
 __all__ = ["STRIKES", "Scene", "Strike"]
 
 Lift = Callable[[], object]
-# The one question about the time that the host program asks.
-_OTHER_DAY = """#!/bin/sh
-[ "$*" != +%s ] || exec /bin/date -d DAY +%s
-exec /bin/date "$@"
-"""
 
 
 @dataclass(frozen=True)
@@ -186,15 +182,14 @@ def _hold_lock(scene: Scene) -> Lift:
 
 
 def _jump_clock(scene: Scene) -> Lift:
-    """Programs of some hosts see a clock that is a day off; WireGuard does not, since containers share one clock."""
+    """Programs of some hosts see a clock that is a day off."""
     hosts, day = scene.hosts(), scene.dice.choice(("yesterday", "tomorrow"))
     for host in hosts:
-        host.run("cat >/usr/local/bin/date.new; chmod 755 /usr/local/bin/date.new", _OTHER_DAY.replace("DAY", day))
-        host.run("mv /usr/local/bin/date.new /usr/local/bin/date")
+        host.run(set_clock(day))
 
     def set_again() -> None:
         for host in hosts:
-            host.run("rm -f /usr/local/bin/date")
+            host.run(SET_AGAIN)
 
     return set_again
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.clock import SET_AGAIN, set_clock
 from tests.lab.conftest import PREFIX
 from tests.lab.hosts import HostSpec
 from tests.lab.keeping import nothing_is_repaired
@@ -31,12 +32,6 @@ _SPECS = [
 ]
 _PORT = 51825
 _LOOK = "systemctl start mesh-endpoints@testwg.service"
-_CLOCK = """cat >/usr/local/bin/date <<'END'
-#!/bin/sh
-[ "$*" != +%s ] || exec /bin/date -d '-3 days' +%s
-exec /bin/date "$@"
-END
-chmod 755 /usr/local/bin/date"""
 _HOLD_PORT = (
     "perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 17); "
     f"bind(S, sockaddr_in({_PORT}, INADDR_ANY)) or die; sleep 300' >/dev/null 2>&1 </dev/null & echo $! >/run/holder"
@@ -137,7 +132,7 @@ _TESTS: dict[str, list[Fault | str]] = {
         ),
         Fault("dora", "ip link set testwg mtu 1300", "", frozenset({("W22", "dora", "")})),
         Fault(
-            "edgeworth", _CLOCK, "rm /usr/local/bin/date", frozenset({("W23", "edgeworth", "")}),
+            "edgeworth", set_clock("-3 days"), SET_AGAIN, frozenset({("W23", "edgeworth", "")}),
             "its clock is 3 days behind the others",
         ),
         "narrow bernard carol",

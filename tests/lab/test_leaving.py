@@ -9,6 +9,7 @@ from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, mesh_address, plug_in, wait_until
 
 _PORT = 51825
+_REMOVED = "nothing of interface testwg is left on this host\n"
 
 
 def _snapshots(lab: Lab) -> dict[str, str]:
@@ -100,8 +101,40 @@ def _is_removed_by_itself_after_a_destroy_without_it(stack: Stack, host: Host) -
     assert host.run("ls /etc/wireguard") == "testwg.conf\n"
     other = found[1].replace("testwg", "wg7")
     assert "has nothing of interface wg7; it has: testwg" in host.run(f"{other} 2>&1", check=False)
-    assert host.run(found[1]) == "nothing of interface testwg is left on this host\n"
+    assert host.run(found[1]) == _REMOVED
     assert host.run("ls -d /var/lib/mesh /etc/wireguard/* /etc/systemd/system/mesh*", check=False) == ""
+
+
+def test_a_host_that_removes_an_interface_waits_for_a_run_takes_a_change_back_and_outlives_its_session(
+    stack: Stack, lab: Lab
+) -> None:
+    """As the page says; a run that does not end is named after 40 seconds, and nothing is removed then."""
+    before = {name: snapshot(lab.hosts[name]) for name in ("bernard", "carol")}
+    stack.write({"testwg": {"hosts": list(before), "port": _PORT, "deadline": 300}})
+    stack.up()
+    bernard, carol = (lab.hosts[name] for name in before)
+    wipe = "sh /var/lib/mesh/program wipe testwg"
+    holder = bernard.run("setsid flock /var/lib/mesh/testwg/lock sleep 300 >/dev/null 2>&1 & echo $!").strip()
+    refused = bernard.run(f"{wipe} 2>&1", check=False)
+    assert "another run holds interface testwg on this host" in refused
+    assert "wait for it to end" in refused
+    assert stack.silent("testwg") == []
+    # One that ends meanwhile is waited for.
+    bernard.run(f"{{ sleep 3; kill -- -{holder}; }} >/dev/null 2>&1 &")
+    assert bernard.run(wipe) == _REMOVED
+    stack.write({"testwg": {"hosts": list(before), "port": _PORT, "deadline": 300, "rotation": 2}})
+    stack.up("--refresh")
+    stack.write({"testwg": {"hosts": list(before), "port": _PORT, "deadline": 300, "rotation": 3}})
+    run = stack.start("up")
+    run.wait_for("verifying")
+    run.kill_all()
+    wait_until(lambda: not stack.is_served(), 60)
+    assert carol.run("ls /var/lib/mesh/testwg/deadline")
+    # Whoever is logged in through the tunnel loses the terminal with it.
+    lost = "while wg show testwg >/dev/null 2>&1; do sleep 0.01; done; kill -HUP $!; wait"
+    assert carol.run(f"{wipe} & {lost}") == _REMOVED
+    assert bernard.run(wipe) == _REMOVED
+    assert {name: difference(before[name], snapshot(lab.hosts[name])) for name in before} == dict.fromkeys(before, "")
 
 
 def test_an_older_host_program_is_replaced_everywhere(engine_stack: Stack, lab: Lab) -> None:

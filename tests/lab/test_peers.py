@@ -1,6 +1,5 @@
 """Peers that no run reaches, and meshes in which not everyone is a peer of everyone."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address
 from tests.lab.traffic import Traffic
+from tests.own_ssh import write_own_ssh
 
 # The commands of the page, in its order: for a phone and a laptop, then those that are given over SSH.
 _SHOWN, _LAPTOP, _NEW_KEY, _KEPT_KEY, _ROUTER = blocks(ROOT / "docs/tasks/peers.md", "sh")
@@ -29,8 +29,7 @@ def owner(stack: Stack, lab: Lab, tmp_path: Path) -> Iterator[Callable[..., str]
         for name, host in (("laptop", "edgeworth"), ("router", "dora"))
     )
     (tmp_path / "config").write_text(config)
-    (tmp_path / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/config "$@"\n')
-    (tmp_path / "ssh").chmod(0o755)
+    write_own_ssh(tmp_path, f"-F {tmp_path}/config")
     path = f"{tmp_path}:{stack.project}/.venv/bin:{stack.environment['PATH']}"
 
     def run(command: str, *, succeeds: bool = True) -> str:

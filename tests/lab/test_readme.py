@@ -1,7 +1,6 @@
 """The README's section on a user's own hosts, run word for word by somebody with an agent and an SSH configuration."""
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import shell_of
 from tests.lab.lab import Lab
 from tests.lab.stack import mesh_address
 from tests.lab.test_login import run_agent
@@ -17,15 +17,6 @@ from tests.lab.test_login import run_agent
 _PROJECT = Path(__file__).parents[2]
 # The address that the README names; dora has it for the test.
 _ADDRESS = "78.11.11.11"
-
-
-def commands(section: str) -> list[str]:
-    """Return the commands of one section of the README: the lines of its blocks of shell."""
-    text = (_PROJECT / "README.md").read_text()
-    found = re.search(rf"^## {re.escape(section)}\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    blocks = re.findall(r"^```sh\n(.*?)^```", found[1], re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.splitlines()]
 
 
 @pytest.fixture
@@ -60,7 +51,7 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
     ):
         (checkout / name).symlink_to(_PROJECT / name)
     (home / ".ssh/config").write_text(f"Host bernard\n  HostName {lab.hosts['bernard'].ssh_address}\n  User root\n")
-    words = commands("Your own hosts in five minutes")
+    words = shell_of("README.md", "Your own hosts in five minutes").splitlines()
     assert f"python -m mesh new office bernard root@{_ADDRESS}" in words
     script = tmp_path / "script"
     # OpenSSH takes the home folder from the user database, whatever HOME says.

@@ -1,6 +1,9 @@
 """What a first run refuses: nothing changes anywhere, and what belongs to somebody else stays as it is."""
 
+import re
+
 from mesh.wireguard.keys import generate_key_pair
+from tests.documents import ROOT, read
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack, mesh_address
 
@@ -35,8 +38,12 @@ def test_the_interface_of_somebody_else_is_refused_and_nothing_changes_anywhere(
     assert (
         lab.hosts["dora"].run("ls -d /var/lib/mesh/testwg/enrolled /var/lib/mesh/program", check=False).count("/") == 5
     )
+    # A host that was enrolled and no more has no program, and the page says what removes its key.
+    (told,) = re.findall("`(rm -r [^`]*)` removes the key", read(ROOT / "docs/tasks/remove-a-host.md"))
+    lab.hosts["dora"].run(told)
+    assert lab.hosts["dora"].run("ls -d /var/lib/mesh", check=False) == ""
     carol.run("ip link del testwg")
-    stack.up()
+    stack.up("--refresh")
     stack.destroy()
 
 

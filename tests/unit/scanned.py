@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
+import pytest
 
 from mesh.cli.scan import Scan
 from mesh.cli.stack_file import StackFile
@@ -54,7 +55,7 @@ class Welcoming(asyncssh.SSHServer):
 
 @contextmanager
 def running_host() -> Iterator[FakeHost]:
-    """Run a host with an ed25519 and an ECDSA key."""
+    """Run a host with an ed25519 and an ECDSA key, for an operator without keys, whom it lets in all the same."""
     fake = FakeHost(keys=[asyncssh.generate_private_key(kind) for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256")])
     loop = asyncio.new_event_loop()
 
@@ -81,7 +82,10 @@ def running_host() -> Iterator[FakeHost]:
     thread.start()
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
     fake.port = server.get_port()
-    yield fake
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SSH_AUTH_SOCK", "MESH_SSH_KEY_FILE"):
+            patch.delenv(name, raising=False)
+        yield fake
     asyncio.run_coroutine_threadsafe(end(server), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)

@@ -1,7 +1,6 @@
 """The first stack file: from names and addresses, by the operator's own ssh, which really reads its files here."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,13 @@ from mesh.cli.new import Wanted, make_stack_file, read_wanted
 from mesh.cli.ssh_config import fill_in_way, find_known_keys, find_way
 from mesh.cli.stack_file import StackFile
 from mesh.errors import HostError, MeshError
+from tests.own_ssh import write_own_ssh
 from tests.unit.scanned import OTHER_KEY, FakeHost, running_host, scan, write
-
-REAL_SSH = shutil.which("ssh") or "ssh"
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
-    """Return a running host, for an operator without keys, whom it lets in all the same."""
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.delenv("MESH_SSH_KEY_FILE", raising=False)
+def host() -> Iterator[FakeHost]:
+    """Return a running host."""
     with running_host() as running:
         yield running
 
@@ -34,10 +30,7 @@ def ssh_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = tmp_path / "ssh" / "config"
     config.parent.mkdir()
     config.write_text("")
-    wrapper = config.with_name("ssh")
-    # OpenSSH takes the home folder from the user database, whatever HOME says.
-    wrapper.write_text(f'#!/bin/sh\nexec {REAL_SSH} -F {config} "$@"\n')
-    wrapper.chmod(0o755)
+    write_own_ssh(config.parent, f"-F {config}")
     monkeypatch.setenv("PATH", f"{config.parent}:{os.environ['PATH']}")
     return config
 

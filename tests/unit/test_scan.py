@@ -16,10 +16,8 @@ from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host, scan, 
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
-    """Return a running host, for an operator without keys, whom it lets in all the same."""
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.delenv("MESH_SSH_KEY_FILE", raising=False)
+def host() -> Iterator[FakeHost]:
+    """Return a running host."""
     with running_host() as running:
         yield running
 

@@ -29,10 +29,8 @@ _EXAMPLES = [
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
-    """Return a running host, for an operator without keys, whom it lets in all the same."""
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.delenv("MESH_SSH_KEY_FILE", raising=False)
+def host() -> Iterator[FakeHost]:
+    """Return a running host."""
     with running_host() as running:
         yield running
 
