@@ -15,10 +15,10 @@ PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --
 LABS ?= 5
 COUNT := .venv/count
 
-.PHONY: help setup demo demo-shell demo-down test test-kernel test-fast check docs bench
+.PHONY: help setup demo demo-shell demo-down test test-kernel test-aarch64 test-fast check docs bench
 
 help: ## list what can be made
-	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
 setup: .venv/bin/mesh ## prepare this checkout: packages, the command mesh, and the engine
 	@$(RUN) -m mesh engine --record .venv/engine
@@ -54,14 +54,18 @@ demo-shell: ## a shell where pulumi, ssh and the demo's hosts are at hand
 demo-down: ## take the demo away
 	@$(RUN) -m tests.demo down
 
-test: setup ## run every test that this machine can run, but for test-kernel; MESH_REQUIRE=engine,lab makes them musts
+test: setup ## run every test that this machine can run, but for the two below; MESH_REQUIRE=engine,lab makes them musts
 	@rm -f $(COUNT)
 	@$(PYTEST) tests -n $(LABS) -m "not loss and not kernel" --store-count $(COUNT) || true
 	@$(PYTEST) tests/lab -n 2 -m "loss and not kernel" --add-count $(COUNT)
 
 test-kernel: setup ## the kernel's WireGuard: a mesh of virtual machines and a container; half an hour where they are emulated
 	@$(RUN) -m tests.lab prepare --machines
-	@$(PYTEST) tests/lab -m kernel
+	@$(PYTEST) tests/lab -m kernel --ignore=tests/lab/test_aarch64.py
+
+test-aarch64: setup ## the seed's pair, of which one host is x86_64 and one aarch64, in virtual machines; some five minutes
+	@$(RUN) -m tests.lab prepare --machines
+	@$(PYTEST) tests/lab/test_aarch64.py
 
 test-fast: setup ## run what needs no engine and no hosts, in less than a minute
 	@MESH_PROPERTIES=few $(RUN) -m pytest tests/unit tests/properties tests/mocked -q -n auto

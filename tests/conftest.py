@@ -193,7 +193,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for level, meaning in LEVELS.items():
         config.addinivalue_line("markers", f"{level}: {meaning}")
     config.addinivalue_line("markers", "loss: in a file that measures what packets are lost, so it runs apart")
-    config.addinivalue_line("markers", "kernel: in a file that boots virtual machines, so it runs by make test-kernel")
+    config.addinivalue_line(
+        "markers", "kernel: in a file that boots virtual machines, so it runs by make test-kernel or make test-aarch64"
+    )
     config.stash[_TALLY] = Tally(required)
     config.pluginmanager.register(config.stash[_TALLY], "levels")
 

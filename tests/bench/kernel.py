@@ -30,7 +30,7 @@ def compare_kernels() -> Iterator[Both]:
     Raises:
         LabUnavailableError: If this machine cannot run virtual ones.
     """
-    require_machines()
+    require_machines("trixie-kernel")
     prefix = os.environ.get("MESH_LAB_PREFIX", "bench")
     found = []
     for specs in (userspace_hosts(), kernel_hosts()):

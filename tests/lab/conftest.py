@@ -16,10 +16,10 @@ _INTERFACES = ("testwg", "backwg")
 PREFIX = os.environ.get("MESH_LAB_PREFIX", "lt") + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
 
-def skip_without(require: Callable[[], None]) -> None:
+def skip_without(require: Callable[..., None], *what: str) -> None:
     """Skip the test where this machine cannot run what it needs."""
     try:
-        require()
+        require(*what)
     except LabUnavailableError as unavailable:
         pytest.skip(f"lab: {unavailable}")
 

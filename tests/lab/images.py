@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.agent import Agent, connect_in
-from tests.lab.qemu import machine_command, make_overlay
+from tests.lab.qemu import ARCHITECTURE, machine_command, make_overlay
 
 __all__ = ["BOOTED", "STATE", "ensure_image", "make_bootable"]
 
@@ -26,7 +26,8 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _NEEDLESS = (
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service "
     "systemd-journal-catalog-update.service ldconfig.service systemd-update-done.service getty@tty1.service "
-    "serial-getty@ttyS0.service systemd-hwdb-update.service systemd-pstore.service systemd-udev-trigger.service "
+    "serial-getty@ttyS0.service serial-getty@ttyAMA0.service "
+    "systemd-hwdb-update.service systemd-pstore.service systemd-udev-trigger.service "
     "systemd-binfmt.service systemd-sysusers.service systemd-firstboot.service qemu-guest-agent.service "
     "systemd-logind.service systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket"
 )
@@ -85,12 +86,14 @@ def ensure_image(root: Path) -> Path:
     image = root.with_name(f"{root.name}.image")
     with root.with_name(f"{root.name}.image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not image.is_dir():
+        # One that another version of the lab made has no such file.
+        if not (image / ARCHITECTURE).is_file():
+            shutil.rmtree(image, ignore_errors=True)
             print(f"lab: booting the image of {root.name}, once", flush=True)  # noqa: T201
             building = image.with_suffix(".building")
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
-            _extract_kernel(root, building / "kernel")
+            _extract_kernel(root, building)
             _make_initrd(root, building)
             disk = building / "disk.img"
             with disk.open("wb") as file:
@@ -106,12 +109,14 @@ def ensure_image(root: Path) -> Path:
     return image
 
 
-def _extract_kernel(root: Path, kernel: Path) -> None:
+def _extract_kernel(root: Path, building: Path) -> None:
     """Take the kernel out of its self-extracting file, since a guest that is emulated takes seconds for that."""
     (packed,) = (root / "boot").glob("vmlinuz-*")
+    kernel = building / "kernel"
+    (building / ARCHITECTURE).write_text(packed.name.rpartition("-")[2])
     data = packed.read_bytes()
-    # What follows the kernel is no part of it, of which zstd complains at the end.
-    done = subprocess.run(["zstd", "-dc"], input=data[data.index(_ZSTD) :], capture_output=True, check=False)
+    # What follows the kernel is no part of it, of which zstd complains at the end. An arm64 kernel is not packed.
+    done = subprocess.run(["zstd", "-dc"], input=data[data.find(_ZSTD) :], capture_output=True, check=False)
     kernel.write_bytes(done.stdout if done.stdout.startswith(b"\x7fELF") else data)
 
 
@@ -121,11 +126,11 @@ def _make_initrd(root: Path, building: Path) -> None:
         (tree / name).mkdir(parents=True)
     shutil.copy(root / "usr/bin/busybox", tree / "bin/busybox")
     (version,) = (entry.name for entry in (root / "usr/lib/modules").iterdir())
-    command = ["chroot", str(root), "modprobe", "-S", version, "-a", "--show-depends", *_MODULES]
+    command = ["modprobe", "-d", str(root), "-S", version, "-a", "--show-depends", *_MODULES]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     paths = [line.split()[1] for line in listing.splitlines() if line.startswith("insmod")]
     for number, path in enumerate(dict.fromkeys(paths)):
-        data = (root / path[1:]).read_bytes()
+        data = Path(path).read_bytes()
         (tree / f"modules/{number:02}").write_bytes(lzma.decompress(data) if path.endswith(".xz") else data)
     (tree / "init").write_text(_INIT)
     (tree / "init").chmod(0o755)

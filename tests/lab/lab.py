@@ -68,15 +68,16 @@ def require_lab() -> None:
         raise LabUnavailableError("needs the right to make namespaces")
 
 
-def require_machines() -> None:
-    """Raise LabUnavailableError unless this machine can run virtual ones in a lab."""
+def require_machines(*roots: str) -> None:
+    """Raise LabUnavailableError unless this machine can run virtual ones in a lab, from images of these roots."""
     require_lab()
     if packages := missing_tools(machines=True):
         raise LabUnavailableError(
             f"needs the packages {' '.join(packages)}; python -m tests.lab prepare --machines installs them"
         )
     try:
-        ensure_image(ensure_root("trixie-kernel", lab_directory() / "roots"))
+        for name in roots:
+            ensure_image(ensure_root(name, lab_directory() / "roots"))
     except RuntimeError as error:
         raise LabUnavailableError(f"has no image of a guest, and none can be made: {error}") from error
 

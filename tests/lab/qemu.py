@@ -1,25 +1,51 @@
 """What a virtual machine of the lab is made of, as qemu is told, and whether this machine can run one."""
 
 import functools
+import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MACHINE_TOOLS", "machine_command", "make_overlay"]
+__all__ = ["ARCHITECTURE", "MACHINE_TOOLS", "machine_command", "make_overlay"]
 
 MACHINE_TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-system-aarch64": "qemu-system-arm",
     "qemu-img": "qemu-utils",
     "cpio": "cpio",
     "mkfs.ext4": "e2fsprogs",
     "zstd": "zstd",
+    "depmod": "kmod",
+}
+# The file of an image that says, in Debian's word, for which processor it is.
+ARCHITECTURE = "architecture"
+
+
+@dataclass(frozen=True)
+class _Processor:
+    """How qemu makes a machine with one: by KVM where this machine's kernel calls its own so."""
+
+    name: str
+    options: tuple[str, ...]
+    # The model that is emulated.
+    emulated: str
+    console: str
+
+    @property
+    def program(self) -> str:
+        return f"qemu-system-{self.name}"
+
+
+_PROCESSORS = {
+    "amd64": _Processor("x86_64", (), "qemu64", "ttyS0"),
+    "arm64": _Processor("aarch64", ("-M", "virt"), "cortex-a72", "ttyAMA0"),
 }
 _KERNEL_SECONDS = 20
 # What guards a guest against others costs an emulated processor as much as a real one, or more: where a program is at
 # other addresses each time that it runs, each time it is translated anew.
 _KERNEL_WORDS = (
-    "console=ttyS0 quiet net.ifnames=0 systemd.show_status=no "
-    "mitigations=off lsm=capability init_on_alloc=0 audit=0 norandmaps"
+    "quiet net.ifnames=0 systemd.show_status=no mitigations=off lsm=capability init_on_alloc=0 audit=0 norandmaps"
 )
 
 
@@ -29,15 +55,20 @@ def make_overlay(disk: Path, below: Path, form: str) -> None:
     subprocess.run(["qemu-img", "create", *options, str(disk)], check=True)
 
 
+def _processor(image: Path) -> _Processor:
+    return _PROCESSORS[(image / ARCHITECTURE).read_text()]
+
+
 @functools.cache
 def _accelerator(image: Path) -> str:
     """Return `kvm` if the kernel of an image gets to its first line with it, else `tcg`: on some hosts it hangs."""
-    if not Path("/dev/kvm").exists():
+    processor = _processor(image)
+    if processor.name != platform.machine() or not Path("/dev/kvm").exists():
         return "tcg"
     command = [
-        *("qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-nographic"),
-        *("-no-user-config", "-no-reboot", "-serial", "stdio", "-kernel", str(image / "kernel")),
-        *("-append", "console=ttyS0 panic=-1"),
+        *(processor.program, *processor.options, "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults"),
+        *("-nographic", "-no-user-config", "-no-reboot", "-serial", "stdio", "-kernel", str(image / "kernel")),
+        *("-append", f"console={processor.console} panic=-1"),
     ]
     try:
         done = subprocess.run(
@@ -51,6 +82,7 @@ def _accelerator(image: Path) -> str:
 
 def machine_command(image: Path, disk: str, name: str, taps: Mapping[str, str]) -> list[str]:
     """Return what boots a machine, to be run in a folder for its sockets; `taps` are its wires by device, if any."""
+    processor = _processor(image)
     accelerator = (image / "accelerator").read_text() if (image / "accelerator").exists() else _accelerator(image)
     wires = []
     for device in ("eth0", "mgmt0"):
@@ -61,11 +93,11 @@ def machine_command(image: Path, disk: str, name: str, taps: Mapping[str, str]) 
         )
         wires += ["-netdev", f"{back},id={device}", "-device", f"{front},netdev={device},romfile="]
     return [
-        *("qemu-system-x86_64", "-name", f"guest={name}", "-accel", accelerator),
-        *("-cpu", "host" if accelerator == "kvm" else "qemu64", "-smp", "1", "-m", "512"),
+        *(processor.program, *processor.options, "-name", f"guest={name}", "-accel", accelerator),
+        *("-cpu", "host" if accelerator == "kvm" else processor.emulated, "-smp", "1", "-m", "512"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "file:serial.log"),
         *("-kernel", str(image / "kernel"), "-initrd", str(image / "initrd")),
-        *("-append", _KERNEL_WORDS),
+        *("-append", f"console={processor.console} {_KERNEL_WORDS}"),
         *("-drive", f"if=virtio,format=qcow2,file={disk}", "-device", "virtio-serial-pci"),
         *("-chardev", "socket,id=agent,path=agent.sock,server=on,wait=off"),
         *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),

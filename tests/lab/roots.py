@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.foreign import configure_as, packages_of
 from tests.lab.images import make_bootable
 
 __all__ = ["RECIPES", "Recipe", "ensure_root"]
@@ -14,6 +15,8 @@ __all__ = ["RECIPES", "Recipe", "ensure_root"]
 _BASE = "openssh-server iproute2 iputils-ping procps kmod netbase ca-certificates sudo util-linux"
 _SYSTEMD = f"systemd systemd-sysv dbus libpam-systemd {_BASE}"
 _WIREGUARD = "wireguard-tools wireguard-go"
+# Without a manager for each user who logs in, which takes an emulated processor seconds.
+_MACHINE = f"systemd systemd-sysv dbus {_BASE} wireguard-tools nftables"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Recipe:
     fetched: str = ""
     # For virtual machines, which need a kernel and more.
     boots: bool = field(default=False, repr=False)
+    # Another processor, in Debian's words; the packages and the settings are then those of a root of this one.
+    architecture: str = field(default="", repr=False)
+    same_as: str = field(default="", repr=False)
 
     @property
     def digest(self) -> str:
@@ -56,12 +62,8 @@ RECIPES = {
         fetched="nftables libnftables1 libjansson4 libedit2 libbsd0 libmd0 libnftnl11 libmnl0 libxtables12 libgmp10",
     ),
     "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld nftables"),
-    "trixie-kernel": Recipe(
-        "trixie",
-        # Without a manager for each user who logs in, which takes an emulated processor seconds.
-        f"systemd systemd-sysv dbus {_BASE} wireguard-tools nftables linux-image-amd64 busybox-static qemu-guest-agent",
-        boots=True,
-    ),
+    "trixie-kernel": Recipe("trixie", f"{_MACHINE} linux-image-amd64 busybox-static qemu-guest-agent", boots=True),
+    "trixie-arm64": Recipe("trixie", "linux-image-arm64", boots=True, architecture="arm64", same_as="trixie-kernel"),
     "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
 }
 
@@ -96,8 +98,13 @@ def _make(recipe: Recipe, root: Path) -> None:
             'echo "deb [trusted=yes] file:/var/cache/lab ./" >"$1/lab.list"'
         )
         hooks = ["--customize-hook=" + script]
-    include = ",".join(recipe.packages.split())
-    command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={include}", *hooks, recipe.suite, str(building)]
+    packages, options = recipe.packages.split(), ["--variant=apt", *hooks]
+    if recipe.same_as:
+        same = ensure_root(recipe.same_as, root.parent)
+        packages += packages_of(same)
+        # Nothing of it can run here, so nothing of it is set up.
+        options = ["--variant=extract", f"--architectures={recipe.architecture}", "--skip=check/qemu"]
+    command = ["mmdebstrap", "--quiet", *options, f"--include={','.join(packages)}", recipe.suite, str(building)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(building, ignore_errors=True)
@@ -106,6 +113,8 @@ def _make(recipe: Recipe, root: Path) -> None:
         for old in (building / "etc/apt").rglob("*.sources"):
             old.unlink()
         (building / "lab.list").replace(building / "etc/apt/sources.list")
-    if recipe.boots:
+    if recipe.same_as:
+        configure_as(same, building)
+    elif recipe.boots:
         make_bootable(building)
     building.replace(root)

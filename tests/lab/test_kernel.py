@@ -30,7 +30,7 @@ Record = Callable[[str, object], None]
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Boot two virtual machines, edgeworth behind NAT, and a container."""
-    skip_without(require_machines)
+    skip_without(require_machines, "trixie-kernel")
     with Lab(kernel_hosts(), prefix=f"{PREFIX}k") as booted:
         yield booted
 

@@ -77,6 +77,27 @@ def test_a_peer_that_is_new_waits_for_the_end_and_a_relay_is_no_earlier_key_of_t
     assert f"{_OTHER} remove" not in sets(host, "delta")
 
 
+def test_a_relay_that_changes_its_own_key_is_no_earlier_key_of_those_it_relayed_for_either(host: HostProgram) -> None:
+    """As where a mesh loses its relay, and gets new keys in the same go: its tunnel was cut for four seconds."""
+    lay(
+        host,
+        before=peer("relay", _OTHER, address="fd01::"),
+        after=peer("relay", _NEW, address="fd01::") + peer("carol", _OLD),
+        runs=runs(_OTHER, allowed="fd01::/64,fd00::/64", endpoint="203.0.113.9:51825"),
+    )
+    assert sets(host, "exchange carol") == ""
+    assert "allowed-ips fd01::/64,fd00::/64" in sets(host, "exchange relay")
+
+
+def test_who_takes_over_the_address_of_a_host_that_stays_does_not_take_its_key(host: HostProgram) -> None:
+    """Only one that is gone, as under its earlier name, is an earlier key of the one that has its address now."""
+    moved = peer("carol", _NEW, address="fd77::")
+    lay(host, before=peer("carol", _OLD), after=moved + peer("dora", _OTHER), runs=runs(_OLD))
+    assert sets(host, "exchange dora") == ""
+    (host.home / "next/peers").write_text(peer("dora", _OTHER))
+    assert sets(host, "exchange dora").endswith(f"peer {_OLD} remove")
+
+
 def test_the_round_of_a_key_waits_for_an_answer_from_the_address_that_the_peer_still_has(host: HostProgram) -> None:
     """Also where its address inside the mesh changes in the same go."""
     lay(host, before=peer("carol", _OLD), after=peer("carol", _NEW, address="fd77::"), runs=runs(_OLD))

@@ -6,6 +6,7 @@ from tests.lab.roots import RECIPES
 
 _PAGE = Path(__file__).parents[2] / "docs/reference/supported-systems.md"
 _SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
+_PROCESSORS = {"": "x86_64", "arm64": "aarch64"}
 _INITS = {"systemd-sysv": "systemd", "openrc": "OpenRC"}
 
 
@@ -23,7 +24,8 @@ def test_the_distributions_are_those_of_which_the_lab_makes_roots() -> None:
 def test_the_init_systems_are_those_in_the_roots() -> None:
     """Each root has one of them."""
     for recipe in RECIPES.values():
-        (name,) = (init for package, init in _INITS.items() if package in recipe.packages.split())
+        packages = RECIPES[recipe.same_as].packages if recipe.same_as else recipe.packages
+        (name,) = (init for package, init in _INITS.items() if package in packages.split())
         assert name in _run_in_the_lab("init system")
 
 
@@ -32,3 +34,10 @@ def test_the_kinds_of_wireguard_are_those_in_the_roots() -> None:
     told = _run_in_the_lab("WireGuard")
     assert any("wireguard-go" in recipe.packages for recipe in RECIPES.values()) == ("wireguard-go" in told)
     assert any(recipe.boots for recipe in RECIPES.values()) == ("the kernel's" in told)
+
+
+def test_the_processors_are_those_for_which_the_lab_makes_roots() -> None:
+    """Beside the one of the machine that makes them."""
+    made = {_PROCESSORS[recipe.architecture] for recipe in RECIPES.values()}
+    assert all(name in _run_in_the_lab("processor") for name in made)
+    assert ("aarch64" in _run_in_the_lab("processor")) == ("aarch64" in made)

@@ -92,10 +92,13 @@ write_configuration() {
 # shellcheck disable=SC2016 # awk's variables
 running='
 	function load_peers(   line, field) {
-		while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4]; key_of[field[1]] = field[2]; left[field[2]] = 1 }
+		while ((getline line < confirmed) > 0) {
+			split(line, field, " "); split(field[6], prefixes, ",")
+			was[field[1]] = field[4]; key_of[field[1]] = field[2]; name_of[field[2]] = field[1]; own[field[2]] = prefixes[1]
+		}
 		# It may be the same file, which would be read on from its end.
 		close(confirmed)
-		while ((getline line < staged) > 0) { lines[++count] = line; split(line, field, " "); keep[field[2]] = 1 }
+		while ((getline line < staged) > 0) { lines[++count] = line; split(line, field, " "); keep[field[2]] = 1; stays[field[1]] = 1 }
 	}
 	NR > 1 {
 		known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
@@ -104,7 +107,8 @@ running='
 	}
 	function former(name, prefix,   old) {
 		old = key_of[name] in known ? key_of[name] : owner[prefix]
-		# Who has the address and stays has relayed for it, and is no earlier key of it.
+		# A host that relays has the addresses of others too, and a host that stays may have given its own to another.
+		if (old in name_of && name_of[old] != name && (name_of[old] in stays || own[old] != prefix)) return ""
 		return old in keep ? "" : old
 	}
 '
@@ -167,7 +171,7 @@ delta() {
 					split(field[6], prefixes, ",")
 					old = former(name, prefixes[1])
 					# Who took the address without ever being a peer of ours tells nothing about where the peer is.
-					if ((target == "-" || field[4] == was[name]) && old in left && endpoint[old] != "(none)") target = endpoint[old]
+					if ((target == "-" || field[4] == was[name]) && old in name_of && endpoint[old] != "(none)") target = endpoint[old]
 					if (target != "-") out = out " endpoint " target
 					out = out " preshared-key " secret(name) " persistent-keepalive " field[5] " allowed-ips " field[6]
 					if (old != "") out = out " peer " old " remove"
