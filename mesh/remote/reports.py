@@ -15,11 +15,11 @@ _ENDPOINT = r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}(?:%[\w.@-]{1,15})?\]):\d{1,5}"
 _PREFIX = r"[0-9a-f:.]{2,45}/\d{1,3}"
 _FACTS = forms(
     confirmed=r" ?([0-9a-z]{0,64})",
-    since=r" (\d{1,12})",
     mtu=r" (\d{1,10})",
     address=r" (\S{1,49})",
     preshared=r" ([0-9a-z]{1,64})",
     interface=rf" ({KEY}) (\d{{1,5}})",
+    stale=rf" ({KEY})",
     differs=r" ([a-z-]{1,20})(?: ([!-~]{1,300}))?",
     peer=rf" ({KEY}) (\(none\)|{_ENDPOINT}) (\(none\)|{_PREFIX}(?:,{_PREFIX})*)"
     r" (\d{1,12}) (\d{1,20}) (\d{1,20}) (off|\d{1,5})",
@@ -77,8 +77,9 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one host runs; `since` is its last switch, `confirmed` names the plan that was confirmed last.
+    """What one host runs; `confirmed` names the plan that was confirmed last.
 
+    With the peers whose keys are in `stale` it has had no handshake since its last switch began.
     `differences` are what the host itself found changed: what it forwards, its default route, and, if it was asked to
     audit, all that was confirmed. `preshared` is the salted digest of its preshared keys. `device` only `status` tells.
     """
@@ -86,13 +87,13 @@ class Facts:
     public_key: str = ""
     port: int = 0
     mtu: int = 0
-    since: int = 0
     addresses: tuple[str, ...] = ()
     has_preshared_key: bool = True
     confirmed: str = ""
     peers: Mapping[str, PeerFacts] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
     preshared: str = ""
+    stale: frozenset[str] = frozenset()
     device: Device | None = None
 
 
@@ -115,12 +116,12 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
     `expected` is the salted digest of the preshared keys that the host should have; None for any.
     """
     is_status = order == "status"
-    found = read_lines(host, order, lines, _STATUS if is_status else _FACTS, {"address", "differs", "peer"})
+    found = read_lines(host, order, lines, _STATUS if is_status else _FACTS, {"address", "differs", "peer", "stale"})
     differences = tuple(Difference(match[1], match[2] or "") for match in found.get("differs", ()))
     if order == "audit" and {"absent", "down"} & {difference.kind for difference in differences}:
         return Facts(differences=differences)
     more = {"wireguard", "packets"} if is_status else set()
-    require(host, order, found, {"confirmed", "since", "mtu", "interface", *more})
+    require(host, order, found, {"confirmed", "mtu", "interface", *more})
     peers: dict[str, PeerFacts] = {}
     for match in found.get("peer", ()):
         _, endpoint, allowed, handshake, received, sent, keepalive = match.groups()
@@ -136,7 +137,6 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
         public_key=interface[1],
         port=number_in(host, order, interface, 2, 65535),
         mtu=number_in(host, order, found["mtu"][0], 1, 2**31 - 1),
-        since=int(found["since"][0][1]),
         addresses=addresses,
         # Without a peer there is no preshared key in the kernel to be wrong.
         has_preshared_key=expected in (None, preshared) or not peers,
@@ -144,6 +144,7 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
         peers=peers,
         differences=differences,
         preshared=preshared,
+        stale=frozenset(match[1] for match in found.get("stale", ())),
         device=_device(found) if is_status else None,
     )
 

@@ -77,7 +77,7 @@ def find_faults(
                     f"packets of more than {size} bytes inside the tunnel are lost, and mtu is {int(roster['mtu'])}; "
                     f"set mtu to {size} or less, or let the path between them carry more"
                 )
-            elif seen and {host, peer} & fresh and seen.handshake < facts[host].since - 1:
+            elif {host, peer} & fresh and pairs.participants[peer]["publicKey"] in facts[host].stale:
                 cause = "answers, but has no handshake with the new key yet; run pulumi up again"
             if cause:
                 faults.append(Fault(host, cause, peer))

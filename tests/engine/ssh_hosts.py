@@ -40,7 +40,6 @@ class Interface:
     previous: dict[str, Any] | None = None
     watchdog: asyncio.TimerHandle | None = None
     differs: list[str] = field(default_factory=list)
-    since: int = 0
 
 
 @dataclass
@@ -372,7 +371,7 @@ class Hosts:
         if state.watchdog:
             state.watchdog.cancel()
         elif fresh:
-            state.previous, state.since = state.kernel, int(time.time())
+            state.previous = state.kernel
         state.watchdog = self._loop.call_later(seconds, self._go_back, state)
 
     def _switch(self, state: Interface, order: str) -> None:
@@ -416,7 +415,6 @@ class Hosts:
         digest = hashlib.sha256(keys.encode()).hexdigest()
         return [
             f"confirmed {state.confirmed['digest'] if state.confirmed else ''}",
-            f"since {state.since}",
             f"mtu {kernel['mtu']}",
             *(f"address {address}" for address in kernel["addresses"]),
             *([f"preshared {digest}"] if kernel["peers"] else []),

@@ -55,7 +55,7 @@ FACTS = {
     "a key that is none": but(rb"interface \S+", b"interface k"),
     "a handshake that is no number": but(rb"(peer \S+ \S+ \S+) \d+", rb"\1 never"),
     "an endpoint that clears the screen": but(rb"(peer \S+) \S+", rb"\1 " + ESCAPES),
-    "bytes that are no text": but(rb"since .*", b"since \xff\xfe"),
+    "bytes that are no text": but(rb"mtu .*", b"mtu \xff\xfe"),
     "a difference that is a colour of the engine": lambda said: [b"differs edited <{%nonsense%}>\n" + said],
     "a line that nobody asked for": lambda said: [ESCAPES + b"\n" + said],
     "nothing": instead(b""),

@@ -24,16 +24,16 @@ READERS: dict[str, tuple[Callable[[str, list[str]], object], list[str]]] = {
     "facts": (
         lambda host, lines: reports.read_facts(host, lines, "abc"),
         [
-            "confirmed d0", "since 1700000000", "mtu 1420", "address fd00:1c86:78d4:dcef::1/64", "preshared abc",
+            "confirmed d0", "mtu 1420", "address fd00:1c86:78d4:dcef::1/64", "preshared abc",
             f"interface {KEY} 51825", "differs exit",
             f"peer {KEY} [fe80::1%eth0]:51825 fd00::/64,10.0.0.0/8 1700000001 20 30 25",
-            f"peer {KEY.replace('B', 'C')} (none) (none) 0 0 0 off",
+            f"peer {KEY.replace('B', 'C')} (none) (none) 0 0 0 off", f"stale {KEY.replace('B', 'C')}",
         ],
     ),
     "status": (
         lambda host, lines: reports.read_facts(host, lines, None, "status"),
         [
-            "differs late", "confirmed d0", "since 0", "mtu 1420", f"interface {KEY} 51825",
+            "differs late", "confirmed d0", "mtu 1420", f"interface {KEY} 51825",
             "program 0123456789abcdef", "wireguard userspace", "packets 5 18446744073709551615", "age 86400",
         ],
     ),

@@ -84,7 +84,7 @@ def answers(
         }  # fmt: skip
         own = roster["members"][host]
         facts[host] = Facts(
-            own["publicKey"], PORT, 1420, int(NOW.timestamp()) - 86400 * 3, (own["address"],), True, DIGEST, links,
+            own["publicKey"], PORT, 1420, (own["address"],), True, DIGEST, links,
             (Difference("edited", "/etc/wireguard/testwg.conf"),) if host == drifted else (),
         )  # fmt: skip
         measured[host] = {

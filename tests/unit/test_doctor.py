@@ -54,7 +54,7 @@ def healthy(plan: Any = ROSTER, **state: Any) -> MeshAnswers:
     pairs = Pairs(plan)
     facts = {
         host: Facts(
-            key(host), PORT, 1420, 0, (plan["members"][host]["address"],), True, DIGEST,
+            key(host), PORT, 1420, (plan["members"][host]["address"],), True, DIGEST,
             {
                 key(peer): PeerFacts(
                     pairs.endpoint(host, peer) or NAT, ",".join(pairs.allowed_ips(host, peer)), 1000, 10, 10,

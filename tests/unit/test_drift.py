@@ -27,7 +27,6 @@ def report(*differences: str, confirmed: str = "d1") -> Facts:
         KEYS["bernard"],
         51825,
         1420,
-        0,
         ("fd00:a::1/64",),
         True,
         confirmed,

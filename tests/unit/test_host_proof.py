@@ -113,3 +113,15 @@ def test_a_peer_that_answers_is_told_to_be_well(host: HostProgram) -> None:
 def test_a_host_without_ping_says_so(host: HostProgram) -> None:
     """A silence would be blamed on ports and paths."""
     assert "there is no ping on this host any more" in host.run(f"{PLAN} order_prove first", fails=True).stderr
+
+
+def test_a_handshake_from_before_the_host_was_armed_is_told_whatever_its_clock_says_now(host: HostProgram) -> None:
+    """A clock may be set back meanwhile, so that a new handshake seems older; none at all is no new one either."""
+    times = {KEY: 1_700_000_000, OTHER: 1_700_000_000 - 86400, "N" * 43 + "=": 0}
+    dump = "".join(rf"{key}\t(none)\t(none)\t(none)\t{when}\t0\t0\toff\n" for key, when in times.items())
+    host.stub("wg", f"printf 'private\tpublic\t51825\toff\n{dump}'")
+    (host.home / "next").mkdir(parents=True)
+    (host.home / "next/handshakes").write_text(f"{KEY}\t1700000000\n{OTHER}\t1700000000\n")
+    quiet = "list_addresses() { :; }; forwarding_differs() { :; }; exit_is_on() { :; }; first_word() { echo 0; }"
+    said = host.run(f"{PLAN}\n{quiet}\norder_facts salt").stdout.splitlines()
+    assert [line.split()[1] for line in said if line.startswith("stale ")] == [KEY, "N" * 43 + "="]

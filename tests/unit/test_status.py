@@ -60,7 +60,7 @@ def report(host: str) -> Facts:
         if other != host
     }  # fmt: skip
     device = Device("kernel", 500, 700, program_digest(), 90061)
-    return Facts(KEYS[host], 51825, 1420, 900, (ADDRESSES[host],), True, DIGEST, peers, device=device)
+    return Facts(KEYS[host], 51825, 1420, (ADDRESSES[host],), True, DIGEST, peers, device=device)
 
 
 FACTS = {host: report(host) for host in HEALTHY}

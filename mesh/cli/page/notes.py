@@ -1,7 +1,7 @@
 """All that is known of one host, in words with a label each."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mesh.cli.status_rows import HostStatus
 from mesh.config.connection import Connection
@@ -59,20 +59,17 @@ def host_notes(answers: MeshAnswers, status: HostStatus, tags: tuple[str, ...], 
         yield "relay", "pairs that cannot meet talk over it"
     if users := pairs.exit_users(host):
         yield "exit node of", ", ".join(users)
-    yield from _of_itself(answers, host, now)
+    yield from _of_itself(answers, host)
     yield "system", status.system
     yield "ssh", _login(entry["ssh"], status.key_exchange)
     yield "public key", status.public_key
     yield from _of_key(status, now)
 
 
-def _of_itself(answers: MeshAnswers, host: str, now: datetime) -> Notes:
+def _of_itself(answers: MeshAnswers, host: str) -> Notes:
     facts, examined = answers.facts.get(host), answers.examinations.get(host)
     if facts and facts.port:
         yield "runs", f"UDP port {facts.port}, MTU {facts.mtu}, {len(facts.peers)} peers in WireGuard"
-    if facts and facts.since:
-        since = datetime.fromtimestamp(facts.since, UTC)
-        yield "runs it since", f"{since:{_MINUTE}}, {days_between(since, now)}"
     if host in answers.offsets:
         ahead = answers.offsets[host]
         which = "ahead of" if ahead > 0 else "behind"

@@ -136,6 +136,8 @@ order_arm() {
 			running_settings >"$home/previous/running"
 			cat "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
 			list_addresses >"$home/previous/addresses"
+			# Those of this very moment could not be told from later ones, since they count whole seconds.
+			wg show "$interface" latest-handshakes | awk -v now="$(date +%s)" '$2 < now - 1' >"$home/next/handshakes"
 		else
 			: >"$home/previous/absent"
 		fi
@@ -143,7 +145,6 @@ order_arm() {
 		[ -e "$base/program" ] || ln -s "${program##*/}" "$base/program" 2>/dev/null || :
 		remember_theirs
 		turn_back
-		date +%s >"$home/next/since"
 	fi
 	write_deadline "$1" "$2" "$(precise_clock)"
 	watch
@@ -211,7 +212,7 @@ order_confirm() {
 	else
 		[ "$(setting run digest)" = "$1" ] || fail "nothing is staged here to be confirmed; run pulumi up again"
 	fi
-	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/since"
+	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/handshakes"
 	end_watchdog
 	# Another interface may still be served, or watched, by another version. Asked beforehand, since `grep` names it too.
 	still_running=$(running_programs)

@@ -133,18 +133,20 @@ order_ping() {
 }
 
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
-# `differs KIND` where forwarding, or the default route, is not as planned.
+# `stale KEY` for one without a handshake since this host was armed; `differs KIND` where forwarding, or the default route, is not as planned.
 order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"
-	echo "since $(first_word "$home/next/since" 0)"
 	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
 	list_addresses | sed 's/^/address /'
 	wg show "$interface" preshared-keys | awk '{ print $2 }' | sort -u | awk -v salt="$1" '{ print salt $0 }' | sha256sum |
 		awk '{ print "preshared " $1 }'
-	wg show "$interface" dump | awk '
+	wg show "$interface" dump | awk -v handshakes="$home/next/handshakes" '
+		BEGIN { while ((getline line < handshakes) > 0) { split(line, field, " "); armed[field[1]] = field[2] } }
 		NR == 1 { print "interface", $2, $3; next }
-		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }'
+		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }
+		# By its time being another, not a later one: a clock may be set back meanwhile.
+		$5 == armed[$1] + 0 { print "stale", $1 }'
 	forwarding_differs "$(planned)"
 	exit_is_on "$(planned)" || echo "differs exit"
 }
