@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from mesh.config.interface_name import is_interface_name
 from mesh.config.reader import Host, Interface, MemberOverrides, SshSettings
+from tests.lab.edits import Draft
 
 __all__ = [
     "HOST_KEY",
     "SECRETS",
     "external_ips",
+    "first_draft",
     "garbage",
     "host_names",
     "interface_names",
@@ -81,3 +83,14 @@ garbage = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_keys, inner, max_size=5)),
     max_leaves=25,
 )
+
+
+def first_draft() -> Draft:
+    """Return a stack file with which a walk begins as in the lab: four hosts, edgeworth behind NAT."""
+    hosts = {
+        name: {"ssh": {"address": f"10.99.0.{number}", "hostKey": HOST_KEY}, "externalIps": [f"203.0.113.{number}"]}
+        for number, name in enumerate(("bernard", "carol", "dora", "edgeworth"), 1)
+    }
+    del hosts["edgeworth"]["externalIps"]
+    mesh = {"hosts": list(hosts), "port": 51825, "rotation": 1}
+    return Draft(hosts, mesh, {name: False for name in hosts if name != "edgeworth"})

@@ -72,12 +72,7 @@ def test_machines_run_the_mesh_in_their_kernel_and_the_container_in_userspace(me
     _has_nothing_to_do(mesh)
 
 
-# Seen once, on emulated hosts that were late by a second: one pair was apart for 25 s. The cause is not known; in the
-# model of the switch, hosts may be as late as that.
-_apart = pytest.mark.xfail(reason="a pair was apart for 25 s once, and the cause is not known", strict=False)
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=_apart if name == "port" else ()) for name in CHANGES])
+@pytest.mark.parametrize("name", CHANGES)
 def test_a_change_loses_nothing_in_the_kernel(mesh: Stack, name: str, record_property: Record) -> None:
     """Handshakes must not cross there either; of what is sent while a port moves, some is lost."""
     _change(mesh, **CHANGES[name])

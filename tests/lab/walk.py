@@ -187,8 +187,10 @@ class Walk:
         self.summary.fields.update(edit.name for edit in edits)
         faults = []
         moves_port = before.mesh["port"] != after.mesh["port"]
+        ways = before.pairs(), after.pairs()
         for pair, lost in gaps.items():
-            is_moved = bool(set(pair) & after.touched)
+            # A pair goes where its relay goes.
+            is_moved = bool({*pair, *(pairs.relay(*pair) for pairs in ways)} & after.touched)
             kind = self.summary.moved if is_moved else self.summary.port if moves_port else self.summary.still
             kind.append(lost)
             # A host that moved is not found before the switch; that it is then has been proven.

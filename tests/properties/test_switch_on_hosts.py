@@ -27,6 +27,7 @@ from mesh.plan.roster_builder import build_roster
 from mesh.plan.topology import plan_meshes
 from mesh.rollout.switch_plan import Running, plan_switch
 from tests.lab.edits import INTERFACE, Draft, edited, random_walk
+from tests.strategies import first_draft
 
 SHELLS = [shell for shell in (("dash",), ("busybox", "sh")) if shutil.which(shell[0])]
 pytestmark = pytest.mark.skipif(not SHELLS, reason="needs dash or busybox")
@@ -44,20 +45,7 @@ wg() { if [ "$3" = dump ]; then cat "$home/dump"; else awk 'NR > 1 { print $1 }'
 wg_set() { printf '%s\\n' "$*"; }
 """
 _PRESHARED = (_PARTS / "core/switch.sh").read_text().partition("order_preshared() {")[2].partition("\n}\n")[0]
-_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBmqNGucjbXSH81k2aEUewFOdE4YUEeOOLGwS/lYZmFt"
 _SHARED = "S" * 43 + "="
-_NAMES = ("bernard", "carol", "dora", "edgeworth")
-
-
-def _first() -> Draft:
-    """Return the file with which a walk in the lab begins: edgeworth is behind NAT."""
-    hosts = {
-        name: {"ssh": {"address": f"10.99.0.{number}", "hostKey": _HOST_KEY}} for number, name in enumerate(_NAMES, 1)
-    }
-    for number, name in enumerate(_NAMES[:3], 1):
-        hosts[name]["externalIps"] = [f"203.0.113.{number}"]  # type: ignore[assignment]
-    mesh = {"hosts": list(_NAMES), "port": 51825, "rotation": 1}
-    return Draft(hosts, mesh, dict.fromkeys(_NAMES[:3], False))
 
 
 def _key(draft: Draft, name: str) -> str:
@@ -263,11 +251,11 @@ class _Switch:
 
 def _changes(random: Random) -> tuple[Roster, Roster]:
     """Return the rosters before and after the last step of a random walk, which often also changes all keys."""
-    draft = _first()
+    draft = first_draft()
     if random.random() < 0.5:
         # A walk seldom gets to two hosts that cannot meet and have a relay.
         draft.mesh["relay"] = "auto"
-        del draft.hosts[random.choice(_NAMES[:3])]["externalIps"]
+        del draft.hosts[random.choice(sorted(draft.moved))]["externalIps"]
     before = draft
     for edits in random_walk(draft, random.randrange(2**32), random.randint(1, 8)):
         before, draft = draft, edited(draft, edits)

@@ -8,6 +8,7 @@ from tests.host_program import PARTS, HostProgram
 
 PARTS_OF_PROOF = "".join((PARTS / f"{part}.sh").read_text() for part in ("wireguard/interface", "core/verify"))
 KEY, OTHER = "K" * 43 + "=", "O" * 43 + "="
+_PEERS = (("carol", 1, "first"), ("dora", 2, "second"), ("frank", 3, "never"))
 PLAN = f"""
 {PARTS_OF_PROOF}
 is_armed() {{ return 1; }}
@@ -125,3 +126,44 @@ def test_a_handshake_from_before_the_host_was_armed_is_told_whatever_its_clock_s
     quiet = "list_addresses() { :; }; forwarding_differs() { :; }; exit_is_on() { :; }; first_word() { echo 0; }"
     said = host.run(f"{PLAN}\n{quiet}\norder_facts salt").stdout.splitlines()
     assert [line.split()[1] for line in said if line.startswith("stale ")] == [KEY, "N" * 43 + "="]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "was", "planned", "set_again"),
+    [
+        ("203.0.113.1:1", "203.0.113.1:1", "203.0.113.1:2", "203.0.113.1:2"),
+        # Where it was heard since is where it is.
+        ("203.0.113.9:7", "203.0.113.1:1", "203.0.113.1:2", ""),
+        ("203.0.113.1:2", "203.0.113.1:1", "203.0.113.1:2", ""),
+        # One that the plan leaves alone may have moved by itself.
+        ("203.0.113.1:1", "203.0.113.1:2", "203.0.113.1:2", ""),
+        ("203.0.113.1:1", "203.0.113.1:1", "-", ""),
+        ("203.0.113.1:1", "203.0.113.1:1", "b.example.org:2", ""),
+    ],
+)
+def test_a_late_packet_from_the_old_endpoint_leads_nobody_back_there(
+    host: HostProgram, endpoint: str, was: str, planned: str, set_again: str
+) -> None:
+    """Who is behind NAT would wait there for good; so all try the planned one again as soon as all hosts have moved."""
+    for place, where in (("run", was), ("next", planned)):
+        (host.home / place).mkdir(parents=True)
+        (host.home / place / "peers").write_text(f"carol {KEY} fd00::1 {where} off fd00::/64 first\n")
+    host.stub("wg", f"[ $1 = set ] || printf '{KEY}\\t{endpoint}\\n'")
+    switch = (PARTS / "core/switch.sh").read_text()
+    host.run(f"{PARTS_OF_PROOF}\n{switch}\nis_armed() {{ :; }}; knock() {{ :; }}; order_wake")
+    wanted = [f"wg set testwg peer {KEY} endpoint {set_again}"] if set_again else []
+    assert [call for call in host.calls() if call.startswith("wg set")] == wanted
+
+
+def test_who_goes_back_tries_the_confirmed_endpoint_again_where_a_peer_is_silent(host: HostProgram) -> None:
+    """Only for the pairs that it opens; the other end does so for the others."""
+    host.stub("wg")
+    host.stub("ping", "exit 1")
+    (host.home / "run").mkdir(parents=True)
+    lines = [f"{name} {KEY} fd00::{n} 203.0.113.{n}:1 off fd00::/64 {turn}\n" for name, n, turn in _PEERS]
+    (host.home / "run/peers").write_text("".join(lines))
+    recovery = (PARTS / "core/recovery.sh").read_text()
+    host.run(f"{PARTS_OF_PROOF}\n{recovery}\nis_armed() {{ return 1; }}\nmeet_again")
+    calls = host.calls()
+    assert [call for call in calls if call.startswith("wg set")] == [f"wg set testwg peer {KEY} endpoint 203.0.113.1:1"]
+    assert sum(call.startswith("ping") for call in calls) == 2

@@ -2,32 +2,20 @@
 
 from collections import Counter
 
-from tests.lab.edits import EDITS, Draft, edited, random_walk
-from tests.strategies import HOST_KEY
-
-_NAMES = ("bernard", "carol", "dora", "edgeworth")
-
-
-def _first() -> Draft:
-    hosts = {
-        name: {"ssh": {"address": f"10.99.0.{number}", "hostKey": HOST_KEY}, "externalIps": [f"203.0.113.{number}"]}
-        for number, name in enumerate(_NAMES, 1)
-    }
-    del hosts["edgeworth"]["externalIps"]
-    mesh = {"hosts": list(_NAMES), "port": 51825, "rotation": 1}
-    return Draft(hosts, mesh, dict.fromkeys(_NAMES[:3], False))
+from tests.lab.edits import EDITS, edited, random_walk
+from tests.strategies import first_draft
 
 
 def test_a_walk_edits_every_field_and_a_seed_walks_the_same_way_again() -> None:
     """Each file is one without a fault."""
-    walk = random_walk(_first(), 1, 120)
-    assert walk[:10] == random_walk(_first(), 1, 10)
-    assert walk[:10] != random_walk(_first(), 2, 10)
+    walk = random_walk(first_draft(), 1, 120)
+    assert walk[:10] == random_walk(first_draft(), 1, 10)
+    assert walk[:10] != random_walk(first_draft(), 2, 10)
     times = Counter(edit.name for edits in walk for edit in edits)
     assert set(times) == set(EDITS)
     assert min(times.values()) >= 3
     assert {len(edits) for edits in walk} == {1, 2, 3, 4}
-    draft = _first()
+    draft = first_draft()
     for edits in walk:
         draft = edited(draft, edits)
         assert len(draft.mesh["hosts"]) >= 2
@@ -35,8 +23,8 @@ def test_a_walk_edits_every_field_and_a_seed_walks_the_same_way_again() -> None:
 
 def test_an_edit_names_the_hosts_that_are_found_elsewhere_by_it() -> None:
     """Only with those may anything be lost."""
-    walk = random_walk(_first(), 5, 60)
-    draft, moved = _first(), 0
+    walk = random_walk(first_draft(), 5, 60)
+    draft, moved = first_draft(), 0
     for edits in walk:
         after = edited(draft, edits)
         for name in set(draft.mesh["hosts"]) & set(after.mesh["hosts"]):

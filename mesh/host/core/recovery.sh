@@ -20,9 +20,20 @@ go_back() (
 	# What was taken over, and is down now, needs its own file first.
 	if [ -d "$home/previous/theirs" ] && ! is_up; then (restore_interface) || status=1; fi
 	[ "$status" = 0 ] && rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new" || exit 1
-	if [ -r "$home/run/peers" ] && is_up; then knock $(awk '$7 == "first" { print $3 }' "$home/run/peers"); fi
+	if [ -r "$home/run/peers" ] && is_up; then meet_again; fi
 	return 0
 )
+
+# meet_again: sends something to each peer that this host opens the pair with, also to where the plan has it, if there is no answer: a
+# packet from where the peer was until now may have been late.
+meet_again() {
+	awk '$7 == "first" { print $1, $3 }' "$home/run/peers" | {
+		while read -r name address; do
+			{ answers_ping 1280 "$address" 1 || { aim "$name" && answers_ping 1280 "$address" 1; }; } >/dev/null 2>&1 &
+		done
+		wait
+	}
+}
 
 # restore_interface: the interface is up as it was before, or down.
 restore_interface() {

@@ -141,4 +141,7 @@ finish_shared() {
 }
 
 # wake: sends something to every peer, so that those who hold a session that this host has lost hear of a new one at once.
-order_wake() { knock $(awk '$7 != "never" { print $3 }' "$home/next/peers"); }
+order_wake() {
+	aim_again
+	knock $(awk '$7 != "never" { print $3 }' "$home/next/peers")
+}

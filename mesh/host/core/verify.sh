@@ -11,6 +11,22 @@ aim() {
 	wg_set "$where"
 }
 
+# aim_again: the same for every peer whose endpoint is the one that was planned before, though another one is planned now: all hosts
+# are there by now, and nothing comes from the old places any more.
+aim_again() {
+	if ! is_armed || [ ! -r "$home/run/peers" ]; then return 0; fi
+	left=$(wg show "$interface" endpoints | awk -v confirmed="$home/run/peers" -v staged="$home/next/peers" "$by_name"'
+		BEGIN {
+			while ((getline line < confirmed) > 0) { split(line, field, " "); was[field[1]] = field[4] }
+			while ((getline line < staged) > 0) {
+				split(line, field, " ")
+				if (field[4] != "-" && !is_name(field[4]) && field[4] != was[field[1]]) { old[field[2]] = was[field[1]]; planned[field[2]] = field[4] }
+			}
+		}
+		$1 in planned && $2 == old[$1] { print "peer", $1, "endpoint", planned[$1] }')
+	wg_set "$left"
+}
+
 # widest ADDRESS BYTES: prints of how many bytes packets to and fro may be, where BYTES are too many and 1280 are not.
 widest() {
 	narrow=1280 wide=$2
@@ -88,7 +104,10 @@ prove_peer() {
 # absent. Replies a line for each: a peer without one is not verified. One whose tunnel is dead gets the endpoint that its name resolves to.
 order_prove() {
 	has_command ping || fail "there is no ping on this host any more, which shows whether a mesh works; install it again"
-	[ "$1" != first ] || seek
+	if [ "$1" = first ]; then
+		aim_again
+		seek
+	fi
 	mtu=$(setting "$(planned)" mtu)
 	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
 		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" $(relayed "$(planned)") | {
