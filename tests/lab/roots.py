@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.busybox import settle_for_busybox
 from tests.lab.foreign import configure_as, packages_of
 from tests.lab.images import make_bootable
 
@@ -28,6 +29,8 @@ class Recipe:
     fetched: str = ""
     # For virtual machines, which need a kernel and more.
     boots: bool = field(default=False, repr=False)
+    # Whether busybox is its shell and every tool that it has.
+    busybox: bool = field(default=False, repr=False)
     # Another processor, in Debian's words; the packages and the settings are then those of a root of this one.
     architecture: str = field(default="", repr=False)
     same_as: str = field(default="", repr=False)
@@ -64,6 +67,8 @@ RECIPES = {
     "bookworm-firewalld": Recipe("bookworm", f"{_SYSTEMD} {_WIREGUARD} firewalld nftables"),
     "trixie-kernel": Recipe("trixie", f"{_MACHINE} linux-image-amd64 busybox-static qemu-guest-agent", boots=True),
     "trixie-arm64": Recipe("trixie", "linux-image-arm64", boots=True, architecture="arm64", same_as="trixie-kernel"),
+    # As far as Debian goes; Alpine's own packages are in no registry of Debian's.
+    "bookworm-busybox": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables busybox", busybox=True),
     "bookworm-openrc": Recipe("bookworm", f"openrc sysvinit-core {_BASE} {_WIREGUARD} nftables"),
 }
 
@@ -113,6 +118,8 @@ def _make(recipe: Recipe, root: Path) -> None:
         for old in (building / "etc/apt").rglob("*.sources"):
             old.unlink()
         (building / "lab.list").replace(building / "etc/apt/sources.list")
+    if recipe.busybox:
+        settle_for_busybox(building)
     if recipe.same_as:
         configure_as(same, building)
     elif recipe.boots:

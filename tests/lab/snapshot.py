@@ -1,11 +1,13 @@
 """What a host is like, as text: files with their bytes and modes, units, interfaces, processes and firewall rules.
 
 Two snapshots are equal when nothing of a mesh is left. What booting or a package manager changes by itself is left out,
-and so is what timers of a mesh run for a moment.
+and so is what timers of a mesh run for a moment,
+and the busybox `timeout`, which looks once a second whether its command has ended.
 """
 
 import difflib
 
+from tests.lab.busybox import ASIDE
 from tests.lab.hosts import Host
 
 __all__ = ["difference", "snapshot"]
@@ -19,6 +21,7 @@ _REWRITTEN = ("/etc/ufw/user*.rules", "/etc/firewalld/zones/*")
 _PRUNED = " -o ".join(f"-path '{path}'" for path in (*_OTHERS, *_REWRITTEN))
 
 _SCRIPT = f"""
+PATH={ASIDE}:$PATH
 prune() {{ find /etc /var/lib \\( {_PRUNED} \\) -prune -o "$@"; }}
 echo "== files"
 prune -printf '%y %m %u:%g %p %l\\n' | sort -k 4
@@ -32,7 +35,7 @@ ip -4 rule show; ip -6 rule show
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/accept_redirects /proc/sys/net/ipv6/conf/all/forwarding
 echo "== processes"
 ps -eo cgroup:200,args | grep -v '/mesh-keep@\\|/mesh-endpoints@' | sed 's/^[^ ]* *//' |
-    grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v 'grep\\|program keep \\|program resolve ' | sort
+    grep -E 'wireguard|/var/lib/mesh|[w]g-quick' | grep -v 'grep\\|program keep \\|program resolve \\|^timeout ' | sort
 echo "== firewall"
 nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//; s/# handle.*//'
 ufw show added 2>/dev/null

@@ -20,7 +20,7 @@ _SPECS = [
     HostSpec("filtered", 2, firewall="nftables"),
     HostSpec("uncomplicated", 3, root="trixie-ufw", firewall="ufw"),
     HostSpec("zoned", 4, root="bookworm-firewalld"),
-    HostSpec("openrc", 5, root="bookworm-openrc"),
+    HostSpec("busybox", 5, root="bookworm-busybox"),
     HostSpec("operated", 6, root="bookworm", sudo_user="steward", nat=True),
     HostSpec("bare", 7, root="trixie-bare"),
 ]

@@ -45,7 +45,7 @@ def test_interfaces_of_any_name_come_up_boot_and_leave_nothing(stack: Stack, lab
         if kind == "files of ours"
         else ["wg.1", "wg01", "...", ".wg", "1e1", "10", "nan", "wg.sh"]
     )
-    lab.add([HostSpec("openrc", 12, root="bookworm-openrc")])
+    lab.add([HostSpec("openrc", 12, root="bookworm-busybox")])
     hosts = {name: lab.hosts[name] for name in ("bernard", "openrc")}
     try:
         before = {name: snapshot(host) for name, host in hosts.items()}

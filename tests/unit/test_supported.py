@@ -29,6 +29,11 @@ def test_the_init_systems_are_those_in_the_roots() -> None:
         assert name in _run_in_the_lab("init system")
 
 
+def test_the_userlands_are_those_of_the_roots() -> None:
+    """GNU, but for a root that has busybox in its place."""
+    assert any(recipe.busybox for recipe in RECIPES.values()) == ("busybox" in _run_in_the_lab("userland"))
+
+
 def test_the_kinds_of_wireguard_are_those_in_the_roots() -> None:
     """A kernel's is claimed only where a root boots its own."""
     told = _run_in_the_lab("WireGuard")
