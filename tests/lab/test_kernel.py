@@ -81,6 +81,20 @@ def test_a_change_loses_nothing_in_the_kernel(mesh: Stack, name: str, record_pro
     assert lost <= (40 if "port" in name else 2)
 
 
+def test_a_host_over_a_slow_line_loses_no_more(mesh: Stack, record_property: Record) -> None:
+    """A tenth of a second there, for SSH and for the tunnel, which is many times what orders take on a host."""
+    edgeworth = mesh.lab.hosts["edgeworth"]
+    edgeworth.run("for d in eth0 mgmt0; do tc qdisc add dev $d root netem delay 100ms; done")
+    try:
+        for name, fields in {"all keys": {"rotation": 8}, "port and all keys": {"rotation": 9, "port": 51829}}.items():
+            _change(mesh, None, **fields)
+            lost, gap = _losses(mesh, f"{name}, a slow line", mesh.up, record_property)
+            assert gap < _CROSSED
+            assert lost <= (40 if "port" in name else 2)
+    finally:
+        edgeworth.run("for d in eth0 mgmt0; do tc qdisc del dev $d root; done")
+
+
 def test_hosts_of_kernel_and_userspace_are_led_back_without_loss(mesh: Stack, record_property: Record) -> None:
     """New SSH connections are refused in the middle, so nothing is proven."""
     before = mesh.running_keys("testwg")

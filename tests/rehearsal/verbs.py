@@ -17,11 +17,15 @@ from pulumi.runtime.settings import set_root_resource
 
 from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
+from mesh.remote.sessions import Fan
 from tests.rehearsal.monitor import Monitor, StoppedError
 from tests.rehearsal.providers import provider_for
 from tests.rehearsal.state import State
 
-__all__ = ["end", "rehearse"]
+__all__ = ["TELLS_ORDERS", "end", "rehearse"]
+
+# In the environment, it lets a run print each order before hosts get it, so that a test can strike there.
+TELLS_ORDERS = "MESH_REHEARSAL_TELLS_ORDERS"
 
 _NOT_AS_EXPECTED = 7
 _FAILED = 255
@@ -37,6 +41,8 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
     """
     if unknown := set(options) - _IDLE - {"--refresh", "--expect-no-changes"}:
         raise NotImplementedError(f"rehearsal: {verb} {' '.join(sorted(unknown))} needs the engine: engine_stack")
+    if os.environ.get(TELLS_ORDERS):
+        _tell_orders()
     config = {name: _text(value) for name, value in StackFile(file).content["config"].items()}
     monitor = Monitor(state, config)
     try:
@@ -61,6 +67,16 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
         sys.stderr.write("error: no changes were expected but changes were proposed\n")
         return _NOT_AS_EXPECTED
     return 0
+
+
+def _tell_orders() -> None:
+    give = Fan.everyone
+
+    async def tell(fan: Fan, *words: object, **options: Any) -> dict[str, list[str]]:
+        print("order:", *words, *(options.get("hosts") or ()), file=sys.stderr, flush=True)  # noqa: T201
+        return await give(fan, *words, **options)
+
+    setattr(Fan, "everyone", tell)  # noqa: B010 - a method of another class
 
 
 def _text(value: Any) -> str:

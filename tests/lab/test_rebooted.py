@@ -1,0 +1,41 @@
+"""A host reboots in each step of a switch: all hosts end old or new, and the next run completes."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
+from tests.lab.stack import Stack, wait_until
+from tests.rehearsal.verbs import TELLS_ORDERS
+
+# By the order that is about to be given when the host is told to reboot; carol's own key is the second that changes.
+_STEPS = ["preshared", "ready", "own carol", "peer carol", "finish", "wake", "prove", "store", "confirm"]
+
+
+@pytest.mark.parametrize("step", _STEPS)
+def test_a_host_that_reboots_in_a_step_of_the_switch_ends_as_all_others(step: str, stack: Stack, lab: Lab) -> None:
+    """It boots the confirmed state, whatever it ran; a reboot that comes after its confirmation boots the new one."""
+    assert isinstance(stack, RehearsedStack)
+    names = ["bernard", "carol", "edgeworth"]
+    hosts = {name: stack.describe(lab.hosts[name]) for name in names}
+    mesh = {"hosts": names, "port": 51825, "deadline": 10}
+    stack.write({"testwg": {**mesh, "rotation": 1}}, hosts)
+    stack.up()
+    old = stack.running_public_keys("testwg")
+    stack.write({"testwg": {**mesh, "rotation": 2, "port": 51826}}, hosts)
+    stack.environment[TELLS_ORDERS] = "yes"
+    with ThreadPoolExecutor(1) as aside:
+        run = stack.start("up")
+        run.wait_for(f"order: {step}")
+        rebooted = aside.submit(lab.hosts["carol"].reboot)
+        run.end()
+        rebooted.result()
+    armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
+    wait_until(lambda: not any(lab.hosts[name].run(armed, check=False) for name in names), 100, every=1)
+    new = {name: stack.public_keys()[f"testwg/{name}/key"] for name in names}
+    wait_until(lambda: stack.running_public_keys("testwg") in (old, new), 20)
+    stack.up("--refresh")
+    assert stack.running_public_keys("testwg") == new
+    assert stack.silent("testwg", 5) == []
+    stack.destroy()
