@@ -10,9 +10,9 @@ ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 
 .DEFAULT_GOAL := help
 # Labs wait for their hosts more than they compute, so there are more of them than processors; what measures loss comes
-# last, with nothing else beside it than another of its kind.
+# last, with nothing else beside it than another of its kind. Where there is an engine, its tests compute beside them.
 PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
-LABS ?= 5
+LABS ?= $$($(ENGINE) command -v pulumi >/dev/null && echo 5 || echo 7)
 COUNT := .venv/count
 
 .PHONY: help setup demo demo-shell demo-down test test-kernel test-aarch64 test-fast check docs bench
