@@ -16,8 +16,9 @@ from mesh.remote.examinations import (
     read_measurements,
     read_probe,
 )
+from mesh.remote.orders import Session
 from mesh.remote.reports import Facts, read_facts
-from mesh.remote.sessions import Session, open_fan
+from mesh.remote.sessions import open_fan
 from mesh.stored.forms import RecordedRollout
 
 __all__ = ["ask_mesh", "measure_pairs"]

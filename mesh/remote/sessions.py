@@ -5,9 +5,8 @@ the host program know what the orders mean.
 """
 
 import asyncio
-import re
 import resource
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -15,89 +14,22 @@ from typing import TypeVar
 import asyncssh
 
 from mesh.config.connection import Connection
-from mesh.errors import HostError, HostsFailedError, UnreachableHostError
+from mesh.errors import HostError, HostsFailedError
 from mesh.remote import commands, host_program
-from mesh.remote.commands import Stream
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
 from mesh.remote.login import dial, key_exchange_of
 from mesh.remote.new_connection import meet
+from mesh.remote.orders import ORDER_SECONDS, Order, Reply, Session
 from mesh.remote.ssh import CONNECT_SECONDS, as_unreachable, explain
 
-__all__ = ["Fan", "Session", "log_in_everywhere", "open_fan", "run_everywhere"]
+__all__ = ["Fan", "log_in_everywhere", "open_fan", "run_everywhere"]
 
-_ORDER_SECONDS = 60
-_MESSAGE = 500
 
 T = TypeVar("T")
 Opened = TypeVar("Opened")
 
 # Failures of these kinds leave a host out instead of stopping everything.
 Skip = type[HostError] | tuple[()]
-
-
-class _OrderFailedError(HostError):
-    """The host itself says that an order failed; it takes others."""
-
-
-class Session:
-    """The host program on one host, taking orders."""
-
-    def __init__(self, stream: Stream, key_exchange: str = "") -> None:
-        """Use the stream of a host program that was just started; `begin` comes before the first order."""
-        self.host = stream.host
-        self.key_exchange = key_exchange
-        self._stream = stream
-        self._fault = ""
-        status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
-        self._end = re.compile(rb"^(?:\.(?P<word>ok|program)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE)
-
-    async def begin(self) -> None:
-        """Give the host the program if it asks for it, and wait until it takes orders.
-
-        Raises:
-            HostError: If it cannot take any, or asks again.
-        """
-        if await self._reply("a session") is None:
-            self._stream.write(host_program.text())
-            if await self._reply("a session") is None:
-                raise self._stream.cut_off("a session")
-
-    async def order(self, *words: object, payload: str = "", seconds: float = _ORDER_SECONDS) -> list[str]:
-        """Return the lines that the host replies to one order.
-
-        Raises:
-            HostError: If the host says that it failed, says too much, or does not answer within `seconds`; what it
-                says later would be taken for the answer to another order, so it is given none any more.
-        """
-        if self._fault:
-            raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
-        # Until there is an answer: a host that is cut off here must get no more orders.
-        self._fault = f"is still busy with {str(words[0])!r}"
-        try:
-            self._stream.forget()
-            self._stream.write(f"{' '.join(map(str, words))}\n{payload}")
-            lines = await asyncio.wait_for(self._reply(f"an answer to {words[0]!r}"), seconds)
-        except TimeoutError:
-            raise HostError(self.host, f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again") from None
-        except (OSError, asyncssh.Error) as error:
-            raise as_unreachable(self.host, error) from None
-        except _OrderFailedError:
-            self._fault = ""
-            raise
-        if lines is None:
-            raise self._stream.cut_off(f"an answer to {words[0]!r}")
-        self._fault = ""
-        return lines
-
-    async def _reply(self, what: str) -> list[str] | None:
-        """Return the lines up to `.ok`, or None where the host wants the program."""
-        text, end = await self._stream.read_to(self._end, what)
-        if end and end["word"]:
-            return text.split("\n")[:-1] if end["word"] == b"ok" else None
-        if end and end["error"] is not None:
-            raise _OrderFailedError(self.host, end["error"].decode("utf-8", "replace")[:_MESSAGE].strip())
-        noise = await self._stream.noise()
-        raise UnreachableHostError(self.host, f"ended the session{f': {noise}' if noise else ''}; run pulumi up again")
 
 
 class Fan:
@@ -112,7 +44,7 @@ class Fan:
         self.absent = absent
 
     async def everyone(
-        self, *words: object, hosts: Iterable[str] | None = None, seconds: float = _ORDER_SECONDS
+        self, *words: object, hosts: Iterable[str] | None = None, seconds: float = ORDER_SECONDS
     ) -> dict[str, list[str]]:
         """Give one order to all `hosts` (all of the fan by default) at once and return their replies by host.
 
@@ -120,7 +52,18 @@ class Fan:
             HostsFailedError: After all have ended, naming each host that failed.
         """
         chosen = self.sessions if hosts is None else list(hosts)
-        return await gather({host: self.sessions[host].order(*words, seconds=seconds) for host in chosen})
+        replies = await self.each({host: [Order(words)] for host in chosen}, seconds=seconds)
+        return {host: said[-1].lines for host, said in replies.items()}
+
+    async def each(
+        self, orders: Mapping[str, Sequence[Order]], *, seconds: float = ORDER_SECONDS
+    ) -> dict[str, list[Reply]]:
+        """Give each host its own orders, all hosts at once, and return their replies by host.
+
+        Raises:
+            HostsFailedError: After all have ended, naming each host that failed.
+        """
+        return await gather({host: self.sessions[host].orders(said, seconds=seconds) for host, said in orders.items()})
 
     async def check_new_connections(self, hosts: Iterable[str]) -> None:
         """Begin one more SSH connection to each of `hosts`, since the one in use would survive a lock-out.
@@ -218,9 +161,9 @@ async def open_fan(
             try:
                 stream = await commands.start(host, opened[host], script, sudo=bool(connections[host]["sudo"]))
                 session = Session(stream, key_exchange_of(opened[host]))
-                await asyncio.wait_for(session.begin(), _ORDER_SECONDS)
+                await asyncio.wait_for(session.begin(), ORDER_SECONDS)
             except TimeoutError:
-                raise HostError(host, f"took no orders within {_ORDER_SECONDS} seconds; run pulumi up again") from None
+                raise HostError(host, f"took no orders within {ORDER_SECONDS} seconds; run pulumi up again") from None
             except (OSError, asyncssh.Error) as error:
                 raise as_unreachable(host, error) from None
             return session

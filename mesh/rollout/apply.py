@@ -18,7 +18,8 @@ from mesh.rollout.facts import collect_facts
 from mesh.rollout.fault import Fault
 from mesh.rollout.pending_work import RolloutProperties, changing_hosts, plan_digest, to_wipe
 from mesh.rollout.provider_process import engine_is_alive
-from mesh.rollout.transaction import Rollout, roll_out
+from mesh.rollout.request import Rollout
+from mesh.rollout.transaction import roll_out
 from mesh.rollout.unreachable import may_skip
 from mesh.rollout.wipe import wipe
 from mesh.stored.forms import RolloutState

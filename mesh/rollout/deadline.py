@@ -4,22 +4,46 @@ import time
 from collections.abc import Sequence
 
 from mesh.remote.concurrency import gather
+from mesh.remote.orders import Order, Reply
 from mesh.remote.replies import read_clock
-from mesh.remote.sessions import Fan, Session
+from mesh.remote.sessions import Fan
 
 __all__ = ["Deadline"]
-
-# A busy host answers late now and then; the quickest of a few answers is nearest to its clock.
-_READINGS = 3
 
 
 class Deadline:
     """A deadline of `seconds` on some hosts of a fan, which is moved while the work goes on."""
 
     def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str]) -> None:
-        """Describe the deadline; it begins with `arm`."""
+        """Describe the deadline; it begins with `arm`, before which `ask` has to read the clock of each host."""
         self._fan, self._seconds, self._hosts, self._set = fan, seconds, hosts, 0.0
-        self._ahead: dict[str, float] = {}
+        # By host, how far its clock, the seconds since its boot, is ahead of ours: at least and at most.
+        self._ahead: dict[str, tuple[float, float]] = {}
+
+    async def ask(self, host: str, order: Order, *, seconds: float = 60) -> list[str]:
+        """Give an order to a host, read its clock on the way, and return the reply.
+
+        Raises:
+            HostError: If the host does not carry it out, or its clock cannot be read.
+        """
+        clock, reply = await self._fan.sessions[host].orders([Order(("clock",)), order], seconds=seconds)
+        self._note(host, clock)
+        return reply.lines
+
+    def _note(self, host: str, clock: Reply) -> None:
+        """Keep what one reading tells; a host that is busy answers late, so several tell more than one."""
+        told = read_clock(host, clock.lines)
+        least, most = told - clock.answered, told - clock.asked
+        if host in self._ahead:
+            known_least, known_most = self._ahead[host]
+            both = max(least, known_least), min(most, known_most)
+            # Where no time is in both, the host has slept in between.
+            least, most = both if both[0] <= both[1] else (least, most)
+        self._ahead[host] = least, most
+
+    def _on(self, host: str) -> str:
+        """Return when the deadline was set, by the clock of a host."""
+        return f"{self._set + sum(self._ahead[host]) / 2:.2f}"
 
     async def arm(self, token: str) -> None:
         """Let each of the hosts record how to roll back, and start the watchdog that does so at the deadline.
@@ -27,9 +51,8 @@ class Deadline:
         Raises:
             HostsFailedError: Naming each host that failed.
         """
-        await self._fan.everyone("arm", self._seconds, token, hosts=self._hosts)
-        self._ahead = await gather({host: _read_clock(self._fan.sessions[host]) for host in self._hosts})
-        await self.move(self._seconds)
+        self._set = time.monotonic()
+        await gather({h: self.ask(h, Order(("arm", self._seconds, token, self._on(h)))) for h in self._hosts})
 
     async def renew(self) -> None:
         """Give every host its full time again, once a quarter of it is gone; each order takes time."""
@@ -42,21 +65,9 @@ class Deadline:
         Raises:
             HostsFailedError: Naming each host that failed.
         """
+        await self._fan.each({host: [order] for host, order in self.moved(seconds).items()})
+
+    def moved(self, seconds: int) -> dict[str, Order]:
+        """Return the orders that do the same, by host, to be given together with others."""
         self._set, self._seconds = time.monotonic(), seconds
-        await gather(
-            {
-                host: self._fan.sessions[host].order("renew", seconds, f"{self._set + ahead:.2f}")
-                for host, ahead in self._ahead.items()
-            }
-        )
-
-
-async def _read_clock(session: Session) -> float:
-    """Return how far a host's clock, the seconds since its boot, is ahead of ours."""
-    readings = []
-    for _ in range(_READINGS):
-        asked = time.monotonic()
-        lines = await session.order("clock")
-        answered = time.monotonic()
-        readings.append((answered - asked, read_clock(session.host, lines) - (asked + answered) / 2))
-    return min(readings)[1]
+        return {host: Order(("renew", seconds, self._on(host))) for host in self._hosts}

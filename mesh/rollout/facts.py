@@ -5,12 +5,14 @@
 
 import asyncio
 import secrets
+from collections.abc import Collection
 
 from mesh.errors import HostError
 from mesh.plan.pair_keys import keys_of
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
+from mesh.remote.orders import Order
 from mesh.remote.replies import read_each
 from mesh.remote.reports import Facts, read_facts
 from mesh.remote.sessions import Fan
@@ -20,15 +22,18 @@ __all__ = ["collect_facts"]
 
 
 async def collect_facts(
-    fan: Fan, roster: Roster, preshared_key: str, order: str = "facts"
+    fan: Fan, roster: Roster, preshared_key: str, order: str = "facts", stores: Collection[str] = ()
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Return what the kernel of every host runs, its preshared keys compared, and why any host cannot be read.
 
-    The order `audit` also asks for everything else that may have drifted.
+    The order `audit` also asks for everything else that may have drifted. The hosts in `stores` then do all of a
+    confirmation that may wait or fail.
     """
     salt = secrets.token_hex(16)
-    orders = {host: session.order(order, salt) for host, session in fan.sessions.items()}
-    replies, failures = await settle(orders, HOSTS_AT_ONCE)
+    said = {host: [Order((order, salt)), *([Order(("store",))] if host in stores else ())] for host in fan.sessions}
+    work = {host: session.orders(said[host]) for host, session in fan.sessions.items()}
+    answers, failures = await settle(work, HOSTS_AT_ONCE)
+    replies = {host: answer[0].lines for host, answer in answers.items()}
 
     def read() -> tuple[dict[str, Facts], dict[str, HostError]]:
         pairs = Pairs(roster)

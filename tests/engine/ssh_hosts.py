@@ -25,6 +25,14 @@ __all__ = ["FakeHost", "Hosts", "Interface"]
 T = TypeVar("T")
 
 
+async def _listen(process: asyncssh.SSHServerProcess[bytes], lines: "asyncio.Queue[tuple[float, list[str]]]") -> None:
+    """Put in each line with the moment at which it came, and an empty one at the end."""
+    words = [""]
+    while words:
+        words = (await process.stdin.readline()).decode().split()
+        await lines.put((time.monotonic(), words))
+
+
 class OrderError(Exception):
     """What the host replies as `.error`."""
 
@@ -280,17 +288,19 @@ class Hosts:
     async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
         state = host.interfaces.setdefault(interface, Interface())
         await self._say(host, process, "start", [".ok"])
-        while line := (await process.stdin.readline()).decode():
-            order, *words = line.split()
+        lines: asyncio.Queue[tuple[float, list[str]]] = asyncio.Queue()
+        listening = asyncio.ensure_future(_listen(process, lines))
+        while said := (first := await lines.get())[1]:
+            order, *words = said
             count = int(words[0]) if order == "stage" else 0
-            payload = [(await process.stdin.readline()).decode().split() for _ in range(count)]
+            payload = [(await lines.get())[1] for _ in range(count)]
             host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
             host.secrets.update(entry[2] for entry in payload if entry[0] == "pair-key")
             host.orders.append(order)
             if host.hang_at == order:
                 await asyncio.Event().wait()
-            began = time.monotonic()
-            await asyncio.sleep(host.slowness)
+            # The way there takes as long for orders that come together as for one of them.
+            await asyncio.sleep(first[0] + host.slowness - time.monotonic())
             try:
                 if host.fail_at == order:
                     raise OrderError(f"told to fail at {order}; tell it otherwise")
@@ -299,7 +309,8 @@ class Hosts:
                 )
             except OrderError as error:
                 process.stdout.write(f".error {error}\n".encode())
-            host.busy.append((began, time.monotonic()))
+            host.busy.append((first[0], time.monotonic()))
+        await listening
         process.exit(0)
 
     def _obey(

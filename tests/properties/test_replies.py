@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mesh.errors import ConfigurationError, HostError, HostsFailedError
 from mesh.remote import examinations, replies, reports
 from mesh.remote.commands import LINE_BYTES, REPLY_BYTES, Stream
-from mesh.remote.sessions import Session
+from mesh.remote.orders import Session
 from mesh.wireguard.wg_quick import read_wg_quick
 
 KEY = "B" * 43 + "="

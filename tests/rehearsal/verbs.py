@@ -17,6 +17,7 @@ from pulumi.runtime.settings import set_root_resource
 
 from mesh.cli.stack_file import StackFile
 from mesh.errors import MeshError
+from mesh.remote.orders import Order, Reply
 from mesh.remote.sessions import Fan
 from tests.rehearsal.monitor import Monitor, StoppedError
 from tests.rehearsal.providers import provider_for
@@ -70,13 +71,15 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
 
 
 def _tell_orders() -> None:
-    give = Fan.everyone
+    give = Fan.each
 
-    async def tell(fan: Fan, *words: object, **options: Any) -> dict[str, list[str]]:
-        print("order:", *words, *(options.get("hosts") or ()), file=sys.stderr, flush=True)  # noqa: T201
-        return await give(fan, *words, **options)
+    async def tell(fan: Fan, orders: Mapping[str, Sequence[Order]], **options: Any) -> dict[str, list[Reply]]:
+        for words in dict.fromkeys(order.words for each in orders.values() for order in each):
+            hosts = (host for host, each in orders.items() if any(order.words == words for order in each))
+            print("order:", *words, *hosts, file=sys.stderr, flush=True)  # noqa: T201
+        return await give(fan, orders, **options)
 
-    setattr(Fan, "everyone", tell)  # noqa: B010 - a method of another class
+    setattr(Fan, "each", tell)  # noqa: B010 - a method of another class
 
 
 def _text(value: Any) -> str:

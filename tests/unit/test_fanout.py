@@ -10,7 +10,7 @@ from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import settle
-from mesh.remote.sessions import Session
+from mesh.remote.orders import Session
 
 MARKER = "0" * 32
 

@@ -124,7 +124,7 @@ check_foreign() {
 	check_passes incoming
 }
 
-# arm SECONDS TOKEN: remembers the way back and sees to a watchdog that takes it unless the rollout is confirmed in time.
+# arm SECONDS TOKEN SINCE: remembers the way back and sees to a watchdog that takes it unless the rollout is confirmed in time.
 order_arm() {
 	# By this the watchdog finds whom it has to end.
 	[ "$(first_word "$home/session")" = $$ ] || fail "$home/session could not be written; is the disk full?"
@@ -146,7 +146,7 @@ order_arm() {
 		remember_theirs
 		turn_back
 	fi
-	write_deadline "$1" "$2" "$(precise_clock)"
+	write_deadline "$1" "$2" "$3"
 	watch
 }
 

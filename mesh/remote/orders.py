@@ -1,0 +1,119 @@
+"""Give orders to the host program on one host, over the session that it serves, and read its replies.
+
+`rollout` and the host program know what the orders mean.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncssh
+
+from mesh.errors import HostError, UnreachableHostError
+from mesh.remote import host_program
+from mesh.remote.commands import Stream
+from mesh.remote.ssh import as_unreachable
+
+__all__ = ["ORDER_SECONDS", "Order", "Reply", "Session"]
+
+ORDER_SECONDS = 60
+_MESSAGE = 500
+
+
+class Order(NamedTuple):
+    """What a host is told in one line, and what it reads after that."""
+
+    words: tuple[object, ...]
+    payload: str = ""
+
+
+class Reply(NamedTuple):
+    """The lines that a host replies to an order, and when it was asked and had answered, by our monotonic clock."""
+
+    lines: list[str]
+    asked: float
+    answered: float
+
+
+class _OrderFailedError(HostError):
+    """The host itself says that an order failed; it takes others."""
+
+
+class Session:
+    """The host program on one host, taking orders."""
+
+    def __init__(self, stream: Stream, key_exchange: str = "") -> None:
+        """Use the stream of a host program that was just started; `begin` comes before the first order."""
+        self.host = stream.host
+        self.key_exchange = key_exchange
+        self._stream = stream
+        self._fault = ""
+        status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
+        self._end = re.compile(rb"^(?:\.(?P<word>ok|program)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE)
+
+    async def begin(self) -> None:
+        """Give the host the program if it asks for it, and wait until it takes orders.
+
+        Raises:
+            HostError: If it cannot take any, or asks again.
+        """
+        if await self._reply("a session") is None:
+            self._stream.write(host_program.text())
+            if await self._reply("a session") is None:
+                raise self._stream.cut_off("a session")
+
+    async def order(self, *words: object, payload: str = "", seconds: float = ORDER_SECONDS) -> list[str]:
+        """Return the lines that the host replies to one order, as `orders` does to several."""
+        (reply,) = await self.orders([Order(words, payload)], seconds=seconds)
+        return reply.lines
+
+    async def orders(self, orders: Sequence[Order], *, seconds: float = ORDER_SECONDS) -> list[Reply]:
+        """Give orders at once, which the host carries out one after another, and return its replies to them.
+
+        That takes the time of the way to the host once. If one fails, the host carries out the others all the same.
+
+        Raises:
+            HostError: If the host says that one failed, says too much, or does not answer each within `seconds`; what
+                it says later would be taken for the answer to another order, so it is given none any more.
+        """
+        if self._fault:
+            raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
+        replies: list[Reply] = []
+        failed: _OrderFailedError | None = None
+        asked = time.monotonic()
+        text = "".join(f"{' '.join(map(str, words))}\n{payload}" for words, payload in orders)
+        for number, (words, _) in enumerate(orders):
+            # Until there is an answer: a host that is cut off here must get no more orders.
+            self._fault = f"is still busy with {str(words[0])!r}"
+            try:
+                if not number:
+                    self._stream.forget()
+                    self._stream.write(text)
+                lines = await asyncio.wait_for(self._reply(f"an answer to {words[0]!r}"), seconds)
+            except TimeoutError:
+                fault = f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again"
+                raise HostError(self.host, fault) from None
+            except (OSError, asyncssh.Error) as error:
+                raise as_unreachable(self.host, error) from None
+            except _OrderFailedError as error:
+                failed = failed or error
+                continue
+            if lines is None:
+                raise self._stream.cut_off(f"an answer to {words[0]!r}")
+            replies.append(Reply(lines, asked, time.monotonic()))
+        self._fault = ""
+        if failed:
+            raise failed
+        return replies
+
+    async def _reply(self, what: str) -> list[str] | None:
+        """Return the lines up to `.ok`, or None where the host wants the program."""
+        text, end = await self._stream.read_to(self._end, what)
+        if end and end["word"]:
+            return text.split("\n")[:-1] if end["word"] == b"ok" else None
+        if end and end["error"] is not None:
+            raise _OrderFailedError(self.host, end["error"].decode("utf-8", "replace")[:_MESSAGE].strip())
+        noise = await self._stream.noise()
+        raise UnreachableHostError(self.host, f"ended the session{f': {noise}' if noise else ''}; run pulumi up again")

@@ -1,0 +1,102 @@
+"""Prove that a mesh runs: each pair answers, kernels run the plan, and hosts can be reached by a new connection.
+
+`verification` says what the answers mean.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+
+from mesh.errors import HostsFailedError, MeshError
+from mesh.plan.pairs import Pairs
+from mesh.remote.orders import Order
+from mesh.remote.replies import read_all, read_proof, read_source
+from mesh.remote.sessions import Fan
+from mesh.rollout.deadline import Deadline
+from mesh.rollout.facts import collect_facts
+from mesh.rollout.request import Rollout
+from mesh.rollout.verification import find_faults
+
+__all__ = ["verify"]
+
+
+async def verify(
+    rollout: Rollout,
+    fan: Fan,
+    changed: list[str],
+    changing: Collection[str],
+    deadline: Deadline,
+    longer: Mapping[str, Order],
+) -> None:
+    """See that the mesh runs and that every host can be reached by a new connection.
+
+    Args:
+        rollout: What is rolled out.
+        fan: The sessions, also of hosts that do not change.
+        changed: The hosts whose key was just switched, or that came up.
+        changing: The hosts that change. As they say what they run, they do all of a confirmation that may wait or fail.
+        deadline: That of the changing hosts.
+        longer: The orders that move it, given together with the first of the proof.
+
+    Raises:
+        MeshError: If a pair does not answer, a kernel runs something else, or a host cannot be reached.
+    """
+    checks = (_prove(rollout, fan, changed, changing, deadline, longer), fan.check_new_connections(changing))
+    # Both end before anything else is ordered, since a session takes one order at a time.
+    for outcome in await asyncio.gather(*checks, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
+
+
+def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lines: list[str]) -> dict[str, str | int]:
+    return read_proof(host, lines, pairs.asked(host, turn, absent))
+
+
+async def _prove(
+    rollout: Rollout,
+    fan: Fan,
+    changed: list[str],
+    changing: Collection[str],
+    deadline: Deadline,
+    longer: Mapping[str, Order],
+) -> None:
+    silent: list[tuple[str, str]] = []
+    unresolved: list[tuple[str, str]] = []
+    reasons: dict[tuple[str, str], str] = {}
+    narrow: dict[tuple[str, str], int] = {}
+    for turn in ("first", "second"):
+        read = partial(_read_proof, rollout.pairs, turn, fan.absent)
+        prove = Order(("prove", turn, *sorted(fan.absent)))
+        first = longer if turn == "first" else {}
+        replies = await fan.each({host: [*([first[host]] if host in first else ()), prove] for host in fan.sessions})
+        for host, said in read_all({host: each[-1].lines for host, each in replies.items()}, read).items():
+            for peer, result in said.items():
+                if isinstance(result, int):
+                    narrow[host, peer] = result
+                elif result == "unresolved":
+                    unresolved.append((host, peer))
+                elif result == "silent":
+                    silent.append((host, peer))
+                elif result != "well":
+                    reasons[host, peer] = result
+        await deadline.renew()
+    facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key, stores=changing)
+    if failures:
+        raise HostsFailedError(failures)
+    sources = await _find_sources(fan, silent)
+    # In a thread, since a million pairs take seconds, in which new connections would get no answer.
+    faults = await asyncio.to_thread(
+        find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources, reasons
+    )
+    if faults:
+        shown = "\n  ".join(map(str, faults[:20])) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
+        raise MeshError(f"{rollout.interface}: not verified; every host rolls back\n  {shown}")
+
+
+async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return for silent pairs from which address the second host answers the first, where it tells."""
+    return {
+        (host, peer): read_source(peer, await fan.sessions[peer].order("source", host))
+        for host, peer in silent
+        if peer in fan.sessions
+    }
