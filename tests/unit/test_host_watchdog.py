@@ -89,7 +89,8 @@ class _Host:
         )
         assert self.start() == [".ok"]
         switch = ("preshared", "own", "ready") if self.runs() else ()
-        for order in (f"stage {len(plan.splitlines())}", f"arm {deadline} token", *switch, "finish"):
+        now = Path("/proc/uptime").read_text().split()[0]
+        for order in (f"stage {len(plan.splitlines())}", f"arm {deadline} token {now}", *switch, "finish"):
             assert self.order(order, plan if order.startswith("stage") else "")[-1] == ".ok"
 
     def hang_up(self) -> None:

@@ -64,7 +64,9 @@ ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
 # What only these modules may import, by the path from the root.
 ONLY_IN = {
     "pulumi_command": {"mesh/component/enrolment.py"},
-    "asyncssh": {f"mesh/remote/{name}.py" for name in ("login", "ssh", "commands", "sessions", "new_connection")},
+    "asyncssh": {
+        f"mesh/remote/{name}.py" for name in ("login", "ssh", "commands", "orders", "sessions", "new_connection")
+    },
 }
 LINES = 260
 
