@@ -10,6 +10,9 @@ from mesh.remote.sessions import Fan
 
 __all__ = ["Deadline"]
 
+# A host tells its uptime in whole hundredths of a second.
+_UNTOLD = 0.01
+
 
 class Deadline:
     """A deadline of `seconds` on some hosts of a fan, which is moved while the work goes on."""
@@ -33,7 +36,7 @@ class Deadline:
     def _note(self, host: str, clock: Reply) -> None:
         """Keep what one reading tells; a host that is busy answers late, so several tell more than one."""
         told = read_clock(host, clock.lines)
-        least, most = told - clock.answered, told - clock.asked
+        least, most = told - clock.answered, told + _UNTOLD - clock.asked
         if host in self._ahead:
             known_least, known_most = self._ahead[host]
             both = max(least, known_least), min(most, known_most)

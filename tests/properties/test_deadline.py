@@ -1,0 +1,62 @@
+"""A deadline is one moment on every host, however late its answers come."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.remote.orders import Order, Reply
+from mesh.rollout.deadline import Deadline
+
+# From the question to its reading of the clock, and from there to the answer, in seconds.
+_ways = st.tuples(st.floats(0.0001, 2), st.floats(0.0001, 2))
+
+
+class _Host:
+    """A host whose clock is so far ahead of ours, and falls behind by `sleeps` before its last answer."""
+
+    def __init__(self, ahead: float, ways: list[tuple[float, float]], sleeps: float = 0) -> None:
+        self.ahead, self._ways, self._sleeps, self._now = ahead, ways, sleeps, 1000.0
+        self.host = "bernard"
+        self.told: list[Order] = []
+
+    async def orders(self, orders: list[Order], **_: Any) -> list[Reply]:
+        there, back = self._ways[len(self.told)]
+        if len(self.told) == len(self._ways) - 1:
+            self.ahead -= self._sleeps
+        self.told.append(orders[-1])
+        asked, self._now = self._now, self._now + there + back + 1
+        uptime = f"{int((asked + there + self.ahead) * 100) / 100:.2f}"
+        return [Reply([uptime], asked, asked + there + back), Reply([], asked, asked + there + back)]
+
+
+async def _ahead(host: _Host, count: int) -> float:
+    """Return how far a deadline that was just set takes the host to be ahead, after so many readings."""
+    fan: Any = SimpleNamespace(sessions={"bernard": host})
+    deadline = Deadline(fan, 30, ["bernard"])
+    for number in range(count):
+        await deadline.ask("bernard", Order(("stage", number)))
+    before = asyncio.get_running_loop().time()
+    words = deadline.moved(30)["bernard"].words
+    return float(str(words[2])) - before
+
+
+@given(st.floats(-900, 1e6), st.lists(_ways, min_size=1, max_size=4))
+def test_each_answer_bounds_how_far_a_clock_is_ahead(ahead: float, ways: list[tuple[float, float]]) -> None:
+    """So the quickest one way and the quickest one back tell it, though they may be of two answers."""
+    host = _Host(ahead, ways)
+    found = asyncio.run(_ahead(host, len(ways)))
+    within = (min(there for there, _ in ways) + min(back for _, back in ways)) / 2
+    assert abs(found - ahead) <= within + 0.03
+
+
+@given(st.floats(0, 1e6), st.lists(_ways, min_size=2, max_size=4), st.floats(10, 900))
+def test_a_host_that_slept_meanwhile_is_taken_at_its_last_word(
+    ahead: float, ways: list[tuple[float, float]], sleeps: float
+) -> None:
+    """Its clock has stood still, as that of a suspended virtual machine does."""
+    host = _Host(ahead + 1000, ways, sleeps)
+    found = asyncio.run(_ahead(host, len(ways)))
+    assert abs(found - host.ahead) <= sum(ways[-1]) / 2 + 0.03
