@@ -14,6 +14,7 @@ import pytest
 
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
+from tests.lab.phases import seconds_left
 from tests.lab.stack import Run, Stack, wait_until
 
 _PORT = 51825
@@ -205,6 +206,8 @@ def test_without_systemd_watchdog_and_supervisor_watch_each_other(stack: Stack, 
         stack.write({"backwg": {**wanted, "rotation": 2}})
         run = stack.start("up")
         run.wait_for("verifying")
+        # Before the longer deadline has come, the host may go back while it is being struck.
+        wait_until(lambda: seconds_left(openrc.files / "var/lib/mesh/backwg/deadline") > 25, 10)
         run.kill_all()
         for word, strike in (("supervise", signal.SIGKILL), ("watchdog", signal.SIGKILL), ("watchdog", signal.SIGSTOP)):
             struck = _processes(openrc, word, "backwg")
