@@ -19,8 +19,9 @@ _CHOSEN = [
 
 
 @pytest.fixture(scope="module")
-def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
+def chaos(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     """Return a lab of its own, whose hosts may be struck."""
+    assert engine
     skip_without(require_lab)
     with Chaos(f"{PREFIX}c", tmp_path_factory.mktemp("chaos")) as made:
         yield made

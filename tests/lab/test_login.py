@@ -82,8 +82,9 @@ class Operator:
 
 
 @pytest.fixture(scope="module")
-def shared(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared(engine: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return a stack with a mesh of two hosts, which every case changes."""
+    assert engine
     stack = Stack(lab, tmp_path_factory.mktemp("login") / "stack")
     lab_key = lab.ssh_key.with_suffix(".pub").read_text()
     stack.write(_mesh(1), _described(stack, {}))

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,7 @@ def somewhere(lab: Lab) -> Iterator[None]:
     dora.run(f"ip address del {_ADDRESS}/32 dev lo")
 
 
-@pytest.mark.usefixtures("somewhere")
+@pytest.mark.usefixtures("engine", "somewhere")
 def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: Path) -> None:
     """A mesh of a host that SSH knows by name and one that has an address only; then it is taken away."""
     checkout, home = tmp_path / "checkout", tmp_path / "home"
@@ -70,8 +69,6 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
     )
     state = tmp_path / "state"
     state.mkdir()
-    engine = shutil.which("pulumi")
-    assert engine is not None
     with run_agent(tmp_path / "agent"):
         environment = {
             "HOME": str(home),

@@ -35,7 +35,7 @@ def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
     carol.power_cut()
     began = time.monotonic()
     found = json.loads(stack.companion("status", "--json", succeeds=False).output)["meshes"]["testwg"]
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert {host["host"]: host["state"] for host in found["hosts"]}["carol"] == "unreachable"
     page = stack.companion("page", "--output", "-", succeeds=False).output
     assert re.search(r'W01</b> <a class="go"[^>]*>carol</a>', page)

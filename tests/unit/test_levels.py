@@ -1,5 +1,6 @@
 """The test run itself: levels that cannot run are said to, and a required one fails."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+LAB = Path(__file__).parents[1] / "lab"
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 # As .ci/run has it.
 AGAIN = "--last-failed --last-failed-no-failures none"
@@ -177,3 +179,20 @@ def test_a_first_run_that_did_not_end_is_told(tmp_path: Path) -> None:
     code, lines = run(tmp_path, {"unit/test_a.py": PASSES}, "--add-count", str(tmp_path / "count"))
     assert code == pytest.ExitCode.USAGE_ERROR
     assert any("the run before this one did not end" in line for line in lines)
+
+
+def _asks_for_an_engine(function: ast.FunctionDef) -> bool:
+    calls = {
+        node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    return bool(calls & {"Stack", "Chaos"})
+
+
+@pytest.mark.parametrize("path", sorted(LAB.glob("*.py")), ids=lambda path: path.name)
+def test_what_runs_the_engine_in_the_lab_is_skipped_where_there_is_none(path: Path) -> None:
+    """A test or fixture that makes a stack of the real engine asks for the engine."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef) or not _asks_for_an_engine(node):
+            continue
+        if node.name.startswith("test_") or any("fixture" in ast.unparse(each) for each in node.decorator_list):
+            assert "engine" in {argument.arg for argument in node.args.args}, node.name
