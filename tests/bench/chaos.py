@@ -27,7 +27,8 @@ every key that runs in the state, and a mesh that the next `pulumi up --refresh`
 In each cell: how often it ended on the old state and on the new one, and the longest time in seconds, from the strike
 on, that any host had a deadline running. 0 is a strike that fell while none ran. A run may be past the phase that was
 aimed at when the strike falls; what counts is where it was. `ended` is a strike that came after the end. A clock is a
-day off for the programs of a host, not for WireGuard, since these hosts share one kernel.
+day off for the programs of a host, not for WireGuard, since these hosts share one kernel; in virtual machines it jumps
+for all of them (`tests/lab/test_clock_jumps.py`).
 """
 
 
