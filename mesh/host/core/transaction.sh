@@ -80,6 +80,9 @@ is_listened_at() {
 		awk -v port=":$1" 'substr($4, length($4) - length(port) + 1) == port { taken = 1 } END { exit taken }'
 }
 
+# listens_at PORT: 0 when it is this interface that does.
+listens_at() { is_up && [ "$(wg show "$interface" listen-port)" = "$1" ]; }
+
 # taken_route: prints a prefix of the roster that goes elsewhere, of whom it is and through what; nothing where none does.
 taken_route() {
 	{
@@ -107,15 +110,17 @@ check_foreign() {
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
 	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
 	port=$(setting incoming port)
-	if ! { is_up && [ "$(wg show "$interface" listen-port)" = "$port" ]; }; then
+	if ! listens_at "$port"; then
 		for other in $(wg show interfaces); do
 			[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$port" ] || continue
 			[ -z "$(home=$base/$other && setting run mesh)" ] ||
 				fail "UDP port $port is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
 			fail "UDP port $port is taken by interface $other; choose another port"
 		done
-		! is_listened_at "$port" ||
+		# Looked at again, since a host that has just booted may have brought its own interface up meanwhile.
+		if is_listened_at "$port" && ! listens_at "$port"; then
 			fail "UDP port $port is taken by another program; choose another port"
+		fi
 	fi
 	clash=$(taken_route)
 	[ -z "$clash" ] ||
