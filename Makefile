@@ -59,7 +59,7 @@ test: setup ## run every test that this machine can run, but for the two below; 
 	@$(PYTEST) tests -n $(LABS) -m "not loss and not kernel" --store-count $(COUNT) || true
 	@$(PYTEST) tests/lab -n 2 -m "loss and not kernel" --add-count $(COUNT)
 
-test-kernel: setup ## the kernel's WireGuard: a mesh of virtual machines and a container; half an hour where they are emulated
+test-kernel: setup ## the kernel's WireGuard: a mesh of virtual machines and a container; 20 minutes with KVM
 	@$(RUN) -m tests.lab prepare --machines
 	@$(PYTEST) tests/lab -m kernel --ignore=tests/lab/test_aarch64.py
 

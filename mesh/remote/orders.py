@@ -80,33 +80,36 @@ class Session:
         """
         if self._fault:
             raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
+        asked = time.monotonic()
+        self._stream.forget()
+        self._stream.write("".join(f"{' '.join(map(str, words))}\n{payload}" for words, payload in orders))
         replies: list[Reply] = []
         failed: _OrderFailedError | None = None
-        asked = time.monotonic()
-        text = "".join(f"{' '.join(map(str, words))}\n{payload}" for words, payload in orders)
-        for number, (words, _) in enumerate(orders):
-            # Until there is an answer: a host that is cut off here must get no more orders.
-            self._fault = f"is still busy with {str(words[0])!r}"
+        for words, _ in orders:
             try:
-                if not number:
-                    self._stream.forget()
-                    self._stream.write(text)
-                lines = await asyncio.wait_for(self._reply(f"an answer to {words[0]!r}"), seconds)
-            except TimeoutError:
-                fault = f"did not finish {words[0]!r} within {seconds:.0f} seconds; run again"
-                raise HostError(self.host, fault) from None
-            except (OSError, asyncssh.Error) as error:
-                raise as_unreachable(self.host, error) from None
+                replies.append(Reply(await self._answer(words[0], seconds), asked, time.monotonic()))
             except _OrderFailedError as error:
                 failed = failed or error
-                continue
-            if lines is None:
-                raise self._stream.cut_off(f"an answer to {words[0]!r}")
-            replies.append(Reply(lines, asked, time.monotonic()))
-        self._fault = ""
         if failed:
             raise failed
         return replies
+
+    async def _answer(self, word: object, seconds: float) -> list[str]:
+        # Until there is an answer: a host that is cut off here must get no more orders.
+        self._fault = f"is still busy with {str(word)!r}"
+        try:
+            lines = await asyncio.wait_for(self._reply(f"an answer to {word!r}"), seconds)
+        except TimeoutError:
+            raise HostError(self.host, f"did not finish {word!r} within {seconds:.0f} seconds; run again") from None
+        except (OSError, asyncssh.Error) as error:
+            raise as_unreachable(self.host, error) from None
+        except _OrderFailedError:
+            self._fault = ""
+            raise
+        if lines is None:
+            raise self._stream.cut_off(f"an answer to {word!r}")
+        self._fault = ""
+        return lines
 
     async def _reply(self, what: str) -> list[str] | None:
         """Return the lines up to `.ok`, or None where the host wants the program."""

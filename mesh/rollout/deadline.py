@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from mesh.remote.concurrency import gather
-from mesh.remote.orders import Order, Reply
+from mesh.remote.orders import ORDER_SECONDS, Order, Reply
 from mesh.remote.replies import read_clock
 from mesh.remote.sessions import Fan
 
@@ -19,11 +19,11 @@ class Deadline:
 
     def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str]) -> None:
         """Describe the deadline; it begins with `arm`, before which `ask` has to read the clock of each host."""
-        self._fan, self._seconds, self._hosts, self._set = fan, seconds, hosts, 0.0
+        self._fan, self._seconds, self.hosts, self._set = fan, seconds, hosts, 0.0
         # By host, how far its clock, the seconds since its boot, is ahead of ours: at least and at most.
         self._ahead: dict[str, tuple[float, float]] = {}
 
-    async def ask(self, host: str, order: Order, *, seconds: float = 60) -> list[str]:
+    async def ask(self, host: str, order: Order, *, seconds: float = ORDER_SECONDS) -> list[str]:
         """Give an order to a host, read its clock on the way, and return the reply.
 
         Raises:
@@ -55,7 +55,7 @@ class Deadline:
             HostsFailedError: Naming each host that failed.
         """
         self._set = time.monotonic()
-        await gather({h: self.ask(h, Order(("arm", self._seconds, token, self._on(h)))) for h in self._hosts})
+        await gather({h: self.ask(h, Order(("arm", self._seconds, token, self._on(h)))) for h in self.hosts})
 
     async def renew(self) -> None:
         """Give every host its full time again, once a quarter of it is gone; each order takes time."""
@@ -73,4 +73,4 @@ class Deadline:
     def moved(self, seconds: int) -> dict[str, Order]:
         """Return the orders that do the same, by host, to be given together with others."""
         self._set, self._seconds = time.monotonic(), seconds
-        return {host: Order(("renew", seconds, self._on(host))) for host in self._hosts}
+        return {host: Order(("renew", seconds, self._on(host))) for host in self.hosts}

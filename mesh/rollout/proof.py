@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import partial
 
 from mesh.errors import HostsFailedError, MeshError
@@ -20,28 +20,21 @@ from mesh.rollout.verification import find_faults
 __all__ = ["verify"]
 
 
-async def verify(
-    rollout: Rollout,
-    fan: Fan,
-    changed: list[str],
-    changing: Collection[str],
-    deadline: Deadline,
-    longer: Mapping[str, Order],
-) -> None:
+async def verify(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline, seconds: int) -> None:
     """See that the mesh runs and that every host can be reached by a new connection.
 
     Args:
         rollout: What is rolled out.
         fan: The sessions, also of hosts that do not change.
         changed: The hosts whose key was just switched, or that came up.
-        changing: The hosts that change. As they say what they run, they do all of a confirmation that may wait or fail.
-        deadline: That of the changing hosts.
-        longer: The orders that move it, given together with the first of the proof.
+        deadline: That of the hosts that change. As they say what they run, these do all of a confirmation that may
+            wait or fail.
+        seconds: What it is moved to, together with the first pings.
 
     Raises:
         MeshError: If a pair does not answer, a kernel runs something else, or a host cannot be reached.
     """
-    checks = (_prove(rollout, fan, changed, changing, deadline, longer), fan.check_new_connections(changing))
+    checks = (_prove(rollout, fan, changed, deadline, seconds), fan.check_new_connections(deadline.hosts))
     # Both end before anything else is ordered, since a session takes one order at a time.
     for outcome in await asyncio.gather(*checks, return_exceptions=True):
         if outcome is not None:
@@ -52,14 +45,7 @@ def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lin
     return read_proof(host, lines, pairs.asked(host, turn, absent))
 
 
-async def _prove(
-    rollout: Rollout,
-    fan: Fan,
-    changed: list[str],
-    changing: Collection[str],
-    deadline: Deadline,
-    longer: Mapping[str, Order],
-) -> None:
+async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline, seconds: int) -> None:
     silent: list[tuple[str, str]] = []
     unresolved: list[tuple[str, str]] = []
     reasons: dict[tuple[str, str], str] = {}
@@ -67,8 +53,8 @@ async def _prove(
     for turn in ("first", "second"):
         read = partial(_read_proof, rollout.pairs, turn, fan.absent)
         prove = Order(("prove", turn, *sorted(fan.absent)))
-        first = longer if turn == "first" else {}
-        replies = await fan.each({host: [*([first[host]] if host in first else ()), prove] for host in fan.sessions})
+        moved = deadline.moved(seconds) if turn == "first" else {}
+        replies = await fan.each({host: [*([moved[host]] if host in moved else ()), prove] for host in fan.sessions})
         for host, said in read_all({host: each[-1].lines for host, each in replies.items()}, read).items():
             for peer, result in said.items():
                 if isinstance(result, int):
@@ -80,7 +66,7 @@ async def _prove(
                 elif result != "well":
                     reasons[host, peer] = result
         await deadline.renew()
-    facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key, stores=changing)
+    facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key, stores=deadline.hosts)
     if failures:
         raise HostsFailedError(failures)
     sources = await _find_sources(fan, silent)

@@ -69,8 +69,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 say(f"{interface}: verifying {_hosts(len(fan.sessions))}")
                 # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
                 resolving = _NAMES_SECONDS if rollout.pairs.has_names else 0
-                longer = deadline.moved(seconds + _VERIFY_SECONDS + resolving)
-                await verify(rollout, fan, changed, changing, deadline, longer)
+                await verify(rollout, fan, changed, deadline, seconds + _VERIFY_SECONDS + resolving)
                 # All that may wait or fail is done everywhere, so that all begin to hold at one moment, or none does.
                 await deadline.move(_HOLD_SECONDS)
                 if not rollout.alive():

@@ -6,9 +6,12 @@ from typing import Any
 
 from tests.lab.hosts import HostSpec
 from tests.lab.loss import Loss, pinging
-from tests.lab.stack import Stack
+from tests.lab.snapshot import snapshot
+from tests.lab.stack import Stack, wait_until
 
-__all__ = ["CHANGES", "kernel_hosts", "losses", "userspace_hosts"]
+__all__ = ["ALARM", "CHANGES", "bring_up", "kernel_hosts", "losses", "see_nothing_to_do", "userspace_hosts"]
+
+ALARM = ("--refresh", "--expect-no-changes")
 
 # Each goes on from the one before.
 CHANGES: dict[str, dict[str, Any]] = {
@@ -40,6 +43,19 @@ def kernel_hosts() -> list[HostSpec]:
     """Return the same hosts, of which bernard and edgeworth are virtual machines."""
     *machines, carol = userspace_hosts()
     return [*(replace(spec, root="trixie-kernel", kind="machine") for spec in machines), carol]
+
+
+def bring_up(stack: Stack) -> None:
+    """Bring up a mesh of all hosts, as `scan` and `up` make it; what they are like without it is kept in `before`."""
+    stack.before = {name: snapshot(host) for name, host in stack.lab.hosts.items()}
+    stack.write({"testwg": {"hosts": list(stack.lab.hosts), "port": 51825, "deadline": 90}})
+    stack.companion("scan", str(stack.file), "--yes")
+    stack.up()
+
+
+def see_nothing_to_do(stack: Stack) -> None:
+    """See that a preview with a refresh finds every host as planned, where an emulated one answers SSH in time."""
+    wait_until(lambda: stack.start("preview", *ALARM).end().code == 0, 120)
 
 
 def losses(stack: Stack, act: Callable[[], object]) -> Loss:

@@ -343,6 +343,11 @@ class Stack:
         """Take away the lock that an ended engine left."""
         self._plain("cancel", "--yes", "--stack", _NAME)
 
+    def wait_until_settled(self, seconds: float) -> None:
+        """Wait until no host of `testwg` has a deadline any more: each is confirmed, or has gone back."""
+        armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
+        wait_until(lambda: not any(host.run(armed, check=False) for host in self.lab.hosts.values()), seconds, every=1)
+
     def is_served(self) -> bool:
         """Tell whether any host has a session with a run open."""
         return any(host.run("pgrep -f '[p]rogram.* serve '", check=False) for host in self.lab.hosts.values())

@@ -10,11 +10,11 @@ import pytest
 
 from tests.lab.conftest import PREFIX, skip_without
 from tests.lab.hosts import HostSpec
+from tests.lab.kernel import ALARM, bring_up, see_nothing_to_do
 from tests.lab.lab import Lab, require_machines
 from tests.lab.snapshot import difference, snapshot
 from tests.lab.stack import Stack, wait_until
 
-_ALARM = ("--refresh", "--expect-no-changes")
 _ROOTS = ("trixie-kernel", "trixie-arm64")
 _PAIR = [
     HostSpec("bernard", 1, root="trixie-kernel", kind="machine"),
@@ -35,16 +35,8 @@ def mesh(engine: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Sta
     """Return a stack of the real engine whose mesh runs on them, as `scan` and `up` made it."""
     assert engine
     stack = Stack(lab, tmp_path_factory.mktemp("aarch64"))
-    stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825, "deadline": 90}})
-    stack.companion("scan", str(stack.file), "--yes")
-    stack.up()
+    bring_up(stack)
     return stack
-
-
-def _has_nothing_to_do(stack: Stack) -> None:
-    """See that a preview with a refresh finds both as planned, where an emulated one answers SSH in time."""
-    wait_until(lambda: stack.start("preview", *_ALARM).end().code == 0, 120)
 
 
 def test_hosts_of_two_processors_become_the_mesh_of_the_seed(mesh: Stack) -> None:
@@ -59,7 +51,7 @@ def test_hosts_of_two_processors_become_the_mesh_of_the_seed(mesh: Stack) -> Non
     assert "Endpoint" not in bernard.run("cat /etc/wireguard/testwg.conf")
     assert bernard.run("wg show testwg endpoints").split()[1].startswith("203.0.113.2:")
     assert mesh.silent("testwg") == []
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +77,7 @@ def test_drift_of_an_aarch64_host_is_named_and_repaired(mesh: Stack) -> None:
     """A peer and an address that somebody removed."""
     gone = "wg set testwg peer $(wg show testwg peers) remove; ip -6 address flush dev testwg scope global"
     mesh.lab.hosts["edgeworth"].run(f"systemctl stop mesh-keep@testwg.timer; {gone}")
-    said = mesh.run("preview", *_ALARM, succeeds=False).output
+    said = mesh.run("preview", *ALARM, succeeds=False).output
     assert "edgeworth: has no peer" in said
     mesh.up("--refresh")
     assert mesh.silent("testwg") == []
@@ -98,8 +90,7 @@ def test_an_aarch64_host_goes_back_by_itself_and_boots_what_was_confirmed(mesh: 
     run = mesh.start("up")
     run.wait_for("verifying")
     run.kill_all()
-    armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
-    wait_until(lambda: not any(host.run(armed, check=False) for host in mesh.lab.hosts.values()), 200, every=2)
+    mesh.wait_until_settled(200)
     assert mesh.running_keys("testwg") == before
     mesh.cancel()
     mesh.up("--refresh")

@@ -16,7 +16,7 @@ from tests.lab.kernel import kernel_hosts
 from tests.lab.lab import Lab, require_machines
 from tests.lab.phases import PHASES
 from tests.lab.rehearsed import RehearsedStack
-from tests.lab.stack import Stack, wait_until
+from tests.lab.stack import Stack
 
 _DAY = 86400
 _MOMENTS = [phase for phase, (begin, _) in PHASES.items() if begin and phase != "go back"]
@@ -41,8 +41,7 @@ def _change_meanwhile(mesh: Stack, phase: str, strike: Callable[[], object]) -> 
     run.wait_for(PHASES[phase][0])
     strike()
     ended = run.end()
-    armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
-    wait_until(lambda: not any(host.run(armed, check=False) for host in mesh.lab.hosts.values()), 120, every=1)
+    mesh.wait_until_settled(120)
     new = {name: mesh.public_keys()[f"testwg/{name}/key"] for name in before}
     assert mesh.running_public_keys("testwg") in (before, new), ended.output
     return ended.code or 0

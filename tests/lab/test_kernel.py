@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.conftest import PREFIX, skip_without
-from tests.lab.kernel import CHANGES, kernel_hosts, losses
+from tests.lab.kernel import ALARM, CHANGES, bring_up, kernel_hosts, losses, see_nothing_to_do
 from tests.lab.lab import Lab, require_machines
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.snapshot import difference, snapshot
@@ -22,7 +22,6 @@ _SITE = "192.0.2.80"
 # Handshakes that cross keep a pair apart for five seconds; an emulated host that others keep from its processor is late
 # by one or two.
 _CROSSED = 4.0
-_ALARM = ("--refresh", "--expect-no-changes")
 
 Record = Callable[[str, object], None]
 
@@ -39,20 +38,12 @@ def lab() -> Iterator[Lab]:
 def mesh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """Return a stack whose mesh runs on them, as `scan` and `up` made it."""
     stack = RehearsedStack(lab, tmp_path_factory.mktemp("kernel"))
-    stack.before = {name: snapshot(host) for name, host in lab.hosts.items()}
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": 51825, "deadline": 90}})
-    stack.companion("scan", str(stack.file), "--yes")
-    stack.up()
+    bring_up(stack)
     return stack
 
 
 def _change(stack: Stack, hosts: dict[str, Any] | None = None, **fields: Any) -> None:
     stack.write({"testwg": stack.interfaces["testwg"] | fields}, hosts)
-
-
-def _has_nothing_to_do(stack: Stack) -> None:
-    """See that a preview with a refresh finds every host as planned, where an emulated one answers SSH in time."""
-    wait_until(lambda: stack.start("preview", *_ALARM).end().code == 0, 120)
 
 
 def _losses(stack: Stack, what: str, act: Callable[[], object], record: Record) -> tuple[int, float]:
@@ -69,7 +60,7 @@ def test_machines_run_the_mesh_in_their_kernel_and_the_container_in_userspace(me
         assert host.run("pgrep -f '[w]ireguard-go'", check=False) == ""
     assert mesh.lab.hosts["carol"].run("pgrep -f '[w]ireguard-go'")
     assert mesh.silent("testwg") == []
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -125,8 +116,7 @@ def test_hosts_of_kernel_and_userspace_go_back_by_themselves_without_loss(mesh: 
         run = mesh.start("up")
         run.wait_for("verifying")
         run.kill_all()
-        armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
-        wait_until(lambda: not any(host.run(armed, check=False) for host in mesh.lab.hosts.values()), 300, every=2)
+        mesh.wait_until_settled(300)
 
     lost, gap = _losses(mesh, "all keys, cut off: back by themselves", die, record_property)
     assert mesh.running_keys("testwg") == before
@@ -176,7 +166,7 @@ def test_a_host_has_endpoints_of_both_ip_versions(mesh: Stack) -> None:
     assert "[2001:db8:1::3]:" in endpoints
     assert "203.0.113.2:" in endpoints
     assert set(mesh.silent("testwg", 1)) == {("carol", "edgeworth"), ("edgeworth", "carol")}
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
     mesh.lab.hosts["carol"].reboot()
     mesh.write({"testwg": {name: value for name, value in mesh.interfaces["testwg"].items() if name != "peering"}})
     mesh.up()
@@ -187,12 +177,12 @@ def test_drift_in_the_kernel_is_named_and_repaired(mesh: Stack) -> None:
     """As in userspace."""
     gone = "wg set testwg peer $(wg show testwg peers | head -n 1) remove; ip -6 address flush dev testwg scope global"
     mesh.lab.hosts["bernard"].run(f"systemctl stop mesh-keep@testwg.timer; {gone}")
-    said = mesh.run("preview", *_ALARM, succeeds=False).output
+    said = mesh.run("preview", *ALARM, succeeds=False).output
     assert "bernard: has no peer" in said
     assert "address" in said
     mesh.up("--refresh")
     assert mesh.silent("testwg") == []
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
 
 
 def test_routes_a_relay_and_an_exit_node_work_in_the_kernel(mesh: Stack) -> None:
@@ -221,7 +211,7 @@ def test_routes_a_relay_and_an_exit_node_work_in_the_kernel(mesh: Stack) -> None
         assert [asks(host, _SITE) for host in (edgeworth, carol)] == ["203.0.113.2", "203.0.113.3"]
     bernard.run("ip link del own0")
     assert mesh.silent("testwg") == []
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
 
 
 def test_a_power_cut_right_after_the_confirmation_boots_what_was_confirmed(mesh: Stack) -> None:
@@ -238,7 +228,7 @@ def test_a_power_cut_right_after_the_confirmation_boots_what_was_confirmed(mesh:
     assert bernard.run(f"find /var/lib/mesh /etc/wireguard -type f -empty {spared}") == ""
     wait_until(lambda: not mesh.silent("testwg"), 180)
     assert mesh.running_public_keys("testwg")["bernard"] == new
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
 
 
 def test_a_machine_is_in_the_mesh_again_after_a_reboot(mesh: Stack) -> None:
@@ -247,7 +237,7 @@ def test_a_machine_is_in_the_mesh_again_after_a_reboot(mesh: Stack) -> None:
     edgeworth.reboot()
     wait_until(lambda: not mesh.silent("testwg"), 180)
     assert edgeworth.run("wg show testwg listen-port") == f"{mesh.interfaces['testwg']['port']}\n"
-    _has_nothing_to_do(mesh)
+    see_nothing_to_do(mesh)
 
 
 def test_machines_are_left_without_a_trace(mesh: Stack) -> None:

@@ -31,8 +31,7 @@ def test_a_host_that_reboots_in_a_step_of_the_switch_ends_as_all_others(step: st
         rebooted = aside.submit(lab.hosts["carol"].reboot)
         run.end()
         rebooted.result()
-    armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
-    wait_until(lambda: not any(lab.hosts[name].run(armed, check=False) for name in names), 100, every=1)
+    stack.wait_until_settled(100)
     new = {name: stack.public_keys()[f"testwg/{name}/key"] for name in names}
     wait_until(lambda: stack.running_public_keys("testwg") in (old, new), 20)
     stack.up("--refresh")

@@ -10,7 +10,7 @@ from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import settle
-from mesh.remote.orders import Session
+from mesh.remote.orders import Order, Session
 
 MARKER = "0" * 32
 
@@ -77,6 +77,27 @@ def test_a_failure_is_the_hosts_own_words() -> None:
     talk, _ = session("a line\n.error the disk", " is full; make room\n")
     with pytest.raises(HostError, match="host 'bernard': the disk is full; make room"):
         asyncio.run(talk.order("stage"))
+
+
+def test_orders_that_go_together_are_sent_at_once_and_answered_in_turn() -> None:
+    """However the answers are cut."""
+    talk, sent = session("12.50\n.ok\non", "e\ntwo\n.ok\n")
+    replies = asyncio.run(talk.orders([Order(("clock",)), Order(("stage", 1), "mesh m\n")]))
+    assert [reply.lines for reply in replies] == [["12.50"], ["one", "two"]]
+    assert replies[0].asked == replies[1].asked <= replies[0].answered <= replies[1].answered
+    assert sent == ["clock\nstage 1\nmesh m\n"]
+
+
+def test_of_orders_that_go_together_the_first_that_failed_is_told_and_the_session_goes_on() -> None:
+    """What the host says to the others is no answer to what it is told next."""
+    talk, _ = session(".error the disk is full\n", ".error nor this\n.ok\n", "late\n.ok\n")
+
+    async def give() -> list[str]:
+        with pytest.raises(HostError, match="host 'bernard': the disk is full"):
+            await talk.orders([Order(("facts",)), Order(("store",)), Order(("ready",))])
+        return await talk.order("ping")
+
+    assert asyncio.run(give()) == ["late"]
 
 
 def test_a_host_that_hangs_up_is_told_with_its_last_word() -> None:

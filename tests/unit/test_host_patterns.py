@@ -176,6 +176,19 @@ def test_a_file_is_ours_by_the_exact_name_of_the_stack(host: HostProgram) -> Non
     assert ended.stdout == "<>\n<5e1f>\n"
 
 
+def test_a_port_that_this_interface_opens_meanwhile_is_no_other_programs(host: HostProgram) -> None:
+    """A host that has just booted brings its own up between two looks; with another program there, it is told."""
+    host.stub("ss", "echo 'UNCONN 0 0 0.0.0.0:51825 0.0.0.0:*'")
+    transaction = f"{(PARTS / 'wireguard/interface.sh').read_text()}{(PARTS / 'core/transaction.sh').read_text()}"
+    host.stub(
+        "wg", f"[ $2 != interfaces ] || {{ : >{host.directory}/up; exit; }}; [ -e {host.directory}/up ] && echo 51825"
+    )
+    host.run(f"{transaction}\ncheck_port 51825")
+    host.stub("wg", "[ $2 = interfaces ]")
+    ended = host.run(f"{transaction}\ncheck_port 51825", fails=True)
+    assert ended.stderr == "UDP port 51825 is taken by another program; choose another port\n"
+
+
 def test_no_word_is_expanded_as_a_pattern_of_file_names(host: HostProgram) -> None:
     """An endpoint in brackets is one, and 1:51825 may be a file; what is a list stays one."""
     (host.directory / "1:51825").touch()

@@ -83,6 +83,19 @@ is_listened_at() {
 # listens_at PORT: 0 when it is this interface that does.
 listens_at() { is_up && [ "$(wg show "$interface" listen-port)" = "$1" ]; }
 
+# check_port PORT: no other interface and no program is at this UDP port.
+check_port() {
+	if listens_at "$1"; then return 0; fi
+	for other in $(wg show interfaces); do
+		[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$1" ] || continue
+		[ -z "$(home=$base/$other && setting run mesh)" ] ||
+			fail "UDP port $1 is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
+		fail "UDP port $1 is taken by interface $other; choose another port"
+	done
+	# Looked at again, since a host that has just booted may have brought its own interface up meanwhile.
+	if is_listened_at "$1" && ! listens_at "$1"; then fail "UDP port $1 is taken by another program; choose another port"; fi
+}
+
 # taken_route: prints a prefix of the roster that goes elsewhere, of whom it is and through what; nothing where none does.
 taken_route() {
 	{
@@ -109,19 +122,7 @@ check_foreign() {
 	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
 	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
-	port=$(setting incoming port)
-	if ! listens_at "$port"; then
-		for other in $(wg show interfaces); do
-			[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$port" ] || continue
-			[ -z "$(home=$base/$other && setting run mesh)" ] ||
-				fail "UDP port $port is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
-			fail "UDP port $port is taken by interface $other; choose another port"
-		done
-		# Looked at again, since a host that has just booted may have brought its own interface up meanwhile.
-		if is_listened_at "$port" && ! listens_at "$port"; then
-			fail "UDP port $port is taken by another program; choose another port"
-		fi
-	fi
+	check_port "$(setting incoming port)"
 	clash=$(taken_route)
 	[ -z "$clash" ] ||
 		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
