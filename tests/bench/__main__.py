@@ -21,21 +21,37 @@ _CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
 
 @app.command()
 def lab(
-    hosts: Annotated[int, typer.Option(help="booted hosts, of which one is behind NAT")] = 10,
+    hosts: Annotated[
+        list[int] | None,
+        typer.Option(help="hosts in the mesh, of which one is behind NAT; may be given again; 10 and 30"),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="counted rounds; one more goes before")] = 3,
 ) -> None:
-    """From nothing to a running mesh: this program, pyinfra and parallel ssh, taking turns in one lab."""
-    from tests.bench.lab import compare  # noqa: PLC0415
+    """A mesh from nothing and its everyday changes: this program, pyinfra and parallel ssh, taking turns in one lab."""
+    from tests.bench.lab import BARE, OURS, PARALLEL_SSH, PYINFRA, compare  # noqa: PLC0415
 
-    try:
-        seconds = compare(hosts, rounds)
-    except LabUnavailableError as error:
-        raise SystemExit(f"bench: the lab cannot run here: {error}") from None
-    table = Table("from nothing", "median s", "least s", "most s", "proves", title=f"{hosts} hosts, {rounds} rounds")
-    for way, values in seconds.items():
-        figures = (statistics.median(values), min(values), max(values))
-        table.add_row(way, *(f"{value:.1f}" for value in figures), "every pair" if "proven" in way else "nothing")
-    _CONSOLE.print(table)
+    for count in hosts or [10, 30]:
+        try:
+            seconds = compare(count, rounds)
+        except LabUnavailableError as error:
+            raise SystemExit(f"bench: the lab cannot run here: {error}") from None
+        ways = (PARALLEL_SSH, PYINFRA, BARE)
+        columns = ("seconds", OURS, *ways, *(f"by {way}" for way in ways))
+        table = Table(*columns, title=f"{count} hosts, medians of {rounds} rounds; only {OURS} proves every pair")
+        for change in dict.fromkeys(change for change, _ in seconds):
+            ours = seconds[change, OURS]
+            theirs = [seconds.get((change, way), []) for way in ways]
+            table.add_row(
+                change,
+                *(f"{statistics.median(values):.1f}" if values else "" for values in (ours, *theirs)),
+                *(f"{_ratio(ours, values):.2f}" if values else "" for values in theirs),
+            )
+        _CONSOLE.print(table)
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    """Return the median of the ratios of each round."""
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 @app.command()

@@ -124,10 +124,7 @@ order_finish() {
 		shared 20 open_port
 		# From here on it would boot, and only the deadline tells that it is not confirmed.
 		persist "$home/deadline" "$home"
-		write_configuration next
-		service_start 4>&- 9>&-
-		# What the configuration leaves out: where a name leads, and what PostUp does, if this program is not the one that boots.
-		if seeks_names next || [ -n "$(exit_plan next)" ]; then set_peers; fi
+		start_with_peers next
 	fi
 	shared 20 finish_shared
 }

@@ -47,14 +47,19 @@ secrets='
 	}
 '
 
-# render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
-render() {
+# render_interface DIRECTORY: the part of `render` that is about this host alone.
+render_interface() {
 	printf '# Managed by mesh %s; changes made here are overwritten.\n' "$(setting "$1" mesh)"
 	# printf is part of the shell, so the key is in no argument of a process.
 	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
 	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
 		"$home/$1/settings"
 	[ -z "$(exit_plan "$1")" ] || echo "PostUp = sh $base/program exit %i || true"
+}
+
+# render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
+render() {
+	render_interface "$1"
 	# What a name leads to is set once the interface is up, since wg-quick would bring nothing up where it does not resolve.
 	awk -v folder="$home/$1" "$secrets$by_name"'
 		{
@@ -68,12 +73,17 @@ render() {
 		}' "$home/$1/peers"
 }
 
-# lay_configuration DIRECTORY: the wg-quick file lies beside its place, and DIRECTORY remembers its digest.
-lay_configuration() {
+# make_configuration_folder: the folder of wg-quick files is there, and we know whether we made it.
+make_configuration_folder() {
 	[ -d /etc/wireguard ] || {
 		mkdir -m 700 /etc/wireguard
 		: >"$(common)/made-etc-wireguard"
 	}
+}
+
+# lay_configuration DIRECTORY: the wg-quick file lies beside its place, and DIRECTORY remembers its digest.
+lay_configuration() {
+	make_configuration_folder
 	render "$1" >"$configuration.new"
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
 	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
@@ -85,6 +95,18 @@ lay_configuration() {
 write_configuration() {
 	lay_configuration "$1"
 	mv "$configuration.new" "$configuration"
+}
+
+# start_with_peers DIRECTORY: the interface comes up as in DIRECTORY. wg-quick starts it without peers, and they and their routes
+# are set in one go each: wg-quick starts two processes for every peer.
+start_with_peers() {
+	make_configuration_folder
+	render_interface "$1" >"$configuration.new"
+	mv "$configuration.new" "$configuration"
+	service_start 4>&- 9>&-
+	write_configuration "$1"
+	set_peers
+	set_routes run "$1"
 }
 
 # In awk: staged peers and confirmed ones, and what the interface runs, by key. `former(name)` is the key by which a peer of that
