@@ -1,8 +1,8 @@
 """Sort tests into levels by folder, and never let a level that cannot run look as if it had passed.
 
-A test's level is its folder: unit, properties, mocked, engine, lab. What a level needs of the machine is asked once;
-without it the level is skipped with the reason, or fails with `--require=LEVEL,…`. Sample values of one level belong
-in its folder.
+A test's level is its folder: unit, properties, mocked, rehearsed, engine, lab. What a level needs of the machine is
+asked once; without it the level is skipped with the reason, or fails with `--require=LEVEL,…`. Sample values of one
+level belong in its folder.
 """
 
 import copy
@@ -22,6 +22,7 @@ LEVELS = {
     "unit": "values, messages and refusals, one module at a time",
     "properties": "what holds for every configuration",
     "mocked": "the resource graph, without an engine",
+    "rehearsed": "the whole program without an engine, and stand-ins for hosts",
     "engine": "the real engine with a state, without hosts",
     "lab": "booted hosts with packets between them",
 }

@@ -29,7 +29,7 @@ class Asked:
     def end(self, said: bytes = b"", status: int = 0) -> None:
         """Print the rest and end with an exit status."""
         self.write(said + (f"\n{self.marker} {status}\n".encode() if self.marker else b""))
-        self.process.exit(0)
+        self.process.exit(0 if self.marker else status)
 
 
 def _write(process: asyncssh.SSHServerProcess[Any], said: bytes) -> None:

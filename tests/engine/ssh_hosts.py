@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import asyncssh
 
 from mesh.wireguard.keys import public_key_of
-from tests.login_shell import hear
+from tests.login_shell import Asked, hear
 
 __all__ = ["FakeHost", "Hosts", "Interface"]
 
@@ -233,11 +233,12 @@ class Hosts:
         host.port = host.server.get_port()
 
     async def _handle(self, host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        if enrol := re.search(r"/mesh/([^/ ]+)/enrolled", process.command or ""):
-            await self._enrol(host, enrol[1], process)
-            return
-        asked = await hear(process, host.noise)
-        if asked.script == "true":
+        # The command plugin says it to the login shell, a rehearsal as all else is said.
+        is_plugin = "/enrolled" in (process.command or "")
+        asked = Asked(process.command or "", False, "", process) if is_plugin else await hear(process, host.noise)
+        if enrol := re.search(r"/mesh/([^/ ]+)/enrolled", asked.script):
+            await self._enrol(host, enrol[1], asked)
+        elif asked.script == "true":
             asked.end()
         elif survey := re.search(r"/mesh/([^/ ]+)/\*/private-key", asked.script):
             known = host.interfaces.get(survey[1], Interface())
@@ -273,17 +274,16 @@ class Hosts:
             process.stdout.write(piece)
             await process.stdout.drain()
 
-    async def _enrol(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        key = (await process.stdin.read()).decode().strip()
+    async def _enrol(self, host: FakeHost, interface: str, asked: Asked) -> None:
+        key = (await asked.process.stdin.read()).decode().strip()
         host.orders.append("enrol")
         host.secrets.add(key)
         if host.fail_at == "enrol":
-            process.stderr.write(b"the private key did not arrive whole; is the disk full?\n")
-            process.exit(1)
+            asked.process.stderr.write(b"the private key did not arrive whole; is the disk full?\n")
+            asked.end(status=1)
             return
         host.interfaces.setdefault(interface, Interface()).enrolled = key
-        process.stdout.write(host.noise)
-        process.exit(0)
+        asked.end(b"" if asked.marker else host.noise)
 
     async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
         state = host.interfaces.setdefault(interface, Interface())

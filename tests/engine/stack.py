@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,9 @@ class Stack:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "MESH_SSH_KEY_FILE": str(client_key),
         }
+        self._make_stack()
+
+    def _make_stack(self) -> None:
         self.must("stack", "init", "test")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
@@ -145,11 +149,7 @@ class Stack:
         **ssh: dict[str, Any],
     ) -> None:
         """Write the stack file, keeping what pulumi wrote there; the rest overrides by host name."""
-        file = self.folder / "stacks/Pulumi.test.yaml"
-        yaml = YAML()
-        content = yaml.load(file.read_text()) if file.exists() else None
-        content = content or {}
-        config = content.setdefault("config", {})
+        config: dict[str, Any] = {"mesh:interfaces": interfaces}
         config["mesh:hosts"] = {
             name: {
                 "externalIps": [(endpoints or {}).get(name, f"198.18.{number // 250}.{number % 250 + 1}")],
@@ -163,11 +163,18 @@ class Stack:
             }
             for number, name in enumerate(hosts or self.hosts.by_name)
         }
-        config["mesh:interfaces"] = interfaces
         if self.hosts_file:
             with (self.folder / self.hosts_file).open("w") as text:
-                yaml.dump(config.pop("mesh:hosts"), text)
+                YAML().dump(config.pop("mesh:hosts"), text)
             config["mesh:hostsFile"] = self.hosts_file
+        self._write(config)
+
+    def _write(self, config: Mapping[str, Any]) -> None:
+        file = self.folder / "stacks/Pulumi.test.yaml"
+        yaml = YAML()
+        content = yaml.load(file.read_text()) if file.exists() else None
+        content = content or {}
+        content.setdefault("config", {}).update(config)
         with file.open("w") as text:
             yaml.dump(content, text)
 
@@ -215,6 +222,12 @@ class Stack:
         self.up(*words)
         last = json.loads(self.must("stack", "history", "--json", "--page-size", "1", "--page", "1").output)[0]
         return {verb: count for verb, count in last["resourceChanges"].items() if verb != "same"}
+
+    @staticmethod
+    def updated(preview: Outcome) -> set[str]:
+        """Return the names of the resources that a preview would update."""
+        # The dots by which the engine shows that it waits may stand before a line.
+        return set(re.findall(r" ~ +\S+ (\S+/\S+) update\b", preview.output))
 
     def files(self) -> str:
         """Return the text of every file of the state: checkpoints, history and backups."""

@@ -1,7 +1,5 @@
 """A host that does not answer: left out and caught up, removed and wiped later, forgotten."""
 
-import json
-
 import pytest
 
 from tests.engine.conftest import Maker
@@ -27,49 +25,32 @@ def shared(make_stack: Maker) -> Stack:
     return make_stack(4)
 
 
+def begin(stack: Stack) -> None:
+    """Bring the mesh of all hosts up, h4 included."""
+    if stack.hosts["h4"].mode != "well":
+        stack.hosts.become("h4", "well")
+    write(stack, HOSTS)
+    stack.up()
+
+
 @pytest.fixture
 def stack(shared: Stack) -> Stack:
     """Return that stack with its mesh running and h4 about to be dead."""
-    if shared.hosts["h4"].mode != "well":
-        shared.hosts.become("h4", "well")
-    write(shared, HOSTS)
-    shared.up()
+    begin(shared)
     return shared
 
 
-@pytest.mark.parametrize("mode", ["dead", "silent"])
-def test_a_run_can_go_on_without_a_host_and_the_next_one_brings_it(stack: Stack, mode: str) -> None:
-    """For that run alone: neither file nor state says so, and the next `up` shows only the host's own work."""
-    old = kernels(stack)
-    stack.hosts.become("h4", mode)
+def test_a_run_can_go_on_without_a_host_and_the_next_one_brings_it(stack: Stack) -> None:
+    """By the option of `mesh up`, for that run alone; what it does beside that is told without an engine."""
+    stack.hosts.become("h4", "dead")
     write(stack, HOSTS, rotation=2)
     outcome = stack.companion("up", "--skip-unreachable", "--", "--yes", "--skip-preview", "--color", "never")
     assert outcome.code == 0
     assert "warning: host 'h4'" in outcome.text
-    assert "gets its change in the first up after its return" in outcome.text
-    new = stack.public_keys()
-    assert {host for host in HOSTS if kernels(stack)[host] == new[host]} == set(REST)
-    assert kernels(stack)["h4"] == old["h4"]
-    assert stack.plan()["pending"] == ["h4"]
-    assert stack.resources()["testwg/roster"]["outputs"]["roster"]["unreachable"] == "stop"
-    stopped = stack.run("up", "--yes", "--skip-preview")
-    assert stopped.code != 0
-    assert "host 'h4'" in stopped.text
+    assert stack.run("up", "--yes", "--skip-preview").code != 0
     stack.hosts.become("h4", "well")
-    assert "~ h4 was left out of an earlier run" in stack.must("preview").text
     assert stack.changed() == {"create": 1, "update": 1}
-    assert kernels(stack) == new == stack.public_keys()
-    assert stack.changed() == {}
-
-
-def test_only_one_word_of_the_environment_skips_and_another_stops(stack: Stack) -> None:
-    """As Pulumi reads its own variables."""
-    stack.hosts.become("h4", "dead")
-    write(stack, HOSTS, mtu=1400)
-    for word, goes_on in (("perhaps", False), ("1", True)):
-        stack.environment["MESH_SKIP_UNREACHABLE"] = word
-        assert (stack.run("up", "--yes", "--skip-preview").code == 0) == goes_on
-    del stack.environment["MESH_SKIP_UNREACHABLE"]
+    assert kernels(stack) == stack.public_keys()
 
 
 def test_skipping_in_the_stack_file_names_the_host_at_the_end_also_with_nothing_to_do(stack: Stack) -> None:
@@ -95,65 +76,3 @@ def test_a_host_whose_enrolment_is_left_out_twice_leaves_a_readable_state(stack:
     stack.hosts.become("h4", "well")
     stack.up("--exclude", "**/h4/**")
     assert stack.changed() == {"create": 1, "update": 1}
-
-
-def test_a_dead_host_that_is_removed_is_tried_in_every_run_until_it_is_wiped(stack: Stack) -> None:
-    """The run does not stop for it; the others drop it, and the preview says what it can still do."""
-    stack.hosts.become("h4", "silent")
-    write(stack, REST)
-    preview = stack.must("preview")
-    assert "- h4 leaves: its peers drop it, then it is wiped; the preshared key is regenerated" in preview.text
-    assert "keeps its key and the old preshared key; no member with the change accepts it" in preview.text
-    outcome = stack.up()
-    assert outcome.seconds < 60
-    assert "h4 is not wiped" in outcome.text
-    assert stack.plan()["notWiped"] == ["h4"]
-    assert set(stack.plan()["hosts"]) == set(REST)
-    assert "- h4 has left and is not wiped yet" in stack.must("preview").text
-    assert "h4 is not wiped" in stack.up().text
-    stack.hosts.become("h4", "well")
-    assert stack.changed() == {"update": 1}
-    assert stack.hosts["h4"].interfaces == {}
-    assert stack.plan()["notWiped"] == []
-    assert stack.changed() == {}
-
-
-def test_a_host_that_is_gone_for_good_is_forgotten(stack: Stack) -> None:
-    """It is not tried again, not even by `destroy`; a name that is not waited for is refused, with those that are."""
-    early = stack.companion("forget", "h4")
-    assert early.code == 1
-    assert early.text.strip() == "error: forget: h4 is a host of testwg; take it out of hosts and run pulumi up first"
-    stack.hosts.become("h4", "dead")
-    write(stack, REST)
-    stack.up()
-    wrong = stack.companion("forget", "h5")
-    assert wrong.code == 1
-    assert "hosts that are: h4" in wrong.text
-    assert stack.companion("forget", "h4").code == 0
-    stack.hosts.become("h4", "well")
-    orders = len(stack.hosts["h4"].orders)
-    assert "- h4 is forgotten: no run tries to wipe it any more" in stack.must("preview").text
-    assert stack.changed() == {"update": 2}
-    assert stack.plan()["notWiped"] == []
-    write(stack, REST)
-    assert stack.changed() == {"update": 2}
-    assert stack.changed() == {}
-    assert len(stack.hosts["h4"].orders) == orders
-
-
-def test_a_forgotten_host_that_is_a_member_again_has_to_be_remembered(stack: Stack) -> None:
-    """Else nobody would wipe it when it leaves the next time."""
-    write(stack, HOSTS, forgotten=["h4"])
-    outcome = stack.run("preview")
-    assert outcome.code != 0
-    assert "mesh:interfaces.testwg.forgotten: 'h4' is a host of this interface again" in outcome.text
-
-
-def test_the_public_plan_is_that_of_the_members_who_were_verified(stack: Stack) -> None:
-    """A failed run leaves the plan as it was."""
-    before = stack.plan()
-    stack.hosts["h1"].fail_at = "prove"
-    write(stack, HOSTS, rotation=9)
-    assert stack.run("up", "--yes", "--skip-preview").code != 0
-    stack.hosts["h1"].fail_at = ""
-    assert json.dumps(stack.plan()) == json.dumps(before)

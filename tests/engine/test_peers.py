@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.wireguard.addressing import derive_subnet, host_address
-from mesh.wireguard.keys import generate_key_pair, public_key_of
+from mesh.wireguard.keys import public_key_of
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 
@@ -61,58 +61,3 @@ def test_a_phone_gets_a_key_an_address_and_a_file_that_only_the_command_shows(st
         "'tablet' is no peer of a verified mesh of this stack; there are phone"
         in stack.companion("peer", "tablet").errors
     )
-
-
-def test_a_router_brings_its_own_key_and_endpoint(stack: Stack) -> None:
-    """Its file takes the private key from where it is; hosts have that endpoint."""
-    key = generate_key_pair().public_key
-    write(stack, peers={"router": {"publicKey": key, "endpoint": "198.51.100.7:51820"}})
-    stack.up()
-    file = stack.companion("peer", "router").output
-    assert "PostUp = wg set %i private-key /etc/wireguard/%i.key\n" in file
-    assert "ListenPort = 51820" in file
-    assert "PersistentKeepalive" not in file
-    kernel = stack.hosts["h1"].interfaces["testwg"].kernel
-    assert kernel is not None
-    assert kernel["peers"]["router"][:3] == [
-        key,
-        str(host_address(derive_subnet("router", "testwg")).ip),
-        "198.51.100.7:51820",
-    ]
-
-
-def test_a_lost_phone_leaves_with_what_it_knew(stack: Stack) -> None:
-    """The preshared key is regenerated, and no host has it any more; its own key can be regenerated too."""
-    write(stack, peers={"phone": {}, "tablet": {}})
-    stack.up()
-    before = stack.companion("peer", "tablet").output
-    keys = stack.public_keys()
-    write(stack, peers={"tablet": {"rotation": 2}})
-    told = stack.must("preview").text
-    assert "- phone leaves, and was not managed here: its peers drop it; the preshared key is regenerated" in told
-    assert "preshared key is regenerated: phone knew it and is no longer an owner" in told
-    run = stack.up().text
-    assert "tablet needs its new file: python -m mesh peer tablet" in run
-    after = stack.companion("peer", "tablet").output
-    assert stack.public_keys()["tablet"] != keys["tablet"]
-    assert {line for line in before.splitlines() if line.startswith("PresharedKey")}.isdisjoint(after.splitlines())
-    assert peers_of(stack, "h1") == {"h2", "h3", "tablet"}
-
-
-def test_a_hub_and_its_spokes(stack: Stack) -> None:
-    """Spokes have one peer; a change reads as pairs that come and go."""
-    write(stack, peering=[{"hub": ["h1"], "spokes": ["all"]}])
-    assert "- h2 and h3 are peers no more" in stack.must("preview").text
-    stack.up()
-    assert {host: peers_of(stack, host) for host in ("h1", "h2", "h3")} == {
-        "h1": {"h2", "h3"},
-        "h2": {"h1"},
-        "h3": {"h1"},
-    }
-    assert stack.changed() == {}
-    write(stack, peering=[{"hub": ["h1"], "spokes": ["h2"]}, {"group": ["h2", "h3"]}])
-    told = stack.must("preview").text
-    assert "+ h2 and h3 become peers" in told
-    assert "- h1 and h3 are peers no more" in told
-    stack.up()
-    assert peers_of(stack, "h3") == {"h2"}

@@ -3,102 +3,27 @@
 What is about the engine itself (targets, locks, secrets in the state, kills between two of its steps) needs `Stack`.
 """
 
-import ctypes
 import json
-import multiprocessing
-import os
-import signal
-import sys
-from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tests.lab.stack import Outcome, Run, Stack
+from tests.rehearsal.forked import Forked, stand_for_pulumi
 from tests.rehearsal.state import State
 
 __all__ = ["RehearsedStack"]
 
-_NEW_NETWORK = 0x40000000  # CLONE_NEWNET in sched.h
 # What becomes pulumi, or changes what pulumi keeps.
 _WITH_ENGINE = {"adopt", "up"}
-
-# One process has everything imported and forks for each verb, which costs a second less than a new interpreter.
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["tests.rehearsal.verbs", "mesh.component.library", "mesh.rollout.apply"])
-
-
-def _act(
-    output: Connection, namespace: Path, project: Path, environment: Mapping[str, str], words: Sequence[str]
-) -> None:
-    from tests.rehearsal.verbs import end, rehearse  # noqa: PLC0415 - not in the process of the tests
-
-    os.setsid()
-    for stream in (1, 2):
-        os.dup2(output.fileno(), stream)
-    output.close()
-    with namespace.open() as network:
-        if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _NEW_NETWORK):
-            raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
-    os.chdir(project)
-    os.environ.clear()
-    os.environ.update(environment)
-    # No engine listens anywhere whose end would be an end of the run.
-    sys.argv = ["rehearsal"]
-    verb, *options = words
-    file = Path(environment["PULUMI_OPTION_CONFIG_FILE"])
-    end(rehearse(verb, options, file, State.load(_state_file(project)), project / "__main__.py"))
-
-
-def _state_file(project: Path) -> Path:
-    return project.parent / "rehearsal.json"
-
-
-class _Forked:
-    """A forked process, with what `Run` needs of one."""
-
-    def __init__(self, *arguments: object) -> None:
-        reading, writing = _FORKING.Pipe(duplex=False)
-        self._process = _FORKING.Process(target=_act, args=(writing, *arguments))
-        self._process.start()
-        writing.close()
-        self.stdout: IO[str] | None = os.fdopen(os.dup(reading.fileno()), errors="replace")
-        reading.close()
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.exitcode
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def wait(self, seconds: float) -> int | None:
-        self._process.join(seconds)
-        if self._process.exitcode is None:
-            self.send_signal(signal.SIGKILL)
-            raise TimeoutError(f"no end within {seconds:.0f} seconds")
-        return self._process.exitcode
 
 
 class RehearsedStack(Stack):
     """A stack whose state is a file; verbs, files, hosts and outcomes are as with the engine."""
 
     def _make_stack(self) -> None:
-        self._state = _state_file(self.project)
-        tools = self.folder / "bin"
-        tools.mkdir()
-        script = Path(__file__).parents[1] / "rehearsal" / "reading.py"
-        (tools / "pulumi").write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {script} "$@"\n')
-        (tools / "pulumi").chmod(0o755)
-        self.environment |= {
-            "PATH": f"{tools}:{self.environment['PATH']}",
-            "MESH_REHEARSAL_STATE": str(self._state),
-        }
+        self._state = self.folder / "rehearsal.json"
+        self.environment |= stand_for_pulumi(self.folder / "bin", self._state)
 
     def take_over(self, other: Stack) -> None:
         """Go on from the state of an engine's stack, with its stack file."""
@@ -110,7 +35,7 @@ class RehearsedStack(Stack):
         """Start a verb and return at once."""
         assert (self.project / "mesh").is_symlink(), "another checkout needs the engine: engine_stack"
         namespace = Path("/run/netns", self.lab.control_namespace)
-        return Run(_Forked(namespace, self.project, self.environment, (verb, *options)))
+        return Run(Forked(namespace, self.project, self._state, self.environment, (verb, *options)))
 
     def companion(self, *words: str, succeeds: bool | None = True) -> Outcome:
         """Run `python -m mesh`, which asks a stand-in for pulumi what the state holds."""

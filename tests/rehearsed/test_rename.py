@@ -3,14 +3,14 @@
 import pytest
 
 from mesh.wireguard.addressing import derive_subnet, host_address
-from tests.engine.conftest import Maker
-from tests.engine.stack import Stack
+from tests.rehearsed.conftest import Maker
+from tests.rehearsed.stack import RehearsedStack
 
 HOSTS = ["h1", "h2", "h3"]
 
 
 @pytest.fixture
-def stack(make_stack: Maker) -> Stack:
+def stack(make_stack: Maker) -> RehearsedStack:
     """Return a running mesh of h1, h2 and h3."""
     stack = make_stack(3)
     stack.write({"testwg": {"hosts": HOSTS, "deadline": 10}})
@@ -18,7 +18,7 @@ def stack(make_stack: Maker) -> Stack:
     return stack
 
 
-def rename(stack: Stack, *, formerly: bool, fixed: str = "") -> None:
+def rename(stack: RehearsedStack, *, formerly: bool, fixed: str = "") -> None:
     """Call the machine that was h2 db, in the stack file and as the stand-in that it is."""
     if "h2" in stack.hosts.by_name:
         host = stack.hosts.by_name.pop("h2")
@@ -31,13 +31,13 @@ def rename(stack: Stack, *, formerly: bool, fixed: str = "") -> None:
     )
 
 
-def preshared_keys(stack: Stack) -> set[str]:
+def preshared_keys(stack: RehearsedStack) -> set[str]:
     """Return the preshared keys that run."""
     kernels = [host.interfaces["testwg"].kernel for host in stack.hosts.by_name.values()]
     return {key for kernel in kernels if kernel for key in kernel["preshared-keys"]}
 
 
-def test_a_renamed_host_keeps_its_keys_and_gets_the_address_of_its_name(stack: Stack) -> None:
+def test_a_renamed_host_keeps_its_keys_and_gets_the_address_of_its_name(stack: RehearsedStack) -> None:
     """It neither joins nor leaves, nothing is enrolled or wiped, and the former name may go from the file later."""
     keys, preshared = stack.public_keys(), preshared_keys(stack)
     rename(stack, formerly=True)
@@ -60,7 +60,7 @@ def test_a_renamed_host_keeps_its_keys_and_gets_the_address_of_its_name(stack: S
     assert stack.changed() == {}
 
 
-def test_a_renamed_host_can_keep_its_address(stack: Stack) -> None:
+def test_a_renamed_host_can_keep_its_address(stack: RehearsedStack) -> None:
     """As a fixed one; then hosts run what they ran before."""
     rename(stack, formerly=True, fixed=str(host_address(derive_subnet("h2", "testwg"))))
     preview = stack.must("preview").text
@@ -70,7 +70,7 @@ def test_a_renamed_host_can_keep_its_address(stack: Stack) -> None:
     assert stack.hosts["db"].interfaces["testwg"].kernel["address"] == str(host_address(derive_subnet("h2", "testwg")))  # type: ignore[index]
 
 
-def test_a_host_that_is_renamed_without_a_word_is_another_host_on_the_same_machine(stack: Stack) -> None:
+def test_a_host_that_is_renamed_without_a_word_is_another_host_on_the_same_machine(stack: RehearsedStack) -> None:
     """It gets another key, and is not wiped as the leaver that it seems to be."""
     keys, preshared = stack.public_keys(), preshared_keys(stack)
     rename(stack, formerly=False)
@@ -87,7 +87,7 @@ def test_a_host_that_is_renamed_without_a_word_is_another_host_on_the_same_machi
     assert stack.changed() == {}
 
 
-def test_another_way_by_ssh_changes_nothing_on_the_mesh(stack: Stack) -> None:
+def test_another_way_by_ssh_changes_nothing_on_the_mesh(stack: RehearsedStack) -> None:
     """Another name for the address, another user: hosts are asked for nothing but the look before."""
     before = {name: list(host.orders) for name, host in stack.hosts.by_name.items()}
     stack.write(

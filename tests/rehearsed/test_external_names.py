@@ -1,6 +1,6 @@
 """Hosts whose endpoint is a name: what the state, the outputs, the peers and the files of others hold of it."""
 
-from tests.engine.conftest import Maker
+from tests.rehearsed.conftest import Maker
 
 
 def test_the_name_is_what_the_state_the_peers_and_the_outputs_have(make_stack: Maker) -> None:
@@ -10,9 +10,9 @@ def test_the_name_is_what_the_state_the_peers_and_the_outputs_have(make_stack: M
     stack.write(interfaces)
     stack.up()
     stack.write(interfaces, entries={"h2": {"externalIps": [], "externalName": "H2.example.org"}})
-    preview = stack.must("preview").text
-    assert "~ h2 endpoint: 198.18.0.2:51825 becomes h2.example.org:51825" in preview
-    assert "~ 2 to update" in preview
+    preview = stack.must("preview")
+    assert "~ h2 endpoint: 198.18.0.2:51825 becomes h2.example.org:51825" in preview.text
+    assert stack.updated(preview) == {"testwg/roster", "testwg/rollout"}
     assert "phone needs its new file" in stack.up().text
     kernel = stack.hosts["h1"].interfaces["testwg"].kernel
     assert kernel is not None
