@@ -9,9 +9,12 @@ import copy
 import gc
 import importlib
 import json
+import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,11 @@ LEVELS = {
     "engine": "the real engine with a state, without hosts",
     "lab": "booted hosts with packets between them",
 }
-# Tests of lost packets run when nothing else does; these names in a test's file tell it.
+# By these names, a file of tests tells that it measures lost packets. Of several processes, two do that, and they come
+# first where all compete for a processor.
 MEASURING = {"Traffic", "Walk", "pinging"}
+MEASURING_PROCESSES = {"gw0", "gw1"}
+MEASURING_PRIORITY = -15
 # So does this one of those that boot virtual machines.
 MACHINES = "require_machines"
 SLOWEST = 10
@@ -176,7 +182,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require", default="", metavar="LEVELS", help="fail where one of these levels, joined by commas, cannot run"
     )
-    parser.addoption("--store-count", type=Path, help="say nothing at the end; leave the count in this file")
+    parser.addoption("--store-count", type=Path, help="leave the count in this file, for a later run to add to")
     parser.addoption(
         "--add-count", type=Path, help="add the count that earlier runs left in this file, and leave the sum"
     )
@@ -193,7 +199,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--add-count: {file} is missing, so the run before this one did not end; see above")
     for level, meaning in LEVELS.items():
         config.addinivalue_line("markers", f"{level}: {meaning}")
-    config.addinivalue_line("markers", "loss: in a file that measures what packets are lost, so it runs apart")
+    config.addinivalue_line("markers", "loss: in a file that measures what packets are lost, so it runs before others")
     config.addinivalue_line(
         "markers", "kernel: in a file that boots virtual machines, so it runs by make test-kernel or make test-aarch64"
     )
@@ -205,7 +211,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark each test with the level of its folder, and those of files that measure loss."""
     if level := level_of(item.path):
         item.add_marker(level)
-    if MEASURING & vars(getattr(item, "module", None) or object).keys():
+    if _measures(item.path):
         item.add_marker("loss")
     if MACHINES in vars(getattr(item, "module", None) or object):
         item.add_marker("kernel")
@@ -215,6 +221,12 @@ def pytest_collection_finish() -> None:
     """Leave what was imported and collected out of every later garbage collection: it stays to the end."""
     gc.collect()
     gc.freeze()
+
+
+@cache
+def _measures(file: Path) -> bool:
+    """Tell whether a file of the lab measures lost packets."""
+    return level_of(file) == "lab" and bool(MEASURING & set(re.findall(r"\w+", file.read_text(encoding="utf-8"))))
 
 
 @cache
@@ -241,12 +253,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.partition("::")[0]
             return file if _is_whole(config.rootpath / file) else nodeid
 
+        def _assign_work_unit(self, node: Any) -> None:
+            """Give measuring to those processes that do it, and before all else."""
+            fitting = [False] if node.gateway.id not in MEASURING_PROCESSES else [True, False]
+            for kind in fitting:
+                for scope in self.workqueue:
+                    if _measures(config.rootpath / scope.partition("::")[0]) == kind:
+                        self.workqueue.move_to_end(scope, last=False)
+                        super()._assign_work_unit(node)
+                        return
+            node.shutdown()
+
     return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test of a level that cannot run, before any of its fixtures is made."""
+    if hasattr(item.config, "workerinput"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, MEASURING_PRIORITY if _measures(item.path) else 0)
     level = level_of(item.path)
     needed = {level, *(["engine"] if "engine" in getattr(item, "fixturenames", ()) else [])}
     lack, level = next(((what, name) for name in needed if name and (what := what_level_lacks(name))), (None, level))
@@ -266,8 +292,6 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         return
     if file := session.config.option.store_count:
         tally.store(file)
-        yield
-        return
     if file := session.config.option.add_count:
         tally.add(file)
         tally.store(file)

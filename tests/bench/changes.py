@@ -98,8 +98,8 @@ class Scenario:
         """End the run between switch and proof, so that all hosts go back by themselves."""
         began = time.monotonic()
         run = self._start_rotation()
-        run.wait_for("verifying")
-        run.kill_all()
+        with self.stack.held_at(run):
+            run.kill_all()
         left = [self.lab.hosts[name].files / f"var/lib/mesh/{INTERFACE}/deadline" for name in self.mesh["hosts"]]
         wait_until(lambda: not any(file.exists() for file in left), 120, every=0.5)
         return time.monotonic() - began

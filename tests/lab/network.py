@@ -272,10 +272,16 @@ class Network:
 
     def refuse_ssh(self, name: str) -> None:
         """Let no new SSH connection in at a host, until `accept_ssh`; those that are open go on."""
-        refusal = "tcp dport 22 tcp flags & (syn | ack) == syn reject with tcp reset"
-        self.nft(
-            name, f"table inet refuse {{\n chain i {{\n type filter hook input priority -10;\n{refusal}\n }}\n}}\n"
-        )
+        self._take_no_ssh(name, "reject with tcp reset")
+
+    def ignore_ssh(self, name: str) -> None:
+        """Leave new SSH connections to a host without an answer, until `accept_ssh`; those that are open go on."""
+        self._take_no_ssh(name, "drop")
+
+    def _take_no_ssh(self, name: str, verdict: str) -> None:
+        begun = "tcp dport 22 tcp flags & (syn | ack) == syn"
+        rule = f"chain i {{\n type filter hook input priority -10;\n{begun} {verdict}\n }}"
+        self.nft(name, f"table inet refuse {{\n {rule}\n}}\n")
 
     def accept_ssh(self, name: str) -> None:
         """Let new SSH connections in again."""

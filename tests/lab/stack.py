@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -108,10 +108,12 @@ class Run:
             self._lines.append(line)
             yield line
 
-    def wait_for(self, text: str) -> None:
-        """Return as soon as a line with `text` is printed."""
-        if not any(text in line for line in self.lines()):
-            raise UnexpectedEndError(f"{text!r} was never printed:\n{''.join(self._lines)}")
+    def wait_for(self, *texts: str) -> str:
+        """Return the first of `texts` that is in a line, as soon as that is printed."""
+        for line in self.lines():
+            if found := next((text for text in texts if text in line), None):
+                return found
+        raise UnexpectedEndError(f"{' or '.join(texts)} was never printed:\n{''.join(self._lines)}")
 
     def is_running(self) -> bool:
         """Tell whether the pulumi command still runs."""
@@ -298,6 +300,23 @@ class Stack:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         return Run(process)
+
+    @contextmanager
+    def held_at(self, run: Run, phase: str = "verifying") -> Iterator[None]:
+        """Wait until a run prints `phase`, and let it not come to its confirmation meanwhile.
+
+        A member answers no new SSH connection, which the verification needs. Else a run could confirm before a test that
+        was late for a processor strikes.
+        """
+        member = next(iter(self.interfaces.values()))["hosts"][0]
+        printed = run.wait_for("staging", phase)
+        self.lab.network.ignore_ssh(member)
+        try:
+            if printed != phase:
+                run.wait_for(phase)
+            yield
+        finally:
+            self.lab.network.accept_ssh(member)
 
     def run(self, verb: str, *options: str, succeeds: bool = True) -> Outcome:
         """Run a verb of pulumi to its end.

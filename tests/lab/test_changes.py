@@ -160,8 +160,8 @@ def test_all_keys_go_back_without_loss_when_the_operators_machine_dies(
     """Nobody leads the hosts: each knows its turn."""
     with _going_back(stack, lab, record_property, "all keys, cut off", port):
         run = stack.start("up")
-        run.wait_for("verifying")
-        run.kill_all()
+        with stack.held_at(run):
+            run.kill_all()
         files = [host.files / "var/lib/mesh/testwg/deadline" for host in lab.hosts.values()]
         wait_until(lambda: not any(file.exists() for file in files), 90)
 

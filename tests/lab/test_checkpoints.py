@@ -1,6 +1,7 @@
 """`python -m mesh up` without checkpoints, and an engine that is killed: what the state lacks, the hosts give back."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.lab.failures import PORT, check_consistent, wait_until_settled
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 
+CONFIRMED = "confirmed on"
 UP = ("up", "--no-checkpoints", "--", "--yes", "--skip-preview")
 
 
@@ -21,8 +23,8 @@ def kill_at(stack: Stack, phase: str) -> dict[str, str]:
     """Kill the engine of such an up as soon as it prints `phase`; return what hosts run once they have settled."""
     run = stack.start_companion(*UP)
     run.wait_for("up: the state is written once")
-    run.wait_for(phase)
-    run.kill_engine()
+    with stack.held_at(run, phase) if phase != CONFIRMED else nullcontext(run.wait_for(phase)):
+        run.kill_engine()
     run.wait_for_remains(stack.is_served)
     wait_until_settled(stack)
     return stack.running_public_keys("testwg")
@@ -50,7 +52,7 @@ def test_keys_of_an_up_that_was_killed_after_it_confirmed_come_back_from_the_hos
     """Of a first up, whose state has nothing, and of a rotation, whose state has the keys before; none changes."""
     for rotation in (1, 2):
         engine_stack.write(plan(lab, rotation))
-        made = kill_at(engine_stack, "confirmed on")
+        made = kill_at(engine_stack, CONFIRMED)
         assert set(made) == set(lab.hosts)
         exported = json.dumps(engine_stack.state())
         assert not [key for key in made.values() if key in exported]

@@ -354,8 +354,8 @@ def test_a_change_that_was_cut_off_is_told_as_unfinished(mesh: Stack) -> None:
     """Of each host that has it, whatever it runs meanwhile."""
     write(mesh, {**_MESH, "mtu": 1400, "deadline": 120})
     run = mesh.start("up")
-    run.wait_for("verifying")
-    run.kill_all()
+    with mesh.held_at(run):
+        run.kill_all()
     found = {(each["code"], each["host"], each["peer"]) for each in diagnose(mesh)}
     assert found == {("W29", host, "") for host in mesh.lab.hosts}
     write(mesh, _MESH)

@@ -165,8 +165,8 @@ def test_going_back_takes_the_timer_away_again(engine_stack: Stack, hosts: dict[
     before = {name: snapshot(host) for name, host in hosts.items()}
     engine_stack.write(mesh, _describe(engine_stack, hosts, externalName=_NAME))
     run = engine_stack.start("up")
-    run.wait_for("verifying")
-    run.kill_engine()
+    with engine_stack.held_at(run):
+        run.kill_engine()
     run.wait_for_remains(engine_stack.is_served)
     assert {name: difference(before[name], snapshot(host)) for name, host in hosts.items()} == dict.fromkeys(hosts, "")
     assert "mesh-endpoints" not in hosts["carol"].run("systemctl list-timers --all")

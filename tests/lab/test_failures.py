@@ -144,8 +144,8 @@ def test_hosts_go_back_by_themselves_when_the_operators_machine_dies(mesh: Stack
     old = mesh.running_keys("testwg")
     mesh.write(rotated(mesh))
     run = mesh.start("up")
-    run.wait_for(phase)
-    run.kill_all()
+    with mesh.held_at(run, phase):
+        run.kill_all()
     wait_until_settled(mesh)
     assert mesh.running_keys("testwg") == old
     assert mesh.silent("testwg", 10) == []
@@ -193,8 +193,8 @@ def test_a_host_that_loses_power_before_the_confirmation_boots_the_old_state(mes
     old = mesh.running_keys("testwg")
     mesh.write(rotated(mesh))
     run = mesh.start("up")
-    run.wait_for(phase)
-    lab.hosts["carol"].power_cut()
+    with mesh.held_at(run, phase):
+        lab.hosts["carol"].power_cut()
     outcome = run.end()
     assert outcome.code != 0
     assert "carol" in outcome.output

@@ -126,8 +126,8 @@ def test_a_host_that_removes_an_interface_waits_for_a_run_takes_a_change_back_an
     stack.up("--refresh")
     stack.write({"testwg": {"hosts": list(before), "port": _PORT, "deadline": 300, "rotation": 3}})
     run = stack.start("up")
-    run.wait_for("verifying")
-    run.kill_all()
+    with stack.held_at(run):
+        run.kill_all()
     wait_until(lambda: not stack.is_served(), 60)
     assert carol.run("ls /var/lib/mesh/testwg/deadline")
     # Whoever is logged in through the tunnel loses the terminal with it.

@@ -163,8 +163,8 @@ def test_a_host_goes_back_while_another_mesh_waits_for_its_package_manager(
 def _start_and_cut_off(stack: Stack) -> Run:
     """Start a run that switches all hosts, end the operator's machine in its proof, and return it."""
     run = stack.start("up")
-    run.wait_for("verifying")
-    run.kill_all()
+    with stack.held_at(run):
+        run.kill_all()
     return run
 
 
@@ -320,9 +320,9 @@ def test_a_host_goes_back_with_a_full_disk_or_a_file_system_that_became_read_onl
 
     def cut_off_run(strike: Callable[[], object]) -> None:
         run = stack.start("up")
-        run.wait_for("verifying")
-        strike()
-        run.kill_all()
+        with stack.held_at(run):
+            strike()
+            run.kill_all()
 
     try:
         stack.write({"backwg": wanted})

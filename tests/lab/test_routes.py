@@ -130,8 +130,8 @@ def test_everything_else_goes_over_an_exit_node_and_ssh_is_answered_as_before(st
             assert "+ carol uses bernard as exit node" in stack.run("preview").output
             # The operator's machine dies in the middle, and all is as before.
             run = stack.start("up")
-            run.wait_for("verifying")
-            run.kill_all()
+            with stack.held_at(run):
+                run.kill_all()
             assert "lookup 5182" in carol.run("ip -4 rule")
             wait_until(lambda: asks(carol, _SITE) == "203.0.113.2", 120)
             wait_until(lambda: not stack.is_served(), 60)

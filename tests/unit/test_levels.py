@@ -145,19 +145,30 @@ def test_the_last_lines_tell_how_each_failure_ended(tmp_path: Path) -> None:
 
 
 def test_a_count_goes_on_in_a_second_run(tmp_path: Path) -> None:
-    """Tests that run apart are in one sum with the others, which fails if one of either failed."""
+    """What ran apart is in one sum with the others, which fails if one of either failed."""
     count = tmp_path / "count"
-    files = {"unit/test_a.py": FAILS, "properties/test_b.py": "Traffic = None\n" + PASSES}
-    code, lines = run(tmp_path, files, "-m", "not loss", "--store-count", str(count))
+    files = {"unit/test_a.py": FAILS, "properties/test_b.py": PASSES}
+    code, lines = run(tmp_path, files, "-m", "unit", "--store-count", str(count))
     assert code == 1
-    assert not any("passed, " in line and "skipped" in line for line in lines)
-    code, lines = run(tmp_path, {}, "-m", "loss", "--add-count", str(count))
+    assert lines[-1] == "0 passed, 1 failed, 0 skipped"
+    code, lines = run(tmp_path, {}, "-m", "properties", "--add-count", str(count))
     assert code == 1
     assert lines[-3:] == [
         "unit: 0 passed, 1 failed",
         "properties: 1 passed, 0 failed",
         "1 passed, 1 failed, 0 skipped",
     ]
+
+
+def test_what_measures_loss_runs_in_two_processes_of_several(tmp_path: Path) -> None:
+    """And nowhere else, so that there are never more than two such labs at once."""
+    files = {f"lab/test_{name}.py": f"Traffic = None\n{PASSES}" for name in "abcd"}
+    files |= {f"lab/test_{name}.py": PASSES for name in "efgh"}
+    _, lines = run(tmp_path, files, "-vv", "-p", "xdist", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+    where = {line.split("::")[0][-4]: line.split("]")[0][1:] for line in lines if "SKIPPED tests/lab/" in line}
+    assert sorted(where) == list("abcdefgh")
+    assert {where[name] for name in "abcd"} <= {"gw0", "gw1"}
+    assert {where[name] for name in "efgh"} & {"gw2", "gw3"}
 
 
 def test_a_test_that_passes_when_it_is_run_again_is_named(tmp_path: Path) -> None:
