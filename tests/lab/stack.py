@@ -305,8 +305,8 @@ class Stack:
     def held_at(self, run: Run, phase: str = "verifying") -> Iterator[None]:
         """Wait until a run prints `phase`, and let it not come to its confirmation meanwhile.
 
-        A member answers no new SSH connection, which the verification needs. Else a run could confirm before a test that
-        was late for a processor strikes.
+        A member answers no new SSH connection, which the verification needs. Else a run could confirm before a test
+        that was late for a processor strikes.
         """
         member = next(iter(self.interfaces.values()))["hosts"][0]
         printed = run.wait_for("staging", phase)
