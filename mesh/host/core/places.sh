@@ -12,6 +12,16 @@ matching() (
 	done
 )
 
+# has_line TEXT LINE: 0 when this is a whole line of the text, without a process.
+has_line() {
+	case "
+$1
+" in *"
+$2
+"*) return 0 ;; esac
+	return 1
+}
+
 # interfaces: prints the name of each interface that this host has anything of. A longer name is never that of an interface.
 interfaces() {
 	ls -A "$base" | while read -r name; do

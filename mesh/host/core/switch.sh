@@ -61,7 +61,11 @@ order_ready() {
 		address_of "$1" >"$ready/.address.$1"
 	else
 		shared 20 open_port
-		delta >"$ready/.all"
+		# Never empty, so that `finish` knows that it is there.
+		{
+			echo
+			delta
+		} >"$ready/.all"
 	fi
 }
 

@@ -7,6 +7,13 @@ firewall_ports() {
 	[ ! -f "$home/firewall" ] || cat "$home/firewall"
 }
 
+# firewall_note PORT: it is one of them.
+firewall_note() {
+	noted_ports=$(firewall_ports)
+	has_line "$noted_ports" "$1" || firewall_record "${noted_ports:+$noted_ports
+}$1"
+}
+
 # firewall_record PORTS: these, one per line, are from now on the ports of this interface; none removes the record.
 firewall_record() {
 	if [ -n "$1" ]; then

@@ -167,10 +167,7 @@ active_firewalls() {
 # firewall_open PORT: the UDP port and echo requests through the tunnel are let in by all that filters here, now and from every boot on.
 firewall_open() {
 	# First the record, so that whatever comes between, closing finds what to close.
-	firewall_record "$(
-		firewall_ports
-		printf '%s\n' "$1"
-	)"
+	firewall_note "$1"
 	if ufw_is_active; then ufw_open "$1"; fi
 	if firewalld_is_active; then firewalld_open "$1"; fi
 	for open_tool in $(netfilter_tools); do

@@ -84,6 +84,9 @@ write_when_changed() {
 	mv "$write_to" "$1"
 }
 
+# link_to FILE LINK: the link leads to the file.
+link_to() { [ -L "$2" ] && [ "$2" -ef "$1" ] || ln -sfn "$1" "$2"; }
+
 # tunnel_unit: prints the path of the unit wg-quick@.service that systemd would take.
 tunnel_unit() {
 	for unit_folder in "$systemd_units" /usr/lib/systemd/system /lib/systemd/system; do
@@ -124,8 +127,8 @@ service_install() {
 		elif write_when_changed "$systemd_units/mesh-boot@.service" 644 "$(boot_unit)"; then
 			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
 		fi
-		ln -sfn "$systemd_units/mesh-boot@.service" "$systemd_wants/mesh-boot@$interface.service"
-		ln -sfn "$install_unit" "$systemd_wants/wg-quick@$interface.service"
+		link_to "$systemd_units/mesh-boot@.service" "$systemd_wants/mesh-boot@$interface.service"
+		link_to "$install_unit" "$systemd_wants/wg-quick@$interface.service"
 		if service_is_masked; then
 			rm -f "$systemd_units/wg-quick@$interface.service"
 			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"

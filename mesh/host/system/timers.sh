@@ -124,7 +124,7 @@ timer_start() {
 			if [ -e "$timer_file" ]; then timer_old=yes; else timer_old=; fi
 			if write_when_changed "$timer_file" 644 "$(timer_text "$1" "$timer_part")" && [ -n "$timer_old" ]; then timer_changed=yes; fi
 		done
-		ln -sfn "$systemd_units/$timer_name@.timer" "$timer_wants/$timer_name@$interface.timer"
+		link_to "$systemd_units/$timer_name@.timer" "$timer_wants/$timer_name@$interface.timer"
 		# systemd reads a new unit when it is first asked for it, as a rule; an old version only when it is told to.
 		[ -z "$timer_changed" ] || timer_reload
 		if ! run_service systemctl start "$timer_name@$interface.timer"; then

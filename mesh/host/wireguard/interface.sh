@@ -237,12 +237,22 @@ list_routes() {
 # set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The default route is none of these.
 set_routes() {
 	{
-		list_routes | awk '{ print "has", $1 }'
-		[ ! -r "$home/$1/peers" ] || awk '{ print "was", $6 }' "$home/$1/peers"
-		[ ! -r "$home/$2/peers" ] || awk '{ print "wants", $6 }' "$home/$2/peers"
-	} | awk -v device="$interface" '
-		{ count = split($2, prefixes, ","); for (i = 1; i <= count; i++) { seen[$1, prefixes[i]] = 1; all[prefixes[i]] = 1 } }
+		ip -6 -o route show dev "$interface"
+		ip -4 -o route show dev "$interface"
+	} | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" '
+		function note(kind, file,   line, field, count, prefixes, i) {
+			while ((getline line < file) > 0) {
+				split(line, field, " ")
+				count = split(field[6], prefixes, ",")
+				for (i = 1; i <= count; i++) { seen[kind, prefixes[i]] = 1; all[prefixes[i]] = 1 }
+			}
+			# It may be the same file, which would be read on from its end.
+			close(file)
+		}
+		{ seen["has", $1 ~ /\// ? $1 : $1 ($1 ~ /:/ ? "/128" : "/32")] = 1 }
 		END {
+			note("was", from)
+			note("wants", to)
 			for (prefix in all) {
 				if (prefix ~ /\/0$/) continue
 				if ((("wants", prefix) in seen) && !(("has", prefix) in seen)) print "route add " prefix " dev " device
@@ -260,23 +270,22 @@ set_link() {
 		ip link set dev "$interface" up
 	fi
 	mtu=$(setting "$1" mtu)
-	[ "$(cat "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
-	list_addresses >"$home/addresses"
-	sed -n 's/^address //p' "$home/$1/settings" >"$home/wanted"
-	while read -r address; do
-		grep -qxF "$address" "$home/addresses" || ip address add "$address" dev "$interface"
-	done <"$home/wanted"
+	[ "$(first_word "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
+	link_has=$(list_addresses)
+	link_wants=$(sed -n 's/^address //p' "$home/$1/settings")
+	for address in $link_wants; do
+		has_line "$link_has" "$address" || ip address add "$address" dev "$interface"
+	done
 	set_routes run "$1"
 	gone=
-	while read -r other; do
-		grep -qxF "$other" "$home/wanted" || {
+	for other in $link_has; do
+		has_line "$link_wants" "$other" || {
 			ip address del "$other" dev "$interface"
 			gone=yes
 		}
-	done <"$home/addresses"
+	done
 	# The kernel's own route of an address that went may have been one that a peer needs now.
 	[ -z "$gone" ] || set_routes run "$1"
-	rm -f "$home/addresses" "$home/wanted"
 }
 
 # knock ADDRESS...: one ping to each, at once, not waited for longer than a second; wakes sessions up.
