@@ -2,36 +2,36 @@
 # What a rollout will need and write is tried before anything switches, so that what is missing is told as what it is: after the
 # switch the same would be a failure on its way, and every host would go back.
 
-# refusal PATH [KILOBYTES]: prints why a file cannot be laid beside PATH, with so much in it, and renamed to it; nothing where it can.
-# Where its folder is not there yet, the one above counts.
-refusal() {
+# try_writing PATH [KILOBYTES]: 0 when a file can be laid beside PATH, with so much in it, and renamed to it; else $refusal says why
+# not. Where its folder is not there yet, the one above counts.
+try_writing() {
 	refusal_folder=${1%/*}
 	while [ ! -d "$refusal_folder/" ]; do refusal_folder=${refusal_folder%/*}; done
 	# Another interface may try the same at this moment; and no interface can have so long a name.
 	refusal_file=$refusal_folder/.mesh-tried-by-$$
-	refusal_said=$({
+	refusal=$({
 		# Only writing much tells whether there is room for it.
-		if [ -n "${2:-}" ]; then dd if=/dev/zero of="$refusal_file" bs=1024 count="$2"; else (: >"$refusal_file"); fi && rm "$refusal_file" &&
+		if [ -n "${2:-}" ]; then dd if=/dev/zero of="$refusal_file" bs=1024 count="$2"; else : >"$refusal_file"; fi && rm "$refusal_file" &&
 			# Nobody replaces a file that is immutable. Its times become what they are.
 			{ [ -L "$1" ] || [ ! -f "$1" ] || touch -c -r "$1" "$1"; }
 	} 2>&1) || {
 		rm -f "$refusal_file" 2>/dev/null || :
-		refusal_said=$(printf '%s\n' "$refusal_said" | grep -v -e ' records ' -e ' copied' | head -n 1)
-		printf '%s\n' "${refusal_said##*: }"
+		refusal=$(printf '%s\n' "$refusal" | grep -v -e ' records ' -e ' copied' | head -n 1)
+		refusal=${refusal##*: }
+		return 1
 	}
 }
 
 # check_writable PATH [KILOBYTES]: PATH can be written as we write files, or it fails with the cause.
 check_writable() {
-	writable_refusal=$(refusal "$@")
-	case $writable_refusal in
-	"") return 0 ;;
+	if try_writing "$@"; then return 0; fi
+	case $refusal in
 	*"not permitted"*) writable_advice="is it, or its folder, immutable? lsattr tells, and chattr -i lets it be written" ;;
 	*"No space"* | *[Qq]uota*) writable_advice="make room on its disk" ;;
 	*"Read-only"*) writable_advice="mount it so that it can be written" ;;
 	*) writable_advice="let root write there" ;;
 	esac
-	fail "cannot write $1: $writable_refusal; $writable_advice"
+	fail "cannot write $1: $refusal; $writable_advice"
 }
 
 # check_own_files: what we keep of the interface can be written.
