@@ -111,12 +111,14 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
         "rotate one s",
         "changed by add",
         "state KB",
+        "memory MB",
         *("status s", "doctor s", "metrics s", "page s"),
     )
     table = Table(*columns, title="engine level")
     for row in measure([int(count) for count in hosts.split(",")]):
         seconds = (row.preview, row.first, row.once, row.nothing, row.add, row.rotate)
         cells = [str(row.hosts), *(f"{value:.1f}" for value in seconds), str(row.changed), f"{row.state:.0f}"]
+        cells.append(f"{row.memory:.0f}")
         cells += [f"{value:.1f}" for value in row.looks.values()]
         table.add_row(*cells)
         _CONSOLE.print(" ".join(cells), style="dim")

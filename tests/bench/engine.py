@@ -5,12 +5,16 @@ belongs in `lab`.
 """
 
 import json
+import os
 import resource
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, Self
 
 from tests.engine.ssh_hosts import Hosts
 from tests.engine.stack import Stack
@@ -24,7 +28,8 @@ _INTERFACE = "testwg"
 class Measurement:
     """One row: times in seconds, `state` in kilobytes of 1000 bytes, `changed` in resources.
 
-    `once` is a first up without checkpoints. `looks` are those commands that ask all hosts, by name.
+    `once` is a first up without checkpoints. `looks` are those commands that ask all hosts, by name. `memory` is the
+    most, in megabytes, that the engine and all that it started had at one moment of that first up.
     """
 
     hosts: int
@@ -36,6 +41,7 @@ class Measurement:
     rotate: float
     changed: int
     state: float
+    memory: float
     looks: dict[str, float]
 
 
@@ -65,8 +71,44 @@ def _measure(count: int, folder: Path) -> Measurement:
         stack.write(_plan(names, members={names[0]: {"rotation": 2}}))
         rotate = stack.up().seconds
         looks = {words[0]: _look(stack, *words) for words in _LOOKS}
-    once = _first_without_checkpoints(names[:-1], folder)
-    return Measurement(count, preview, first, once, nothing, add, rotate, changed, state, looks)
+    with _PeakMemory() as peak:
+        once = _first_without_checkpoints(names[:-1], folder)
+    return Measurement(count, preview, first, once, nothing, add, rotate, changed, state, peak.megabytes, looks)
+
+
+class _PeakMemory:
+    """Looks, four times a second, at how much memory the sessions that this process began have together."""
+
+    def __init__(self) -> None:
+        self.megabytes = 0.0
+        self._ended = Event()
+        self._looking = Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._looking.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._looking.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.25):
+            self.megabytes = max(self.megabytes, _resident() / 1e6)
+
+
+def _resident() -> int:
+    """Return the bytes that the processes of these sessions have in memory; what they share counts for each."""
+    pages: dict[int, int] = defaultdict(int)
+    leaders = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            parent, session, resident = int(fields[1]), int(fields[3]), int(fields[21])
+            pages[session] += resident
+            if parent == os.getpid() and session == int(process.name):
+                leaders.add(session)
+    return sum(pages[session] for session in leaders) * resource.getpagesize()
 
 
 def _look(stack: Stack, command: str, *options: str) -> float:

@@ -21,6 +21,8 @@ from tests.engine.ssh_hosts import Hosts
 __all__ = ["Outcome", "Stack"]
 
 _ROOT = Path(__file__).parents[2]
+# What leaves a stack as it was.
+_READS = {"preview", "version", ("stack", "export"), ("stack", "history"), ("stack", "output")}
 
 
 class Outcome:
@@ -65,6 +67,8 @@ class Stack:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "MESH_SSH_KEY_FILE": str(client_key),
         }
+        # The stack file of the last up, while nothing was run since that could leave hosts or state otherwise.
+        self._settled_by = ""
         self._make_stack()
 
     def _make_stack(self) -> None:
@@ -72,6 +76,8 @@ class Stack:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start pulumi in a session of its own."""
+        if words[0] not in _READS and words[:2] not in _READS:
+            self._settled_by = ""
         return subprocess.Popen(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
             cwd=self.folder,
@@ -110,11 +116,26 @@ class Stack:
 
     def up(self, *words: str) -> Outcome:
         """Bring the mesh up, which has to succeed."""
-        return self.must("up", "--yes", "--skip-preview", *words)
+        outcome = self.must("up", "--yes", "--skip-preview", *words)
+        if not {"--target", "--exclude"} & set(words):
+            self._settled_by = self.stack_file.read_text()
+        return outcome
+
+    def settle(self) -> None:
+        """Bring the mesh up, unless the last thing that was run on this stack did so by the same stack file."""
+        if self._settled_by != self.stack_file.read_text():
+            self.up()
+
+    @property
+    def stack_file(self) -> Path:
+        """Where `write` writes."""
+        return self.folder / "stacks/Pulumi.test.yaml"
 
     def companion(self, *words: str) -> Outcome:
         """Run `python -m mesh` and return how it ended, whichever way."""
         began = time.monotonic()
+        if words[0] in {"adopt", "up"}:
+            self._settled_by = ""
         done = subprocess.run(
             [sys.executable, "-m", "mesh", *words],
             cwd=self.folder,
@@ -130,6 +151,7 @@ class Stack:
     def shell(self, script: str, **variables: str) -> Outcome:
         """Run lines of a document as somebody does who has the environment of the checkout, and says yes to pulumi."""
         began = time.monotonic()
+        self._settled_by = ""
         home = self.folder.parent / "home"
         home.mkdir(exist_ok=True)
         path = f"{self.folder}/.venv/bin:{self.environment['PATH']}"
@@ -170,8 +192,7 @@ class Stack:
         self._write(config)
 
     def _write(self, config: Mapping[str, Any]) -> None:
-        file = self.folder / "stacks/Pulumi.test.yaml"
-        yaml = YAML()
+        file, yaml = self.stack_file, YAML()
         content = yaml.load(file.read_text()) if file.exists() else None
         content = content or {}
         content.setdefault("config", {}).update(config)
@@ -185,12 +206,17 @@ class Stack:
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Return what the state holds by logical name, without the stack and the providers."""
-        found = self.export()["deployment"].get("resources", [])
         return {
             resource["urn"].split("::")[-1]: resource
-            for resource in found
+            for resource in self._held()
             if not resource["type"].startswith("pulumi:")
         }
+
+    def _held(self) -> list[dict[str, Any]]:
+        # From the backend's file, which takes no run of pulumi.
+        stored = json.loads((self.state / ".pulumi/stacks/mesh/test.json").read_text())
+        found: list[dict[str, Any]] = (stored["checkpoint"]["latest"] or {}).get("resources", [])
+        return found
 
     def age_keys(self, days: int, host: str = "") -> None:
         """Set the creation of all keys in the state, or of one host's, back by so many days."""

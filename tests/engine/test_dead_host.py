@@ -30,7 +30,7 @@ def begin(stack: Stack) -> None:
     if stack.hosts["h4"].mode != "well":
         stack.hosts.become("h4", "well")
     write(stack, HOSTS)
-    stack.up()
+    stack.settle()
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def settle(stack: Stack) -> None:
         if host.mode != "well":
             stack.hosts.become(host.name, "well")
     write(stack)
-    stack.up()
+    stack.settle()
 
 
 @pytest.fixture

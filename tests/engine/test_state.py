@@ -26,7 +26,7 @@ def shared(make_stack: Maker) -> Stack:
 def stack(shared: Stack) -> Stack:
     """Return that stack with a running mesh and nothing pending."""
     write(shared)
-    shared.up()
+    shared.settle()
     return shared
 
 

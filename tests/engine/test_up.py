@@ -39,7 +39,7 @@ def shared(make_stack: Maker) -> Stack:
 def stack(shared: Stack) -> Stack:
     """Return that stack with two meshes running and nothing pending."""
     write(shared, ["h1", "h2", "h3"])
-    shared.up()
+    shared.settle()
     return shared
 
 

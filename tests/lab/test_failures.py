@@ -11,6 +11,7 @@ from tests.lab.hosts import HostSpec
 from tests.lab.lab import Lab
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Run, Stack, plug_in, wait_until
+from tests.rehearsal.verbs import WAITS_BEFORE
 
 
 @pytest.fixture(scope="module")
@@ -153,31 +154,21 @@ def test_hosts_go_back_by_themselves_when_the_operators_machine_dies(mesh: Stack
     check_consistent(mesh)
 
 
-def _wait_for_hold(stack: Stack, run: Run) -> None:
-    """Stop the run at the moment when the first host holds."""
-    files = [host.files / "var/lib/mesh/testwg/deadline" for host in stack.lab.hosts.values()]
-    run.wait_for("verifying")
-
-    def holds() -> bool:
-        for file in files:
-            try:
-                until = float(file.read_text().split()[0])
-            except (OSError, IndexError, ValueError):
-                continue
-            with open("/proc/uptime") as uptime:
-                if until - float(uptime.read().split()[0]) > 300:
-                    return True
-        return False
-
-    wait_until(holds, 60, every=0.0005)
+def _start_and_hold(stack: Stack) -> Run:
+    """Return a run that has had all hosts hold, and confirms none for some seconds."""
+    stack.environment[WAITS_BEFORE] = "confirm"
+    try:
+        run = stack.start("up")
+    finally:
+        del stack.environment[WAITS_BEFORE]
+    run.wait_for("order: confirm")
+    return run
 
 
 def test_between_hold_and_confirm_the_new_mesh_runs_on_and_the_next_run_confirms_it(mesh: Stack) -> None:
     """The operator's machine dies when all is proven: the keys that run are the new ones or the old, on all hosts."""
     mesh.write(rotated(mesh))
-    run = mesh.start("up")
-    _wait_for_hold(mesh, run)
-    run.kill_all()
+    _start_and_hold(mesh).kill_all()
     assert mesh.silent("testwg", 10) == []
     new = mesh.public_keys()
     assert {f"testwg/{name}/key": key for name, key in mesh.running_public_keys("testwg").items()} == new
@@ -210,8 +201,7 @@ def test_a_host_that_loses_power_when_all_is_verified_is_with_the_others_after_t
 ) -> None:
     """The others may have been confirmed or not; no key is made again either way."""
     mesh.write(rotated(mesh))
-    run = mesh.start("up")
-    _wait_for_hold(mesh, run)
+    run = _start_and_hold(mesh)
     lab.hosts["carol"].power_cut()
     outcome = run.end()
     assert outcome.code != 0

@@ -23,10 +23,13 @@ from tests.rehearsal.monitor import Monitor, StoppedError
 from tests.rehearsal.providers import provider_for
 from tests.rehearsal.state import State
 
-__all__ = ["TELLS_ORDERS", "end", "rehearse"]
+__all__ = ["TELLS_ORDERS", "WAITS_BEFORE", "end", "rehearse"]
 
 # In the environment, it lets a run print each order before hosts get it, so that a test can strike there.
 TELLS_ORDERS = "MESH_REHEARSAL_TELLS_ORDERS"
+# The same, and the order that this names is given some seconds later: time to strike just before it.
+WAITS_BEFORE = "MESH_REHEARSAL_WAITS_BEFORE"
+_WAIT_SECONDS = 5
 
 _NOT_AS_EXPECTED = 7
 _FAILED = 255
@@ -42,8 +45,8 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
     """
     if unknown := set(options) - _IDLE - {"--refresh", "--expect-no-changes"}:
         raise NotImplementedError(f"rehearsal: {verb} {' '.join(sorted(unknown))} needs the engine: engine_stack")
-    if os.environ.get(TELLS_ORDERS):
-        _tell_orders()
+    if os.environ.get(TELLS_ORDERS) or os.environ.get(WAITS_BEFORE):
+        _tell_orders(os.environ.get(WAITS_BEFORE, ""))
     config = {name: _text(value) for name, value in StackFile(file).content["config"].items()}
     monitor = Monitor(state, config)
     try:
@@ -70,13 +73,15 @@ def rehearse(verb: str, options: Sequence[str], file: Path, state: State, progra
     return 0
 
 
-def _tell_orders() -> None:
+def _tell_orders(late: str) -> None:
     give = Fan.each
 
     async def tell(fan: Fan, orders: Mapping[str, Sequence[Order]], **options: Any) -> dict[str, list[Reply]]:
         for words in dict.fromkeys(order.words for each in orders.values() for order in each):
             hosts = (host for host, each in orders.items() if any(order.words == words for order in each))
             print("order:", *words, *hosts, file=sys.stderr, flush=True)  # noqa: T201
+            if words[0] == late:
+                await asyncio.sleep(_WAIT_SECONDS)
         return await give(fan, orders, **options)
 
     setattr(Fan, "each", tell)  # noqa: B010 - a method of another class

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.engine.stack import Outcome, Stack
@@ -19,14 +20,20 @@ class RehearsedStack(Stack):
     """A stack whose state is a file; stack files, hosts and outcomes are as with the engine."""
 
     def _make_stack(self) -> None:
-        self._file = self.folder / "stacks/Pulumi.lab.yaml"
         self._kept = self.state / "rehearsal.json"
         self.environment |= stand_for_pulumi(self.folder / "bin", self._kept)
-        self.environment["PULUMI_OPTION_CONFIG_FILE"] = str(self._file)
+        self.environment["PULUMI_OPTION_CONFIG_FILE"] = str(self.stack_file)
+
+    @property
+    def stack_file(self) -> Path:
+        """Where `write` writes."""
+        return self.folder / "stacks/Pulumi.lab.yaml"
 
     def run(self, *words: str, seconds: float | None = None) -> Outcome:
         """Run a verb and return how it ended, whichever way."""
         began = time.monotonic()
+        if words[0] != "preview":
+            self._settled_by = ""
         options = [word for word in words if word not in _IDLE]
         process = Forked(None, self.folder, self._kept, self.environment, options)
         assert process.stdout is not None
@@ -38,12 +45,11 @@ class RehearsedStack(Stack):
 
     def _write(self, config: Mapping[str, Any]) -> None:
         # In JSON, which is YAML, for what stands for pulumi.
-        self._file.write_text(f"config: {json.dumps(config)}\n")
+        self.stack_file.write_text(f"config: {json.dumps(config)}\n")
 
-    def export(self) -> dict[str, Any]:
-        """Return the state in the form of an export; keys are in clear."""
-        stored = json.loads(self._kept.read_text()) if self._kept.exists() else {"resources": []}
-        return {"deployment": {"resources": stored["resources"]}}
+    def _held(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self._kept.read_text())["resources"] if self._kept.exists() else []
+        return found
 
     def plan(self, interface: str = "testwg") -> Any:
         """Return the stack's output of that name, None for none."""

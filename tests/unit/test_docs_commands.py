@@ -15,7 +15,7 @@ from mesh.cli.app import app
 from tests.documents import PAGES, ROOT, commands, read
 
 # A process of the lab tells its child by it, and nobody else.
-OF_THE_LAB = {"MESH_REHEARSAL_STATE", "MESH_REHEARSAL_TELLS_ORDERS"}
+OF_THE_LAB = {"MESH_REHEARSAL_STATE", "MESH_REHEARSAL_TELLS_ORDERS", "MESH_REHEARSAL_WAITS_BEFORE"}
 
 
 @cache
