@@ -22,6 +22,7 @@ from mesh.remote.wire import unpack
 __all__ = ["LoginRefusedError", "dial", "is_post_quantum", "key_exchange_of", "post_quantum_exchanges"]
 
 _TRIES = 3
+_HEARINGS = 3
 # Each with a classical part beside it, so that breaking either alone is not enough; sntrup761 needs liboqs here.
 _POST_QUANTUM = (
     "mlkem768x25519-sha256",
@@ -169,8 +170,8 @@ async def _connect(
     signers = [_Signer(identity, are_many) for identity in identities]
     client = _Client()
     try:
-        if exchanges:
-            # An sshd without any of these hangs up, and that may overtake what it offers.
+        # An sshd without any of these hangs up, and that may overtake what it offers.
+        for _ in range(_HEARINGS if exchanges else 0):
             with suppress(asyncssh.ConnectionLost):
                 return await _open(client, connection, tunnel, signers, exchanges)
         return await _open(client, connection, tunnel, signers, exchanges)

@@ -53,6 +53,16 @@ def test_a_run_can_go_on_without_a_host_and_the_next_one_brings_it(stack: Stack)
     assert kernels(stack) == stack.public_keys()
 
 
+def test_only_one_word_of_the_environment_skips_and_another_stops(stack: Stack) -> None:
+    """As Pulumi reads its own variables."""
+    stack.hosts.become("h4", "dead")
+    write(stack, HOSTS, mtu=1400)
+    for word, goes_on in (("perhaps", False), ("1", True)):
+        stack.environment["MESH_SKIP_UNREACHABLE"] = word
+        assert (stack.run("up", "--yes", "--skip-preview").code == 0) == goes_on
+    del stack.environment["MESH_SKIP_UNREACHABLE"]
+
+
 def test_skipping_in_the_stack_file_names_the_host_at_the_end_also_with_nothing_to_do(stack: Stack) -> None:
     """At its return its enrolment is recorded again, and it is brought to the plan if it is not there."""
     write(stack, HOSTS, unreachable="skip")

@@ -48,16 +48,6 @@ def test_a_run_can_go_on_without_a_host_and_the_next_one_brings_it(stack: Rehear
     assert stack.changed() == {}
 
 
-def test_only_one_word_of_the_environment_skips_and_another_stops(stack: RehearsedStack) -> None:
-    """As Pulumi reads its own variables."""
-    stack.hosts.become("h4", "dead")
-    write(stack, HOSTS, mtu=1400)
-    for word, goes_on in (("perhaps", False), ("1", True)):
-        stack.environment["MESH_SKIP_UNREACHABLE"] = word
-        assert (stack.run("up", "--yes", "--skip-preview").code == 0) == goes_on
-    del stack.environment["MESH_SKIP_UNREACHABLE"]
-
-
 def test_a_dead_host_that_is_removed_is_tried_in_every_run_until_it_is_wiped(stack: RehearsedStack) -> None:
     """The run does not stop for it; the others drop it, and the preview says what it can still do."""
     stack.hosts.become("h4", "silent")
