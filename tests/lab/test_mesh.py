@@ -47,3 +47,26 @@ def test_two_meshes_are_verified_at_once_and_survive_every_reboot(stack: Stack, 
     wait_until(lambda: not stack.silent("testwg") and not stack.silent("backwg"), 90)
     stack.up("--refresh", "--expect-no-changes")
     stack.destroy()
+
+
+def test_a_new_interface_is_what_wg_quick_makes_of_its_file(stack: Stack, lab: Lab) -> None:
+    """Its peers and routes are set beside wg-quick, which starts the service without any; a restart changes nothing."""
+    numbers = {name: {"ipv4": f"10.20.0.{number}"} for number, name in enumerate(lab.hosts, 1)}
+    numbers["carol"]["routes"] = ["192.168.10.0/24", "2001:db8:5::/64"]  # type: ignore[assignment]
+    mesh = {"hosts": list(lab.hosts), "port": 51825, "mtu": 1380, "ipv4": "10.20.0.0/24", "members": numbers}
+    stack.write({"testwg": {**mesh, "exitNode": "bernard"}})
+    stack.up()
+    look = "; ".join((
+        "wg show testwg dump | awk '{ print $1, $2, $4, $8 }' | sort",
+        "ip -o address show dev testwg scope global | sed 's/^[0-9]*: //'",
+        "for v in -4 -6; do ip $v route show dev testwg; ip $v rule; ip $v route show table 5182; done",
+        "cat /sys/class/net/testwg/mtu",
+        "systemctl is-active wg-quick@testwg",
+    ))  # fmt: skip
+    for host in lab.hosts.values():
+        before = host.run(look)
+        assert "route add" not in host.run("journalctl -q -b -o cat -u wg-quick@testwg")
+        host.run("systemctl restart wg-quick@testwg")
+        assert host.run(look) == before
+    wait_until(lambda: not stack.silent("testwg"), 60)
+    stack.destroy()

@@ -54,12 +54,12 @@ render_interface() {
 	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
 	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
 		"$home/$1/settings"
-	[ -z "$(exit_plan "$1")" ] || echo "PostUp = sh $base/program exit %i || true"
 }
 
 # render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
 render() {
 	render_interface "$1"
+	[ -z "$(exit_plan "$1")" ] || echo "PostUp = sh $base/program exit %i || true"
 	# What a name leads to is set once the interface is up, since wg-quick would bring nothing up where it does not resolve.
 	awk -v folder="$home/$1" "$secrets$by_name"'
 		{
@@ -97,8 +97,8 @@ write_configuration() {
 	mv "$configuration.new" "$configuration"
 }
 
-# start_with_peers DIRECTORY: the interface comes up as in DIRECTORY. wg-quick starts it without peers, and they and their routes
-# are set in one go each: wg-quick starts two processes for every peer.
+# start_with_peers DIRECTORY: the interface comes up as in DIRECTORY. wg-quick starts it without peers and PostUp, and they and
+# their routes are set in one go each: wg-quick starts two processes for every peer. What PostUp does is left to `finish_shared`.
 start_with_peers() {
 	make_configuration_folder
 	render_interface "$1" >"$configuration.new"
