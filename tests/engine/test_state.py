@@ -195,3 +195,20 @@ def test_a_state_that_a_killed_engine_left_with_an_empty_file_is_read_again_as_t
     assert said.endswith(f"failed to load checkpoint: EOF; in the backend's folder: {command}")
     subprocess.run(command, shell=True, cwd=stack.state, check=True)  # noqa: S602 - as a user does
     assert stack.public_keys() == keys
+
+
+def test_a_state_that_is_compressed_is_the_same_state_and_can_be_had_back(stack: Stack) -> None:
+    """As the page of large meshes tells: by a variable of Pulumi's, in either direction, and a fifth of the size."""
+    folder = stack.state / ".pulumi/stacks/mesh"
+    whole, keys = (folder / "test.json").stat().st_size, stack.public_keys()
+    stack.environment["PULUMI_DIY_BACKEND_ZSTD"] = "true"
+    write(stack, rotation=9)
+    stack.up()
+    del stack.environment["PULUMI_DIY_BACKEND_ZSTD"]
+    assert not (folder / "test.json").exists()
+    assert (folder / "test.json.zst").stat().st_size < whole / 4
+    assert stack.companion("status", "--no-ping").code == 0
+    write(stack)
+    stack.up()
+    assert stack.public_keys() == keys
+    assert not (folder / "test.json.zst").exists()
