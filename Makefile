@@ -12,7 +12,7 @@ ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 # Labs wait for their hosts more than they compute, so there are more of them than processors. Where there is an engine, its
 # tests compute beside them. What measures loss comes first for a processor, in two of the labs (tests/conftest.py).
 PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
-LABS ?= $$($(ENGINE) command -v pulumi >/dev/null && echo 6 || echo 8)
+LABS ?= $$($(ENGINE) command -v pulumi >/dev/null && echo 5 || echo 7)
 COUNT := .venv/count
 
 .PHONY: help setup demo demo-shell demo-down test test-kernel test-aarch64 test-fast check docs bench
