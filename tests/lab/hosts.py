@@ -188,7 +188,9 @@ class Host(ABC):
     def power_cut(self) -> None:
         """End the guest at once, as if unplugged; `start` boots it again."""
         for pid in self._unplugged():
-            os.kill(pid, signal.SIGKILL)
+            # One may have ended meanwhile.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._wait_for_end()
 
     def _wait_for_end(self) -> None:

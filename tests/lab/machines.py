@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.lab.agent import Agent, AgentSilentError
@@ -133,5 +134,7 @@ class VirtualMachine(Host):
     def _power_off(self) -> None:
         """Pull the plug: what is on its disk is nobody's afterwards."""
         for process in self._unplugged():
-            os.kill(process, signal.SIGKILL)
+            # One may have ended meanwhile.
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._wait_for_end()
