@@ -66,7 +66,7 @@ test-aarch64: setup ## the seed's pair, of which one host is x86_64 and one aarc
 	@$(RUN) -m tests.lab prepare --machines
 	@$(PYTEST) tests/lab/test_aarch64.py
 
-test-fast: setup ## run what needs no engine and no hosts, in two to three minutes on two cores
+test-fast: setup ## unit, properties and mocked, without engine and hosts; two to three minutes on two cores
 	@MESH_PROPERTIES=few $(RUN) -m pytest tests/unit tests/properties tests/mocked -q -n auto
 
 check: setup ## formatting, lint and types

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.configurations import INTERFACE, PORT, Configurations
-from tests.bench.rivals import install_pyinfra, run_pyinfra
+from tests.bench.rivals import ROUTES, install_pyinfra, run_pyinfra, write_known_hosts
 from tests.lab.lab import Lab, default_hosts
 from tests.lab.stack import Stack
 
@@ -26,12 +26,12 @@ _SUBJECT = "carol"
 # By what is done, and by what: the seconds of each round.
 Seconds = Mapping[tuple[str, str], list[float]]
 
-# As the wg-quick page tells to take over a changed file; `syncconf` knows no routes.
+# As the wg-quick page tells to take over a changed file.
 _PUSH = f"""
 umask 077; mkdir -p /etc/wireguard; cat >/etc/wireguard/{INTERFACE}.conf
 if systemctl is-active -q wg-quick@{INTERFACE}; then
     wg-quick strip {INTERFACE} >/run/{INTERFACE}.stripped && wg syncconf {INTERFACE} /run/{INTERFACE}.stripped
-    wg show {INTERFACE} allowed-ips | while read -r _ to; do ip -6 route replace $to dev {INTERFACE}; done
+    {ROUTES}
 else
     systemctl enable -q --now wg-quick@{INTERFACE}
 fi
@@ -59,6 +59,7 @@ Command("command", create="true")
 
 
 def _run_parallel_ssh(lab: Lab, folder: Path, hosts: list[str]) -> None:
+    write_known_hosts(lab, folder / "known_hosts")
     options = ["-i", str(lab.ssh_key), "-o", f"UserKnownHostsFile={folder}/known_hosts", "-o", "BatchMode=yes"]
     running = []
     for name in hosts:
@@ -80,8 +81,6 @@ class _Rival:
 
     def __init__(self, lab: Lab, folder: Path, push: Callable[[Lab, Path, list[str]], None]) -> None:
         folder.mkdir()
-        text = "".join(f"{host.ssh_address} {host.host_key}\n" for host in lab.hosts.values())
-        (folder / "known_hosts").write_text(text)
         self._lab, self._folder, self._push = lab, folder, push
 
     def steps(self, stay: list[str], everybody: list[str]) -> Iterator[tuple[str, float]]:

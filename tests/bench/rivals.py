@@ -14,7 +14,10 @@ from pathlib import Path
 from tests.bench.configurations import INTERFACE
 from tests.lab.lab import Lab
 
-__all__ = ["install_ansible", "install_pyinfra", "run_ansible", "run_pyinfra"]
+__all__ = ["ROUTES", "install_ansible", "install_pyinfra", "run_ansible", "run_pyinfra", "write_known_hosts"]
+
+# `syncconf`, which a reload is, knows no routes.
+ROUTES = f"wg show {INTERFACE} allowed-ips | while read -r _ to; do ip -6 route replace $to dev {INTERFACE}; done"
 
 # What anybody would write for this job, packages included. A reload is `wg syncconf`, which knows no routes.
 _PYINFRA = f"""
@@ -35,7 +38,7 @@ systemd.service(
 )
 server.shell(
     name="routes",
-    commands="wg show {INTERFACE} allowed-ips | while read -r _ to; do ip -6 route replace $to dev {INTERFACE}; done",
+    commands="{ROUTES}",
     _if=configuration.did_change,
 )
 """
@@ -63,8 +66,7 @@ _ANSIBLE = [
             {"name": "reload", "systemd_service": {"name": f"wg-quick@{INTERFACE}", "state": "reloaded"}},
             {
                 "name": "routes",
-                "shell": f"wg show {INTERFACE} allowed-ips | "
-                f"while read -r _ to; do ip -6 route replace $to dev {INTERFACE}; done",
+                "shell": ROUTES,
             },
         ],
     }
@@ -90,14 +92,15 @@ def install_ansible(lab: Lab) -> Path:
     return _install(lab, "ansible", "ansible-core>=2.17,<3") / "ansible-playbook"
 
 
-def _known_hosts(lab: Lab, file: Path) -> None:
+def write_known_hosts(lab: Lab, file: Path) -> None:
+    """Write the keys of all hosts of a lab."""
     file.parent.mkdir(exist_ok=True)
     file.write_text("".join(f"{host.ssh_address} {host.host_key}\n" for host in lab.hosts.values()))
 
 
 def run_pyinfra(lab: Lab, folder: Path, hosts: Sequence[str]) -> None:
     """Bring the files in `folder` to `hosts`."""
-    _known_hosts(lab, folder / ".ssh/known_hosts")
+    write_known_hosts(lab, folder / ".ssh/known_hosts")
     data = {"ssh_user": "root", "ssh_key": str(lab.ssh_key), "folder": str(folder)}
     inventory = [(lab.hosts[name].ssh_address, {**data, "title": name}) for name in hosts]
     (folder / "inventory.py").write_text(f"hosts = {inventory!r}\n")
@@ -108,7 +111,7 @@ def run_pyinfra(lab: Lab, folder: Path, hosts: Sequence[str]) -> None:
 
 def run_ansible(lab: Lab, folder: Path, hosts: Sequence[str]) -> None:
     """Bring the files in `folder` to `hosts`, all at once."""
-    _known_hosts(lab, folder / "known_hosts")
+    write_known_hosts(lab, folder / "known_hosts")
     inventory = {
         name: {
             "ansible_host": lab.hosts[name].ssh_address,

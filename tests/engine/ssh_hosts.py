@@ -233,9 +233,8 @@ class Hosts:
         host.port = host.server.get_port()
 
     async def _handle(self, host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        # The command plugin says it to the login shell, a rehearsal as all else is said.
-        is_plugin = "/enrolled" in (process.command or "")
-        asked = Asked(process.command or "", False, "", process) if is_plugin else await hear(process, host.noise)
+        # The command plugin enrols by a plain command of the login shell, a rehearsal as all else is asked.
+        asked = await hear(process, host.noise)
         if enrol := re.search(r"/mesh/([^/ ]+)/enrolled", asked.script):
             await self._enrol(host, enrol[1], asked)
         elif asked.script == "true":

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -76,8 +76,7 @@ class Stack:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start pulumi in a session of its own."""
-        if words[0] not in _READS and words[:2] not in _READS:
-            self._settled_by = ""
+        self._note(words)
         return subprocess.Popen(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
             cwd=self.folder,
@@ -88,6 +87,10 @@ class Stack:
             text=True,
             start_new_session=True,
         )
+
+    def _note(self, words: Sequence[str]) -> None:
+        if words[0] not in _READS and tuple(words[:2]) not in _READS:
+            self._settled_by = ""
 
     def end_orphans(self) -> None:
         """End what a killed engine left behind: the providers of this very project, told by their path."""

@@ -32,7 +32,7 @@ def test_keys_are_written_encrypted_and_read_again(
     for name, value in stack.environment.items():
         if name.startswith("PULUMI_"):
             monkeypatch.setenv(name, value)
-    file = stack.folder / "stacks/Pulumi.test.yaml"
+    file = stack.stack_file
     config = pulumi_of(file, stack.folder)
     assert config.read_adopted() == {}
     first = generate_key_pair().private_key
@@ -63,4 +63,4 @@ def test_a_stack_that_is_not_there_is_told_with_the_way_out(make_stack: Maker, m
         pulumi_of(other, stack.folder).read_adopted()
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
     with pytest.raises(MeshError, match="passphrase"):
-        pulumi_of(stack.folder / "stacks/Pulumi.test.yaml", stack.folder).write_adopted({"testwg": "x"})
+        pulumi_of(stack.stack_file, stack.folder).write_adopted({"testwg": "x"})

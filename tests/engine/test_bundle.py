@@ -97,7 +97,7 @@ def test_with_names_kept_it_still_has_no_secret(stack: Stack, tmp_path: Path) ->
 def test_without_a_state_and_with_a_fault_there_is_a_bundle_all_the_same(stack: Stack, tmp_path: Path) -> None:
     """Each file says what is missing."""
     path = tmp_path / "bundle.tar.gz"
-    file = stack.folder / "stacks/Pulumi.test.yaml"
+    file = stack.stack_file
     kept = file.read_text()
     file.write_text(kept.replace("deadline: 10", "deadline: many"))
     stack.environment["PULUMI_BACKEND_URL"] = f"file://{tmp_path}"

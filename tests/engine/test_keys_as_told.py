@@ -50,7 +50,7 @@ def test_keys_that_exist_are_set_by_hand(stack: Stack) -> None:
     for name, key in {"private-key-file": pair.private_key, "preshared-key-file": preshared}.items():
         (stack.folder / name).write_text(f"{key}\n")
     do(stack, shell_of("docs/security.md", "Keys that exist already").replace("bernard", "h1"))
-    file = (stack.folder / "stacks/Pulumi.test.yaml").read_text()
+    file = stack.stack_file.read_text()
     assert "mesh:adopted" not in file
     assert running(stack)["h1"] == pair.public_key
     kernel = stack.hosts["h2"].interfaces["testwg"].kernel

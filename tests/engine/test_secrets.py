@@ -73,7 +73,7 @@ def test_keys_in_clear_in_the_stack_file_are_refused(make_stack: Maker) -> None:
     stack = make_stack(2)
     keys = {name: generate_key_pair().private_key for name in ("testwg/h1", "testwg/h2")}
     stack.write({"testwg": {"hosts": HOSTS}})
-    file = stack.folder / "stacks/Pulumi.test.yaml"
+    file = stack.stack_file
     before = file.read_text()
     for name, key in keys.items():
         # By default the engine refuses to write what looks like a secret.

@@ -32,8 +32,7 @@ class RehearsedStack(Stack):
     def run(self, *words: str, seconds: float | None = None) -> Outcome:
         """Run a verb and return how it ended, whichever way."""
         began = time.monotonic()
-        if words[0] != "preview":
-            self._settled_by = ""
+        self._note(words)
         options = [word for word in words if word not in _IDLE]
         process = Forked(None, self.folder, self._kept, self.environment, options)
         assert process.stdout is not None

@@ -9,11 +9,8 @@ from tests.rehearsed.stack import RehearsedStack
 
 @pytest.fixture(scope="module")
 def shared(make_stack: Maker) -> RehearsedStack:
-    """Return a stack of three hosts whose mesh runs."""
-    stack = make_stack(len(HOSTS))
-    write(stack)
-    stack.up()
-    return stack
+    """Return a stack of three hosts."""
+    return make_stack(len(HOSTS))
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ matching() (
 	done
 )
 
+# leads_to LINK FILE: 0 when the link leads to the file, without a process.
+leads_to() { [ -L "$1" ] && [ "$1" -ef "$2" ]; }
+
 # has_line TEXT LINE: 0 when this is a whole line of the text, without a process.
 has_line() {
 	case "

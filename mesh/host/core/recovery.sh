@@ -53,13 +53,11 @@ restore_interface() {
 # restore_link: MTU, addresses and routes are those of before. Nothing is written, since the disk may be what failed.
 restore_link() {
 	ip link set dev "$interface" mtu "$(cat "$home/previous/mtu")"
-	found=$(list_addresses)
 	wanted=$(cat "$home/previous/addresses")
-	for address in $wanted; do
-		echo "$found" | grep -qxF "$address" || ip address add "$address" dev "$interface" || return 1
-	done
-	for address in $found; do
-		echo "$wanted" | grep -qxF "$address" || ip address del "$address" dev "$interface" || return 1
+	# shellcheck disable=SC2086 # words
+	add_addresses $wanted || return 1
+	for address in $link_has; do
+		has_line "$wanted" "$address" || ip address del "$address" dev "$interface" || return 1
 	done
 	before=run
 	[ -d "$home/run" ] || before=previous

@@ -53,10 +53,10 @@ order_stage() {
 
 # check_incoming: the roster is whole, and this host has the private key for it.
 check_incoming() {
-	settled=
-	while read -r word value; do [ -z "$value" ] || settled="$settled $word "; done <"$home/incoming/settings"
+	given=
+	while read -r word value; do [ -z "$value" ] || given="$given $word "; done <"$home/incoming/settings"
 	for wanted in mesh roster digest host address port mtu public-key; do
-		case $settled in *" $wanted "*) ;; *) fail "the roster has no $wanted; run the same version of mesh again" ;; esac
+		case $given in *" $wanted "*) ;; *) fail "the roster has no $wanted; run the same version of mesh again" ;; esac
 	done
 	[ -s "$home/incoming/preshared-key" ] || [ "$(ls "$home/incoming/pair-keys" | wc -l)" = "$(awk 'END { print NR }' "$home/incoming/peers")" ] ||
 		fail "the roster has no preshared key for some peer; run the same version of mesh again"
@@ -203,7 +203,7 @@ store_shared() {
 # link_program: the next boot settles with this version of the program.
 link_program() {
 	if [ "$program" != "$version" ] && [ -e "$program" ]; then mv "$program" "$version"; fi
-	if [ -L "$base/program" ] && [ "$base/program" -ef "$version" ]; then return 0; fi
+	if leads_to "$base/program" "$version"; then return 0; fi
 	ln -sfn "${version##*/}" "$(common)/program.new"
 	mv "$(common)/program.new" "$base/program"
 }

@@ -7,7 +7,7 @@ firewall_ports() {
 	[ ! -f "$home/firewall" ] || cat "$home/firewall"
 }
 
-# firewall_note PORT: it is one of them.
+# firewall_note PORT: it is among the recorded ports of this interface.
 firewall_note() {
 	noted_ports=$(firewall_ports)
 	has_line "$noted_ports" "$1" || firewall_record "${noted_ports:+$noted_ports

@@ -107,7 +107,7 @@ keeps_link() {
 	[ "$(cat "/sys/class/net/$interface/mtu")" = "$(setting run mtu)" ] || return 1
 	link_has=$(list_addresses)
 	for link_address in $(sed -n 's/^address //p' "$home/run/settings"); do
-		printf '%s\n' "$link_has" | grep -qxF "$link_address" || return 1
+		has_line "$link_has" "$link_address" || return 1
 	done
 	[ -z "$(audit_routes)" ]
 }
@@ -115,12 +115,7 @@ keeps_link() {
 # link_repair: sets what `keeps_link` misses, and takes nothing away.
 link_repair() {
 	check_ipv6
-	[ "$(cat "/sys/class/net/$interface/mtu")" = "$(setting run mtu)" ] ||
-		ip link set dev "$interface" mtu "$(setting run mtu)"
-	link_has=$(list_addresses)
-	for link_address in $(sed -n 's/^address //p' "$home/run/settings"); do
-		printf '%s\n' "$link_has" | grep -qxF "$link_address" || ip address add "$link_address" dev "$interface"
-	done
+	add_to_link run
 	set_routes none run
 }
 

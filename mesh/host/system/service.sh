@@ -85,7 +85,7 @@ write_when_changed() {
 }
 
 # link_to FILE LINK: the link leads to the file.
-link_to() { [ -L "$2" ] && [ "$2" -ef "$1" ] || ln -sfn "$1" "$2"; }
+link_to() { leads_to "$2" "$1" || ln -sfn "$1" "$2"; }
 
 # tunnel_unit: prints the path of the unit wg-quick@.service that systemd would take.
 tunnel_unit() {

@@ -230,16 +230,15 @@ list_addresses() { ip -o address show dev "$interface" scope global | awk '{ pri
 
 # list_routes: every prefix that goes through the interface, with its length also where that is one address.
 list_routes() {
-	ip -6 -o route show dev "$interface" | awk '{ print ($1 ~ /:/ && $1 !~ /\// ? $1 "/128" : $1) }'
-	ip -4 -o route show dev "$interface" | awk '{ print ($1 ~ /\./ && $1 !~ /\// ? $1 "/32" : $1) }'
+	{
+		ip -6 -o route show dev "$interface"
+		ip -4 -o route show dev "$interface"
+	} | awk '{ print ($1 !~ /[.:]/ || $1 ~ /\// ? $1 : $1 ($1 ~ /:/ ? "/128" : "/32")) }'
 }
 
 # set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The default route is none of these.
 set_routes() {
-	{
-		ip -6 -o route show dev "$interface"
-		ip -4 -o route show dev "$interface"
-	} | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" '
+	list_routes | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" '
 		function note(kind, file,   line, field, count, prefixes, i) {
 			while ((getline line < file) > 0) {
 				split(line, field, " ")
@@ -249,7 +248,7 @@ set_routes() {
 			# It may be the same file, which would be read on from its end.
 			close(file)
 		}
-		{ seen["has", $1 ~ /\// ? $1 : $1 ($1 ~ /:/ ? "/128" : "/32")] = 1 }
+		{ seen["has", $1] = 1 }
 		END {
 			note("was", from)
 			note("wants", to)
@@ -262,6 +261,23 @@ set_routes() {
 		}' | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
 }
 
+# add_addresses ADDRESS...: the interface has each of these; $link_has is what it had before.
+add_addresses() {
+	link_has=$(list_addresses)
+	for address; do
+		has_line "$link_has" "$address" || ip address add "$address" dev "$interface" || return 1
+	done
+}
+
+# add_to_link DIRECTORY: MTU and addresses as in DIRECTORY, and nothing is taken away; $link_wants is what it has of addresses.
+add_to_link() {
+	mtu=$(setting "$1" mtu)
+	[ "$(first_word "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
+	link_wants=$(sed -n 's/^address //p' "$home/$1/settings")
+	# shellcheck disable=SC2086 # words
+	add_addresses $link_wants
+}
+
 # set_link DIRECTORY: addresses, routes and MTU as in DIRECTORY; `wg` knows none of them. What goes, goes last: with an address
 # that somebody gave a whole network's prefix length, the route to that network goes too.
 set_link() {
@@ -269,13 +285,7 @@ set_link() {
 		wg set "$interface" private-key "$home/$1/private-key"
 		ip link set dev "$interface" up
 	fi
-	mtu=$(setting "$1" mtu)
-	[ "$(first_word "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
-	link_has=$(list_addresses)
-	link_wants=$(sed -n 's/^address //p' "$home/$1/settings")
-	for address in $link_wants; do
-		has_line "$link_has" "$address" || ip address add "$address" dev "$interface"
-	done
+	add_to_link "$1"
 	set_routes run "$1"
 	gone=
 	for other in $link_has; do
