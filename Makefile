@@ -9,6 +9,8 @@ LOCK := .venv/.lock-$(firstword $(shell cksum <requirements.lock))
 ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 
 .DEFAULT_GOAL := help
+# Images of Python set it, and each of the many processes of a run would compile the program again.
+unexport PYTHONDONTWRITEBYTECODE
 # Labs wait for their hosts more than they compute, so there are more of them than processors. Where there is an engine, its
 # tests compute beside them. What measures loss comes first for a processor, in two of the labs (tests/conftest.py).
 PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
@@ -66,8 +68,8 @@ test-aarch64: setup ## the seed's pair, of which one host is x86_64 and one aarc
 	@$(RUN) -m tests.lab prepare --machines
 	@$(PYTEST) tests/lab/test_aarch64.py
 
-test-fast: setup ## unit, properties and mocked, without engine and hosts; two to three minutes on two cores
-	@MESH_PROPERTIES=few $(RUN) -m pytest tests/unit tests/properties tests/mocked -q -n auto
+test-fast: setup ## unit, properties and mocked, but for what takes long: the inner loop, a minute on two cores
+	@MESH_PROPERTIES=few $(RUN) -m pytest tests/unit tests/properties tests/mocked -q -n 4 --maxschedchunk 4 -m "not thorough"
 
 check: setup ## formatting, lint and types
 	@.venv/bin/ruff format --check .

@@ -201,6 +201,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{level}: {meaning}")
     config.addinivalue_line("markers", "loss: in a file that measures what packets are lost, so it runs before others")
     config.addinivalue_line(
+        "markers", "thorough: takes seconds for what another test shows in part; make test-fast leaves it"
+    )
+    config.addinivalue_line(
         "markers", "kernel: in a file that boots virtual machines, so it runs by make test-kernel or make test-aarch64"
     )
     config.stash[_TALLY] = Tally(required)
@@ -235,9 +238,14 @@ def _is_whole(file: Path) -> bool:
     return level_of(file) != "lab" or 'scope="module"' in file.read_text(encoding="utf-8")
 
 
+def _waits(file: Path) -> bool:
+    """Tell whether a file runs parts of the host program, which wait for one another."""
+    return file.name.startswith("test_host_")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with hosts, which wait more than they compute, and of these with what takes longest in one process."""
-    items.sort(key=lambda item: (level_of(item.path) != "lab", not _is_whole(item.path)))
+    items.sort(key=lambda item: (level_of(item.path) != "lab", not _is_whole(item.path), not _waits(item.path)))
 
 
 @pytest.hookimpl(optionalhook=True)

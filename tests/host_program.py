@@ -192,7 +192,7 @@ class HostProgram:
         return ended
 
 
-@pytest.fixture(params=["dash", "busybox"])
+@pytest.fixture(params=["dash", pytest.param("busybox", marks=pytest.mark.thorough)])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> HostProgram:
     """Give a host with a shell, its tools and nothing else."""
     missing = what_is_missing()

@@ -117,7 +117,12 @@ def engine(hosts: Annotated[str, typer.Option(help="numbers of hosts, with comma
     table = Table(*columns, title="engine level")
     for row in measure([int(count) for count in hosts.split(",")]):
         seconds = (row.preview, row.first, row.once, row.nothing, row.add, row.rotate)
-        cells = [str(row.hosts), *(f"{value:.1f}" for value in seconds), str(row.changed), f"{row.state:.0f}"]
+        cells = [
+            str(row.hosts),
+            *("" if value is None else f"{value:.1f}" for value in seconds),
+            str(row.changed),
+            f"{row.state:.0f}",
+        ]
         cells.append(f"{row.memory:.0f}")
         cells += [f"{value:.1f}" for value in row.looks.values()]
         table.add_row(*cells)

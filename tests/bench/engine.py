@@ -16,25 +16,29 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Self
 
+from mesh.cli.checkpoints import CHECKPOINTS_VARIABLE
 from tests.engine.ssh_hosts import Hosts
 from tests.engine.stack import Stack
 
 __all__ = ["Measurement", "measure"]
 
 _INTERFACE = "testwg"
+# Above this, a first up that writes the state at every step takes a quarter of an hour and more.
+_MOST_WITH_CHECKPOINTS = 300
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One row: times in seconds, `state` in kilobytes of 1000 bytes, `changed` in resources.
 
-    `once` is a first up without checkpoints. `looks` are those commands that ask all hosts, by name. `memory` is the
+    `once` is a first up without checkpoints, as `python -m mesh up` does it; `first` is one with them, or None where
+    there are too many hosts for that. `looks` are those commands that ask all hosts, by name. `memory` is the
     most, in megabytes, that the engine and all that it started had at one moment of that first up.
     """
 
     hosts: int
     preview: float
-    first: float
+    first: float | None
     once: float
     nothing: float
     add: float
@@ -48,20 +52,32 @@ class Measurement:
 _LOOKS = (("status", "--json"), ("doctor", "--json"), ("metrics",), ("page", "--output", "-"))
 
 
+def _new_stack(folder: Path, hosts: Hosts, key: Path, members: Sequence[str]) -> Stack:
+    stack = Stack(folder, hosts, key)
+    stack.patience = 3600
+    stack.hosts_file = "hosts.yaml" if len(members) > 300 else ""
+    stack.write(_plan(members))
+    return stack
+
+
 def _plan(names: Sequence[str], **more: Any) -> dict[str, Any]:
     return {_INTERFACE: {"hosts": list(names), "deadline": 600, **more}}
 
 
 def _measure(count: int, folder: Path) -> Measurement:
     names = [f"h{number}" for number in range(1, count + 2)]
-    key = folder / "operator-key"
+    key, another_key = folder / "operator-key", folder / "another-key"
+    first = None
+    if count <= _MOST_WITH_CHECKPOINTS:
+        with Hosts(names, another_key) as hosts:
+            first = _new_stack(folder / "with-checkpoints", hosts, another_key, names[:-1]).up().seconds
     with Hosts(names, key) as hosts:
-        stack = Stack(folder / "stack", hosts, key)
-        stack.patience = 3600
-        stack.hosts_file = "hosts.yaml" if count > 300 else ""
-        stack.write(_plan(names[:-1]))
+        stack = _new_stack(folder / "stack", hosts, key, names[:-1])
         preview = stack.must("preview").seconds
-        first = stack.up().seconds
+        stack.environment[CHECKPOINTS_VARIABLE] = "true"
+        with _PeakMemory() as peak:
+            once = stack.up().seconds
+        del stack.environment[CHECKPOINTS_VARIABLE]
         nothing = stack.up().seconds
         state = len(json.dumps(stack.export(), separators=(",", ":"))) / 1000
         stack.write(_plan(names))
@@ -71,8 +87,6 @@ def _measure(count: int, folder: Path) -> Measurement:
         stack.write(_plan(names, members={names[0]: {"rotation": 2}}))
         rotate = stack.up().seconds
         looks = {words[0]: _look(stack, *words) for words in _LOOKS}
-    with _PeakMemory() as peak:
-        once = _first_without_checkpoints(names[:-1], folder)
     return Measurement(count, preview, first, once, nothing, add, rotate, changed, state, peak.megabytes, looks)
 
 
@@ -115,17 +129,6 @@ def _look(stack: Stack, command: str, *options: str) -> float:
     outcome = stack.companion(command, "test", *options)
     assert outcome.code == 0, outcome.text
     return outcome.seconds
-
-
-def _first_without_checkpoints(names: Sequence[str], folder: Path) -> float:
-    key = folder / "another-key"
-    with Hosts(list(names), key) as hosts:
-        stack = Stack(folder / "without-checkpoints", hosts, key)
-        stack.patience = 3600
-        stack.hosts_file = "hosts.yaml" if len(names) > 300 else ""
-        stack.environment["PULUMI_SKIP_CHECKPOINTS"] = "true"
-        stack.write(_plan(names))
-        return stack.up().seconds
 
 
 def measure(counts: Sequence[int]) -> Iterator[Measurement]:

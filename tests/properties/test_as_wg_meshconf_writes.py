@@ -15,6 +15,7 @@ from mesh.cli.importers.wg_quick import read_wg_quick_folder
 from mesh.errors import ConfigurationError
 from tests import wg_meshconf
 
+pytestmark = pytest.mark.thorough
 _README = {"tokyo1": "10.1.0.1/16", "germany1": "10.2.0.1/16", "canada1": "10.3.0.1/16", "shanghai1": "10.4.0.1/16"}
 
 

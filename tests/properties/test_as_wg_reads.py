@@ -137,6 +137,7 @@ def _known_by(reading: Reading) -> Reading:
     return Reading(reading.addresses, reading.mtu, reading.drops, public, reading.marked, reading.peers)
 
 
+@pytest.mark.thorough
 @settings(max_examples=100)
 @given(_texts)
 @example("[Interface]\r\nAddress = 10.1.0.1/16 # B\xfcro\r\n")

@@ -30,7 +30,7 @@ from tests.lab.edits import INTERFACE, Draft, edited, random_walk
 from tests.strategies import first_draft
 
 SHELLS = [shell for shell in (("dash",), ("busybox", "sh")) if shutil.which(shell[0])]
-pytestmark = pytest.mark.skipif(not SHELLS, reason="needs dash or busybox")
+pytestmark = [pytest.mark.skipif(not SHELLS, reason="needs dash or busybox"), pytest.mark.thorough]
 
 _PARTS = Path(__file__).parents[2] / "mesh" / "host"
 _PROGRAM = "".join((_PARTS / f"wireguard/{part}.sh").read_text() for part in ("interface", "endpoints"))

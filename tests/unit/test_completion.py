@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
 _STACKS = {
     "production": "config:\n  mesh:hosts: {bernard: {}, beatrice: {}, carol: {}}\n  mesh:interfaces: {testwg: {}}\n",
     "prepared": "config:\n  mesh:hostsFile: machines.yaml\n  mesh:interfaces: {backwg: {}, wg1: {}}\n",

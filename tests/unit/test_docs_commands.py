@@ -75,6 +75,7 @@ def pulumi_help(verb: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("pulumi") is None, reason="there is no pulumi on PATH")
 def test_an_option_of_pulumi_is_one() -> None:
     """The engine itself is asked, verb by verb."""

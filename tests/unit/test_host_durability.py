@@ -159,6 +159,7 @@ def _count(host: HostProgram, *tools: str) -> Path:
     return count
 
 
+@pytest.mark.thorough
 def test_a_host_that_is_cut_off_at_any_step_of_confirming_boots_the_old_state_or_the_new(host: HostProgram) -> None:
     """The file that boots is always that of the state that it keeps, and nothing half done is left."""
     _prepare(host).real("setsid", "kill")

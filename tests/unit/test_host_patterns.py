@@ -50,6 +50,7 @@ def _is_ours(line: str, interface: str) -> bool:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("interface", ["wg.1", "wg01", "..."])
 def test_a_block_of_names_that_was_damaged_costs_no_line_of_somebody_else(host: HostProgram, interface: str) -> None:
     """Begun twice, never ended, one in another, with other line ends: ours goes, and the rest stays as it is."""

@@ -244,6 +244,7 @@ def test_what_runs_on_keeps_neither_our_lock_nor_our_output(host: HostProgram) -
     assert not (host.directory / "held").exists()
 
 
+@pytest.mark.thorough
 def test_ip_takes_every_interface_name_for_a_name(host: HostProgram) -> None:
     """As wg-quick asks it to make one; what is refused for being a word of ip is one."""
     host.real("ip", "mount")

@@ -175,6 +175,7 @@ def _wait(condition: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.thorough
 def test_whatever_strikes_watchdog_or_supervisor_the_host_goes_back(armed: tuple[_Host, list[str]]) -> None:
     """Each of the two is there again within seconds, and one that only stands still is replaced."""
     host, before = armed

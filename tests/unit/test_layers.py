@@ -4,8 +4,9 @@ A rule for a file that does not exist yet holds as soon as it does.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -98,9 +99,16 @@ def read_imports(tree: ast.AST, is_lazy: bool = False) -> Iterator[Import]:
             yield from read_imports(node, is_lazy or deferred or typed)
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     """Return the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def imports_of(path: Path) -> list[Import]:
+    """Return every import of a file."""
+    return list(read_imports(parse(path)))
 
 
 def label(path: Path) -> str:
@@ -147,48 +155,57 @@ def test_every_module_stands_on_a_floor() -> None:
     assert set(PURE_MODULES) <= {module_name(path) for path in MODULES}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if floor(module_name(path))], ids=label)
-def test_a_package_leans_on_those_before_it_only(path: Path) -> None:
+def offenders(paths: Iterable[Path], wrong: Callable[[Path], set[str]]) -> dict[str, set[str]]:
+    """Return what is wrong with each of these files, by its path from the root, where something is."""
+    return {label(path): found for path in paths if (found := wrong(path))}
+
+
+def test_a_package_leans_on_those_before_it_only() -> None:
     """Also in functions: what runs later is still a dependency."""
-    own = FLOORS.index(floor(module_name(path)))
-    ours = {found.name.split(".")[1] for found in read_imports(parse(path)) if found.package == "mesh"}
-    assert {name for name in ours if FLOORS.index(name) > own} == set()
+
+    def above(path: Path) -> set[str]:
+        ours = {found.name.split(".")[1] for found in imports_of(path) if found.package == "mesh"}
+        return {name for name in ours if FLOORS.index(name) > FLOORS.index(floor(module_name(path)))}
+
+    assert offenders((path for path in MODULES if floor(module_name(path))), above) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=label)
-def test_a_pure_module_knows_no_engine_and_no_host(path: Path) -> None:
+def test_a_pure_module_knows_no_engine_and_no_host() -> None:
     """It runs before the first resource is registered, and needs neither Pulumi nor SSH."""
-    assert {found.package for found in read_imports(parse(path))}.isdisjoint(ENGINE | {"asyncssh"})
+
+    def impure(path: Path) -> set[str]:
+        return {found.package for found in imports_of(path)} & (ENGINE | {"asyncssh"})
+
+    assert offenders(filter(is_pure, MODULES), impure) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=label)
-def test_a_pure_module_leans_on_pure_modules_only(path: Path) -> None:
+def test_a_pure_module_leans_on_pure_modules_only() -> None:
     """An import of ours must not bring the engine in by a second step."""
     names = {module_name(path) for path in MODULES}
-    ours = {found.name for found in read_imports(parse(path)) if found.package == "mesh"}
-    modules = {name if name in names else name.rpartition(".")[0] for name in ours}
-    assert {name for name in modules if floor(name) not in PURE and name not in PURE_MODULES} == set()
+
+    def impure(path: Path) -> set[str]:
+        ours = {found.name for found in imports_of(path) if found.package == "mesh"}
+        modules = {name if name in names else name.rpartition(".")[0] for name in ours}
+        return {name for name in modules if floor(name) not in PURE and name not in PURE_MODULES}
+
+    assert offenders(filter(is_pure, MODULES), impure) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if label(path) == "mesh/providers.py"], ids=label)
-def test_providers_know_the_dynamic_part_of_pulumi_only(path: Path) -> None:
+def test_providers_know_the_dynamic_part_of_pulumi_only() -> None:
     """They are loaded in another process, where the rest of the program is not running."""
-    from_pulumi = {found.name for found in read_imports(parse(path)) if found.package in ENGINE}
+    from_pulumi = {found.name for found in imports_of(ROOT / "mesh/providers.py") if found.package in ENGINE}
     assert {name for name in from_pulumi if not name.startswith("pulumi.dynamic")} == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=label)
-def test_only_the_program_reads_and_exports_the_stack(path: Path) -> None:
+def test_only_the_program_reads_and_exports_the_stack() -> None:
     """Where values come from and go to is on one page, the program's."""
-    assert stack_access(parse(path)) == set()
+    assert offenders(MODULES, lambda path: stack_access(parse(path))) == {}
 
 
 @pytest.mark.parametrize(("package", "owners"), ONLY_IN.items())
-@pytest.mark.parametrize("path", SOURCES, ids=label)
-def test_a_way_to_the_hosts_has_one_owner(package: str, owners: set[str], path: Path) -> None:
+def test_a_way_to_the_hosts_has_one_owner(package: str, owners: set[str]) -> None:
     """Commands go through enrolment, many hosts at once through the fan-out, and nothing else reaches a host."""
-    imports = {found.package for found in read_imports(parse(path))}
-    assert package not in imports or label(path) in owners
+    assert {label(path) for path in SOURCES if package in {found.package for found in imports_of(path)}} <= owners
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
@@ -196,7 +213,7 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
     names = {module_name(path) for path in MODULES}
     graph: dict[str, set[str]] = {}
     for path in MODULES:
-        eager = [found.name for found in read_imports(parse(path)) if not found.is_lazy]
+        eager = [found.name for found in imports_of(path) if not found.is_lazy]
         # `from mesh import keys` names the module as a name, `from mesh.wireguard.keys import is_key` before it.
         found = {name if name in names else name.rpartition(".")[0] for name in eager} & names
         graph[module_name(path)] = found - {module_name(path)}
@@ -227,14 +244,14 @@ def test_a_name_means_one_thing() -> None:
 
 def test_one_module_runs_pulumi() -> None:
     """But for that which looks for the engine: what pulumi is given, and what its failures mean, is said once."""
-    runs = {label(path) for path in MODULES if "subprocess" in {found.package for found in read_imports(parse(path))}}
+    runs = {label(path) for path in MODULES if "subprocess" in {found.package for found in imports_of(path)}}
     assert runs == {"mesh/cli/engine.py", "mesh/cli/pulumi_cli.py", "mesh/cli/ssh_config.py"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=label)
-def test_a_module_can_be_read_in_one_go(path: Path) -> None:
+def test_a_module_can_be_read_in_one_go() -> None:
     """A module that has grown long holds two things."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) < LINES
+    long = {label(path): lines for path in MODULES if (lines := len(path.read_text("utf-8").splitlines())) >= LINES}
+    assert long == {}
 
 
 def test_the_reader_sees_every_form_of_import() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
 LAB = Path(__file__).parents[1] / "lab"
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 # As .ci/run has it.

@@ -60,7 +60,7 @@ def data_of(html: str) -> dict[str, list[dict[str, list[list[object]]]]]:
     return found
 
 
-@pytest.mark.parametrize("count", [4, 30, 100])
+@pytest.mark.parametrize("count", [4, 30, pytest.param(100, marks=pytest.mark.thorough)])
 def test_every_pair_is_in_the_matrix_without_a_script(count: int) -> None:
     """With what was found first, in doctor's words, and every host below."""
     page = amiss(count)
@@ -173,7 +173,7 @@ def test_a_page_to_share_has_no_name_address_or_key_of_the_mesh() -> None:
     assert shared.meshes[0].states == page.meshes[0].states
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 16, 30, 100])
+@pytest.mark.parametrize("count", [1, 2, 4, 16, 30, pytest.param(100, marks=pytest.mark.thorough)])
 def test_nothing_lies_over_anything_on_the_map(count: int) -> None:
     """Boxes are apart, hosts are in theirs, each once, and all is inside the picture."""
     mesh = described(count)

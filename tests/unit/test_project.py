@@ -60,6 +60,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "installed"
 
 
+@pytest.mark.thorough
 def test_the_command_of_a_wheel_works_on_the_users_project(wheel: Path, tmp_path: Path) -> None:
     """It finds a stack by its name there, and elsewhere says in one line what it needs."""
     project = tmp_path / "project"

@@ -20,6 +20,7 @@ from mesh.remote.concurrency import run
 from tests.documents import ROOT, shell_of
 from tests.unit.scanned import OTHER_KEY, FakeHost, running_host
 
+pytestmark = pytest.mark.thorough
 _SCAN = re.compile(r"python -m mesh scan [^;,\n]*?--accept-changed")
 _EXAMPLES = [
     path
