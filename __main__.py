@@ -7,7 +7,7 @@ import pulumi
 
 from mesh.component.mesh import build_meshes
 from mesh.component.preflight import absent_hosts, faults_end_the_run
-from mesh.component.sdk_debug import leave_out_sdk_debug
+from mesh.component.sdk_costs import spare_sdk_costs
 from mesh.config.adopted import read_adopted, require_encrypted
 from mesh.config.hosts_file import read_hosts
 from mesh.config.reader import read_configuration
@@ -35,5 +35,5 @@ def main() -> None:
 
 # The engine interrupts this program when a resource fails, and says why itself: a traceback of ours would bury that.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-leave_out_sdk_debug()
+spare_sdk_costs()
 main()

@@ -6,6 +6,8 @@ Nothing here speaks SSH: that is `sessions`.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Thread
 from typing import TypeVar
 
 from mesh.errors import HostError, HostsFailedError
@@ -58,9 +60,6 @@ async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -
     return done
 
 
-_APART = ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE, thread_name_prefix="apart")
-
-
 def _run(work: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         return await work()
@@ -75,10 +74,25 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
         return executor.submit(_run, work).result()
 
 
+_TURNS_APART = asyncio.Semaphore(HOSTS_AT_ONCE)
+
+
+@cache
+def _loop_apart() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    Thread(target=loop.run_forever, name="apart", daemon=True).start()
+    return loop
+
+
 async def run_apart(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` in an event loop of its own, in a thread of its own, and return its result.
+    """Run `work` in the event loop of another thread, where all that is run so takes turns, and return its result.
 
     Pulumi's loop has few threads, and each registration keeps one until its resource is there. A hook that needed one
     of them, as for signing or for looking up a name, would wait for registrations that wait for the hook.
     """
-    return await asyncio.get_running_loop().run_in_executor(_APART, _run, work)
+
+    async def in_turn() -> T:
+        async with _TURNS_APART:
+            return await work()
+
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(in_turn(), _loop_apart()))

@@ -47,6 +47,32 @@ def test_the_state_has_no_path_of_the_operators_machine_but_those_of_the_stack_i
     assert not [path for path in (stack.folder, Path.home(), Path(__file__).parents[2]) if str(path) in text]
 
 
+# Put before the program, this tells how often the SDK waited for outputs: for all that are left, each time.
+_COUNTING = """
+import asyncio, atexit, pathlib
+counts = []
+wait = asyncio.wait
+asyncio.wait = lambda *some, **more: counts.append(1) or wait(*some, **more)
+atexit.register(lambda: pathlib.Path("waits").write_text(str(len(counts))))
+"""
+
+
+def test_the_sdk_waits_for_registrations_and_not_for_each_output(stack: Stack) -> None:
+    """Otherwise a run takes the square of its outputs: minutes for a thousand hosts."""
+    program, waits = stack.folder / "__main__.py", {}
+    text = program.read_text()
+    for kind, spared in {
+        "as it is": text,
+        "without what the program spares": text.replace("spare_sdk_costs()", ""),
+    }.items():
+        program.write_text(_COUNTING + spared)
+        stack.up()
+        waits[kind] = int((stack.folder / "waits").read_text())
+    program.write_text(text)
+    assert waits["as it is"] <= 2
+    assert waits["without what the program spares"] > 10
+
+
 @pytest.fixture(scope="module")
 def running(make_stack: Maker) -> Stack:
     """Return a stack of three hosts with a mesh, whose first up is over."""

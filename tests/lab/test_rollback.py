@@ -15,6 +15,7 @@ import pytest
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
 from tests.lab.phases import seconds_left
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Run, Stack, wait_until
 
 _PORT = 51825
@@ -30,10 +31,9 @@ def _mesh(stack: Stack, port: int, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def shared(engine: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return the one stack of these tests, since each of them leaves its mesh running."""
-    assert engine
-    stack = Stack(lab, tmp_path_factory.mktemp("rollback"))
+    stack = RehearsedStack(lab, tmp_path_factory.mktemp("rollback"))
     stack.write(_mesh(stack, _PORT, rotation=1))
     yield stack
     stack.cancel()
@@ -125,7 +125,7 @@ def test_a_host_goes_back_while_somebody_holds_the_lock_that_its_interfaces_shar
 
 
 def _back_mesh(lab: Lab, folder: Path) -> Stack:
-    other = Stack(lab, folder)
+    other = RehearsedStack(lab, folder)
     routes = {"carol": {"routes": ["2001:db8:77::/64"]}}
     other.write({"backwg": {"hosts": ["bernard", "carol"], "port": 51999, "members": routes}})
     return other
