@@ -137,7 +137,7 @@ def commands() -> str:
             "`mesh` and `python -m mesh` are the same, in the environment of the checkout (`. .venv/bin/activate`) and "
             "wherever the package is installed. Commands work on the Pulumi project in the working directory or above "
             "it; `.venv/bin/mesh` of a checkout works on the checkout where there is none. `--help` of each command "
-            "says the same as this page. A failure that is expected is one line, and exit status 1."
+            "says the same as this page. A failure that is expected is told in words, and has exit status 1."
         ),
         _fill(
             "`mesh --install-completion` has your shell complete commands, options, and the names of stacks, hosts and "

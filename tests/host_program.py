@@ -76,6 +76,14 @@ home=$base/$interface
 planned() { echo run; }
 mkdir -p "$home"
 """
+# For tests alone: the recorded ports that are open now; one that is missing was closed by another.
+_DESCRIBE = """
+firewall_describe() {
+	for describe_port in $(firewall_ports); do
+		if firewall_is_open "$describe_port"; then printf '%s\\n' "$describe_port"; fi
+	done
+}
+"""
 _MOUNTS = """
 set -e
 mount -t tmpfs none /mnt
@@ -169,7 +177,7 @@ class HostProgram:
         """
         parts = "".join((PARTS / f"{part}.sh").read_text() for part in PROGRAM_PARTS)
         program = self.directory / "program"
-        program.write_text(f"{_HEADER}\n{parts}\n{script}\n")
+        program.write_text(f"{_HEADER}\n{parts}\n{_DESCRIBE}\n{script}\n")
         numbers = ["--pid", "--fork"] if counted else []
         mounted = [*_NAMESPACE, *numbers, "/bin/sh", "-c", _MOUNTS, "sh", *self.shell, str(program)]
         environment = {

@@ -3,8 +3,9 @@
 IPv6 addresses follow from names. A prefix of IPv4 is too small for that, so each address is written down once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
@@ -21,7 +22,7 @@ def allocate_addresses(file: StackFile) -> dict[str, str]:
     Those that are there are kept, and one that became free is given last: its former owner may still be spoken to.
 
     Raises:
-        MeshError: If a prefix is unusable or has no address left; the file is then as before.
+        MeshError: If a prefix or an entry is unusable, or no address is left; the file is then as before.
     """
     given: dict[str, str] = {}
     for name, entry in file.section(INTERFACES).items():
@@ -33,45 +34,65 @@ def allocate_addresses(file: StackFile) -> dict[str, str]:
 
 
 def _fill(interface: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    try:
-        prefix = IPv4Network(entry["ipv4"])
-    except ValueError:
-        raise MeshError(f"{INTERFACES}.{interface}.ipv4: not an IPv4 prefix; give one such as 10.20.0.0/24") from None
-    sections = dict.fromkeys(sorted(entry.get("hosts") or ()), "members")
-    sections |= dict.fromkeys(sorted(entry.get("peers") or ()), "peers")
-    free = _free(prefix, entry)
-    for owner, section in sections.items():
-        own = entry.setdefault(section, CommentedMap())
-        if own.get(owner) is None:
-            own[owner] = CommentedMap()
-        if own[owner].get("ipv4"):
+    place = f"{INTERFACES}.{interface}"
+    prefix = _read_prefix(entry["ipv4"])
+    if prefix is None:
+        raise MeshError(f"{place}.ipv4: not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24")
+    hosts = entry.get("hosts") or []
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        raise MeshError(f"{place}.hosts: not usable; give a list of hosts")
+    own = {section: _entries(place, entry, section) for section in ("members", "peers")}
+    free = _free(prefix, [*own["members"].values(), *own["peers"].values()])
+    owners = [*((host, "members") for host in sorted(hosts)), *((peer, "peers") for peer in sorted(own["peers"]))]
+    for owner, section in owners:
+        if own[section].get(owner, {}).get("ipv4"):
             continue
         address = next(free, None)
         if address is None:
-            raise MeshError(
-                f"{INTERFACES}.{interface}.ipv4: {prefix} has no address left for {owner}; give a larger one"
-            )
-        own[owner]["ipv4"] = str(address)
+            raise MeshError(f"{place}.ipv4: {prefix} has no address left for {owner}; give a larger one")
+        if not entry.get(section):
+            entry[section] = CommentedMap()
+        if not entry[section].get(owner):
+            entry[section][owner] = CommentedMap()
+        entry[section][owner]["ipv4"] = str(address)
         yield owner, str(address)
 
 
-def _read_route(route: object) -> IPv4Network | None:
+def _entries(place: str, entry: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of members or peers by name; one that says nothing is empty.
+
+    Raises:
+        MeshError: If they are none, or have an address that is none.
+    """
+    found = entry.get(section) or {}
+    if not isinstance(found, dict):
+        raise MeshError(f"{place}.{section}: not usable; give a mapping of names")
+    for name, own in found.items():
+        if own is not None and not isinstance(own, dict):
+            raise MeshError(f"{place}.{section}.{name}: not usable; give a mapping")
+        if own and own.get("ipv4") and _read_prefix(own["ipv4"]) is None:
+            raise MeshError(f"{place}.{section}.{name}.ipv4: not an IPv4 address; correct it, or leave it out")
+    return {name: own or {} for name, own in found.items()}
+
+
+def _read_prefix(value: object) -> IPv4Network | None:
     try:
-        return IPv4Network(str(route))
+        # The library reads numbers as addresses too.
+        return IPv4Network(value) if isinstance(value, str) else None
     except ValueError:
-        # It is of IPv6, or a fault that the preview tells.
         return None
 
 
-def _free(prefix: IPv4Network, entry: dict[str, Any]) -> Iterator[IPv4Address]:
+def _free(prefix: IPv4Network, entries: Iterable[dict[str, Any]]) -> Iterator[IPv4Address]:
     """Yield addresses above the highest that is taken, then those below; none in a range that somebody routes."""
-    entries = [own for section in ("members", "peers") for own in (entry.get(section) or {}).values()]
-    named = [own for own in entries if isinstance(own, dict)]
-    taken = {str(own["ipv4"]) for own in named if own.get("ipv4")}
-    ranges = [_read_route(route) for own in named for route in own.get("routes") or ()]
-    inside = [found for found in ranges if found is not None and found.overlaps(prefix)]
-    free = (address for address in prefix.hosts() if not any(address in found for found in inside))
-    rest = [address for address in free if str(address) not in taken]
-    highest = max((IPv4Address(address) for address in taken), default=prefix.network_address)
-    yield from (address for address in rest if address > highest)
-    yield from (address for address in rest if address <= highest)
+    entries = list(entries)
+    taken = {int(IPv4Address(own["ipv4"])) for own in entries if own.get("ipv4")}
+    # Some are of IPv6, or a fault that the preview tells.
+    routes = [_read_prefix(route) for own in entries for route in own.get("routes") or ()]
+    inside = [found for found in routes if found is not None and found.overlaps(prefix)]
+    first, last = int(prefix.network_address) + 1, int(prefix.broadcast_address)
+    above = max(taken, default=first - 1) + 1
+    for number in chain(range(max(above, first), last), range(first, min(above, last))):
+        address = IPv4Address(number)
+        if number not in taken and not any(address in found for found in inside):
+            yield address

@@ -51,13 +51,13 @@ app.add_typer(import_commands(lambda line: _console.print(line, markup=False, so
 app.add_typer(export_command.commands, name="export")
 
 
-def _confirm(question: str, *, yes: bool) -> None:
+def _confirm(question: str, *, yes: bool, command: str = "scan") -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise MeshError("scan: new host keys need a yes, and there is no terminal; compare them, then add --yes")
+        raise MeshError(f"{command}: new host keys need a yes, and there is no terminal; compare them, then add --yes")
     if not typer.confirm(question):
-        raise MeshError("scan: not confirmed, so the file is as it was; compare the fingerprints and scan again")
+        raise MeshError(f"{command}: not confirmed, so nothing was written; compare the fingerprints and run it again")
 
 
 @app.command()
@@ -232,7 +232,7 @@ def engine(
 
 
 def main() -> None:
-    """Run a command; an expected failure is one line, and exit code 1."""
+    """Run a command; an expected failure is told in words, and has exit code 1."""
     # Keys pass through some commands, and one goes on as pulumi, which has them too.
     forbid_core_dumps()
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from mesh.cli.pulumi_cli import RecordedMesh
-from mesh.errors import MeshError
+from mesh.errors import MeshError, show_name
 
 __all__ = ["choose_meshes"]
 
@@ -14,8 +14,11 @@ def choose_meshes(
     """Return the meshes that are chosen, or all, by interface.
 
     Raises:
-        MeshError: If one was never rolled out; `command` begins the message.
+        MeshError: If one was never rolled out, or none; `command` begins the message.
     """
+    if not recorded:
+        raise MeshError(f"{command}: nothing was rolled out in this stack; run pulumi up first")
     if missing := [name for name in interfaces or () if name not in recorded]:
-        raise MeshError(f"{command}: {missing[0]} was never rolled out in this stack; run pulumi up first")
+        lost, known = show_name(missing[0]), " or ".join(sorted(recorded))
+        raise MeshError(f"{command}: {lost} was never rolled out in this stack; give {known}, or run pulumi up first")
     return {name: recorded[name] for name in interfaces or sorted(recorded)}

@@ -3,6 +3,7 @@
 What hosts count has the names of the known exporters of WireGuard, with the host that counts as one more label.
 """
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -95,6 +96,10 @@ def write_metrics(look: Look, path: Path) -> None:
     replace_file(path, text, 0o644)
 
 
+class _ServerOfIpv6(WSGIServer):
+    address_family = socket.AF_INET6
+
+
 class _Handler(WSGIRequestHandler):
     # Whoever connects and says nothing does not keep others waiting for longer.
     timeout = 10
@@ -119,7 +124,10 @@ def serve_metrics(look: Look, place: str, say: Callable[[str], None]) -> None:
 
     address, _, port = place.rpartition(":")
     try:
-        server = make_server(address, int(port), app, WSGIServer, _Handler)
+        if not address:
+            raise ValueError("no address")
+        kind = _ServerOfIpv6 if address.startswith("[") else WSGIServer
+        server = make_server(address.strip("[]"), int(port), app, kind, _Handler)
     except (OSError, OverflowError, ValueError) as problem:
         raise MeshError(f"--listen: {place!r}: {problem}; give an address and a free port, as 127.0.0.1:9586") from None
     with server:

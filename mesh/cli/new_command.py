@@ -9,7 +9,7 @@ from rich.console import Console
 from mesh.cli.new import init_stack, make_stack_file, read_wanted
 from mesh.cli.project import find_project
 from mesh.cli.stack_file import find_or_name_stack_file, stack_of
-from mesh.config.interface_name import is_interface_name
+from mesh.config.interface_name import interface_name_fault
 from mesh.errors import MeshError, show_name
 
 __all__ = ["new_command"]
@@ -18,8 +18,8 @@ __all__ = ["new_command"]
 class Confirm(Protocol):
     """Ask for a yes, or raise."""
 
-    def __call__(self, question: str, *, yes: bool) -> None:
-        """Return if the answer is yes."""
+    def __call__(self, question: str, *, yes: bool, command: str) -> None:
+        """Return if the answer is yes; `command` begins the message of a no."""
 
 
 def new_command(console: Console, errors: Console, confirm: Confirm) -> Callable[..., None]:
@@ -34,15 +34,15 @@ def new_command(console: Console, errors: Console, confirm: Confirm) -> Callable
         yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,
     ) -> None:
         """Write the file of a new stack with one mesh of these hosts, as scan fills it in, and make the stack."""
-        if not is_interface_name(interface):
-            raise MeshError(f"--interface: {show_name(interface)} is no interface name; use 1 to 15 letters and digits")
+        if wrong := interface_name_fault(interface):
+            raise MeshError(f"--interface: {show_name(interface)} is {wrong}")
         project, path = find_project(), find_or_name_stack_file(stack)
         problems = make_stack_file(
             path,
             [read_wanted(text) for text in host],
             interface,
             show=lambda what: console.print(what, markup=not isinstance(what, str), soft_wrap=isinstance(what, str)),
-            confirm=lambda question: confirm(question, yes=yes),
+            confirm=lambda question: confirm(question, yes=yes, command="new"),
         )
         console.print(f"{path.name}: written", markup=False)
         for host_name, problem in problems.items():

@@ -24,7 +24,7 @@ def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: st
     """
     having = [mesh for mesh, peers in files.items() if name in peers and interface in (None, mesh)]
     if not having:
-        known = sorted({peer for peers in files.values() for peer in peers})
+        known = sorted(f"{mesh}/{peer}" for mesh, peers in files.items() for peer in peers)
         advice = f"there are {', '.join(known)}" if known else "declare it in interfaces.NAME.peers, and run pulumi up"
         raise MeshError(f"peer: {show_name(name)} is no peer of a verified mesh of this stack; {advice}")
     if len(having) > 1:

@@ -63,7 +63,7 @@ def up_command(errors: Console) -> Callable[..., None]:
         variables = {SKIP_VARIABLE: "true"} if skip_unreachable else {}
         if checkpoints is not None:
             variables[CHECKPOINTS_VARIABLE] = "false"
-        elif checkpoints is None:
+        elif not planned:
             # A stack that is not chosen yet, or a program of one's own: Pulumi asks, or says what is wrong.
             with suppress(MeshError):
                 planned = _planned(pulumi)

@@ -79,6 +79,7 @@ def _peer_endpoint(value: object) -> str:
         or not port.isdigit()
         or not 1 <= int(port) <= 65535
         or bracketed != (":" in host)
+        or not (_is_external_name(host) or is_address(host.strip("[]")))
     ):
         raise fault(
             "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "

@@ -56,6 +56,10 @@ _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 # A member owns its subnet, and the whole mesh sends it what goes there.
 _WIDEST_SUBNET = 32
+# This network, loopback, link-local, multicast and what is reserved (RFC 6890).
+_NO_HOSTS_IPV4 = [IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")]
+# Unique local (RFC 4193) and global unicast (RFC 4291).
+_OF_HOSTS_IPV6 = [IPv6Network(text) for text in ("fc00::/7", "2000::/3")]
 
 
 def fault(message: str) -> PydanticCustomError:
@@ -95,6 +99,8 @@ def _ipv4_prefix(value: object) -> IPv4Network:
         prefix = None
     if prefix is None or not 8 <= prefix.prefixlen <= 30:
         raise fault("not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits")
+    if any(prefix.overlaps(taken) for taken in _NO_HOSTS_IPV4):
+        raise fault("addresses that no host can have; give a prefix of your own, such as 10.20.0.0/24")
     return prefix
 
 
@@ -103,7 +109,7 @@ def _ipv6_prefix(value: object) -> IPv6Network:
         prefix = IPv6Network(value) if isinstance(value, str) and "/" in value else None
     except ValueError:
         prefix = None
-    if prefix is None or not 16 <= prefix.prefixlen <= 60 or prefix.is_link_local or prefix.is_multicast:
+    if prefix is None or not 16 <= prefix.prefixlen <= 60 or not any(map(prefix.subnet_of, _OF_HOSTS_IPV6)):
         raise fault("not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48")
     return prefix
 

@@ -60,10 +60,13 @@ def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[Ba
     """Return the innermost model that `location` leads into, and the field of it that it names, if there is one."""
     owner, field, annotation = model, None, typing.cast("object", model)
     for part in location:
-        if typing.get_origin(annotation) is dict:
+        if typing.get_origin(annotation) is tuple:
+            annotation = typing.get_args(annotation)[0]
+            owner, field = _nested_model(annotation) or owner, None
+        elif typing.get_origin(annotation) is dict:
             annotation = typing.get_args(annotation)[1]
             owner, field = _nested_model(annotation) or owner, None
-        elif (nested := _nested_model(annotation)) is not None and typing.get_origin(annotation) is not tuple:
+        elif (nested := _nested_model(annotation)) is not None:
             owner = nested
             field = next((info for info in owner.model_fields.values() if info.alias == part), None)
             annotation = field.annotation if field is not None else None
@@ -112,11 +115,14 @@ def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails
 
 def _mend(raw: object, error: ErrorDetails) -> None:
     """Take the value that `error` names out of `raw`, or put a placeholder where a required one is missing."""
-    *parents, last = error["loc"] or (None,)
+    location = error["loc"] or (None,)
+    # A list of rules is left out whole: those that remain would say something else.
+    rule = next((place for place, part in enumerate(location[:-1]) if isinstance(part, int)), None)
+    *parents, last = location if rule is None else location[:rule]
     holder: Any = raw
     for part in parents:
         holder = holder.get(part) if isinstance(holder, dict) else holder[part] if isinstance(part, int) else None
-    if error["type"] == "missing" and isinstance(holder, dict):
+    if error["type"] == "missing" and rule is None and isinstance(holder, dict):
         holder[last] = copy.deepcopy(_PLACEHOLDERS.get(str(last)))
     elif isinstance(holder, dict):
         holder.pop(last, None)

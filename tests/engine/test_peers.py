@@ -58,6 +58,6 @@ def test_a_phone_gets_a_key_an_address_and_a_file_that_only_the_command_shows(st
     assert stat.S_IMODE(os.stat(target).st_mode) == 0o600
     assert "is there already" in stack.companion("peer", "phone", "--output", str(target)).errors
     assert (
-        "'tablet' is no peer of a verified mesh of this stack; there are phone"
+        "'tablet' is no peer of a verified mesh of this stack; there are testwg/phone"
         in stack.companion("peer", "tablet").errors
     )

@@ -35,9 +35,14 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
 
     The old state, found again, has no say any more: two stacks never fight over one interface.
     """
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
+    mesh = {"hosts": list(lab.hosts), "port": _PORT, "peers": {"phone": {}}}
+    stack.write({"testwg": mesh})
     stack.up()
     before, keys = _tunnels(lab), stack.running_keys("testwg")
+    hosts = set(stack.running_public_keys("testwg").values())
+    [phone] = set(lab.hosts["carol"].run("wg show testwg peers").split()) - hosts
+    # Its private key is on no host, so it stays as it is by its public one.
+    adopted = {**mesh, "peers": {"phone": {"publicKey": phone}}}
     old = tmp_path / "old-state"
     lost: dict[tuple[str, str], Loss] = {}
     with pinging(stack, "testwg", list(lab.hosts), lost):
@@ -46,6 +51,7 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
         assert "belongs to another stack" in stack.fail()
         stack.run("destroy")
         assert _tunnels(lab) == before
+        stack.write({"testwg": adopted})
         output = stack.companion("adopt", str(stack.file), "--yes").output
         output += stack.run("preview").output
         output += stack.up().output
@@ -66,12 +72,12 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
     assert {key for key in held if key in output + stack.file.read_text()} == set()
 
     stack.swap_state(old)
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT, "mtu": 1400}})
+    stack.write({"testwg": {**mesh, "mtu": 1400}})
     assert "belongs to another stack" in stack.fail()
     stack.destroy()
     assert _tunnels(lab) == before
     stack.swap_state(old)
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
+    stack.write({"testwg": adopted})
     stack.up("--expect-no-changes")
     stack.destroy()
 

@@ -1,5 +1,6 @@
 """IPv4 addresses that a command writes into the stack file."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,45 @@ def test_what_is_no_prefix_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(MeshError, match="not an IPv4 prefix"):
         allocate_addresses(write(tmp_path, "10.20.0.7/24"))
+
+
+def test_entries_that_say_nothing_are_as_none(tmp_path: Path) -> None:
+    """The fault that advises this command is told of such a file too."""
+    file = write(tmp_path)
+    file.path.write_text(file.path.read_text().replace("{ipv4: 10.20.0.5}", "").replace("        phone:\n", ""))
+    given = allocate_addresses(StackFile(file.path, complete=True))
+    assert list(given.values()) == ["10.20.0.1", "10.20.0.2", "10.20.0.3"]
+    empty = file.path.read_text().partition("      members:")[0]
+    file.path.write_text(f"{empty}      members:\n      peers:\n")
+    assert len(allocate_addresses(StackFile(file.path, complete=True))) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("[bernard, edgeworth, carol]", "bernard", "testwg.hosts: not usable; give a list"),
+        ("[bernard, edgeworth, carol]", "[bernard, 5]", "testwg.hosts: not usable; give a list"),
+        ("\n        carol: {ipv4: 10.20.0.5}", " [carol]", "testwg.members: not usable; give a mapping"),
+        ("{ipv4: 10.20.0.5}", "5", "testwg.members.carol: not usable; give a mapping"),
+        ("ipv4: 10.20.0.5", "ipv4: foo", "testwg.members.carol.ipv4: not an IPv4 address"),
+        ("ipv4: 10.20.0.0/24", "ipv4: 10", "testwg.ipv4: not an IPv4 prefix"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_told_and_nothing_is_written(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    """Never a name of one letter out of a text, nor an address out of a number."""
+    path = write(tmp_path).path
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(MeshError, match=said):
+        allocate_addresses(StackFile(path, complete=True))
+    assert path.read_text() == text.replace(before, after)
+
+
+def test_a_large_prefix_is_not_gone_through(tmp_path: Path) -> None:
+    """A /8 has sixteen million addresses, of which three are wanted."""
+    began = time.process_time()
+    assert len(allocate_addresses(write(tmp_path, "10.0.0.0/8"))) == 3
+    assert time.process_time() - began < 2

@@ -32,6 +32,7 @@ NO_ENDPOINT = (
 ALL_OF_A_HOST = "system, externalIps, externalName, site, localIps, linkMtu, tags, formerly, ssh"
 PUBLIC = "name one that has externalIps or externalName"
 NO_PREFIX = "not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24, without host bits"
+NO_HOSTS = "addresses that no host can have; give a prefix of your own, such as 10.20.0.0/24"
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
 ALLOCATE = "run python -m mesh allocate STACK to have them written"
 NO_PUBLIC_KEY = "not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints"
@@ -202,6 +203,13 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.peers.phone.endpoint", "2001:db8::1:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "[78.11.11.11]:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "78.11.11.11:0", NO_ENDPOINT),
+        ("testwg.peers.phone.endpoint", "router:51820", NO_ENDPOINT),
+        ("testwg.peers.phone.endpoint", "1.2.3:51820", NO_ENDPOINT),
+        ("testwg.prefix", "::/60", NO_IPV6_PREFIX),
+        ("testwg.prefix", "fec0::/16", NO_IPV6_PREFIX),
+        ("testwg.ipv4", "127.0.0.0/8", NO_HOSTS),
+        ("testwg.ipv4", "169.254.7.0/24", NO_HOSTS),
+        ("testwg.ipv4", "224.0.0.0/8", NO_HOSTS),
         ("testwg.prefix", "fd12::1/48", NO_IPV6_PREFIX),
         ("testwg.prefix", "fd12::/64", NO_IPV6_PREFIX),
         ("testwg.ipv4", "10.20.0.5/24", NO_PREFIX),
@@ -473,6 +481,25 @@ def test_two_hosts_behind_one_router_share_its_address_with_a_port_each(hosts: S
     assert "is an address of host 'bernard' too, with one port on interface 'testwg'" in fault
 
 
+def test_two_hosts_of_two_meshes_cannot_share_an_endpoint(hosts: Section) -> None:
+    """The router has one host for each port, whatever mesh the packets are of."""
+    hosts["edgeworth"]["externalIps"] = hosts["bernard"]["externalIps"]
+    apart: Section = {"one": {"hosts": ["bernard"]}, "two": {"hosts": ["edgeworth"]}}
+    [fault] = faults_of(hosts, apart)
+    assert "is an address of host 'bernard' too, with one port on interface 'two'" in fault
+    apart["two"]["port"] = 40000
+    assert isinstance(read_configuration(hosts, apart), Configuration)
+
+
+def test_a_fault_in_a_rule_of_peering_is_told_by_what_a_rule_may_have(hosts: Section, interfaces: Section) -> None:
+    """And by itself: whom the other rules leave without a peer is not known."""
+    place = "mesh:interfaces.testwg.peering"
+    interfaces["testwg"]["peering"] = [{"group": ["bernard"]}, {"grup": ["bernard"]}]
+    assert faults_of(hosts, interfaces) == (f"{place}[1].grup: unknown field; did you mean group?",)
+    interfaces["testwg"]["peering"] = [{"group": "all"}]
+    assert faults_of(hosts, interfaces) == (f"{place}[0].group: not usable; give a list of hosts, tag:NAME or all",)
+
+
 def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section, interfaces: Section) -> None:
     """Two sites may have the same private addresses."""
     hosts["bernard"]["localIps"] = hosts["edgeworth"]["localIps"] = ["192.168.1.5"]
@@ -579,6 +606,31 @@ def test_an_endpoint_inside_the_mesh_is_refused(hosts: Section, interfaces: Sect
             "'bernard' on interface 'testwg'; give an address outside, for a tunnel cannot carry itself"
         ),
     )
+
+
+def test_the_endpoint_of_a_peer_and_a_local_address_inside_the_mesh_are_refused(
+    hosts: Section, interfaces: Section
+) -> None:
+    """As those of hosts are, in either version of IP."""
+    interfaces["testwg"] |= {
+        "ipv4": "198.51.100.0/24",
+        "members": {"bernard": {"ipv4": "198.51.100.1"}, "edgeworth": {"ipv4": "198.51.100.2"}},
+        "peers": {
+            "old": {"ipv4": "198.51.100.3", "endpoint": "198.51.100.7:51820"},
+            "new": {"ipv4": "198.51.100.4", "endpoint": "[fd00:1c86:78d4:dcef::7]:51820"},
+        },
+    }
+    hosts["edgeworth"] |= {"site": "home", "localIps": ["fd00:1c86:78d4:dcef::9"]}
+    inside = "is inside the mesh, in the subnet of host 'bernard' on interface 'testwg'; give an address outside"
+    told = faults_of(hosts, interfaces)
+    assert [fault.partition(", for")[0] for fault in told] == [
+        f"mesh:hosts.edgeworth.localIps: fd00:1c86:78d4:dcef::9 {inside}",
+        f"mesh:interfaces.testwg.peers.new.endpoint: fd00:1c86:78d4:dcef::7 {inside}",
+        (
+            "mesh:interfaces.testwg.ipv4: 198.51.100.7, the endpoint of peer 'old' outside the mesh, is in "
+            "198.51.100.0/24; choose another prefix"
+        ),
+    ]
 
 
 def test_two_hosts_on_one_subnet_are_named(

@@ -104,7 +104,8 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
         write_metrics(look, tmp_path / "nowhere" / "mesh.prom")
 
 
-def test_each_scrape_asks_the_hosts_and_a_failure_is_reported() -> None:
+@pytest.mark.parametrize("place", ["127.0.0.1:0", "[::1]:0"])
+def test_each_scrape_asks_the_hosts_and_a_failure_is_reported(place: str) -> None:
     """A server goes on after it."""
     places: list[str] = []
     listening = threading.Event()
@@ -120,7 +121,7 @@ def test_each_scrape_asks_the_hosts_and_a_failure_is_reported() -> None:
         places.append(line.split()[1])
         listening.set()
 
-    threading.Thread(target=serve_metrics, args=(ask, "127.0.0.1:0", say), daemon=True).start()
+    threading.Thread(target=serve_metrics, args=(ask, place, say), daemon=True).start()
     assert listening.wait(10)
 
     def scrape() -> str:
@@ -135,7 +136,7 @@ def test_each_scrape_asks_the_hosts_and_a_failure_is_reported() -> None:
     assert "mesh_host_up{" in scrape()
 
 
-@pytest.mark.parametrize("place", ["9586x", "127.0.0.1", "127.0.0.1:99999", "203.0.113.1:9586"])
+@pytest.mark.parametrize("place", ["9586", ":9586", "9586x", "127.0.0.1", "127.0.0.1:99999", "203.0.113.1:9586"])
 def test_a_place_to_listen_that_is_none_is_told(place: str) -> None:
     """With an example."""
 

@@ -200,8 +200,8 @@ def _shared_ports(interfaces: Interfaces) -> Iterator[PlacedFault]:
 def _shared_endpoints(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     yield from _ports_without_an_address(hosts, interfaces)
     told: set[tuple[str, str, str]] = set()
+    first: dict[tuple[str, int], str] = {}
     for interface_name, interface in interfaces.items():
-        first: dict[tuple[str, int], str] = {}
         for name in dict.fromkeys(interface.hosts):
             for address in _places(hosts[name]) if name in hosts else ():
                 other = first.setdefault((address, interface.external_port(name)), name)

@@ -9,6 +9,7 @@ from mesh.config.models import Hosts, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
+from mesh.wireguard.endpoint import ip_version, split_endpoint
 
 __all__ = ["prefix_faults"]
 
@@ -49,21 +50,32 @@ def _derived(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
 def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     fixed = {subnet: owner for owner, subnet in _fixed_subnets(interfaces).items()}
     derived = {subnet: owner for owner, subnet in _derived(interfaces).items()}
-    for name, host in hosts.items():
-        for text in host.external_ips:
-            address = ip_address(text)
-            if not isinstance(address, IPv6Address):
-                continue
-            # Every derived subnet is a /64, so one look-up replaces a comparison with each.
-            owner = derived.get(IPv6Network((address, 64), strict=False)) or next(
-                (owner for subnet, owner in fixed.items() if address in subnet), None
+    for place, _, address in _addresses_outside(hosts, interfaces):
+        if isinstance(address, IPv4Address):
+            continue
+        # Every derived subnet is a /64, so one look-up replaces a comparison with each.
+        owner = derived.get(IPv6Network((address, 64), strict=False)) or next(
+            (owner for subnet, owner in fixed.items() if address in subnet), None
+        )
+        if owner is not None:
+            yield PlacedFault(
+                place,
+                f"{address} is inside the mesh, in the subnet of host {owner[1]!r} on interface {owner[0]!r}; give an "
+                "address outside, for a tunnel cannot carry itself",
             )
-            if owner is not None:
-                yield PlacedFault(
-                    join_path("mesh:hosts", name, "externalIps"),
-                    f"{text} is inside the mesh, in the subnet of host {owner[1]!r} on interface {owner[0]!r}; give an "
-                    "address outside, for a tunnel cannot carry itself",
-                )
+
+
+def _addresses_outside(hosts: Hosts, interfaces: Interfaces) -> Iterator[tuple[str, str, IPv4Address | IPv6Address]]:
+    """Yield each address outside of the meshes that the stack file names: its place, whose it is, and itself."""
+    for name, host in hosts.items():
+        for field, addresses in (("externalIps", host.external_ips), ("localIps", host.local_ips)):
+            for text in addresses:
+                yield join_path("mesh:hosts", name, field), f"an address of host {name!r}", ip_address(text)
+    for interface_name, interface in interfaces.items():
+        for name, peer in interface.peers.items():
+            if peer.endpoint and ip_version(peer.endpoint):
+                place = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
+                yield place, f"the endpoint of peer {name!r}", ip_address(split_endpoint(peer.endpoint)[0])
 
 
 def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
@@ -147,11 +159,10 @@ def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[Pl
         theirs, shared = interfaces[before].ipv4, set(interface.hosts) & set(interfaces[before].hosts)
         if theirs and shared and prefix.overlaps(theirs):
             yield PlacedFault(path, f"{prefix} and {theirs}, of interface {before!r}, overlap; choose another prefix")
-    for host, entry in hosts.items():
-        for text in (*entry.external_ips, *entry.local_ips):
-            if ":" not in text and IPv4Address(text) in prefix:
-                yield PlacedFault(
-                    path,
-                    f"{text}, an address of host {host!r} outside the mesh, is in {prefix}; choose another prefix, for "
-                    "a tunnel cannot carry itself",
-                )
+    for _, whose, outside in _addresses_outside(hosts, interfaces):
+        if outside in prefix:
+            yield PlacedFault(
+                path,
+                f"{outside}, {whose} outside the mesh, is in {prefix}; choose another prefix, for a tunnel cannot "
+                "carry itself",
+            )

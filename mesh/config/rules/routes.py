@@ -5,7 +5,7 @@ takes which route.
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 from mesh.config import peering
 from mesh.config.fields import is_host_name
@@ -13,7 +13,7 @@ from mesh.config.models import Hosts, Interface, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault, show_name
 from mesh.wireguard.addressing import Network, owned_subnets
-from mesh.wireguard.endpoint import ip_version
+from mesh.wireguard.endpoint import ip_version, split_endpoint
 
 __all__ = ["route_faults"]
 
@@ -119,15 +119,11 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                     "give one of the two networks another prefix"
                 )
     for name, peer in interface.peers.items():
-        if peer.endpoint and ip_version(peer.endpoint) and _address_of(peer.endpoint) in route:
+        if peer.endpoint and ip_version(peer.endpoint) and ip_address(split_endpoint(peer.endpoint)[0]) in route:
             yield (
                 f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so "
                 "route to narrower prefixes without that address"
             )
-
-
-def _address_of(endpoint: str) -> IPv4Address | IPv6Address:
-    return ip_address(endpoint.rpartition(":")[0].strip("[]"))
 
 
 def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
@@ -168,7 +164,7 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
             yield PlacedFault(path, f"{show_name(node)} is no host of this interface; name one that is, or off")
         elif user == node:
             yield PlacedFault(path, f"{show_name(node)} itself; name another host, or off")
-        elif node in interface.exit_nodes:
+        elif interface.exit_nodes.get(node, node) != node:
             yield PlacedFault(
                 path,
                 f"{show_name(node)} uses an exit node too, {interface.exit_nodes[node]!r}, and packets would "

@@ -224,10 +224,3 @@ firewall_is_open() {
 	done
 	[ -z "$(nft_commands "$1")" ]
 }
-
-# firewall_describe: prints the recorded ports that are open now, one per line; a recorded port that is missing was closed by another.
-firewall_describe() {
-	for describe_port in $(firewall_ports); do
-		if firewall_is_open "$describe_port"; then printf '%s\n' "$describe_port"; fi
-	done
-}

@@ -1,0 +1,27 @@
+"""Which meshes of a stack a command is about."""
+
+from typing import Any
+
+import pytest
+
+from mesh.cli.chosen import choose_meshes
+from mesh.cli.pulumi_cli import RecordedMesh
+from mesh.errors import MeshError
+
+
+def test_a_stack_in_which_nothing_was_rolled_out_is_told_as_that() -> None:
+    """Whoever watches it would take silence for a mesh that is well."""
+    with pytest.raises(MeshError, match="status: nothing was rolled out in this stack; run pulumi up first"):
+        choose_meshes({}, "status", None)
+
+
+def test_an_interface_that_was_not_rolled_out_is_told_with_those_that_were() -> None:
+    """It may be mistyped, or not be up yet."""
+    rollout: Any = {}
+    recorded = {name: RecordedMesh(frozenset(), frozenset(), rollout) for name in ("testwg", "backwg")}
+    assert list(choose_meshes(recorded, "ping", None)) == ["backwg", "testwg"]
+    assert list(choose_meshes(recorded, "ping", ["testwg"])) == ["testwg"]
+    with pytest.raises(
+        MeshError, match="ping: 'testwgg' was never rolled out in this stack; give backwg or testwg, or"
+    ):
+        choose_meshes(recorded, "ping", ["testwgg"])
