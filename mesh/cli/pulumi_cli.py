@@ -110,7 +110,8 @@ class PulumiCli:
         values = json.loads(self._ask("config", "--json"))
         hosts, interfaces = (values.get(name, {}).get("objectValue") for name in ("mesh:hosts", "mesh:interfaces"))
         file = values.get("mesh:hostsFile", {}).get("value")
-        return read_configuration(read_hosts(hosts, file, self._folder), interfaces)
+        rotation = values.get("mesh:rotation", {}).get("value")
+        return read_configuration(read_hosts(hosts, file, self._folder), interfaces, rotation)
 
     def recorded(self) -> dict[str, RecordedMesh]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""

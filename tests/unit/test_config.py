@@ -500,6 +500,22 @@ def test_a_fault_in_a_rule_of_peering_is_told_by_what_a_rule_may_have(hosts: Sec
     assert faults_of(hosts, interfaces) == (f"{place}[0].group: not usable; give a list of hosts, tag:NAME or all",)
 
 
+def test_a_name_leads_to_one_machine(hosts: Section) -> None:
+    """Capital letters are none to a resolver, and a dot may be of the host's name or of the interface's."""
+    ssh = hosts["edgeworth"]["ssh"]
+    several = {name: {"ssh": {**ssh, "address": f"10.0.1.{n}"}} for n, name in enumerate(["web", "Web", "a", "a.b"])}
+    one = {"one": {"hosts": ["web", "Web"], "names": True}}
+    assert faults_of(several, one) == (
+        "mesh:interfaces.one.names: Web.one is the name of 'web' on interface 'one' too; rename one of the two",
+    )
+    two = {"b.c": {"hosts": ["a"], "names": True}, "c": {"hosts": ["a.b"], "names": True}}
+    assert faults_of(several, two) == (
+        "mesh:interfaces.c.names: a.b.c is the name of 'a' on interface 'b.c' too; rename one of the two",
+    )
+    one["one"]["names"] = two["c"]["names"] = False
+    assert isinstance(read_configuration(several, {**one, **two}), Configuration)
+
+
 def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section, interfaces: Section) -> None:
     """Two sites may have the same private addresses."""
     hosts["bernard"]["localIps"] = hosts["edgeworth"]["localIps"] = ["192.168.1.5"]

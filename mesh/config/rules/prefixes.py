@@ -79,12 +79,16 @@ def _addresses_outside(hosts: Hosts, interfaces: Interfaces) -> Iterator[tuple[s
 
 
 def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
-    inside = {
-        f"{owner}.{name}".lower(): (owner, name)
-        for name, interface in interfaces.items()
-        if interface.names
-        for owner in interface.participants
-    }
+    inside: dict[str, tuple[str, str]] = {}
+    for name, interface in interfaces.items():
+        for owner in dict.fromkeys(interface.participants) if interface.names else ():
+            # Resolvers do not tell capital letters from small ones.
+            other = inside.setdefault(f"{owner}.{name}".lower(), (owner, name))
+            if other != (owner, name):
+                yield PlacedFault(
+                    join_path("mesh:interfaces", name, "names"),
+                    f"{owner}.{name} is the name of {other[0]!r} on interface {other[1]!r} too; rename one of the two",
+                )
     outside_names = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
     for interface_name, interface in interfaces.items():
         for name, peer in interface.peers.items():
