@@ -81,13 +81,13 @@ def _addresses_outside(hosts: Hosts, interfaces: Interfaces) -> Iterator[tuple[s
 def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     inside: dict[str, tuple[str, str]] = {}
     for name, interface in interfaces.items():
-        for owner in dict.fromkeys(interface.participants) if interface.names else ():
+        for member in dict.fromkeys(interface.participants) if interface.names else ():
             # Resolvers do not tell capital letters from small ones.
-            other = inside.setdefault(f"{owner}.{name}".lower(), (owner, name))
-            if other != (owner, name):
+            first = inside.setdefault(f"{member}.{name}".lower(), (member, name))
+            if first != (member, name):
                 yield PlacedFault(
                     join_path("mesh:interfaces", name, "names"),
-                    f"{owner}.{name} is the name of {other[0]!r} on interface {other[1]!r} too; rename one of the two",
+                    f"{member}.{name} is the name of {first[0]!r} on interface {first[1]!r} too; rename one of the two",
                 )
     outside_names = {join_path("mesh:hosts", name, "externalName"): host.external_name for name, host in hosts.items()}
     for interface_name, interface in interfaces.items():
