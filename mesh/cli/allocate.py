@@ -43,7 +43,7 @@ def _fill(interface: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         raise MeshError(f"{place}.hosts: not usable; give a list of hosts")
     own = {section: _entries(place, entry, section) for section in ("members", "peers")}
     free = _free(prefix, [*own["members"].values(), *own["peers"].values()])
-    owners = [*((host, "members") for host in sorted(hosts)), *((peer, "peers") for peer in sorted(own["peers"]))]
+    owners = [(host, "members") for host in sorted(set(hosts))] + [(peer, "peers") for peer in sorted(own["peers"])]
     for owner, section in owners:
         if own[section].get(owner, {}).get("ipv4"):
             continue
@@ -65,12 +65,12 @@ def _entries(place: str, entry: dict[str, Any], section: str) -> dict[str, dict[
         MeshError: If they are none, or have an address that is none.
     """
     found = entry.get(section) or {}
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise MeshError(f"{place}.{section}: not usable; give a mapping of names")
     for name, own in found.items():
-        if own is not None and not isinstance(own, dict):
-            raise MeshError(f"{place}.{section}.{name}: not usable; give a mapping")
-        if own and own.get("ipv4") and _read_prefix(own["ipv4"]) is None:
+        if own is not None and not (isinstance(own, dict) and isinstance(own.get("routes") or [], list)):
+            raise MeshError(f"{place}.{section}.{name}: not usable; give a mapping, and routes as a list")
+        if own and own.get("ipv4") and ("/" in str(own["ipv4"]) or _read_prefix(own["ipv4"]) is None):
             raise MeshError(f"{place}.{section}.{name}.ipv4: not an IPv4 address; correct it, or leave it out")
     return {name: own or {} for name, own in found.items()}
 

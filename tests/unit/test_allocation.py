@@ -104,6 +104,8 @@ def test_entries_that_say_nothing_are_as_none(tmp_path: Path) -> None:
         ("[bernard, edgeworth, carol]", "[bernard, 5]", "testwg.hosts: not usable; give a list"),
         ("\n        carol: {ipv4: 10.20.0.5}", " [carol]", "testwg.members: not usable; give a mapping"),
         ("{ipv4: 10.20.0.5}", "5", "testwg.members.carol: not usable; give a mapping"),
+        ("{ipv4: 10.20.0.5}", "{routes: 5}", "testwg.members.carol: not usable; give a mapping, and routes as a list"),
+        ("        phone:", "        5:", "testwg.peers: not usable; give a mapping of names"),
         ("ipv4: 10.20.0.5", "ipv4: foo", "testwg.members.carol.ipv4: not an IPv4 address"),
         ("ipv4: 10.20.0.0/24", "ipv4: 10", "testwg.ipv4: not an IPv4 prefix"),
     ],
