@@ -54,7 +54,8 @@ def test_status_shows_the_meshes_that_are_asked_for(stack: Stack) -> None:
     assert "testwg" not in one.output
     unknown = stack.companion("status", "--interface", "backwg", "--interface", "nowg")
     assert unknown.code == 1
-    assert unknown.text.strip() == "error: status: nowg was never rolled out in this stack; run pulumi up first"
+    told = "status: 'nowg' was never rolled out in this stack; give backwg or testwg, or run pulumi up first"
+    assert unknown.text.strip() == f"error: {told}"
 
 
 def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
