@@ -3,7 +3,7 @@
 IPv6 addresses follow from names. A prefix of IPv4 is too small for that, so each address is written down once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 from typing import Any
@@ -83,9 +83,8 @@ def _read_prefix(value: object) -> IPv4Network | None:
         return None
 
 
-def _free(prefix: IPv4Network, entries: Iterable[dict[str, Any]]) -> Iterator[IPv4Address]:
+def _free(prefix: IPv4Network, entries: Sequence[dict[str, Any]]) -> Iterator[IPv4Address]:
     """Yield addresses above the highest that is taken, then those below; none in a range that somebody routes."""
-    entries = list(entries)
     taken = {int(IPv4Address(own["ipv4"])) for own in entries if own.get("ipv4")}
     # Some are of IPv6, or a fault that the preview tells.
     routes = [_read_prefix(route) for own in entries for route in own.get("routes") or ()]

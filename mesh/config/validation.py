@@ -60,11 +60,8 @@ def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[Ba
     """Return the innermost model that `location` leads into, and the field of it that it names, if there is one."""
     owner, field, annotation = model, None, typing.cast("object", model)
     for part in location:
-        if typing.get_origin(annotation) is tuple:
-            annotation = typing.get_args(annotation)[0]
-            owner, field = _nested_model(annotation) or owner, None
-        elif typing.get_origin(annotation) is dict:
-            annotation = typing.get_args(annotation)[1]
+        if (kind := typing.get_origin(annotation)) in (dict, tuple):
+            annotation = typing.get_args(annotation)[1 if kind is dict else 0]
             owner, field = _nested_model(annotation) or owner, None
         elif (nested := _nested_model(annotation)) is not None:
             owner = nested

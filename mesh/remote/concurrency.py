@@ -85,7 +85,7 @@ def _loop_apart() -> asyncio.AbstractEventLoop:
 
 
 async def run_apart(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` in the event loop of another thread, where all that is run so takes turns, and return its result.
+    """Run `work` in another thread, whose one event loop all such work shares, and return its result.
 
     Pulumi's loop has few threads, and each registration keeps one until its resource is there. A hook that needed one
     of them, as for signing or for looking up a name, would wait for registrations that wait for the hook.

@@ -3,7 +3,9 @@
 `config.external_fields` says which of them a stack file may hold. Hosts resolve names, we never do.
 """
 
-__all__ = ["ip_version", "join_endpoint", "split_endpoint"]
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+__all__ = ["address_of", "ip_version", "join_endpoint", "split_endpoint"]
 
 
 def join_endpoint(host: str, port: int | str) -> str:
@@ -16,6 +18,11 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     """Return the address or name of an endpoint, and its port."""
     host, _, port = endpoint.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def address_of(endpoint: str) -> IPv4Address | IPv6Address | None:
+    """Return the address of an endpoint; None for one by name, and for an empty one."""
+    return ip_address(split_endpoint(endpoint)[0]) if ip_version(endpoint) else None
 
 
 def ip_version(endpoint: str) -> int | None:

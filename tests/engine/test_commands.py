@@ -58,6 +58,24 @@ def test_status_shows_the_meshes_that_are_asked_for(stack: Stack) -> None:
     assert unknown.text.strip() == f"error: {told}"
 
 
+def test_a_stack_in_which_nothing_was_rolled_out_is_told_as_that_by_every_look(make_stack: Maker) -> None:
+    """Whoever watches it would take an empty table for a mesh that is well."""
+    stack = make_stack(2)
+    stack.write({"testwg": {"hosts": ["h1", "h2"]}})
+    looks = [("status", "status"), ("doctor",) * 2, ("ping", "ping", "--all"), ("metrics", "status"), ("page",) * 2]
+    for command, named, *options in looks:
+        outcome = stack.companion(command, *options)
+        assert outcome.code == 1, command
+        assert f"error: {named}: nothing was rolled out in this stack; run pulumi up first" in outcome.errors
+
+
+def test_metrics_are_served_at_an_address_that_is_given_whole(stack: Stack) -> None:
+    """A port alone would mean all addresses, and what is served names hosts and keys."""
+    outcome = stack.companion("metrics", "--listen", "9586")
+    assert outcome.code == 1
+    assert "--listen: '9586': no address; give an address and a free port, as 127.0.0.1:9586" in outcome.errors
+
+
 def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
     """With the age of its key, in the tables and in the document."""
     shown = stack.companion("status", "--interface", "testwg", "--only", "h2").output

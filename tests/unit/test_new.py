@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -214,6 +215,44 @@ def test_without_a_terminal_and_a_passphrase_the_next_commands_are_told(
     assert "officewg:" in path.read_text()
     assert "Pulumi.office.yaml: written" in done.stdout
     assert "pulumi up" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "said"),
+    [
+        ((), None, "new: new host keys need a yes, and there is no terminal; compare them, then add --yes"),
+        ((), "n\n", "new: not confirmed, so nothing was written; compare the fingerprints and run it again"),
+        (
+            ("--interface", "mtu"),
+            None,
+            "--interface: 'mtu' is a word of ip, by which wg-quick makes interfaces, not an",
+        ),
+        (
+            ("--interface", "a b"),
+            None,
+            "--interface: 'a b' is not an interface name; use 1 to 15 of letters, digits and",
+        ),
+    ],
+)
+def test_what_keeps_a_file_from_being_written_is_told_as_of_this_command(
+    tmp_path: Path,
+    ssh_config: Path,
+    host: FakeHost,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    answer: str | None,
+    said: str,
+) -> None:
+    """There is no file yet that could be scanned."""
+    configure(ssh_config, host.port)
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    if answer:
+        monkeypatch.setattr(app_module, "sys", terminal)
+    path = tmp_path / "Pulumi.office.yaml"
+    done = CliRunner().invoke(app_module.app, ["new", str(path), "bernard", *options], input=answer)
+    assert isinstance(done.exception, MeshError)
+    assert said in str(done.exception)
+    assert not path.exists()
 
 
 def test_a_file_whose_last_line_has_no_end_keeps_that_line(tmp_path: Path) -> None:

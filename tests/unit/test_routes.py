@@ -193,6 +193,10 @@ def test_ipv4_needs_addresses_inside_the_mesh() -> None:
             ),
         ),
         (
+            {"members": {name: {"exitNode": "carol"} for name in ("bernard", "carol")}},
+            "testwg.members.carol.exitNode: 'carol' itself; name another host, or off",
+        ),
+        (
             {"exitNode": "phone", "peers": {"phone": {"ipv4": "10.20.0.9"}}},
             "testwg.exitNode: 'phone' is not managed here, so nothing can be set up there; name a host, or off",
         ),

@@ -9,7 +9,7 @@ from mesh.config.models import Hosts, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
-from mesh.wireguard.endpoint import ip_version, split_endpoint
+from mesh.wireguard.endpoint import address_of
 
 __all__ = ["prefix_faults"]
 
@@ -73,9 +73,9 @@ def _addresses_outside(hosts: Hosts, interfaces: Interfaces) -> Iterator[tuple[s
                 yield join_path("mesh:hosts", name, field), f"an address of host {name!r}", ip_address(text)
     for interface_name, interface in interfaces.items():
         for name, peer in interface.peers.items():
-            if peer.endpoint and ip_version(peer.endpoint):
+            if peer.endpoint and (address := address_of(peer.endpoint)):
                 place = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
-                yield place, f"the endpoint of peer {name!r}", ip_address(split_endpoint(peer.endpoint)[0])
+                yield place, f"the endpoint of peer {name!r}", address
 
 
 def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:

@@ -13,7 +13,7 @@ from mesh.config.models import Hosts, Interface, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault, show_name
 from mesh.wireguard.addressing import Network, owned_subnets
-from mesh.wireguard.endpoint import ip_version, split_endpoint
+from mesh.wireguard.endpoint import address_of
 
 __all__ = ["route_faults"]
 
@@ -119,7 +119,7 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                     "give one of the two networks another prefix"
                 )
     for name, peer in interface.peers.items():
-        if peer.endpoint and ip_version(peer.endpoint) and ip_address(split_endpoint(peer.endpoint)[0]) in route:
+        if peer.endpoint and (address := address_of(peer.endpoint)) and address in route:
             yield (
                 f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so "
                 "route to narrower prefixes without that address"
