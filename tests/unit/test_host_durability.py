@@ -43,7 +43,7 @@ prove() {{
     write_configuration run
     lay next new 2
     mkdir -p "$home/previous" "$home/enrolled"
-    echo "${{UNTIL:-99999999.00}} token $(boot_id)" >"$home/deadline"
+    echo "${{UNTIL:-99999999.00}} token $this_boot" >"$home/deadline"
 }}
 """
 _STORE = "order_store\n: >$home/stored\norder_confirm new\n: >$home/answered\n"

@@ -6,7 +6,7 @@ from tests.host_program import HostProgram
 
 # The kernel's switches lie in files of the test, since a namespace has its own and busybox asks them otherwise.
 SETUP = """
-boot_id() { echo boot-1; }
+this_boot=boot-1
 mkdir -p "$home/run" "$home/none"
 echo 0 >"$base/switch-4"; echo 0 >"$base/switch-6"; echo 1 >"$base/redirects"
 forwarding_switch() { echo "$base/switch-$forwarding_version"; }
@@ -164,7 +164,7 @@ def test_a_host_that_became_a_router_itself_in_another_boot_is_not_fenced(host: 
     fence = "nft list table ip mesh_forward >/dev/null 2>&1 && echo fence || echo none"
     script = (
         f"{SETUP}{ROUTES} forwarding_apply run; nft flush ruleset; forwarding_differs run; forwarding_apply run; "
-        f"{fence}; nft flush ruleset; boot_id() {{ echo boot-2; }}; forwarding_apply run; {fence}; "
+        f"{fence}; nft flush ruleset; this_boot=boot-2; forwarding_apply run; {fence}; "
         "forwarding_differs run"
     )
     assert host.run(script).stdout.split("\n") == ["differs forwarding", "differs masquerade", "fence", "none", ""]

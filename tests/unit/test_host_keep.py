@@ -11,7 +11,7 @@ from tests.unit.test_host_service import SNAPSHOT, WITH
 INTERFACE = (PARTS / "wireguard/interface.sh").read_text()
 KEEP = f"""
 {INTERFACE}
-boot_id() {{ echo boot-1; }}
+this_boot=boot-1
 is_armed() {{ [ -e "$home/deadline" ]; }}
 is_running() {{ [ -e /sys/class/net/testwg ]; }}
 say() {{ echo "log: $*"; }}

@@ -40,11 +40,8 @@ precise_clock() {
 	echo "$uptime"
 }
 
-# boot_id: differs after every boot.
-boot_id() {
-	read -r identity </proc/sys/kernel/random/boot_id
-	echo "$identity"
-}
+# Differs after every boot.
+read -r this_boot </proc/sys/kernel/random/boot_id
 
 # first_word FILE [OTHERWISE]: what a file of one line says, without a process.
 first_word() {

@@ -7,7 +7,7 @@ is_armed() {
 	read -r until token boot <"$home/deadline" || true
 	# One that is not a moment as `arm` writes it has passed.
 	case $until in *[!0-9.]* | *.*.*) until=0.00 ;; [1-9]*.[0-9][0-9]) ;; *) until=0.00 ;; esac
-	[ "$boot" = "$(boot_id)" ]
+	[ "$boot" = "$this_boot" ]
 }
 
 # stage LINES [ABSENT...]: takes the roster from standard input, checks it against this host, and lays it down in next/.
@@ -160,7 +160,7 @@ order_arm() {
 
 # write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that roll back by themselves take turns by it.
 write_deadline() {
-	echo "$((${3%.*} + $1)).${3#*.} $2 $(boot_id)" >"$home/deadline.new"
+	echo "$((${3%.*} + $1)).${3#*.} $2 $this_boot" >"$home/deadline.new"
 	mv "$home/deadline.new" "$home/deadline"
 }
 

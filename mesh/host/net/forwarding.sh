@@ -72,8 +72,8 @@ forwarding_start() {
 	forwarding_now=$(cat "$(forwarding_switch)")
 	forwarding_boot=$(cut -d ' ' -f 1 "$(common)/forwarding-$forwarding_version" 2>/dev/null || :)
 	# In another boot it is not we who turned it on: the host has become a router, or was one all the time.
-	if [ -z "$forwarding_boot" ] || { [ "$forwarding_now" != 0 ] && [ "$forwarding_boot" != "$(boot_id)" ]; }; then
-		echo "$(boot_id) $forwarding_now $(cat "$forwarding_redirects")" >"$(common)/forwarding-$forwarding_version"
+	if [ -z "$forwarding_boot" ] || { [ "$forwarding_now" != 0 ] && [ "$forwarding_boot" != "$this_boot" ]; }; then
+		echo "$this_boot $forwarding_now $(cat "$forwarding_redirects")" >"$(common)/forwarding-$forwarding_version"
 	fi
 	case "$(forwarding_was)" in 0*) fence_write ;; esac
 	[ "$forwarding_now" = 0 ] || return 0
@@ -83,7 +83,7 @@ forwarding_start() {
 			[ "$(cat "$forwarding_file")" != 1 ] || echo 2 >"$forwarding_file"
 		done
 	fi
-	echo "$(boot_id) $(forwarding_was)" >"$(common)/forwarding-$forwarding_version.new"
+	echo "$this_boot $(forwarding_was)" >"$(common)/forwarding-$forwarding_version.new"
 	mv "$(common)/forwarding-$forwarding_version.new" "$(common)/forwarding-$forwarding_version"
 	echo 1 >"$(forwarding_switch)"
 }
