@@ -64,16 +64,16 @@ def _inner(host: HostProgram, name: str, script: str) -> str:
     return f"{' '.join(host.shell)} {host.directory / name}"
 
 
-def _trace(host: HostProgram) -> list[tuple[str, list[str]]]:
-    """Return the calls that write, sync, rename or remove anything, in their order, each with its paths."""
+def _trace(host: HostProgram, script: str, before: str = "") -> list[tuple[str, list[str]]]:
+    """Return the calls of a script that write, sync, rename or remove anything, in their order, each with its paths."""
     host.real("strace")
     # Not every kernel lets a process be traced.
     if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
         pytest.skip("strace cannot trace here")
     log = host.directory / "trace"
     calls = "trace=openat,open,creat,write,fsync,fdatasync,sync,syncfs,rename,renameat,renameat2,unlink,unlinkat,rmdir"
-    traced = _inner(host, "traced", _STORE)
-    host.run(f"{SNAPSHOT}{_PROVEN}prove\nstrace -f -y -s 0 -e {calls} -o {log} {traced}")
+    traced = _inner(host, "traced", script)
+    host.run(f"{SNAPSHOT}{_PROVEN}{before}\nstrace -f -y -s 0 -e {calls} -o {log} {traced}")
     return _parse(log.read_text())
 
 
@@ -102,20 +102,30 @@ def _parse(text: str) -> list[tuple[str, list[str]]]:
     return calls
 
 
+def _place(calls: list[tuple[str, list[str]]], name: str, *paths: str, after: int = -1) -> int:
+    """Return the place of the first such call for these paths after another."""
+    return next(
+        i
+        for i, (call, of) in enumerate(calls)
+        if i > after and call.startswith(name) and of[: len(paths)] == list(paths)
+    )
+
+
+def _last(calls: list[tuple[str, list[str]]], name: str, path: str) -> int:
+    """Return the place of the last such call that makes or changes what is at a path, -1 if there is none."""
+    return max((i for i, (call, of) in enumerate(calls) if call.startswith(name) and of[-1:] == [path]), default=-1)
+
+
 def test_all_that_a_confirmed_host_boots_is_on_the_disk_before_it_counts(host: HostProgram) -> None:
     """A power cut a moment after the answer finds nothing empty: files come first, then renames, then their folders."""
-    calls = _trace(_prepare(host))
+    calls = _trace(_prepare(host), _STORE, "prove")
     home, etc = str(host.home), "/etc/wireguard"
 
     def place(name: str, *paths: str, after: int = -1) -> int:
-        return next(
-            i
-            for i, (call, of) in enumerate(calls)
-            if i > after and call.startswith(name) and of[: len(paths)] == list(paths)
-        )
+        return _place(calls, name, *paths, after=after)
 
     def last_write(path: str) -> int:
-        return max((i for i, (call, of) in enumerate(calls) if call == "write" and of == [path]), default=-1)
+        return _last(calls, "write", path)
 
     confirmed = place("rename", f"{home}/next", f"{home}/run")
     replaced = place("rename", f"{etc}/testwg.conf.new", f"{etc}/testwg.conf")
@@ -198,3 +208,119 @@ def test_a_host_that_is_cut_off_at_any_step_of_confirming_boots_the_old_state_or
     for _, digest, peer, *left in steps:
         assert peer == digest
         assert {"deadline", "next", "previous", "former"} & set(left) == set()
+
+
+# A host that has begun to take over an interface of somebody else, whose file it has replaced.
+_TAKING_OVER = """
+service_stop() { :; }
+service_start() { :; }
+mkdir -p /etc/wireguard "$home/next" "$home/previous"
+echo theirs >$configuration
+printf '%s\\n' "mesh m" "digest new" "host bernard" "port 2" >"$home/next/settings"
+: >"$home/next/peers"
+: >"$home/previous/absent"
+remember_theirs
+echo "99999999.00 token $this_boot" >"$home/deadline"
+echo ours >$configuration
+"""
+
+
+def test_what_was_there_before_is_kept_until_it_is_in_its_place_again(host: HostProgram) -> None:
+    """A disk that is full, or a folder that nobody may write to, stops the rollback; the next try ends it."""
+    _prepare(host)
+    said = host.run(
+        f"""
+        {_PROVEN}{_TAKING_OVER}
+        cp() {{ echo "No space left on device" >&2; return 1; }}
+        (go_back) || echo "failed"
+        ls $home
+        unset -f cp
+        (go_back) && echo restored
+        ls $home
+        cat $configuration
+        """
+    )
+    before, restored = said.stdout.split("restored\n")
+    assert "what was here before mesh cannot be put back; make room on the disk" in said.stderr
+    assert {"failed", "deadline", "previous"} < set(before.split())
+    assert not {"deadline", "previous"} & set(restored.split())
+    assert restored.splitlines()[-1] == "theirs"
+
+
+@pytest.mark.parametrize("way", ["go_back", "settle serve"])
+def test_what_was_there_before_is_on_the_disk_before_its_copy_goes(host: HostProgram, way: str) -> None:
+    """A power cut a moment later finds neither an empty file nor none."""
+    _prepare(host)
+    another = "deadline=\necho '99999999.00 token another-boot' >$home/deadline\n" if way == "settle serve" else ""
+    calls = _trace(host, f"{_TAKING_OVER}{another}{way}\n")
+    given, file = "/etc/wireguard/.mesh.new", "/etc/wireguard/testwg.conf"
+    copied, settled = _place(calls, "rename", given, file), _last(calls, "unlink", f"{host.home}/deadline")
+    assert _place(calls, "fsync", given) < copied < _place(calls, "fsync", "/etc/wireguard", after=copied) < settled
+
+
+def test_a_copy_of_what_was_there_is_on_the_disk_before_anything_can_go_back(host: HostProgram) -> None:
+    """A host that is cut off right after that restores no empty file at its next boot."""
+    _prepare(host)
+    kept = f"{host.home}/previous/theirs/etc/wireguard/testwg.conf"
+    calls = _trace(host, _TAKING_OVER)
+    assert _last(calls, "write", kept) < _place(calls, "fsync", kept) < _last(calls, "write", f"{host.home}/deadline")
+
+
+def test_what_a_confirmed_host_notes_beside_its_plan_is_on_the_disk(host: HostProgram) -> None:
+    """Which ports are open, what is forwarded, the digests of units: by an empty record, nothing is open at boot."""
+    _prepare(host)
+    notes = [f"{host.home}/{name}" for name in ("firewall", "passes", "masquerade", "exit")]
+    notes += [f"{host.shared}/forwarding-6"]
+    calls = _trace(host, f"for note in {' '.join(notes)}; do echo 1 >$note; done\n{_STORE}", "prove")
+    answered = _last(calls, "write", f"{host.home}/answered")
+    for note in (*notes, f"{host.shared}/units"):
+        written = max(_last(calls, "write", note), _last(calls, "rename", note))
+        assert 0 <= written < _place(calls, "fsync", note, after=written) < answered, note
+
+
+def test_a_name_file_is_on_the_disk_before_it_replaces_the_one_of_the_host(host: HostProgram) -> None:
+    """It has lines that are nowhere else."""
+    _prepare(host)
+    host.etc("hosts", "127.0.0.1 localhost\n")
+    calls = _trace(host, "mkdir -p $home/run\necho 'fd00::1 carol.testwg' >$home/run/names\nnames_apply run\n")
+    assert _place(calls, "fsync", "/etc/hosts.mesh") < _place(calls, "rename", "/etc/hosts.mesh", "/etc/hosts")
+
+
+@pytest.mark.parametrize("missing", [1, 2, 30, 60, 80, 150, 300])
+def test_a_configuration_that_was_cut_off_never_counts(host: HostProgram, missing: int) -> None:
+    """Wherever the disk ends, also within the last key of the last peer, and whether or not `render` says so."""
+    _prepare(host)
+    script = f"""
+        {_PROVEN}
+        lay run old 1
+        mkdir -p /etc/wireguard
+        whole=$(render run | wc -c)
+        render run >$home/rendered
+        render() {{ head -c $((whole - {missing})) $home/rendered; }}
+        lay_configuration run
+    """
+    assert "the configuration came out incomplete" in host.run(script, fails=True).stderr
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_a_settling_that_fails_is_told_by_every_shell(host: HostProgram, shell: str) -> None:
+    """Of bash, which is `sh` on many systems, no `set -e` counts within a condition."""
+    if len(host.shell) > 1:
+        pytest.skip("busybox has its own case")
+    _prepare(host)
+    host.real(shell)
+    obey = (PARTS / "core/main.sh").read_text().partition("# obey")[2].partition("# in_a_line")[0]
+    held = f"""
+        # obey{obey}
+        in_a_line() {{ cat; }}
+        restore_configuration() {{ echo "cannot write" >&2; return 1; }}
+        mkdir -p $home/run
+        echo "99999999.00 token another-boot" >$home/deadline
+        set +e
+        obey settle serve
+        [ $? = 0 ] || echo refused
+        ls $home
+    """
+    _inner(host, "held", held)
+    said = host.run(f"{shell} {host.directory}/held").stdout
+    assert said.splitlines() == [".error cannot write", "refused", "deadline", "run"]

@@ -253,3 +253,46 @@ def test_a_host_that_nobody_watches_any_more_goes_back_when_it_is_asked(armed: t
     host.hang_up()
     host.start()
     assert "differs late" not in host.order("status salt")
+
+
+@pytest.mark.thorough
+def test_a_firewall_that_takes_seconds_for_each_rule_does_not_end_the_rollback(armed: tuple[_Host, list[str]]) -> None:
+    """The watchdog takes longer than it is ever silent otherwise, and nothing takes it for one that hangs."""
+    host, before = armed
+    host.hang_up()
+    real = shutil.which("nft")
+    if not real:
+        pytest.skip("there is no nft on this machine")
+    host.run(f"cp -L {real} /run/nft; chmod 755 /run/nft")
+    host.run(
+        f"cat >/run/slow; chmod 755 /run/slow; mount --bind /run/slow {real}", "#!/bin/sh\nsleep 6\nexec /run/nft $@\n"
+    )
+    number = "cat /var/lib/mesh/testwg/watchdog"
+    seen = {host.run(number)}
+    host.is_due()
+    _wait(lambda: host.runs() == before)
+    while host.left():
+        seen.add(host.run(f"{number} || true"))
+        time.sleep(0.2)
+    # One, or none any more.
+    assert len(seen - {""}) == 1
+    assert host.runs() == before
+
+
+def test_a_watchdog_that_begins_again_leaves_a_later_session_alone(armed: tuple[_Host, list[str]]) -> None:
+    """Only a session that was there before the deadline has missed it."""
+    host, before = armed
+    host.hang_up()
+    host.strike("supervise", signal.SIGSTOP)
+    host.strike("watchdog", signal.SIGSTOP)
+    host.is_due()
+    assert host.start() == [".ok"]
+    struck = host.strike("watchdog", signal.SIGKILL)
+    host.strike("supervise", signal.SIGCONT)
+    _wait(lambda: host.processes("watchdog") not in ([], struck))
+    # It waits five seconds for the lock.
+    time.sleep(6)
+    assert host.order("clock")[-1] == ".ok"
+    host.hang_up()
+    _wait(lambda: not host.left())
+    assert host.runs() == before

@@ -50,11 +50,12 @@ serve() {
 		exit 1
 	fi
 	# A full disk must not keep anybody from looking; `arm` needs it.
-	{ echo $$ >"$home/session"; } 2>/dev/null || true
+	{ printf '%s\n' $$ "$(precise_clock)" >"$home/session"; } 2>/dev/null || true
 	late=
 	if is_due 5; then late=yes; fi
 	set +e
-	obey settle serve || exit 1
+	obey settle serve
+	[ $? = 0 ] || exit 1
 	while read -r order arguments; do
 		# shellcheck disable=SC2086 # words
 		case $order in

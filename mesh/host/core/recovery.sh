@@ -12,6 +12,7 @@ is_process() {
 # hold what is shared, it fails, saying why, and whoever is next tries again: the watchdog, a session, the next boot.
 go_back() (
 	set +e
+	sign_of_life 60
 	restore_run
 	status=0
 	if [ -d "$home/run" ] || [ -e "$home/previous/absent" ] || is_up; then (restore_interface) || status=1; fi
@@ -19,10 +20,21 @@ go_back() (
 	shared 10 restore_shared || exit 1
 	# What was taken over, and is down now, needs its own file first.
 	if [ -d "$home/previous/theirs" ] && ! is_up; then (restore_interface) || status=1; fi
-	[ "$status" = 0 ] && rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new" || exit 1
+	[ "$status" = 0 ] || exit 1
+	forget_way_back || exit 1
+	sign_of_life 60
 	if [ -r "$home/run/peers" ] && is_up; then meet_again; fi
 	return 0
 )
+
+# forget_way_back: nothing is kept any more of how to roll back, once what was restored is on the disk.
+forget_way_back() {
+	sign_of_life 60
+	set -- "${configuration%/*}" $(kept_files)
+	[ ! -e "$configuration" ] || set -- "$configuration" "$@"
+	persist "$@"
+	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
+}
 
 # meet_again: sends something to each peer that this host opens the pair with, also to where the plan has it, if there is no answer: a
 # packet from where the peer was until now may have been late.
@@ -69,15 +81,22 @@ restore_configuration() {
 	[ "$(digest_of "$configuration")" = "$(first_word "$home/run/configuration" none)" ] || write_configuration run
 }
 
-# restore_shared: the same for what interfaces of this host share. What cannot be had back is told, and is drift from then on.
+# restore_shared: the same for what interfaces of this host share. What cannot be had back is told, and is drift from then on; only
+# without what was here before mesh, it fails.
 restore_shared() {
+	restored=0
 	if [ ! -d "$home/run" ] && [ -d "$home/previous" ]; then
+		sign_of_life 300
 		(give_up) || say "rolling back: something of this interface could not be taken away"
-		(give_back) || say "rolling back: something that was there before could not be restored"
+		# Nothing else has it, so there is a way back until it is in its place.
+		(give_back) || restored=1
 	fi
 	for step in close_other_ports "exit_apply run" exit_ports "forwarding_apply run" "names_apply run" "timer_apply run"; do
+		# A firewall may take seconds for each rule.
+		sign_of_life 120
 		($step 4>&- 9>&-) || say "rolling back: $step failed"
 	done
+	[ "$restored" = 0 ] || fail "what was here before mesh cannot be put back; make room on the disk"
 }
 
 # restore_wireguard: keys, port and peers are those of before. The steps of the switch lead there where they can, since
@@ -167,15 +186,16 @@ order_abort() {
 
 # settle boot|serve: a change whose deadline has passed, or that a reboot interrupted, is taken back; one that was confirmed and
 # not cleared away is.
-# At boot the init system has yet to start the interface, and waits for us, so it must not be asked for anything.
+# At boot the init system has yet to start the interface, and waits for us, so it must not be asked for anything. Each step says
+# itself that it failed: where the whole is a condition, `set -e` means nothing, and in bash nothing can bring it back.
 settle() {
-	restore_run
+	restore_run || return 1
 	[ -e "$home/deadline" ] || return 0
 	if is_armed; then
 		if [ "$1" = boot ]; then
 			return 0
 		elif is_due 5; then
-			go_back
+			go_back || return 1
 			say "rolled back to the last confirmed state, later than it should have"
 		else
 			watch
@@ -183,21 +203,22 @@ settle() {
 		return 0
 	fi
 	if [ -d "$home/run" ]; then
-		restore_configuration
+		restore_configuration || return 1
 	elif [ -d "$home/previous/theirs" ]; then
 		# What was taken over runs again as it did before, by its own file.
 		if [ "$1" = boot ]; then
 			give_back
-			return 0
+			return
 		fi
-		(shared 20 give_up)
-		give_back
+		shared 20 give_up || return 1
+		give_back || return 1
 	else
 		[ "$1" = boot ] || service_stop
-		rm -f "$configuration"
+		rm -f "$configuration" || return 1
 	fi
-	shared 20 settle_shared "$1"
-	rm -rf "$home/deadline" "$home/previous" "$home/next" "$home/former" "$home/watchdog" "$configuration.new"
+	shared 20 settle_shared "$1" || return 1
+	forget_way_back
+	rm -rf "$home/former" "$home/watchdog"
 }
 
 # settle_shared boot|serve: the same for what interfaces of this host share. Forwarding is set up again at boot.

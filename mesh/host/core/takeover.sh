@@ -87,19 +87,21 @@ remember_theirs() {
 		[ -e "$file" ] || [ -L "$file" ] || continue
 		mkdir -p "$home/previous/theirs${file%/*}"
 		cp -a "$file" "$home/previous/theirs$file"
+		[ -L "$file" ] || persist "$home/previous/theirs$file"
 	done
 	# As lines of peers, so that `set_routes` takes away what only the rollout added.
 	list_routes 2>/dev/null | awk '{ print "- - - - -", $1 }' >"$home/previous/peers"
 }
 
-# give_back: what was kept of theirs is in its place again, as it was.
+# give_back: what was kept of theirs is in its place again, as it was, and on the disk; it fails where anything of it is not.
 give_back() {
 	[ -d "$home/previous/theirs" ] || return 0
 	for file in $(their_files); do
 		kept=$home/previous/theirs$file
 		[ -e "$kept" ] || [ -L "$kept" ] || continue
-		mkdir -p "${file%/*}"
-		rm -rf "${file%/*}/.mesh.new"
-		cp -a "$kept" "${file%/*}/.mesh.new" && mv -f "${file%/*}/.mesh.new" "$file"
+		given=${file%/*}/.mesh.new
+		mkdir -p "${file%/*}" && rm -rf "$given" && cp -a "$kept" "$given" || return 1
+		[ -L "$given" ] || persist "$given"
+		mv -f "$given" "$file" && persist "${file%/*}" || return 1
 	done
 }

@@ -180,11 +180,13 @@ order_store() {
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
 		lay_configuration next
-	set -- "$home/next" $(matching "$home/next/*")
-	[ ! -d "$home/next/pair-keys" ] || set -- "$@" $(matching "$home/next/pair-keys/*")
+	set -- $(kept_files) $(matching "$home/next/*") $(matching "$home/next/pair-keys/*")
 	for file in "$configuration" "$configuration.new"; do [ ! -e "$file" ] || set -- "$@" "$file"; done
 	persist "$@" "$home" "${configuration%/*}"
 }
+
+# kept_files: prints the paths of what this host has noted of the interface, beside its plans.
+kept_files() { matching "$home/*"; }
 
 # store_shared: the same for what interfaces of this host share.
 store_shared() {
@@ -193,7 +195,7 @@ store_shared() {
 	service_install
 	# One that is needed no more stays until the end, since a rollback would still need it.
 	timers_start next 4>&- 9>&-
-	set -- "$version" "$base" "$(common)" $(cat "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)" 2>/dev/null | sed 's/^[^ ]* //')
+	set -- "$version" "$base" "$(common)" $(matching "$(common)/*") $(cat "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)" 2>/dev/null | sed 's/^[^ ]* //')
 	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
 		[ ! -d "$folder" ] || set -- "$@" "$folder"
 	done

@@ -64,7 +64,7 @@ sign_of_life() {
 watchdog() {
 	# A unit that ends well is not started again.
 	trap 'is_armed && exit 1; exit 0' HUP INT PIPE TERM
-	is_watchdog=yes pause=2 ended=
+	is_watchdog=yes pause=2
 	sign_of_life
 	{ echo $$ >"$home/watchdog"; } 2>/dev/null || true
 	while
@@ -73,7 +73,6 @@ watchdog() {
 				sign_of_life
 				sleep_until "$until" 4 || true
 			elif ! message=$(take_back 2>&1); then
-				ended=yes
 				say "not confirmed in time, and could not roll back yet: $(printf '%s' "$message" | in_a_line)"
 				sign_of_life $((pause + heard_within))
 				sleep "$pause"
@@ -93,20 +92,27 @@ watchdog() {
 take_back() (
 	set +e
 	sign_of_life 15
-	# Whoever comes later has not missed it, and is about to take this host back too.
-	[ -n "$ended" ] || end_session
+	end_session
 	own_lock
-	# What is left of the session that missed it may still hold the lock, and changes nothing any more.
-	timeout 5 flock 9 || [ -z "$ended" ] || fail "a session is taking it back"
+	# What is left of a session that missed it may still hold the lock, and changes nothing any more. A later one takes this host
+	# back itself.
+	timeout 5 flock 9 || ! is_process session serve || fail "a session is taking it back"
 	is_due || exit 0
 	is_led_back || (hurry && retreat)
 	go_back || exit 1
 	say "not confirmed in time: rolled back to the last confirmed state"
 )
 
-# end_session: ends the session with all that it began, also where it is stopped.
+# end_session: ends the session that missed the deadline, with all that it began, also where it is stopped. One that began later has
+# missed nothing.
 end_session() {
 	is_process session serve || return 0
+	session_began=$(sed -n 2p "$home/session")
+	case $session_began in
+	*[!0-9.]* | *.*.*) ;;
+	# Whatever reads the moment of a deadline has set it.
+	[0-9]*.[0-9][0-9]) if [ "${session_began%.*}${session_began#*.}" -gt "${until%.*}${until#*.}" ]; then return 0; fi ;;
+	esac
 	read -r line <"/proc/$process/stat" || return 0
 	# State, parent and group come after the name, which may hold anything.
 	# shellcheck disable=SC2086 # words

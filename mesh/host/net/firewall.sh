@@ -18,6 +18,8 @@ firewall_note() {
 firewall_record() {
 	if [ -n "$1" ]; then
 		printf '%s\n' "$1" | sort -nu >"$home/firewall.new"
+		# What boots opens no other port.
+		persist "$home/firewall.new"
 		mv "$home/firewall.new" "$home/firewall"
 	else
 		rm -f "$home/firewall"

@@ -69,6 +69,8 @@ names_apply() {
 	# Owner and mode stay; renamed, the file is never half written.
 	{ [ ! -e "$names_target" ] || cp -p "$names_target" "$names_target.mesh"; } && cat "$home/hosts.new" >"$names_target.mesh" ||
 		fail "names: $names_target.mesh cannot be written; is the disk full?"
+	# It holds lines that nobody else has.
+	persist "$names_target.mesh"
 	# A container's file is mounted, and can only be written in place.
 	mv "$names_target.mesh" "$names_target" 2>/dev/null || {
 		cat "$home/hosts.new" >"$names_target"

@@ -84,9 +84,9 @@ make_configuration_folder() {
 # lay_configuration DIRECTORY: the wg-quick file lies beside its place, and DIRECTORY remembers its digest.
 lay_configuration() {
 	make_configuration_folder
-	render "$1" >"$configuration.new"
-	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
-	[ "$(grep -c '^PublicKey' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
+	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0: every peer ends with this line.
+	render "$1" >"$configuration.new" && [ -z "$(tail -c 1 "$configuration.new")" ] &&
+		[ "$(grep -c '^PersistentKeepalive = .' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
 		fail "the configuration came out incomplete; is the disk full?"
 	digest_of "$configuration.new" >"$home/$1/configuration"
 }
@@ -94,6 +94,7 @@ lay_configuration() {
 # write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
 write_configuration() {
 	lay_configuration "$1"
+	persist "$configuration.new"
 	mv "$configuration.new" "$configuration"
 }
 
@@ -146,7 +147,7 @@ exchange() {
 		END {
 			for (number = 1; number <= count; number++) {
 				split(lines[number], field, " ")
-				if (field[1] != name || field[2] in known) continue
+				if (field[1] != (name "") || field[2] in known) continue
 				split(field[6], prefixes, ",")
 				old = former(name, prefixes[1])
 				if (old == "") continue
