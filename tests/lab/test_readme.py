@@ -52,6 +52,7 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
     (home / ".ssh/config").write_text(f"Host bernard\n  HostName {lab.hosts['bernard'].ssh_address}\n  User root\n")
     words = shell_of("README.md", "Your own hosts in five minutes").splitlines()
     assert f"python -m mesh new office bernard root@{_ADDRESS}" in words
+    assert words[-1] == "python -m mesh status"
     script = tmp_path / "script"
     # OpenSSH takes the home folder from the user database, whatever HOME says.
     real_home = Path(os.path.expanduser(f"~{os.environ.get('USER', 'root')}"))
@@ -62,7 +63,6 @@ def test_the_section_on_your_own_hosts_works_word_for_word(lab: Lab, tmp_path: P
                 "set -e",
                 f"mount --bind {shlex.quote(str(home / '.ssh'))} {shlex.quote(str(real_home / '.ssh'))}",
                 *words,
-                "python -m mesh status",
                 "pulumi destroy",
             ]
         )
