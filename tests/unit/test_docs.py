@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from docs.messages import constants_of, shell_messages, templates
 from docs.picture import PICTURE
 from mesh.config.schema import build_schema
+from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.documents import FENCE, PAGES, ROOT, anchors, blocks, label, read
 
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
@@ -72,6 +73,18 @@ def test_the_page_of_the_lab_lists_every_file() -> None:
     """Who wants to know what was shown with booted hosts finds it there."""
     files = {path.name for path in (ROOT / "tests/lab").glob("test_*.py")}
     assert set(re.findall(r"^- `(test_\w+\.py)`", read(ROOT / "tests/lab/README.md"), flags=re.MULTILINE)) == files
+
+
+def test_an_address_in_the_mesh_is_that_of_a_host_on_the_page() -> None:
+    """As it follows from the names, so that a reader who works it out finds the same."""
+    seen = set()
+    for page in PAGES:
+        found = set(re.findall(r"\bfd00:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+::1\b", read(page))) - {"fd00:1:2:3::1"}
+        if found:
+            names = set(re.findall(r"\b[a-z][a-z0-9-]*\b", read(page)))
+            assert found <= {str(host_address(derive_subnet(name, "testwg")).ip) for name in names}, label(page)
+        seen |= found
+    assert len(seen) > 2
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
