@@ -17,16 +17,16 @@ __all__ = ["MATRIX", "render", "strike"]
 
 MATRIX = Path(__file__).parents[2] / "docs" / "fault-matrix.md"
 
-_HEAD = """# What strikes, when, and what became of it
+_HEAD = """# Fault injection: which fault, in which phase, and the outcome
 
 Four booted hosts, one of them behind NAT, carry traffic while the real engine changes keys, ports and MTU. At a
-random moment of a phase, one strike falls. It has to leave all hosts on the old configuration or all on the new one,
-every key that runs in the state, and a mesh that the next `pulumi up --refresh` completes. Written by
+random moment of a phase, one fault is injected. It has to leave all hosts on the old configuration or all on the new
+one, every key that runs in the state, and a mesh that the next `pulumi up --refresh` completes. Written by
 `python -m tests.bench chaos`; the deadline is 10 seconds, and during a proof 60.
 
-In each cell: how often it ended on the old state and on the new one, and the longest time in seconds, from the strike
-on, that any host had a deadline running. 0 is a strike that fell while none ran. A run may be past the phase that was
-aimed at when the strike falls; what counts is where it was. `ended` is a strike that came after the end. A clock is a
+In each cell: how often it ended on the old state and on the new one, and the longest time in seconds, from the fault
+on, that any host had a deadline running. 0 is a fault while none ran. A run may be past the phase that was
+aimed at when the fault comes; what counts is where it was. `ended` is a fault that came after the end. A clock is a
 day off for the programs of a host, not for WireGuard, since these hosts share one kernel; in virtual machines it jumps
 for all of them (`tests/lab/test_clock_jumps.py`).
 """
