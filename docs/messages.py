@@ -29,6 +29,7 @@ _PAGE_OF = (
     ("mesh/cli/importers/", "import"),
     ("mesh/wireguard/", "import"),
     ("mesh/cli/", "commands"),
+    ("mesh/doctor/", "commands"),
     ("mesh/remote/", "ssh"),
     ("mesh/rollout/verification.py", "verification"),
     ("mesh/rollout/kernel_differences.py", "verification"),
@@ -43,7 +44,9 @@ _PREVIEWS = ("mesh/plan/roster_diff.py", "mesh/keyring/", "mesh/config/schema.py
 _BUGS = ("AttributeError", "TypeError", "ValueError")
 _TELLING = ("announce", "Accepts", "show", "_say", "say", "report", "print", "Text")
 _SHELL = re.compile(r"&& |\|\| |; (then|fi|done)\b|; do echo|; echo\b|\$\?")
-_SAID_BY_SHELL = re.compile(r"""echo "(?:\.error )?([^"]*; [^"]*)"|\.error ([^;]*\\; [^;]*);""")
+_SAID_BY_SHELL = re.compile(
+    r"""echo "(?:\.error )?([^"]*; [^"]*)"|\.error ([^;]*\\; [^;]*);|echo '([^']*)' >&2|echo "([^"]*)" >&2"""
+)
 _LEAST_LETTERS = 6
 _GAP = "…"
 _ALIKE = 0.6
@@ -100,6 +103,12 @@ def _is_collected(node: ast.AST) -> bool:
     return any(getattr(place, "attr", getattr(place, "id", "")) in ("problems", "failures") for place in places)
 
 
+def _is_refusal(call: ast.Call) -> bool:
+    """Tell whether a call answers a request of HTTP with another status than OK."""
+    statuses = [word.attr for word in call.args if isinstance(word, ast.Attribute) and "HTTPStatus" in ast.dump(word)]
+    return any(status != "OK" for status in statuses)
+
+
 def python_messages(source: str) -> Iterator[str]:
     """Yield the messages of a module."""
     tree = ast.parse(source)
@@ -121,8 +130,8 @@ def python_messages(source: str) -> Iterator[str]:
             if _name(node) in _TELLING:
                 return
             # What is given to another function is a part of what that makes of it.
-            raised = id(node) in errors or _name(node) in ("fault", "warn")
-        raised = raised or _is_collected(node)
+            raised = id(node) in errors or _name(node) in ("fault", "warn") or _is_refusal(node)
+        raised = raised or _is_collected(node) or (isinstance(node, ast.keyword) and node.arg == "fault")
         texts = templates(node, constants)
         if not texts:
             # Keys are others' words that are looked for.

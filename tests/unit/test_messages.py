@@ -37,12 +37,20 @@ class Reader:
         announce("a step; no error")
         run(f"umask 077; mkdir {name} && echo done")
         yield f"{name}: unknown field; remove it"
+        run("command -v dd >/dev/null || { echo 'no dd on this host' >&2; exit 1; }; dd")
+        if not name:
+            return Arrival(fault=f"nothing of {name} arrived")
+        reply(HTTPStatus.OK, "the page itself")
+        reply(HTTPStatus.FORBIDDEN, "use another address")
 """
     assert set(messages.python_messages(source)) == {
         "reader: … is wrong; correct it",
         "reader: … is wrong; name another",
         "has no words",
         "…: unknown field; remove it",
+        "no dd on this host",
+        "nothing of … arrived",
+        "use another address",
     }
 
 
