@@ -265,7 +265,7 @@ def test_a_firewall_that_takes_seconds_for_each_rule_does_not_end_the_rollback(a
         pytest.skip("there is no nft on this machine")
     host.run(f"cp -L {real} /run/nft; chmod 755 /run/nft")
     host.run(
-        f"cat >/run/slow; chmod 755 /run/slow; mount --bind /run/slow {real}", "#!/bin/sh\nsleep 6\nexec /run/nft $@\n"
+        f"cat >/run/slow; chmod 755 /run/slow; mount --bind /run/slow {real}", "#!/bin/sh\nsleep 17\nexec /run/nft $@\n"
     )
     number = "cat /var/lib/mesh/testwg/watchdog"
     seen = {host.run(number)}
