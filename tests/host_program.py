@@ -64,7 +64,7 @@ umask 077
 export LC_ALL=C
 fail() { printf '%s\\n' "$*" >&2; exit 1; }
 say() { :; }
-own_lock() { exec 9>"$home/lock"; }
+open_lock() { exec 9>"$home/lock"; }
 shared() (
 	! command -v flock >/dev/null || { exec 8>"$base/lock"; flock -n 8 || exit 1; }
 	shift

@@ -41,12 +41,12 @@ _AMISS: dict[str, tuple[str, str, str]] = {
     "immutable configuration": (
         f"+i {_CONFIGURATION}",
         f"-i {_CONFIGURATION}",
-        f"cannot write {_CONFIGURATION}: Operation not permitted; is it, or its folder, immutable?",
+        f"cannot write {_CONFIGURATION}: Operation not permitted; see by lsattr whether it or its folder is immutable",
     ),
     "immutable folder": (
         "+i /etc/wireguard",
         "-i /etc/wireguard",
-        f"cannot write {_CONFIGURATION}: Operation not permitted; is it, or its folder, immutable?",
+        f"cannot write {_CONFIGURATION}: Operation not permitted; see by lsattr whether it or its folder is immutable",
     ),
     "no /dev/net/tun": (
         "mount -t tmpfs none /dev/net",
@@ -175,6 +175,6 @@ def test_a_host_that_only_helps_to_prove_and_has_no_ping_is_told_as_that(mesh: S
         output = mesh.fail("--refresh")
     finally:
         bernard.run("mv /usr/bin/ping.away /usr/bin/ping")
-    assert "host 'bernard': there is no ping on this host any more" in output
+    assert "host 'bernard': ping is missing" in output
     mesh.up("--refresh")
     repairs_again(carol)

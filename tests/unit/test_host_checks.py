@@ -11,7 +11,9 @@ from tests.host_program import PARTS, HostProgram, what_is_missing
 from tests.unit.test_host_service import SNAPSHOT, WITH
 
 READ_ONLY = "Read-only file system; mount it so that it can be written"
-IMMUTABLE = "Operation not permitted; is it, or its folder, immutable? lsattr tells, and chattr -i lets it be written"
+IMMUTABLE = (
+    "Operation not permitted; see by lsattr whether it or its folder is immutable, and let it be written by chattr -i"
+)
 FULL = "No space left on device; make room on its disk"
 # A folder of its own, in which everything can be set.
 FOLDER = """

@@ -113,7 +113,7 @@ def test_a_peer_that_answers_is_told_to_be_well(host: HostProgram) -> None:
 
 def test_a_host_without_ping_says_so(host: HostProgram) -> None:
     """A silence would be blamed on ports and paths."""
-    assert "there is no ping on this host any more" in host.run(f"{PLAN} order_prove first", fails=True).stderr
+    assert "ping is missing" in host.run(f"{PLAN} order_prove first", fails=True).stderr
 
 
 def test_a_handshake_from_before_the_host_was_armed_is_told_whatever_its_clock_says_now(host: HostProgram) -> None:

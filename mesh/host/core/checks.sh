@@ -1,8 +1,8 @@
 # ------------------------------------------------------------------------------------------------------------- checks
-# What a rollout will need and write is tried before anything switches, so that what is missing is told as what it is: after the
+# What a rollout will need and write is tried before anything switches, so that what is missing is reported as what it is: after the
 # switch the same would be a failure on its way, and every host would go back.
 
-# try_writing PATH [KILOBYTES]: 0 when a file can be laid beside PATH, with so much in it, and renamed to it; else $refusal says why
+# try_writing PATH [KILOBYTES]: 0 when a file can be laid beside PATH, with KILOBYTES in it, and renamed to it; else $refusal says why
 # not. Where its folder is not there yet, the one above counts.
 try_writing() {
 	refusal_folder=${1%/*}
@@ -26,7 +26,7 @@ try_writing() {
 check_writable() {
 	if try_writing "$@"; then return 0; fi
 	case $refusal in
-	*"not permitted"*) writable_advice="is it, or its folder, immutable? lsattr tells, and chattr -i lets it be written" ;;
+	*"not permitted"*) writable_advice="see by lsattr whether it or its folder is immutable, and let it be written by chattr -i" ;;
 	*"No space"* | *[Qq]uota*) writable_advice="make room on its disk" ;;
 	*"Read-only"*) writable_advice="mount it so that it can be written" ;;
 	*) writable_advice="let root write there" ;;
@@ -63,7 +63,7 @@ check_tunnel() {
 	}
 }
 
-# check_files KILOBYTES: everything that the switch, hold and confirm write can be written; so much is in what is staged.
+# check_files KILOBYTES: everything that the switch, hold and confirm write can be written; what is staged has KILOBYTES.
 check_files() {
 	# The way back, and what is worked out beforehand, are as large as what is staged.
 	check_writable "$home/previous" $(($1 * 3))

@@ -60,7 +60,7 @@ passing() {
 	echo "$narrow"
 }
 
-# pinged COUNT ADDRESS: pings so often; prints how many were sent and answered, and the least, mean and largest time in milliseconds.
+# pinged COUNT ADDRESS: pings COUNT times; prints how many were sent and answered, and the least, mean and largest time in milliseconds.
 pinged() {
 	ping -6 -q -c "$1" -i 0.2 -W 2 "$2" 2>/dev/null | awk '
 		/packets transmitted/ { sent = $1; came = $4 }
@@ -84,7 +84,7 @@ measure_peer() {
 # measure COUNT [PEER...]: pings each confirmed peer that this host can meet, or those that are named, and finds the largest packet
 # that passes.
 order_measure() {
-	has_command ping || fail "there is no ping on this host any more, which shows whether a mesh works; install it again"
+	has_command ping || fail "ping is missing, and verification needs it; install it (iputils)"
 	mtu=$(setting "$(planned)" mtu)
 	cat "$home/$(planned)/peers" $(relayed "$(planned)") 2>/dev/null | awk -v words="$*" '
 		BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) wanted[word[i]] = 1 }

@@ -1,4 +1,5 @@
-# The host's side of mesh. It runs as root, speaks with `pulumi up` over SSH, and needs sh, awk and coreutils only.
+# The host's side of mesh. It runs as root, speaks with `pulumi up` over SSH, and needs sh, awk, sed, grep and
+# coreutils, or busybox. What else it needs, it installs (packages.sh).
 #
 #   program serve IF        take orders for interface IF on standard input until it closes
 #   program boot IF         settle what a reboot interrupted, open the firewall; called before wg-quick@IF
@@ -8,6 +9,7 @@
 #   program resolve IF      resolve the names of peers again; called every 30 seconds where there are names
 #   program wipe IF         leave nothing of the interface, as when its stack is destroyed; for whoever is logged in here
 #   program keep IF         set again what others took away; called when the boot is over, and every 30 seconds
+#   program resolving IF N  `resolve` every N seconds, and `keeping IF N` the same for `keep`; where there is no systemd
 #
 # Everything of one interface lies in /var/lib/mesh/IF:
 #   enrolled/  the private key that enrolment has laid down for the next rollout
@@ -63,8 +65,8 @@ shared() (
 	"$@" 8<&-
 )
 
-# own_lock: descriptor 9 is the lock of this interface, which is still to be taken. A session holds it until it ends.
-own_lock() {
+# open_lock: descriptor 9 is the file of this interface's lock, which is still to be taken. A session holds it until it ends.
+open_lock() {
 	[ -e "$home/lock" ] || : >"$home/lock"
 	exec 9<"$home/lock"
 }

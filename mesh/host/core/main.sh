@@ -44,7 +44,7 @@ serve() {
 		exit 1
 	}
 	share
-	own_lock
+	open_lock
 	if ! flock -n 9 && ! cause=$(take_lock 2>&1); then
 		echo ".error $cause"
 		exit 1

@@ -52,7 +52,7 @@ common() { if [ -d "$base/shared-by-interfaces" ]; then echo "$base/shared-by-in
 # scattered: prints the name of each file that an earlier version has beside the interfaces.
 scattered() {
 	ls -A "$base" | while read -r name; do
-		# The last is what another interface tries to write at this very moment (checks.sh).
+		# The last is what another interface tries to write at this moment (checks.sh).
 		case $name in lock | program | program-* | .mesh-*) continue ;; esac
 		if [ -f "$base/$name" ] && [ ! -L "$base/$name" ]; then printf '%s\n' "$name"; fi
 	done

@@ -81,7 +81,7 @@ restore_configuration() {
 	[ "$(digest_of "$configuration")" = "$(first_word "$home/run/configuration" none)" ] || write_configuration run
 }
 
-# restore_shared: the same for what interfaces of this host share. What cannot be had back is told, and is drift from then on; only
+# restore_shared: the same for what interfaces of this host share. What cannot be restored is reported, and is drift from then on; only
 # without what was here before mesh, it fails.
 restore_shared() {
 	restored=0
@@ -268,15 +268,15 @@ leave_nothing() {
 	if [ "$(others_left)" = last ]; then rm -rf "$base"; else rm -rf "$home"; fi
 }
 
-# wipe_by_hand: the same where no stack knows of the interface any more; for whoever is logged in here.
+# wipe_by_hand: the same where no stack knows of the interface; for whoever is logged in here.
 wipe_by_hand() {
 	[ -d "$home" ] || fail "this host has nothing of interface $interface; it has: $(interfaces | tr '\n' ' ')"
-	# Which may be by way of this very tunnel.
+	# Which may be by way of this tunnel.
 	trap '' HUP
 	# A link is no version, and another interface goes on with the one that it leads to.
 	program=$(readlink -f "$program")
 	version=${program%.new}
-	own_lock
+	open_lock
 	take_lock
 	settle serve
 	leave_nothing

@@ -94,7 +94,7 @@ greet() {
 	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
 }
 
-# again SECONDS NAME...: begins a new session with peers whose interface was created within so many seconds; the old one
+# again SECONDS NAME...: begins a new session with peers whose interface was created within the last SECONDS; the old one
 # would be used in vain for up to 20 seconds. Peers that never had a session, or have begun one since, are left alone.
 order_again() {
 	made=$(($(date +%s) - $1))

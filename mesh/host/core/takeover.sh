@@ -1,6 +1,6 @@
 # ----------------------------------------------------------------------------------------------------------- takeover
 # An interface that another stack made, or somebody by hand, becomes ours where two things hold: the stack file adopts this
-# host's key, and the host runs or boots that very key. What mesh would drop stops the run, and what was there comes back,
+# host's key, and the host runs or boots that key. What mesh would drop stops the run, and what was there comes back,
 # byte for byte, if the rollout is rolled back. Nothing here breaks a session: the key, the peers and the address are the same.
 
 # is_adopted: 0 when the stack file brings this host's key, instead of having it made.

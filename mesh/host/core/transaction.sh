@@ -27,7 +27,7 @@ order_stage() {
 		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
 		$1 == "name" { print $2, $3 > "names"; next }
 		{ print > "settings" }
-		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; is the disk full?"
+		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; see whether the disk is full"
 	# What an earlier version staged has no such file, and no timer that keeps what it needs.
 	: >"$home/incoming/kept"
 	check_incoming
@@ -91,7 +91,7 @@ check_port() {
 	for other in $(wg show interfaces); do
 		[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$1" ] || continue
 		[ -z "$(home=$base/$other && setting run mesh)" ] ||
-			fail "UDP port $1 is taken by interface $other, another mesh; choose another port. If $other was to get this name: a name makes a new mesh, so bring that up first, and take $other out after it"
+			fail "UDP port $1 is taken by interface $other, another mesh; choose another port. To rename $other, bring up the new interface on another port first, then remove $other"
 		fail "UDP port $1 is taken by interface $other; choose another port"
 	done
 	# Looked at again, since a host that has just booted may have brought its own interface up meanwhile.
@@ -127,7 +127,7 @@ check_foreign() {
 	check_port "$(setting incoming port)"
 	clash=$(taken_route)
 	[ -z "$clash" ] ||
-		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that very network, give both hosts one site"
+		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that network, give both hosts one site"
 	check_exit
 	check_passes incoming
 }
@@ -135,7 +135,7 @@ check_foreign() {
 # arm SECONDS TOKEN SINCE: remembers the way back and sees to a watchdog that takes it unless the rollout is confirmed in time.
 order_arm() {
 	# By this the watchdog finds whom it has to end.
-	[ "$(first_word "$home/session")" = $$ ] || fail "$home/session could not be written; is the disk full?"
+	[ "$(first_word "$home/session")" = $$ ] || fail "$home/session could not be written; see whether the disk is full"
 	if ! is_armed; then
 		[ ! -e "$home/previous" ] || rm -rf "$home/previous"
 		mkdir "$home/previous"
@@ -144,7 +144,7 @@ order_arm() {
 			running_settings >"$home/previous/running"
 			cat "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
 			list_addresses >"$home/previous/addresses"
-			# Those of this very moment could not be told from later ones, since they count whole seconds.
+			# Those of this moment could not be told from later ones, since they count whole seconds.
 			wg show "$interface" latest-handshakes | awk -v now="$(date +%s)" '$2 < now - 1' >"$home/next/handshakes"
 		else
 			: >"$home/previous/absent"
@@ -193,7 +193,7 @@ store_shared() {
 	link_program
 	gather
 	service_install
-	# One that is needed no more stays until the end, since a rollback would still need it.
+	# One that is no longer needed stays until the end, since a rollback would still need it.
 	timers_start next 4>&- 9>&-
 	set -- "$version" "$base" "$(common)" $(matching "$(common)/*") $(cat "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)" 2>/dev/null | sed 's/^[^ ]* //')
 	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
@@ -230,7 +230,7 @@ order_confirm() {
 	for old in $(matching "$base/program-????????????????") $(matching "$base/program-????????????????.new"); do
 		[ "$old" = "$version" ] || printf '%s\n' "$still_running" | grep -qxF "$old" || rm -f "$old"
 	done
-	(shared 20 confirm_shared) || say "a port that is not needed any more is still open, or names are still looked up"
+	(shared 20 confirm_shared) || say "a port that is no longer needed is still open, or names are still looked up"
 }
 
 # confirm_shared: of what interfaces of this host share, nothing is left that only the former configuration needed.

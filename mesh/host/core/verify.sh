@@ -1,7 +1,7 @@
 # ------------------------------------------------------------------------------------------------------- verification
 # What shows that the mesh runs: pings of the tunnel's full size, and what the kernel says of it.
 
-# answers_ping BYTES ADDRESS SECONDS: 0 when a ping of so many bytes inside the tunnel is answered in time.
+# answers_ping BYTES ADDRESS SECONDS: 0 when a ping of BYTES inside the tunnel is answered within SECONDS.
 answers_ping() { ping -6 -q -c 1 -W "$3" -s $(($1 - 48)) "$2"; }
 
 # aim PEER: gives the peer the endpoint of the plan. A packet that came late from the old one has set that again, and where a
@@ -12,7 +12,7 @@ aim() {
 }
 
 # aim_again: the same for every peer whose endpoint is the one that was planned before, though another one is planned now: all hosts
-# are there by now, and nothing comes from the old places any more.
+# are there by now, and nothing comes from the old places.
 aim_again() {
 	if ! is_armed || [ ! -r "$home/run/peers" ]; then return 0; fi
 	left=$(wg show "$interface" endpoints | awk -v confirmed="$home/run/peers" -v staged="$home/next/peers" "$by_name"'
@@ -100,10 +100,10 @@ prove_peer() {
 	if ping -6 -q -c 2 -W 2 -s $(($3 - 48)) "$2"; then echo "well $1" >&3; else echo "narrow $1 $fits" >&3; fi
 }
 
-# prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, but for hosts that are
+# prove first|second [ABSENT...]: a ping to each peer whose pair this host opens first, or second, except hosts that are
 # absent. Replies a line for each: a peer without one is not verified. One whose tunnel is dead gets the endpoint that its name resolves to.
 order_prove() {
-	has_command ping || fail "there is no ping on this host any more, which shows whether a mesh works; install it again"
+	has_command ping || fail "ping is missing, and verification needs it; install it (iputils)"
 	if [ "$1" = first ]; then
 		aim_again
 		seek

@@ -1,6 +1,6 @@
 # ----------------------------------------------------------------------------------------------------------- watchdog
 # What takes this host back when its deadline passes, whatever became of the run, its session and the operator's machine. It
-# ends by itself when nothing is armed any more, and nobody stops it before.
+# ends by itself when nothing is armed, and nobody stops it before.
 # Under systemd it is a transient unit: PID 1 starts it again when it is killed, and when it has not been heard of in time
 # (WatchdogSec= of systemd.service(5)), as when it is stopped. Elsewhere a second process does that, and each watches the other.
 
@@ -8,13 +8,13 @@
 heard_every=3
 heard_within=10
 
-# is_passed MOMENT [SECONDS]: 0 when a moment, in seconds since boot to the hundredth, is so many seconds ago, or more.
+# is_passed MOMENT [SECONDS]: 0 when a moment, in seconds since boot to the hundredth, is SECONDS ago, or more.
 is_passed() {
 	read -r uptime _ </proc/uptime
 	[ $((${1%.*}${1#*.} + ${2:-0} * 100)) -le "${uptime%.*}${uptime#*.}" ]
 }
 
-# is_due [SECONDS]: 0 when the deadline of a change that is not confirmed is so many seconds ago, or more.
+# is_due [SECONDS]: 0 when the deadline of a change that is not confirmed is SECONDS ago, or more.
 is_due() { is_armed && is_passed "$until" "$@"; }
 
 # is_watched: 0 while there is a watchdog.
@@ -45,7 +45,7 @@ start_unit() {
 # start_supervisor: begins one with a process that watches it; they inherit neither the connection nor a lock.
 start_supervisor() { setsid sh "$program" supervise "$interface" </dev/null >/dev/null 2>&1 4>&- 9>&- & }
 
-# sign_of_life [SECONDS]: the watchdog lives, and will be heard of again within so many seconds. Nobody else says so.
+# sign_of_life [SECONDS]: the watchdog lives, and will be heard of again within SECONDS. Nobody else says so.
 sign_of_life() {
 	[ -n "${is_watchdog:-}" ] || return 0
 	read -r uptime _ </proc/uptime
@@ -93,8 +93,8 @@ take_back() (
 	set +e
 	sign_of_life 15
 	end_session
-	own_lock
-	# What is left of a session that missed it may still hold the lock, and changes nothing any more. A later one takes this host
+	open_lock
+	# What is left of a session that missed it may still hold the lock, and no longer changes anything. A later one takes this host
 	# back itself.
 	timeout 5 flock 9 || ! is_process session serve || fail "a session is taking it back"
 	is_due || exit 0
@@ -120,7 +120,7 @@ end_session() {
 	if [ "$3" = "$process" ] || [ "$3" = "$2" ]; then kill -s KILL -- "-$3"; else kill -s KILL "$process"; fi 2>/dev/null || true
 }
 
-# hurry: this (sub)shell and what it starts go before others. Who comes late to its turn on a busy host leaves a pair silent for
+# hurry: this (sub)shell and what it starts go before others. A host that is late for its turn leaves a pair silent for
 # five seconds.
 hurry() {
 	# The number of a subshell is in no variable, and it is the shell itself that opens this.

@@ -107,7 +107,7 @@ firewalld_remove() {
 	done
 }
 
-# firewalld_close PORT: our rule for the port is gone, and each echo rule that no mesh of this host needs any more.
+# firewalld_close PORT: our rule for the port is gone, and each echo rule that no mesh of this host still needs.
 firewalld_close() {
 	has_command firewall-cmd || return 0
 	firewalld_remove "$(firewalld_rule "$1")"

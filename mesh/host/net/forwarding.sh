@@ -141,7 +141,7 @@ fence_is_there() { has_command nft && nft list table "$(fence_family)" "$forward
 # fence_write: only what may pass through the interfaces of ours is forwarded, and nothing from one mesh into another.
 fence_write() {
 	has_command nft ||
-		fail "forwarding: this host has been no router, and needs nft to forward for the mesh and nothing else; install nftables again"
+		fail "forwarding: nft is missing, and it must keep this host from forwarding other traffic; install nftables"
 	{
 		fence_table="$(fence_family) $forwarding_fence"
 		printf 'table %s\ndelete table %s\ntable %s {\nchain forward {\ntype filter hook forward priority 0;\n' \

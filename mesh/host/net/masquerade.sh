@@ -43,7 +43,7 @@ masquerade_apply() {
 		return 0
 	fi
 	has_command nft ||
-		fail "masquerade: this host has no nft any more; install nftables again"
+		fail "masquerade: nft is missing; install nftables"
 	mv "$home/masquerade.new" "$home/masquerade"
 	[ -s "$home/masquerade" ] || rm -f "$home/masquerade"
 	for masquerade_family in ip ip6; do

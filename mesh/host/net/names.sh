@@ -58,17 +58,17 @@ names_split() {
 # names_apply DIRECTORY: the file holds the names in DIRECTORY, or none of ours where that has none.
 names_apply() {
 	if names_are_there "$1"; then return 0; fi
-	names_split others >"$home/hosts.new" || fail "names: $hosts_file cannot be copied; is the disk full?"
+	names_split others >"$home/hosts.new" || fail "names: $hosts_file cannot be copied; see whether the disk is full"
 	names_joined=
 	if [ -s "$home/$1/names" ] && [ -n "$(tail -c 1 "$home/hosts.new")" ]; then
 		names_joined=" after a line without end"
 		echo >>"$home/hosts.new"
 	fi
-	names_block "$1" >>"$home/hosts.new" || fail "names: $hosts_file cannot be written; is the disk full?"
+	names_block "$1" >>"$home/hosts.new" || fail "names: $hosts_file cannot be written; see whether the disk is full"
 	names_target=$(readlink -f "$hosts_file")
 	# Owner and mode stay; renamed, the file is never half written.
 	{ [ ! -e "$names_target" ] || cp -p "$names_target" "$names_target.mesh"; } && cat "$home/hosts.new" >"$names_target.mesh" ||
-		fail "names: $names_target.mesh cannot be written; is the disk full?"
+		fail "names: $names_target.mesh cannot be written; see whether the disk is full"
 	# It holds lines that nobody else has.
 	persist "$names_target.mesh"
 	# A container's file is mounted, and can only be written in place.

@@ -55,7 +55,7 @@ is_well() {
 
 # keep_alone: the same, while no other interface does anything here.
 keep_alone() {
-	own_lock
+	open_lock
 	flock -n 9 || return 0
 	# Others may have been at work while this one waited.
 	if is_armed || is_well; then return 0; fi
@@ -76,8 +76,8 @@ keep_all() (
 	exit "$kept"
 )
 
-# mend CHECK REPAIR WORDS: where CHECK finds something amiss, REPAIR sets it again and the log says so; 1 where it cannot. That is
-# tried again with the next look, and told once.
+# mend CHECK REPAIR WORDS: where CHECK finds something wrong, REPAIR sets it again and the log says so; 1 where it cannot. That is
+# tried again with the next look, and logged once.
 mend() {
 	if $1; then return 0; fi
 	mend_told=$keep_folder/$interface/told

@@ -1,5 +1,5 @@
 # Packages and what the system is: installs what a tunnel needs, and tells init system, firewalls and WireGuard's kind.
-# Not here: opening firewalls (firewall.sh), units and services (service.sh).
+# Not here: opening firewalls (netfilter.sh, firewall.sh, firewalld.sh), units and services (service.sh).
 
 # has_command NAME: 0 when NAME can be run.
 has_command() {

@@ -1,7 +1,7 @@
 # ---------------------------------------------------------------------------------------------------------- endpoints
 # Peers whose endpoint is a DNS name. WireGuard itself knows addresses only; `wg` resolves a name once, and wg-quick brings
 # nothing up where it does not resolve. So neither ever gets a name: the program resolves names itself, within a bound, when
-# a plan is staged, and every 30 seconds from then on (timer.sh), and sets the addresses on the running interface.
+# a plan is staged, and every 30 seconds from then on (timers.sh), and sets the addresses on the running interface.
 # DIRECTORY/addresses has a line NAME:PORT ADDRESS:PORT for each: what it led to last, which serves while no answer comes.
 
 # In awk: whether an endpoint is a name. IPv4 addresses have no letters, and IPv6 ones are in brackets.
@@ -96,7 +96,7 @@ remember() {
 }
 
 # resolve_incoming [ABSENT...]: what is being staged knows where its names lead; a name that this host could never resolve
-# stops the run, but for those of hosts that are absent.
+# stops the run, except those of hosts that are absent.
 resolve_incoming() {
 	seeks_names incoming || return 0
 	cat "$home/next/addresses" "$home/run/addresses" >"$home/incoming/addresses" 2>/dev/null || :
@@ -180,10 +180,10 @@ seek() {
 # resolve: the same for the timer. The lock is taken only to change something, and left to a rollout, which does this itself.
 resolve() {
 	# Whoever comes by takes back what nobody has.
-	if is_due 5; then (own_lock && flock -n 9 && settle serve) || true; fi
+	if is_due 5; then (open_lock && flock -n 9 && settle serve) || true; fi
 	seeks_names "$(planned)" && is_up || return 0
 	found=$(look_up_all "$(planned)")
-	own_lock
+	open_lock
 	flock -n 9 || return 0
 	remember "$(planned)" "$found"
 	lost=$(elsewhere)

@@ -1,7 +1,8 @@
 # ---------------------------------------------------------------------------------------------------------- interface
 # The running WireGuard interface: read it, render its configuration, bring it to what is staged by small steps.
 #
-# next/settings has lines "word value": mesh, roster, digest, host, address, port, mtu, public-key.
+# next/settings has lines "word value": mesh, roster, digest, host, address, port, mtu, public-key; of some hosts also
+# adopted, prefers, forward, forward-ipv4, behind, exit.
 # next/peers has a line for each peer: name public-key address endpoint|name:port|- keepalive|off allowed-ips first|second|never
 # where the last word says who of the pair speaks first, or that nobody does: the two can never meet, or the peer is not
 # managed here. The allowed IPs are joined by commas.
@@ -32,7 +33,7 @@ is_userspace() { [ -S "/var/run/wireguard/$interface.sock" ]; }
 # is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
 is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
 
-# running_settings: what WireGuard runs but for where its peers are, keys included, in an order of its own.
+# running_settings: what WireGuard runs except where its peers are, keys included, in an order of its own.
 running_settings() { wg show "$interface" dump | awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
 
 # In awk: the file with the preshared key of a peer, in a folder such as next/.
@@ -87,7 +88,7 @@ lay_configuration() {
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0: every peer ends with this line.
 	render "$1" >"$configuration.new" && [ -z "$(tail -c 1 "$configuration.new")" ] &&
 		[ "$(grep -c '^PersistentKeepalive = .' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
-		fail "the configuration came out incomplete; is the disk full?"
+		fail "the configuration came out incomplete; see whether the disk is full"
 	digest_of "$configuration.new" >"$home/$1/configuration"
 }
 
@@ -193,7 +194,7 @@ delta() {
 				} else {
 					split(field[6], prefixes, ",")
 					old = former(name, prefixes[1])
-					# Who took the address without ever being a peer of ours tells nothing about where the peer is.
+					# What took the address without ever being a peer of ours tells nothing about where the peer is.
 					if ((target == "-" || field[4] == was[name]) && old in name_of && endpoint[old] != "(none)") target = endpoint[old]
 					if (target != "-") out = out " endpoint " target
 					out = out " preshared-key " secret(name) " persistent-keepalive " field[5] " allowed-ips " field[6]
