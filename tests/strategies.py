@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mesh.config.interface_name import is_interface_name
-from mesh.config.reader import Host, Interface, MemberOverrides, SshSettings
+from mesh.config.models import Host, Interface, MemberOverrides, SshSettings
 from tests.lab.edits import Draft
 
 __all__ = [

@@ -15,7 +15,7 @@ from mesh.keyring.foreseen import Foreseen, foresee_key_pair, foresee_preshared_
 from mesh.plan.expected_loss import expected_loss
 from mesh.plan.impact import Impact, find_impact, rename_hosts
 from mesh.plan.roster import Roster
-from mesh.plan.roster_builder import build_roster
+from mesh.plan.roster_builder import build_roster, logins_of
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.topology import MeshPlan, plan_meshes
 from mesh.rollout.pending_work import describe_waiting
@@ -65,9 +65,7 @@ def _removal(name: str, recorded: RecordedMesh) -> PlannedChange:
 def _change(plan: MeshPlan, configuration: Configuration, recorded: RecordedMesh | None) -> PlannedChange:
     old = recorded.rollout["roster"] if recorded else None
     keys = _Keys(plan, recorded.key_states if recorded else {})
-    hosts = {member.name: configuration.hosts[member.name] for member in plan.members}
-    logins = {name: {"system": host.system or "", "ssh": host.ssh.connection()} for name, host in hosts.items()}
-    new = build_roster(plan, keys.public_keys, logins)
+    new = build_roster(plan, keys.public_keys, logins_of(plan, configuration.hosts))
     lines = [*([] if old else ["+ a new mesh"]), *describe_changes(old, new), *keys.lines]
     if recorded:
         lines += _waiting(recorded, new)

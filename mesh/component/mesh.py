@@ -22,7 +22,7 @@ from mesh.config.models import Configuration
 from mesh.keyring.expiry import expires_at
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
-from mesh.plan.roster_builder import build_roster
+from mesh.plan.roster_builder import build_roster, logins_of
 from mesh.plan.topology import MeshPlan, PlannedParticipant, plan_meshes
 
 __all__ = ["MeshComponent", "build_meshes"]
@@ -74,7 +74,7 @@ class MeshComponent(ComponentResource):
         roster = RosterResource(
             f"{self._name}/roster",
             mesh=identity.hex,
-            roster=real(build_roster(plan, public_keys, self._logins())),
+            roster=real(build_roster(plan, public_keys, logins_of(plan, self._hosts))),
             # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
             # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
             opts=ResourceOptions(parent=self, depends_on=[preshared]),
@@ -115,10 +115,6 @@ class MeshComponent(ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=depends_on),
         )
 
-    def _logins(self) -> dict[str, dict[str, Any]]:
-        hosts = {member.name: self._hosts[member.name] for member in self._plan.members}
-        return {name: {"system": host.system or "", "ssh": host.ssh.connection()} for name, host in hosts.items()}
-
     def _enrol(self, keys: Mapping[str, KeyPairResource], absent: Collection[str]) -> dict[str, CustomResource]:
         explained = ResourceOptions(parent=self, hooks=explain_failures(self._name))
         survey = SurveyResource(f"{self._name}/survey", interface=self._name, opts=ResourceOptions(parent=self))
@@ -145,7 +141,6 @@ class MeshComponent(ComponentResource):
         absent: Collection[str],
     ) -> RolloutResource:
         unenrolled = find_left_out(enrolments)
-        adopted = self._adopted
         return RolloutResource(
             f"{self._name}/rollout",
             mesh=identity.hex,
@@ -155,7 +150,7 @@ class MeshComponent(ComponentResource):
             pairwise=preshared.pairwise,
             unenrolled=unenrolled,
             absent=sorted(absent),
-            adopted=[member.name for member in self._plan.members if adopted.private_key(self._name, member.name)],
+            adopted=[host for interface, host in self._adopted.private_keys if interface == self._name],
             opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )
 

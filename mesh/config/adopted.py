@@ -21,18 +21,10 @@ _IN_CLEAR = (
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """Keys that exist already and are taken over instead of made; printing it shows none of them."""
+    """Keys that exist already and are taken over instead of made, by interface and host; printing it shows none."""
 
     private_keys: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
     preshared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def private_key(self, interface: str, host: str) -> str | None:
-        """Return the private key that `host` brings to `interface`, if it brings one."""
-        return self.private_keys.get((interface, host))
-
-    def preshared_key(self, interface: str) -> str | None:
-        """Return the preshared key that `interface` brings, if it brings one."""
-        return self.preshared_keys.get(interface)
 
 
 def read_adopted(adopted: object, configuration: Configuration) -> Adopted:

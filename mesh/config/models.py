@@ -23,7 +23,7 @@ from mesh.config.fields import (
     PublicKey,
     Rotation,
 )
-from mesh.config.host_models import Bastion, Connection, Flag, Host, Settings, SshSettings, Tags
+from mesh.config.host_models import Bastion, Flag, Host, Settings, SshSettings, Tags
 from mesh.config.patterns import Accepts
 from mesh.config.route_fields import OFF, ExitNode, Route, in_order
 from mesh.wireguard.addressing import Network
@@ -32,7 +32,6 @@ __all__ = [
     "AUTO",
     "Bastion",
     "Configuration",
-    "Connection",
     "Host",
     "Hosts",
     "Interface",
@@ -197,22 +196,23 @@ class Interface(Settings):
         return (*self.hosts, *self.peers)
 
     @property
+    def _entries(self) -> dict[str, MemberOverrides | UnmanagedPeer]:
+        return {**self.members, **self.peers}
+
+    @property
     def ipv4_addresses(self) -> dict[str, IPv4Address]:
         """The IPv4 addresses of the participants that have one, by name."""
-        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
-        return {name: entry.ipv4 for name, entry in entries.items() if entry.ipv4 is not None}
+        return {name: entry.ipv4 for name, entry in self._entries.items() if entry.ipv4 is not None}
 
     @property
     def routes(self) -> dict[str, tuple[Network, ...]]:
         """The networks behind the participants that have any, sorted, by name."""
-        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
-        return {name: in_order(entry.routes) for name, entry in entries.items() if entry.routes}
+        return {name: in_order(entry.routes) for name, entry in self._entries.items() if entry.routes}
 
     @property
     def exit_nodes(self) -> dict[str, str]:
         """The exit node of each participant that uses one, by name."""
-        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
-        chosen = {name: entry.exit_node for name, entry in entries.items() if entry.exit_node is not None}
+        chosen = {name: entry.exit_node for name, entry in self._entries.items() if entry.exit_node is not None}
         # The exit node of the whole interface uses none itself.
         default = {name: self.exit_node for name in self.participants if self.exit_node not in (None, name)}
         return {name: node for name, node in {**default, **chosen}.items() if node not in (None, OFF)}
@@ -225,8 +225,7 @@ class Interface(Settings):
     @property
     def fixed_addresses(self) -> dict[str, IPv6Interface]:
         """The addresses that do not follow from the participant's name, by name."""
-        entries: dict[str, MemberOverrides | UnmanagedPeer] = {**self.members, **self.peers}
-        return {name: entry.address for name, entry in entries.items() if entry.address is not None}
+        return {name: entry.address for name, entry in self._entries.items() if entry.address is not None}
 
 
 # By name.

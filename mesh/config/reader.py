@@ -12,20 +12,12 @@ from pydantic import BaseModel
 
 from mesh.config.fields import is_host_name
 from mesh.config.interface_name import interface_name_fault, is_interface_name
-from mesh.config.models import Bastion, Configuration, Host, Interface, MemberOverrides, SshSettings
+from mesh.config.models import Configuration, Host, Interface
 from mesh.config.rules.across_entries import faults_across_entries
 from mesh.config.validation import join_path, read_entry
 from mesh.errors import ConfigurationError, PlacedFault
 
-__all__ = [
-    "Bastion",
-    "Configuration",
-    "Host",
-    "Interface",
-    "MemberOverrides",
-    "SshSettings",
-    "read_configuration",
-]
+__all__ = ["read_configuration"]
 
 _HOSTS = "mesh:hosts"
 _INTERFACES = "mesh:interfaces"

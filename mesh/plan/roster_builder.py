@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.config.models import Hosts
 from mesh.plan.roster import Roster
 from mesh.plan.topology import MeshPlan, PlannedParticipant
 
-__all__ = ["build_roster"]
+__all__ = ["build_roster", "logins_of"]
 
 
 def _describe(participant: PlannedParticipant, public_key: Any) -> Any:
@@ -28,6 +29,12 @@ def _describe(participant: PlannedParticipant, public_key: Any) -> Any:
         "keepalive": participant.persistent_keepalive,
         **{field: value for field, value in optional.items() if value is not None},
     }
+
+
+def logins_of(plan: MeshPlan, hosts: Hosts) -> dict[str, dict[str, Any]]:
+    """Return the logins of a plan's members, as `build_roster` takes them."""
+    own = {member.name: hosts[member.name] for member in plan.members}
+    return {name: {"system": host.system or "", "ssh": host.ssh.connection()} for name, host in own.items()}
 
 
 def build_roster(plan: MeshPlan, public_keys: Mapping[str, Any], logins: Mapping[str, Any]) -> Roster:

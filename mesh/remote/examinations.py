@@ -15,7 +15,7 @@ from ipaddress import (
     ip_network,
 )
 
-from mesh.remote.replies import KEY, forms, read_lines, require, unreadable
+from mesh.remote.replies import KEY, NAME, forms, read_lines, require, unreadable
 
 __all__ = [
     "Drop",
@@ -28,7 +28,6 @@ __all__ = [
     "read_probe",
 ]
 
-_NAME = r"[A-Za-z0-9.-]{1,253}"
 _DEVICE = r"[!-~]{1,15}"
 _ADDRESS = r"[0-9a-f:.]{2,45}"
 _PREFIX = rf"({_ADDRESS}(?:/\d{{1,3}})?)"
@@ -39,24 +38,22 @@ _EXAMINED = forms(
     other=rf" ({_DEVICE}) {_PREFIX}",
     preshared=rf" ({KEY}) ([0-9a-f]{{64}}|none)",
     **{"ipv6-off": r" ([!-~]{1,15})"},
-    forwarding=r" ([0-2]) ([0-2])",
-    strict=rf" ({_DEVICE})",
     listens=r" ([\w.+-]{1,40}) (\d{1,10})",
     name=r" ([!-~]{1,260}) (\[[0-9a-f:.]{2,45}\]|[0-9.]{7,15}):(\d{1,5})",
 )
-_MEASURED = forms(measured=rf" ({_NAME}) (\d{{1,4}}) (\d{{1,4}}) (?:- - -|({_TIME}) ({_TIME}) ({_TIME})) (\d{{1,5}})")
+_MEASURED = forms(measured=rf" ({NAME}) (\d{{1,4}}) (\d{{1,4}}) (?:- - -|({_TIME}) ({_TIME}) ({_TIME})) (\d{{1,5}})")
 _WORD = r"out|sent|in|got|moved|(?:ask|reply)(?:-sent|-in|-got)?"
 _PROBED = forms(
-    count=rf" ({_WORD}) ({_NAME}) (\d{{1,20}})",
+    count=rf" ({_WORD}) ({NAME}) (\d{{1,20}})",
     drops=rf" (udp|echo-request|echo-reply|other) (-|{_ADDRESS}) (-|{_ADDRESS})"
     r" ([a-z0-9]{1,10}|ip6?-legacy) ([!-~]{1,100}) ([!-~]{1,100}) ([ -~]{1,200})",
-    route=rf" ({_NAME}) ({_DEVICE}) (-|{_ADDRESS})",
-    inner=rf" ({_NAME}) ({_DEVICE})",
-    session=rf" ({_NAME}) (never|-?\d{{1,12}}) (\d{{1,20}}) (\d{{1,20}})",
+    route=rf" ({NAME}) ({_DEVICE}) (-|{_ADDRESS})",
+    inner=rf" ({NAME}) ({_DEVICE})",
+    session=rf" ({NAME}) (never|-?\d{{1,12}}) (\d{{1,20}}) (\d{{1,20}})",
     uncounted="",
     **{"reverse-path": r" (-?\d{1,20})"},
 )
-_MANY = ("own", "other", "preshared", "ipv6-off", "strict", "listens", "name")
+_MANY = ("own", "other", "preshared", "ipv6-off", "listens", "name")
 
 Prefixes = tuple[tuple[str, IPv4Network | IPv6Network], ...]
 
@@ -76,8 +73,6 @@ class Examination:
     others: Prefixes = ()
     preshared: Mapping[str, str] = field(default_factory=dict)
     ipv6_off: tuple[str, ...] = ()
-    forwards: tuple[bool, bool] = (False, False)
-    strict: tuple[str, ...] = ()
     listens: tuple[tuple[str, int], ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -141,21 +136,18 @@ def read_examination(host: str, lines: Iterable[str]) -> Examination:
         HostError: If it cannot be read.
     """
     found = read_lines(host, "examine", lines, _EXAMINED, _MANY)
-    require(host, "examine", found, {"clock", "forwarding"})
+    require(host, "examine", found, {"clock"})
     try:
         own = tuple((match[1], ip_interface(match[2])) for match in found.get("own", ()))
         others = tuple((match[1], ip_network(match[2], strict=False)) for match in found.get("other", ()))
     except ValueError:
         raise unreadable(host, "examine", "an address that is none") from None
-    (forwarding,) = found["forwarding"]
     return Examination(
         clock=int(found["clock"][0][1]),
         own=own,
         others=others,
         preshared={match[1]: match[2] for match in found.get("preshared", ())},
         ipv6_off=tuple(match[1] for match in found.get("ipv6-off", ())),
-        forwards=(forwarding[1] != "0", forwarding[2] != "0"),
-        strict=tuple(match[1] for match in found.get("strict", ())),
         listens=tuple((match[1], int(match[2])) for match in found.get("listens", ())),
         names={match[1]: str(_address(host, match)) for match in found.get("name", ())},
     )

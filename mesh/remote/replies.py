@@ -14,6 +14,7 @@ from mesh.errors import HostError, HostsFailedError
 
 __all__ = [
     "KEY",
+    "NAME",
     "Matches",
     "forms",
     "lines_of",
@@ -38,7 +39,7 @@ Matches = dict[str, list[re.Match[str]]]
 Forms = Mapping[str, re.Pattern[str]]
 
 KEY = r"[A-Za-z0-9+/]{43}="
-_NAME = r"[A-Za-z0-9.-]{1,253}"
+NAME = r"[A-Za-z0-9.-]{1,253}"
 
 
 def forms(**rests: str) -> Forms:
@@ -46,13 +47,13 @@ def forms(**rests: str) -> Forms:
     return {word: re.compile(f"{word}{rest}", re.ASCII) for word, rest in rests.items()}
 
 
-_PING = forms(ping=rf" ({_NAME}) (none|\d{{1,7}}(?:\.\d{{1,6}})?)")
+_PING = forms(ping=rf" ({NAME}) (none|\d{{1,7}}(?:\.\d{{1,6}})?)")
 _CLOCK = re.compile(r"\d{1,12}(?:\.\d{1,3})?", re.ASCII)
 _SOURCE = forms(source=r" ([0-9a-f:.]{2,45})")
 _PROOF = forms(
-    well=rf" ({_NAME})",
-    silent=rf" ({_NAME})(?: (unresolved|unsent|unheard|unclear))?(?: [a-z]+)?",
-    narrow=rf" ({_NAME}) (\d{{1,5}})",
+    well=rf" ({NAME})",
+    silent=rf" ({NAME})(?: (unresolved|unsent|unheard|unclear))?(?: [a-z]+)?",
+    narrow=rf" ({NAME}) (\d{{1,5}})",
 )  # fmt: skip
 _SYSTEM = forms(
     system=r" ([a-z0-9_]{1,40}-linux)",

@@ -5,7 +5,7 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-__all__ = ["address_of", "ip_version", "join_endpoint", "split_endpoint"]
+__all__ = ["address_of", "host_part", "ip_version", "join_endpoint", "split_endpoint"]
 
 
 def join_endpoint(host: str, port: int | str) -> str:
@@ -14,15 +14,19 @@ def join_endpoint(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def host_part(endpoint: str) -> str:
+    """Return the address or name of an endpoint, empty for an empty one."""
+    return endpoint.rpartition(":")[0].strip("[]")
+
+
 def split_endpoint(endpoint: str) -> tuple[str, int]:
     """Return the address or name of an endpoint, and its port."""
-    host, _, port = endpoint.rpartition(":")
-    return host.strip("[]"), int(port)
+    return host_part(endpoint), int(endpoint.rpartition(":")[2])
 
 
 def address_of(endpoint: str) -> IPv4Address | IPv6Address | None:
     """Return the address of an endpoint; None for one by name, and for an empty one."""
-    return ip_address(split_endpoint(endpoint)[0]) if ip_version(endpoint) else None
+    return ip_address(host_part(endpoint)) if ip_version(endpoint) else None
 
 
 def ip_version(endpoint: str) -> int | None:

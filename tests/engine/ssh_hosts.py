@@ -415,7 +415,7 @@ class Hosts:
     def _examine(self, state: Interface, salt: str) -> list[str]:
         keys = [peer[0] for peer in state.kernel["peers"].values()] if state.kernel else []
         digest = hashlib.sha256(salt.encode()).hexdigest()
-        return [f"clock {int(time.time())}", "forwarding 0 0", *(f"preshared {key} {digest}" for key in keys)]
+        return [f"clock {int(time.time())}", *(f"preshared {key} {digest}" for key in keys)]
 
     def _facts(self, state: Interface, salt: str) -> list[str]:
         kernel = state.kernel

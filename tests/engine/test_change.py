@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mesh.config.reader import Configuration
+from mesh.config.models import Configuration
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mesh.config.adopted import read_adopted
 from mesh.config.interface_name import interface_name_fault, is_interface_name
-from mesh.config.reader import Configuration, read_configuration
+from mesh.config.models import Configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from tests.strategies import SECRETS, garbage, stack_files
 

@@ -55,7 +55,7 @@ READERS: dict[str, tuple[Callable[[str, list[str]], object], list[str]]] = {
         [
             "clock 1700000000", "own eth0 203.0.113.1/32", "own eth0 2001:db8:1::1/128", "other mgmt0 10.99.0.0/16",
             "other eth0 2001:db8:1::1", f"preshared {KEY} {'a' * 64}", f"preshared {KEY.replace('B', 'C')} none",
-            "ipv6-off default", "forwarding 0 1", "strict eth0", "listens wireguard-go 17",
+            "ipv6-off default", "listens wireguard-go 17",
             "name carol.example.org:51825 [2001:db8::2]:51825",
         ],
     ),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mesh.config.adopted import Adopted, read_adopted, require_encrypted
-from mesh.config.reader import Configuration, read_configuration
+from mesh.config.models import Configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 
@@ -24,10 +25,8 @@ def configuration(hosts: dict[str, Any], interfaces: dict[str, Any]) -> Configur
 def test_adopted_keys_are_found_by_interface_and_host(configuration: Configuration) -> None:
     """Each key reaches whom it belongs to, and nobody else."""
     adopted = read_adopted({"testwg/bernard": PRIVATE, "testwg": PRESHARED}, configuration)
-    assert adopted.private_key("testwg", "bernard") == PRIVATE
-    assert adopted.private_key("testwg", "edgeworth") is None
-    assert adopted.preshared_key("testwg") == PRESHARED
-    assert adopted.preshared_key("other") is None
+    assert adopted.private_keys == {("testwg", "bernard"): PRIVATE}
+    assert adopted.preshared_keys == {"testwg": PRESHARED}
 
 
 def test_a_file_without_adopted_keys_adopts_none(configuration: Configuration) -> None:

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import ValidationError
 
-from mesh.config.reader import Configuration, Host, read_configuration
+from mesh.config.models import Configuration, Host
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.wireguard import addressing
 from mesh.wireguard.keys import generate_key_pair

@@ -9,7 +9,7 @@ from mesh.config.models import Hosts, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
-from mesh.wireguard.endpoint import address_of
+from mesh.wireguard.endpoint import address_of, host_part
 
 __all__ = ["prefix_faults"]
 
@@ -93,7 +93,7 @@ def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[Pla
     for interface_name, interface in interfaces.items():
         for name, peer in interface.peers.items():
             path = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
-            outside_names[path] = (peer.endpoint or "").rpartition(":")[0]
+            outside_names[path] = host_part(peer.endpoint or "")
     for path, outside in outside_names.items():
         if outside and (owner := inside.get(outside)):
             yield PlacedFault(

@@ -2,8 +2,7 @@
 # What `python -m mesh doctor` and `ping` ask: facts that may explain a silent pair, and pings. They change nothing.
 
 # examine SALT: replies what nothing else tells: the clock, addresses and routes of other interfaces, a salted digest of the preshared
-# key of each peer, where IPv6 is off, what is forwarded, where the reverse path is checked strictly, who has our port, and
-# where names lead.
+# key of each peer, where IPv6 is off, who has our port, and where names lead.
 order_examine() {
 	probe_clear
 	echo "clock $(date +%s)"
@@ -24,13 +23,6 @@ order_examine() {
 	[ -d /proc/sys/net/ipv6 ] || echo "ipv6-off kernel"
 	for of in all default "$interface"; do
 		[ "$(first_word "/proc/sys/net/ipv6/conf/$of/disable_ipv6" 0)" != 1 ] || echo "ipv6-off $of"
-	done
-	echo "forwarding $(first_word /proc/sys/net/ipv4/ip_forward 0) $(first_word /proc/sys/net/ipv6/conf/all/forwarding 0)"
-	strict=$(first_word /proc/sys/net/ipv4/conf/all/rp_filter 0)
-	for path in $(matching '/proc/sys/net/ipv4/conf/*/rp_filter'); do
-		of=${path%/rp_filter} of=${of##*/}
-		# The larger of the two counts, and 2 is not strict.
-		case "$of $strict$(first_word "$path" 0)" in "all "* | "default "*) ;; *01 | *10 | *11) echo "strict $of" ;; esac
 	done
 	port=$(setting "$(planned)" port)
 	if [ -n "$port" ] && has_command ss && [ "$(wg show "$interface" listen-port 2>/dev/null)" != "$port" ]; then
