@@ -11,7 +11,7 @@ Every message reads `<where>: <what is wrong>; <what to do>` and holds no secret
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "PlacedFault",
     "UnreachableHostError",
     "is_showable",
+    "show_first",
     "show_name",
     "visible",
 ]
@@ -131,3 +132,9 @@ def show_name(name: object) -> str:
     if isinstance(name, str) and is_showable(name):
         return repr(name)
     return f"<{len(name)} characters, not shown>" if isinstance(name, str) else f"<{type(name).__name__}>"
+
+
+def show_first(names: Sequence[str], most: int) -> str:
+    """Return names as a text, of many the first `most` and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

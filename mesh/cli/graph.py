@@ -92,7 +92,7 @@ def _node(plan: MeshPlan, owner: PlannedParticipant, pairs: Pairs) -> Node:
 def _line(pairs: Pairs, one: PlannedParticipant, other: PlannedParticipant) -> str:
     if one.name == other.exit_node or other.name == one.exit_node:
         return "exit"
-    if pairs.relay(one.name, other.name):
+    if pairs.relay_between(one.name, other.name):
         return "relayed"
     if not pairs.can_meet(one.name, other.name):
         return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from mesh.cli.redaction import Redaction
 from mesh.config.connection import Connection
 from mesh.config.models import Configuration
+from mesh.plan.roster import participants_of
 from mesh.stored.forms import RecordedRollout
 
 __all__ = ["learn_machine", "learn_operator", "learn_roster", "learn_stack_file"]
@@ -56,7 +57,7 @@ def learn_roster(redaction: Redaction, rollout: RecordedRollout) -> None:
     redaction.learn("mesh", [roster["interface"]])
     redaction.learn("host", [*roster["members"], *rollout["notWiped"], *roster["forgotten"]])
     redaction.learn("peer", roster.get("peers") or ())
-    for entry in (*roster["members"].values(), *(roster.get("peers") or {}).values()):
+    for entry in participants_of(roster).values():
         redaction.learn("site", filter(None, [entry.get("site")]))
         redaction.learn_keys([entry["publicKey"]])
     for member in roster["members"].values():

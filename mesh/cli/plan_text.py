@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from mesh.cli.plan import PlannedChange
+from mesh.errors import show_first
 
 __all__ = ["as_markdown", "as_text"]
 
@@ -84,5 +85,4 @@ def _expiries(change: PlannedChange) -> Iterable[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+    return show_first(names, _SHOWN)

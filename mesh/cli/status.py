@@ -21,6 +21,7 @@ from mesh.rollout.drift import unconfirmed_faults
 from mesh.rollout.fault import Fault
 from mesh.rollout.verification import find_faults
 from mesh.stored.forms import RecordedRollout
+from mesh.wireguard.endpoint import host_part
 
 __all__ = ["judge", "read_status"]
 
@@ -31,7 +32,6 @@ _PING_SECONDS = 60
 class _Answers:
     facts: dict[str, Facts] = field(default_factory=dict)
     pings: dict[tuple[str, str], float | None] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
     key_exchanges: dict[str, str] = field(default_factory=dict)
     moment: float = 0.0
@@ -47,7 +47,7 @@ async def read_status(recorded: RecordedRollout, *, ping: bool) -> MeshStatus:
         answers.key_exchanges.update({host: session.key_exchange for host, session in fan.sessions.items()})
         await _collect(fan, answers, ping=ping)
     pings = answers.pings if ping else None
-    status = judge(recorded, answers.facts, answers.digests, pings, answers.silent, answers.key_exchanges)
+    status = judge(recorded, answers.facts, pings, answers.silent, answers.key_exchanges)
     return replace(status, moment=answers.moment)
 
 
@@ -67,14 +67,12 @@ async def _collect(fan: Fan, answers: _Answers, *, ping: bool) -> None:
     replies, failures = await settle(orders, HOSTS_AT_ONCE)
     answers.moment = time.monotonic()
     answers.facts, unreadable = read_each(replies, lambda host, lines: read_facts(host, lines, None, "status"))
-    answers.digests = {host: report.preshared for host, report in answers.facts.items()}
     answers.silent.update({host: error.message for host, error in {**failures, **unreadable}.items()})
 
 
 def judge(
     recorded: RecordedRollout,
     facts: Mapping[str, Facts],
-    digests: Mapping[str, str],
     pings: Mapping[tuple[str, str], float | None] | None,
     silent: Mapping[str, str],
     key_exchanges: Mapping[str, str] = MappingProxyType({}),
@@ -89,7 +87,7 @@ def judge(
     for host, report in facts.items():
         if host not in pending:
             faults.extend(unconfirmed_faults(host, report, recorded["digest"]))
-    if roster.get("presharedKeys") != "pairwise" and len({digest for digest in digests.values() if digest}) > 1:
+    if roster.get("presharedKeys") != "pairwise" and len({each.preshared for each in facts.values()} - {""}) > 1:
         faults.append(
             Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
         )
@@ -114,10 +112,11 @@ def _unanswered(
     pairs: Pairs, hosts: Collection[str], pings: Mapping[tuple[str, str], float | None] | None
 ) -> Iterator[Fault]:
     """Yield a fault for each peer of which a host that was asked to ping it said nothing."""
-    for host in hosts if pings is not None else ():
+    if pings is None:
+        return
+    for host in hosts:
         for peer in pairs.peers_of(host):
-            should = peer in hosts and pairs.should_answer(host, peer)
-            if pings is not None and should and (host, peer) not in pings:
+            if peer in hosts and pairs.should_answer(host, peer) and (host, peer) not in pings:
                 yield Fault(host, f"does not say whether {peer} answers; run pulumi up --refresh")
 
 
@@ -144,7 +143,7 @@ def _pair(
 ) -> PairStatus:
     key = pairs.participants[peer]["publicKey"]
     known = PairStatus(host, peer, "unknown", public_key=key)
-    if relay := pairs.relay(host, peer):
+    if relay := pairs.relay_between(host, peer):
         time = (pings or {}).get((host, peer))
         asked = report is not None and pings is not None
         state = "unknown" if not asked else "silent" if time is None else "relayed"
@@ -177,4 +176,4 @@ def _way(pairs: Pairs, host: str, peer: str, seen: PeerFacts) -> str:
     """Return how packets go to the peer: `lan`, at the address that it has for hosts of its site, or `direct`."""
     own, other = pairs.participants[host], pairs.participants[peer]
     local = other.get("localEndpoint", "") if own.get("site") == other.get("site") else ""
-    return "lan" if local and local.rpartition(":")[0] == seen.endpoint.rpartition(":")[0] else "direct"
+    return "lan" if local and host_part(local) == host_part(seen.endpoint) else "direct"

@@ -69,7 +69,7 @@ def _of_pair(answers: MeshAnswers, one: str, other: str, known: list[Finding]) -
     there = Trail(answers, one, other)
     back = there.back
     explained = any(_concerns(answers, finding, one, other) for finding in known)
-    relay = answers.pairs.relay(one, other)
+    relay = answers.pairs.relay_between(one, other)
     if relay:
         legs = [(one, relay), (other, relay)]
         if explained or relay not in answers.facts or any(not answers.answers(*leg) for leg in legs):
@@ -98,7 +98,7 @@ def _concerns(answers: MeshAnswers, finding: Finding, one: str, other: str) -> b
     if finding.code not in _EXPLAINS:
         return False
     concerned = {finding.host, finding.peer} - {""}
-    between = {one, other, answers.pairs.relay(one, other)} - {""}
+    between = {one, other, answers.pairs.relay_between(one, other)} - {""}
     if finding.code == "W28":
         # Peers of two hosts with one key send to whichever spoke last.
         return bool(concerned & between)

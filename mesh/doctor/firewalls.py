@@ -4,6 +4,7 @@ from ipaddress import ip_address
 from itertools import pairwise
 
 from mesh.remote.examinations import Drop, Probe
+from mesh.wireguard.endpoint import host_part
 
 __all__ = ["find_drops", "open_firewall", "say_drop"]
 
@@ -73,9 +74,7 @@ def say_drop(drop: Drop) -> str:
 
 def _host_of(endpoint: str) -> str:
     """Return the address of an endpoint, or an address as it is."""
-    if "]" in endpoint or endpoint.count(":") == 1:
-        return endpoint.rpartition(":")[0].strip("[]")
-    return endpoint
+    return host_part(endpoint) if "]" in endpoint or endpoint.count(":") == 1 else endpoint
 
 
 def _same(one: str, other: str) -> bool:

@@ -9,6 +9,7 @@ from mesh.doctor.firewalls import find_drops, open_firewall, say_drop
 from mesh.doctor.host_causes import overlaps
 from mesh.doctor.names import leads_astray
 from mesh.remote.examinations import Drop, Probe
+from mesh.wireguard.endpoint import host_part
 
 __all__ = ["Trail"]
 
@@ -138,7 +139,7 @@ class Trail:
             repair = f"wg set {self.answers.roster['interface']} peer {key} endpoint {planned} on {host}"
             yield self._finding("W34", host, peer, words, evidence, repair=repair)
             return
-        if pairs.name(host, peer) and leads_astray(self.answers, peer, self.endpoint.rpartition(":")[0].strip("[]")):
+        if pairs.name(host, peer) and leads_astray(self.answers, peer, host_part(self.endpoint)):
             words = f"sends to {self.endpoint}, and {peer} has no such address"
             yield self._finding("W24", host, peer, words, evidence)
             return
@@ -203,7 +204,7 @@ class Trail:
         host, peer = self.host, self.peer
         address = self.answers.pairs.address(peer)
         where = "nowhere" if device == "none" else f"by {device}"
-        prefixes = self.answers.pairs.allowed_ips(host, self.answers.pairs.relay(host, peer) or peer)
+        prefixes = self.answers.pairs.allowed_ips(host, self.answers.pairs.relay_between(host, peer) or peer)
         taken = overlaps(self.answers, host, prefixes)
         repair = CAUSES["W38"].repair if taken else ""
         return self._finding("W14", host, peer, f"packets for {address} go {where}", *taken, repair=repair)

@@ -5,9 +5,14 @@ Days are whole, and 0 means that keys do not expire. `history` makes the new key
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["describe_expiry", "expires_at", "has_expired"]
+__all__ = ["describe_expiry", "expires_at", "has_expired", "show_moment"]
 
 _WARNING = timedelta(days=14)
+
+
+def show_moment(moment: datetime) -> str:
+    """Return a moment of UTC, such as 2026-05-01T10:00:00Z."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _end(created_at: str, days: int) -> datetime:
@@ -15,8 +20,8 @@ def _end(created_at: str, days: int) -> datetime:
 
 
 def expires_at(created_at: str, days: int) -> str:
-    """Return when a key expires, such as 2026-05-01T10:00:00Z, or an empty text for never."""
-    return _end(created_at, days).isoformat(timespec="seconds").replace("+00:00", "Z") if days and created_at else ""
+    """Return when a key expires, as `show_moment` does, or an empty text for never."""
+    return show_moment(_end(created_at, days)) if days and created_at else ""
 
 
 def has_expired(created_at: str, days: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mesh.keyring.expiry import has_expired
+from mesh.keyring.expiry import has_expired, show_moment
 from mesh.stored.forms import FormerKey, FormerPresharedKey, KeyPairState, PresharedKeyState
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
 
@@ -29,7 +29,7 @@ Inputs = Mapping[str, Any]
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return show_moment(datetime.now(UTC))
 
 
 def _is_due(entry: FormerKey | FormerPresharedKey | KeyPairState | PresharedKeyState, inputs: Inputs) -> bool:

@@ -1,9 +1,10 @@
 """What running tunnels are expected to lose by a change, by its kinds, as docs/measurements.md has measured them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
+from mesh.errors import show_first
 from mesh.plan.impact import Impact
-from mesh.plan.roster import Participant, Roster
+from mesh.plan.roster import Participant, Roster, participants_of
 
 __all__ = ["expected_loss"]
 
@@ -24,7 +25,7 @@ def expected_loss(old: Roster | None, new: Roster | None, impact: Impact) -> lis
 
 
 def _losses(old: Roster, new: Roster, impact: Impact) -> Iterator[str]:
-    was, now = (_everyone(roster) for roster in (old, new))
+    was, now = (participants_of(roster) for roster in (old, new))
     stay = sorted(was.keys() & now.keys())
     if int(old["port"]) != int(new["port"]):
         yield "the listen port moves: packets of about a second in each pair at most, while connections go on"
@@ -45,10 +46,6 @@ def _losses(old: Roster, new: Roster, impact: Impact) -> Iterator[str]:
         yield f"what goes over {old['relay']}, until the new relay forwards it, or for good without one"
 
 
-def _everyone(roster: Roster) -> dict[str, Participant]:
-    return {**roster["members"], **(roster.get("peers") or {})}
-
-
 def _endpoints(participant: Participant) -> tuple[object, ...]:
     return tuple(participant.get(field) for field in ("endpoint", "otherEndpoint", "localEndpoint"))
 
@@ -63,7 +60,5 @@ def _ways(was: Participant, now: Participant) -> bool:
     return bool(gone) or (bool(was.get("exitNode")) and was.get("exitNode") != now.get("exitNode"))
 
 
-def _names(names: Iterable[str]) -> str:
-    known = list(names)
-    shown = ", ".join(known[:_SHOWN])
-    return f"{shown} and {len(known) - _SHOWN} more" if len(known) > _SHOWN else shown
+def _names(names: Sequence[str]) -> str:
+    return show_first(names, _SHOWN)

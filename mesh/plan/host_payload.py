@@ -16,20 +16,20 @@ def payload(
     *,
     mesh: str,
     roster_id: str,
-    plan: str,
+    digest: str,
     adopted: bool = False,
     pairs: Pairs | None = None,
 ) -> str:
     """Return the lines that one host is told; they hold the preshared key, so they travel on standard input only.
 
-    `pairs` are those of the roster, if they are known already. `adopted` lets the host hand over an interface that
-    another stack, or somebody by hand, made with this very key.
+    `digest` is the roster's, and `pairs` are its pairs, if they are known already. `adopted` lets the host hand over an
+    interface that another stack, or somebody by hand, made with the same key.
     """
     own = roster["members"][host]
     lines = [
         f"mesh {mesh}",
         f"roster {roster_id}",
-        f"digest {plan}",
+        f"digest {digest}",
         f"host {host}",
         f"address {own['address']}",
         *([f"address {own['ipv4']}/32"] if own.get("ipv4") else ()),
@@ -53,7 +53,7 @@ def payload(
     for name in pairs.peers_of(host):
         peer = pairs.participants[name]
         address, turn = pairs.address(name), pairs.turn(host, name)
-        if relay := pairs.relay(host, name):
+        if relay := pairs.relay_between(host, name):
             lines.append(f"relayed {name} - {address} {relay} - - {turn}")
         else:
             lines.append(
@@ -70,7 +70,7 @@ def payload(
 def _forwarding(pairs: Pairs, host: str) -> Iterator[str]:
     """Yield what the host forwards: between peers, to the networks behind it, and as an exit node."""
     own = pairs.participants[host]
-    if pairs.relays(host):
+    if pairs.is_relay(host):
         yield "forward yes"
         if own.get("ipv4"):
             yield "forward-ipv4 yes"

@@ -81,7 +81,7 @@ def _view(pairs: Pairs, one: str, other: str) -> tuple[object, ...]:
             pairs.endpoint(host, peer),
             pairs.keepalive(host, peer),
             pairs.allowed_ips(host, peer),
-            pairs.relay(host, peer),
+            pairs.relay_between(host, peer),
         )
         for host, peer in ((one, other), (other, one))
     )

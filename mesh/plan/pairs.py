@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from ipaddress import IPv6Interface, ip_address, ip_network
 
-from mesh.plan.roster import Participant, Roster
-from mesh.wireguard.endpoint import ip_version
+from mesh.plan.roster import Participant, Roster, participants_of
+from mesh.wireguard.endpoint import host_part, ip_version
 
 __all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
 
@@ -28,8 +28,8 @@ class Pairs:
     def __init__(self, roster: Roster) -> None:
         """Read the roster once, since a large one is asked for each of its pairs."""
         self._managed = roster["members"]
-        self.participants: dict[str, Participant] = {**self._managed, **(roster.get("peers") or {})}
-        self._relay: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
+        self.participants = participants_of(roster)
+        self._relay_name: str | None = roster.get("relay") if roster.get("relay") in self._managed else None
         self._sorted = sorted(self.participants)
 
     def peers_of(self, name: str) -> list[str]:
@@ -63,7 +63,7 @@ class Pairs:
         if peer not in self._named:
             return ""
         endpoint = self.endpoint(host, peer)
-        return "" if ip_version(endpoint) else endpoint.rpartition(":")[0]
+        return "" if ip_version(endpoint) else host_part(endpoint)
 
     @property
     def has_names(self) -> bool:
@@ -86,9 +86,9 @@ class Pairs:
         """Tell whether one of the two knows where to send the first packet."""
         return bool(self.endpoint(one, other) or self.endpoint(other, one))
 
-    def relay(self, one: str, other: str) -> str:
+    def relay_between(self, one: str, other: str) -> str:
         """Return the host over which two that cannot meet talk; empty where they can, or have no way at all."""
-        relay = self._relay
+        relay = self._relay_name
         if relay is None or relay in (one, other) or self.can_meet(one, other):
             return ""
         return relay if {one, other} <= self._served else ""
@@ -96,29 +96,31 @@ class Pairs:
     @cached_property
     def _served(self) -> frozenset[str]:
         """Those to which the relay can forward packets."""
-        relay = self._relay or ""
+        relay = self._relay_name or ""
         return frozenset(peer for peer in self.peers_of(relay) if self.can_meet(relay, peer))
 
-    def _relayed(self, host: str) -> list[str]:
-        return [] if self._relay is None else [peer for peer in self.peers_of(host) if self.relay(host, peer)]
+    def _peers_over_relay(self, host: str) -> list[str]:
+        return (
+            [] if self._relay_name is None else [peer for peer in self.peers_of(host) if self.relay_between(host, peer)]
+        )
 
-    def relays(self, host: str) -> bool:
+    def is_relay(self, host: str) -> bool:
         """Tell whether `host` has anything to relay."""
-        return host == self._relay and any(self.relay(*pair) for pair in self)
+        return host == self._relay_name and any(self.relay_between(*pair) for pair in self)
 
     def tools(self, host: str) -> tuple[str, ...]:
         """Return the commands that `host` needs beside those of every host: nft where it forwards anything."""
-        forwards = self.behind(host) or self.exit_users(host) or self.relays(host)
+        forwards = self.behind(host) or self.exit_users(host) or self.is_relay(host)
         return ("nft",) if forwards else ()
 
     def links_of(self, host: str) -> list[str]:
         """Return the peers that WireGuard itself knows on `host`: all but those that are reached over the relay."""
-        relayed = set(self._relayed(host))
+        relayed = set(self._peers_over_relay(host))
         return [peer for peer in self.peers_of(host) if peer not in relayed]
 
     def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
         """Return the prefixes that `host` sends to `peer`: its own, those behind it, of a relay also others'."""
-        behind = self._relayed(host) if peer == self._relay else ()
+        behind = self._peers_over_relay(host) if peer == self._relay_name else ()
         owners = (peer, *behind)
         prefixes = tuple(prefix for name in owners for prefix in (*self._prefixes[name], *self.routes(host, name)))
         return prefixes + EVERYWHERE if self.participants[host].get("exitNode") == peer else prefixes
@@ -157,14 +159,14 @@ class Pairs:
         own, other = bool(self.endpoint(peer, host)), bool(self.endpoint(host, peer))
         if not own and not other:
             # Over a relay, once both have a session with it; the answer verifies the other direction too.
-            return "second" if host < peer and self.relay(host, peer) else "never"
+            return "second" if host < peer and self.relay_between(host, peer) else "never"
         if own != other:
             return "first" if other else "second"
         return "first" if host < peer else "second"
 
     def should_answer(self, host: str, peer: str) -> bool:
         """Tell whether a ping from `host` to `peer` should be answered, directly or over the relay."""
-        return self.turn(host, peer) != "never" or bool(self.relay(host, peer))
+        return self.turn(host, peer) != "never" or bool(self.relay_between(host, peer))
 
     def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
         """Return the peers that `host` pings in its first or second `turn` of a verification, but for the `absent`."""
@@ -178,8 +180,8 @@ class Pairs:
 
     def cannot_meet(self) -> list[tuple[str, str]]:
         """Return the pairs of which neither has an endpoint for the other, and that have no relay either."""
-        return [pair for pair in self if not self.can_meet(*pair) and not self.relay(*pair)]
+        return [pair for pair in self if not self.can_meet(*pair) and not self.relay_between(*pair)]
 
-    def relayed(self) -> list[tuple[str, str]]:
+    def relayed_pairs(self) -> list[tuple[str, str]]:
         """Return the pairs that talk over the relay."""
-        return [] if self._relay is None else [pair for pair in self if self.relay(*pair)]
+        return [] if self._relay_name is None else [pair for pair in self if self.relay_between(*pair)]

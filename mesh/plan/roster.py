@@ -36,6 +36,7 @@ __all__ = [
     "find_leavers",
     "is_roster",
     "machine_of",
+    "participants_of",
     "roster_digest",
 ]
 
@@ -91,6 +92,11 @@ def is_roster(value: object) -> TypeGuard[Roster]:
     return isinstance(value, Mapping)
 
 
+def participants_of(roster: Roster) -> dict[str, Participant]:
+    """Return the members and the unmanaged peers, by name."""
+    return {**roster["members"], **(roster.get("peers") or {})}
+
+
 def _for_digest(participants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         name: {
@@ -142,8 +148,7 @@ def check_complete(roster: Roster) -> None:
     Raises:
         MeshError: Naming the hosts that the run leaves out, though they are new.
     """
-    everyone: dict[str, Participant] = {**roster["members"], **(roster.get("peers") or {})}
-    missing = sorted(name for name, entry in everyone.items() if entry["publicKey"] == "")
+    missing = sorted(name for name, entry in participants_of(roster).items() if entry["publicKey"] == "")
     if missing:
         raise MeshError(
             f"{roster['interface']}: {', '.join(missing)} would be new, but this run leaves out the key (--target, "

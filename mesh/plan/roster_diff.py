@@ -125,7 +125,7 @@ def describe_changes(old: Roster | None, new: Roster) -> list[str]:
         lines.extend(_peering_changes(old, new, set(Pairs(old).participants) & set(Pairs(new).participants)))
         if old.get("relay") != new.get("relay"):
             lines.append(f"~ relay: {old.get('relay') or 'none'} becomes {new.get('relay') or 'none'}")
-            lines.extend(f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed())
+            lines.extend(f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed_pairs())
         if old.get("presharedKeys") != new.get("presharedKeys"):
             keys = "one for each pair" if new.get("presharedKeys") else "one for all pairs"
             lines.append(f"~ preshared keys: {keys}")

@@ -7,7 +7,6 @@ project's folder, where the engine starts the plugin, keeps every operator's own
 import atexit
 import fcntl
 import os
-import resource
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from threading import Event, Thread
 
 from mesh.progress import announce
 from mesh.remote.agent import list_identities, serve
+from mesh.remote.concurrency import allow_many_connections
 from mesh.remote.identities import Identity
 
 __all__ = ["AGENT_LINK", "serve_commands"]
@@ -34,8 +34,7 @@ def serve_commands(identities: tuple[Identity, ...]) -> None:
     _LINK.parent.mkdir(mode=0o700, exist_ok=True)
     _LINK.parent.chmod(0o700)
     # The plugin keeps a connection for each command open until the run ends.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_many_connections()
     own = _LINK.with_name(f"agent.{os.getpid()}")
     serve(own, identities)
     atexit.register(own.unlink, missing_ok=True)

@@ -4,6 +4,7 @@ Nothing here speaks SSH: that is `sessions`.
 """
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -12,7 +13,7 @@ from typing import TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
-__all__ = ["HOSTS_AT_ONCE", "LOGINS_AT_ONCE", "gather", "run", "run_apart", "settle"]
+__all__ = ["HOSTS_AT_ONCE", "LOGINS_AT_ONCE", "allow_many_connections", "gather", "run", "run_apart", "settle"]
 
 # Each host is asked once; this bounds the operator's own machine, also where much is sent to each host, or received.
 HOSTS_AT_ONCE = 64
@@ -20,6 +21,12 @@ HOSTS_AT_ONCE = 64
 LOGINS_AT_ONCE = 8
 
 T = TypeVar("T")
+
+
+def allow_many_connections() -> None:
+    """Let this process have as many open as it may; the usual soft limit ends at some 500 hosts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def settle(

@@ -11,7 +11,7 @@ from mesh.config.connection import HOST_KEY_TYPES
 from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, NO_POST_QUANTUM, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 
-__all__ = ["read_greeting"]
+__all__ = ["find_ssh_obstacle"]
 
 # What golang.org/x/crypto/ssh takes at most, its version included.
 _LONGEST_GREETING = 255
@@ -51,7 +51,7 @@ _SHARED = {
 _WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
 
 
-async def read_greeting(reader: Any, writer: Any, exchanges: Collection[str] = ()) -> str:
+async def find_ssh_obstacle(reader: Any, writer: Any, exchanges: Collection[str] = ()) -> str:
     """Return why one of our clients cannot log in over this stream, in words for the user; empty if both can.
 
     Where `exchanges` are given, the server has to offer one of these.

@@ -12,7 +12,7 @@ from typing import Any
 from mesh.config.connection import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
-from mesh.remote.greeting import read_greeting
+from mesh.remote.greeting import find_ssh_obstacle
 from mesh.remote.ssh_errors import CLOSED_AT_ONCE, FORWARDING
 
 __all__ = ["ForwardingForbiddenError", "check_reachability"]
@@ -64,7 +64,7 @@ async def _check_from(
             async with asyncio.timeout(seconds):
                 reader, writer = await dial(connection["address"], int(connection["port"]))
                 try:
-                    trouble = await read_greeting(reader, writer, exchanges.get(host, ()))
+                    trouble = await find_ssh_obstacle(reader, writer, exchanges.get(host, ()))
                 finally:
                     writer.close()
         except TimeoutError:

@@ -5,7 +5,6 @@ the host program know what the orders mean.
 """
 
 import asyncio
-import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -16,7 +15,7 @@ import asyncssh
 from mesh.config.connection import Connection
 from mesh.errors import HostError, HostsFailedError
 from mesh.remote import commands, host_program
-from mesh.remote.concurrency import HOSTS_AT_ONCE, gather, settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, allow_many_connections, gather, settle
 from mesh.remote.login import dial, key_exchange_of
 from mesh.remote.new_connection import meet
 from mesh.remote.orders import ORDER_SECONDS, Order, Reply, Session
@@ -117,18 +116,13 @@ def _stop_unless(skip: Skip, failures: Mapping[str, HostError]) -> dict[str, str
     return {host: error.message for host, error in failures.items()}
 
 
-def _allow_many_connections() -> None:
-    # Two a host, with the new connection of the verification; the usual soft limit ends at some 500 hosts.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 @asynccontextmanager
 async def _logged_in(
     connections: Mapping[str, Connection], *, post_quantum: bool = False
 ) -> AsyncIterator[tuple[dict[str, asyncssh.SSHClientConnection], dict[str, HostError]]]:
     """Log in to every host, and return the connections and the failures; all are closed on leaving."""
-    _allow_many_connections()
+    # Two a host, with the new connection of the verification.
+    allow_many_connections()
     async with AsyncExitStack() as stack:
         opened, failures = await _connect_all(stack, connections, partial(dial, post_quantum=post_quantum))
         for connection in opened.values():

@@ -95,15 +95,6 @@ def fingerprint(line: str) -> str:
 
 
 @asynccontextmanager
-async def _bounded(host: str, seconds: float) -> AsyncIterator[AsyncExitStack]:
-    try:
-        async with asyncio.timeout(seconds), AsyncExitStack() as stack:
-            yield stack
-    except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
-        raise as_unreachable(host, error) from None
-
-
-@asynccontextmanager
 async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
     """Connect to a bastion and return what opens a stream from there to an address and a port; OSError if it cannot.
 
@@ -139,11 +130,10 @@ async def _tunnel(stack: AsyncExitStack, connection: Connection) -> asyncssh.SSH
 async def find_refusal(connection: Connection) -> str | None:
     """Log in and out again, and return why that fails; None if it does not."""
     try:
-        async with _bounded("", CONNECT_SECONDS) as stack:
-            await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
+        async with connected("", connection):
+            return None
     except UnreachableHostError as error:
         return error.message
-    return None
 
 
 async def fetch_host_key(host: str, connection: Connection, known: Collection[str] = ()) -> ShownHostKey:
@@ -157,14 +147,17 @@ async def fetch_host_key(host: str, connection: Connection, known: Collection[st
     pinned = (connection.get("hostKey") or "").partition(" ")[0]
     # A host has a key of each type: asking for another type than the pinned one would look like a changed key.
     types = sorted(HOST_KEY_TYPES, key=lambda name: name not in ({pinned} if pinned else known))
-    async with _bounded(host, CONNECT_SECONDS) as stack:
-        key = await asyncssh.get_server_host_key(
-            connection["address"],
-            int(connection["port"]),
-            tunnel=await _tunnel(stack, connection) or (),
-            server_host_key_algs=types,
-            config=None,
-        )
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS), AsyncExitStack() as stack:
+            key = await asyncssh.get_server_host_key(
+                connection["address"],
+                int(connection["port"]),
+                tunnel=await _tunnel(stack, connection) or (),
+                server_host_key_algs=types,
+                config=None,
+            )
+    except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+        raise as_unreachable(host, error) from None
     if key is None:
         raise UnreachableHostError(host, "shows no SSH host key; check ssh.address and ssh.port")
     words = key.export_public_key().decode().split()

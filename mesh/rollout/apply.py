@@ -65,9 +65,17 @@ def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
         if len(changing) < len(roster["members"]):
             _say(f"{interface}: changing {', '.join(sorted(changing))} only")
         rollout = Rollout(
-            roster, news["rosterId"], news["mesh"], plan, news["presharedKey"], may_skip(roster["unreachable"]), _say,
-            engine_is_alive, changing, frozenset(news.get("adopted") or ()),
-        )  # fmt: skip
+            roster=roster,
+            roster_id=news["rosterId"],
+            mesh=news["mesh"],
+            digest=plan,
+            preshared_key=news["presharedKey"],
+            skip_unreachable=may_skip(roster["unreachable"]),
+            report=_say,
+            alive=engine_is_alive,
+            changing=changing,
+            adopted=frozenset(news.get("adopted") or ()),
+        )
         systems, left_out = run(lambda: roll_out(rollout))
         pending |= set(left_out)
     for name in _outdated_files(news, olds):

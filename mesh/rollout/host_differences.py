@@ -66,7 +66,7 @@ def _purpose(roster: Roster, host: str) -> str:
     pairs = Pairs(roster)
     routes = ", ".join(pairs.participants[host].get("routes") or ())
     purposes = {
-        "relays": pairs.relays(host),
+        "relays": pairs.is_relay(host),
         f"routes {routes}": bool(routes),
         "is an exit node": bool(pairs.exit_users(host)),
     }

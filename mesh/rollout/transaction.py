@@ -84,7 +84,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         with _outcome(f"{interface}: verified, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
     pairs = rollout.pairs
-    if relayed := pairs.relayed():
+    if relayed := pairs.relayed_pairs():
         say(f"{interface}: {len(relayed)} pairs of roaming hosts talk over {rollout.roster['relay']}")
     for one, other in pairs.cannot_meet():
         say(f"{interface}: {one} and {other} are both roaming and cannot meet")
@@ -126,7 +126,7 @@ async def _stage(
     for host in changing:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
-            mesh=rollout.mesh, roster_id=rollout.roster_id, plan=rollout.digest, adopted=host in rollout.adopted,
+            mesh=rollout.mesh, roster_id=rollout.roster_id, digest=rollout.digest, adopted=host in rollout.adopted,
             pairs=rollout.pairs,
         )  # fmt: skip
         work[host] = deadline.ask(host, Order(("stage", text.count("\n"), *absent), text))

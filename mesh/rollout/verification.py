@@ -13,6 +13,7 @@ from mesh.remote.reports import Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from mesh.rollout.host_differences import describe_difference
 from mesh.rollout.kernel_differences import kernel_differences
+from mesh.wireguard.endpoint import host_part
 
 __all__ = ["find_faults", "kernel_faults", "salted_digest"]
 
@@ -99,7 +100,7 @@ def _silence(
     if reason in _OWN_FIREWALL:
         cause = _OWN_FIREWALL[reason].format(host=host)
         return f"no answer: {cause}; let ICMPv6 pass on {interface} of {host}, out and in"
-    if relay := pairs.relay(host, peer):
+    if relay := pairs.relay_between(host, peer):
         return f"no answer over {relay}; does a firewall there deny forwarding from {interface} to {interface}?"
     if reason == "unresolved":
         return f"no answer: {name} does not resolve on {host} now; see what {host} asks for names"
@@ -119,7 +120,7 @@ def _silence(
 
 def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:
     """Return what is wrong where a peer answers from an address that the NAT in front of `host` does not let in."""
-    endpoint = pairs.endpoint(host, peer).rpartition(":")[0].strip("[]")
+    endpoint = host_part(pairs.endpoint(host, peer))
     if not source or source == endpoint or pairs.name(host, peer) or pairs.endpoint(peer, host):
         return ""
     return (

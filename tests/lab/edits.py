@@ -51,7 +51,7 @@ class Draft:
         """Return the pairs of hosts that can talk."""
         pairs = self.pairs()
         hosts = set(self.mesh["hosts"])
-        return {pair for pair in pairs if set(pair) <= hosts and (pairs.can_meet(*pair) or pairs.relay(*pair))}
+        return {pair for pair in pairs if set(pair) <= hosts and (pairs.can_meet(*pair) or pairs.relay_between(*pair))}
 
 
 def _public(draft: Draft) -> list[str]:

@@ -190,7 +190,7 @@ class Walk:
         ways = before.pairs(), after.pairs()
         for pair, lost in gaps.items():
             # A pair goes where its relay goes.
-            is_moved = bool({*pair, *(pairs.relay(*pair) for pairs in ways)} & after.touched)
+            is_moved = bool({*pair, *(pairs.relay_between(*pair) for pairs in ways)} & after.touched)
             kind = self.summary.moved if is_moved else self.summary.port if moves_port else self.summary.still
             kind.append(lost)
             # A host that moved is not found before the switch; that it is then has been proven.

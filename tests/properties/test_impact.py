@@ -17,7 +17,7 @@ StackFile = tuple[dict[str, Any], dict[str, Any]]
 
 def told(roster: Any, host: str) -> list[str]:
     """Return what a host is told of a roster, but for the names of the plan itself."""
-    return sorted(payload(roster, host, _MESH_KEY, mesh="m", roster_id="r", plan="p").splitlines())
+    return sorted(payload(roster, host, _MESH_KEY, mesh="m", roster_id="r", digest="p").splitlines())
 
 
 @given(meshes(), meshes())

@@ -19,7 +19,7 @@ from mesh.cli.stack_file import StackFile
 from mesh.config.hosts_file import read_hosts
 from mesh.errors import HostError, MeshError
 from mesh.remote import agent, identities
-from mesh.remote.greeting import read_greeting
+from mesh.remote.greeting import find_ssh_obstacle
 from mesh.remote.wire import pack
 from tests.strategies import SECRETS
 
@@ -91,7 +91,7 @@ def test_whatever_an_ssh_server_says_first_is_understood_or_told(
         reader.feed_data(b"".join([*before, *after]))
         reader.feed_eof()
         writer: Any = type("Writer", (), {"write": staticmethod(lambda _: None)})
-        return await read_greeting(reader, writer, exchanges)
+        return await find_ssh_obstacle(reader, writer, exchanges)
 
     assert asyncio.run(greet()).isprintable()
 

@@ -125,7 +125,7 @@ def test_a_network_behind_a_host_is_reached_by_all_its_peers_elsewhere(
             is_near = site is not None and site == pairs.participants[host].get("site")
             for route in own.get("routes", []):
                 ways = [peer for peer in pairs.links_of(host) if route in pairs.allowed_ips(host, peer)]
-                assert ways == ([] if is_near else [pairs.relay(host, router) or router])
+                assert ways == ([] if is_near else [pairs.relay_between(host, router) or router])
 
 
 @given(meshes())
@@ -171,9 +171,9 @@ def test_a_host_sends_to_each_peer_by_one_way(mesh: tuple[dict[str, Any], dict[s
     pairs = Pairs(roster_of(mesh))
     apart = set(pairs.cannot_meet())
     for one, other in pairs:
-        ways = [pairs.can_meet(one, other), bool(pairs.relay(one, other)), (one, other) in apart]
+        ways = [pairs.can_meet(one, other), bool(pairs.relay_between(one, other)), (one, other) in apart]
         assert ways.count(True) == 1
-        assert pairs.relay(one, other) == pairs.relay(other, one)
+        assert pairs.relay_between(one, other) == pairs.relay_between(other, one)
         assert pairs.can_meet(one, other) == pairs.can_meet(other, one)
 
 
@@ -181,9 +181,9 @@ def test_a_host_sends_to_each_peer_by_one_way(mesh: tuple[dict[str, Any], dict[s
 def test_both_ends_of_a_relayed_pair_reach_the_relay(mesh: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """It has an open way to either, and each sends to it what is for the other."""
     pairs = Pairs(roster_of(mesh))
-    for one, other in pairs.relayed():
-        relay = pairs.relay(one, other)
-        assert pairs.relays(relay)
+    for one, other in pairs.relayed_pairs():
+        relay = pairs.relay_between(one, other)
+        assert pairs.is_relay(relay)
         for end, far in ((one, other), (other, one)):
             assert end in pairs.links_of(relay)
             assert pairs.can_meet(relay, end)
@@ -205,7 +205,7 @@ def test_of_two_hosts_that_meet_one_speaks_first(mesh: tuple[dict[str, Any], dic
             speaker, listener = (one, other) if pairs.turn(one, other) == "first" else (other, one)
             assert pairs.endpoint(speaker, listener)
         else:
-            assert turns == ({"second", "never"} if pairs.relay(one, other) else {"never"})
+            assert turns == ({"second", "never"} if pairs.relay_between(one, other) else {"never"})
 
 
 @given(
@@ -228,7 +228,7 @@ def test_a_newcomer_changes_nothing_between_the_others(
     for one, other in before:
         for host, peer in ((one, other), (other, one)):
             assert after.endpoint(host, peer) == before.endpoint(host, peer)
-            assert after.relay(host, peer) == before.relay(host, peer)
+            assert after.relay_between(host, peer) == before.relay_between(host, peer)
             assert set(after.allowed_ips(host, peer)) - new == set(before.allowed_ips(host, peer))
 
 
@@ -247,5 +247,5 @@ def test_both_ends_of_a_pair_have_its_key_and_a_third_host_has_not(
         assert (key != _MESH_KEY) == is_pairwise
         if is_pairwise:
             assert {host for host, keys in held.items() if key in keys} <= {one, other}
-    told = {host: payload(roster, host, _MESH_KEY, mesh="m", roster_id="r", plan="p") for host in held}
+    told = {host: payload(roster, host, _MESH_KEY, mesh="m", roster_id="r", digest="p") for host in held}
     assert all((_MESH_KEY in text) != is_pairwise for text in told.values())

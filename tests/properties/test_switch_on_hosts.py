@@ -89,7 +89,7 @@ class _Interface:
     def _lay(self, place: Path, roster: Roster) -> None:
         (place / "pair-keys").mkdir(parents=True)
         peers = []
-        for line in payload(roster, self.host, _SHARED, mesh="m", roster_id="r", plan="p").splitlines():
+        for line in payload(roster, self.host, _SHARED, mesh="m", roster_id="r", digest="p").splitlines():
             word, _, rest = line.partition(" ")
             if word == "peer":
                 peers.append(f"{rest}\n")

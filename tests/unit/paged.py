@@ -92,7 +92,7 @@ def answers(
             if peer in dead or {(host, peer), (peer, host)} & set(silent)
             else Measurement(3, 3, 0.8 + place % 7 * 9, 1.1 + place % 7 * 9, 1.4 + place % 7 * 9, 1420)
             for peer in pairs.peers_of(host)
-            if pairs.turn(host, peer) != "never" or pairs.relay(host, peer)
+            if pairs.turn(host, peer) != "never" or pairs.relay_between(host, peer)
         }
         device = ip_interface(f"10.1.{place // 250}.{place % 250 + 1}/24")
         examined[host] = Examination(int(NOW.timestamp()), own=(("eth0", device),))

@@ -18,11 +18,11 @@ from mesh.cli.status import judge
 from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
 from tests.unit.test_proof import ADDRESSES, KEYS
-from tests.unit.test_status import DIGESTS, FACTS, PINGS, ROLLOUT
+from tests.unit.test_status import FACTS, PINGS, ROLLOUT
 
 LABELS = ("interface", "host", "peer", "public_key", "friendly_name", "allowed_ips")
 EXPIRY = "2026-05-01T10:00:00Z"
-WELL = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+WELL = judge(ROLLOUT, FACTS, PINGS, {})
 
 
 def _dated(mesh: MeshStatus) -> MeshStatus:
@@ -69,7 +69,7 @@ def test_what_is_amiss_has_its_value() -> None:
     """A silent pair, a host that drifted, and one that does not answer; of a pair that cannot meet there is none."""
     facts = {"bernard": replace(FACTS["bernard"], mtu=1280), "edgeworth": FACTS["edgeworth"]}
     pings = {**PINGS, ("bernard", "edgeworth"): None}
-    found = samples(show_metrics(lambda: look(judge(ROLLOUT, facts, DIGESTS, pings, {"phoenix": "is off"}))))
+    found = samples(show_metrics(lambda: look(judge(ROLLOUT, facts, pings, {"phoenix": "is off"}))))
     assert found["mesh_host_up"] == {("testwg", "bernard"): 1, ("testwg", "edgeworth"): 1, ("testwg", "phoenix"): 0}
     assert found["mesh_drift"]["testwg", "bernard"] == 1
     assert found["mesh_pair_up"]["testwg", "bernard", "edgeworth"] == 0

@@ -49,7 +49,7 @@ def members() -> Any:
 
 def test_a_host_is_told_its_own_part_and_every_peer(members: Any) -> None:
     """Word by word, since the host program reads just this."""
-    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", digest="d1")
     assert text.splitlines() == [
         "mesh m1",
         "roster r1",
@@ -68,16 +68,16 @@ def test_a_host_is_told_its_own_part_and_every_peer(members: Any) -> None:
 
 def test_a_host_is_told_that_its_key_was_adopted(members: Any) -> None:
     """It may then hand over an interface that mesh did not make; the plan itself is the same."""
-    plain = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
-    adopted = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1", adopted=True)
+    plain = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", digest="d1")
+    adopted = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", digest="d1", adopted=True)
     assert set(adopted.splitlines()) - set(plain.splitlines()) == {"adopted yes"}
 
 
 def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: Any) -> None:
     """Its own interface keeps the length of the subnet."""
     members["members"]["bernard"] |= {"address": "fd12::1/64", "subnet": "fd12::1/128"}
-    own = payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
-    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    own = payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", digest="d1")
+    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", digest="d1")
     assert "address fd12::1/64" in own.splitlines()
     (peer,) = (line.split() for line in text.splitlines() if line.startswith("peer bernard "))
     assert (peer[3], peer[6]) == ("fd12::1", "fd12::1/128")
@@ -86,7 +86,7 @@ def test_a_host_that_shares_its_subnet_is_sent_its_address_only(members: Any) ->
 def test_numbers_that_the_engine_made_fractions_reach_hosts_whole(members: Any) -> None:
     """The engine keeps every number as a float."""
     floats: Any = {**members, "port": 51825.0, "mtu": 1420.0}
-    text = payload(floats, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    text = payload(floats, "bernard", PRESHARED, mesh="m1", roster_id="r1", digest="d1")
     assert "port 51825\nmtu 1420\n" in text
 
 
@@ -205,7 +205,7 @@ def test_hosts_of_one_site_seek_each_other_there(members: Any) -> None:
     assert Pairs(members).endpoint("bernard", "edgeworth") == ""
     found["bernard"]["endpoint"] = ""
     assert Pairs(members).cannot_meet() == [("bernard", "phoenix"), ("edgeworth", "phoenix")]
-    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", plan="p")
+    text = payload(members, "edgeworth", PRESHARED, mesh="m1", roster_id="r1", digest="p")
     assert " 192.168.1.5:51825 25 fd00:1c86:78d4:dcef::/64 first" in text
 
 
@@ -292,9 +292,9 @@ def test_hosts_seek_each_other_by_an_ip_version_that_both_have(members: Any) -> 
 
 def test_a_host_that_seeks_a_peer_at_a_name_is_told_the_ip_version_that_it_has(members: Any) -> None:
     """And no other host is told anything more; a name tells of no version itself."""
-    text = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", plan="d1") for name in KEYS}
+    text = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", digest="d1") for name in KEYS}
     members["members"]["phoenix"]["endpoint"] = "phoenix.example.org:51825"
-    named = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", plan="d1") for name in KEYS}
+    named = {name: payload(members, name, PRESHARED, mesh="m1", roster_id="r1", digest="d1") for name in KEYS}
     assert "prefers 4" in named["bernard"].splitlines()
     assert not [
         name for name, lines in {**text, "p": named["phoenix"], "e": named["edgeworth"]}.items() if "prefers" in lines
@@ -304,7 +304,7 @@ def test_a_host_that_seeks_a_peer_at_a_name_is_told_the_ip_version_that_it_has(m
         in named["bernard"]
     )
     members["members"]["bernard"] |= {"otherEndpoint": "[2001:db8::1]:51825"}
-    assert "prefers" not in payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", plan="d1")
+    assert "prefers" not in payload(members, "bernard", PRESHARED, mesh="m1", roster_id="r1", digest="d1")
     # Nobody knows which version phoenix has, so it gets the first.
     assert Pairs(members).endpoint("phoenix", "bernard") == "78.11.11.11:51825"
 
@@ -315,7 +315,7 @@ def test_each_pair_has_a_preshared_key_of_its_own_where_that_is_asked_for(member
     told = {
         host: {
             line.split()[1]: line.split()[2]
-            for line in payload(members, host, PRESHARED, mesh="m1", roster_id="r1", plan="p").splitlines()
+            for line in payload(members, host, PRESHARED, mesh="m1", roster_id="r1", digest="p").splitlines()
             if line.startswith("pair-key ")
         }
         for host in members["members"]

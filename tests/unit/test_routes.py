@@ -58,7 +58,7 @@ def _roster(hosts: dict[str, Any] | None = None, **settings: Any) -> Any:
 
 
 def _told(roster: Any, host: str) -> list[str]:
-    lines = payload(roster, host, _KEY, mesh="m", roster_id="r", plan="p").splitlines()
+    lines = payload(roster, host, _KEY, mesh="m", roster_id="r", digest="p").splitlines()
     return [line for line in lines if line.split()[0] in ("behind", "exit", "forward", "forward-ipv4")]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.remote import greeting, ssh_errors
-from mesh.remote.greeting import read_greeting
+from mesh.remote.greeting import find_ssh_obstacle
 from mesh.remote.ssh_errors import explain_command_error, explain_words
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def greet(*said: bytes) -> str:
         for piece in said:
             reader.feed_data(piece)
         reader.feed_eof()
-        return await read_greeting(reader, _Sink())
+        return await find_ssh_obstacle(reader, _Sink())
 
     return asyncio.run(run())
 

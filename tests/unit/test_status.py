@@ -60,11 +60,11 @@ def report(host: str) -> Facts:
         if other != host
     }  # fmt: skip
     device = Device("kernel", 500, 700, program_digest(), 90061)
-    return Facts(KEYS[host], 51825, 1420, (ADDRESSES[host],), True, DIGEST, peers, device=device)
+    return Facts(KEYS[host], 51825, 1420, (ADDRESSES[host],), True, DIGEST, peers, preshared="same", device=device)
 
 
 FACTS = {host: report(host) for host in HEALTHY}
-DIGESTS = dict.fromkeys(HEALTHY, "same")
+OTHER_KEY = {**FACTS, "phoenix": replace(FACTS["phoenix"], preshared="another")}
 PINGS: dict[tuple[str, str], float | None] = {
     ("bernard", "edgeworth"): 1.5,
     ("edgeworth", "bernard"): 1.5,
@@ -88,7 +88,7 @@ def shown(status: MeshStatus, **options: Any) -> str:
 
 def test_a_mesh_that_is_as_the_state_says_is_well() -> None:
     """Two roaming hosts cannot meet, which is no fault."""
-    status = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    status = judge(ROLLOUT, FACTS, PINGS, {})
     assert status.is_well
     assert set(states(status).values()) == {"up"}
     assert {(pair.host, pair.peer): pair.state for pair in status.pairs if pair.state != "up"} == {
@@ -101,7 +101,7 @@ def test_a_mesh_that_is_as_the_state_says_is_well() -> None:
 def test_a_drifted_host_is_named_with_what_differs() -> None:
     """In the words of the proof."""
     facts = {**FACTS, "bernard": replace(FACTS["bernard"], mtu=1280)}
-    status = judge(ROLLOUT, facts, DIGESTS, PINGS, {})
+    status = judge(ROLLOUT, facts, PINGS, {})
     assert not status.is_well
     assert states(status)["bernard"] == "drifted"
     cause = "has MTU 1280, not 1420; run pulumi up --refresh"
@@ -112,14 +112,14 @@ def test_a_drifted_host_is_named_with_what_differs() -> None:
 def test_a_fault_of_the_mesh_is_none_of_a_host_that_is_called_as_the_interface() -> None:
     """A host may have the name of the interface; the fault is an object, and not a line that begins with a name."""
     called: RecordedRollout = ROLLOUT | {"roster": {**ROLLOUT["roster"], "interface": "bernard"}}
-    status = judge(called, FACTS, {**DIGESTS, "phoenix": "another"}, PINGS, {})
+    status = judge(called, OTHER_KEY, PINGS, {})
     assert "have different preshared keys" in str(*status.faults)
     assert states(status)["bernard"] == "up"
 
 
 def test_a_silent_pair_is_a_fault_of_the_pair() -> None:
     """Both hosts may run all that they should."""
-    status = judge(ROLLOUT, FACTS, DIGESTS, {**PINGS, ("bernard", "phoenix"): None}, {})
+    status = judge(ROLLOUT, FACTS, {**PINGS, ("bernard", "phoenix"): None}, {})
     assert not status.is_well
     assert [(pair.host, pair.peer) for pair in status.pairs if pair.state == "silent"] == [("bernard", "phoenix")]
 
@@ -127,7 +127,7 @@ def test_a_silent_pair_is_a_fault_of_the_pair() -> None:
 def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
     """And what it would say of its pairs is unknown."""
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
-    status = judge(ROLLOUT, facts, DIGESTS, {**PINGS, ("bernard", "phoenix"): None}, {"phoenix": "is off"})
+    status = judge(ROLLOUT, facts, {**PINGS, ("bernard", "phoenix"): None}, {"phoenix": "is off"})
     assert states(status) == {"bernard": "up", "edgeworth": "up", "phoenix": "unreachable"}
     assert status.faults == (Fault("phoenix", "is off"),)
 
@@ -135,30 +135,28 @@ def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
 def test_a_pending_host_is_said_and_no_fault() -> None:
     """It is known to lag behind."""
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
-    status = judge(rollout(pending=["phoenix"]), facts, DIGESTS, PINGS, {"phoenix": "is off"})
+    status = judge(rollout(pending=["phoenix"]), facts, PINGS, {"phoenix": "is off"})
     assert status.is_well
     assert "pending: it was left out" in shown(status)
 
 
 @pytest.mark.parametrize(
-    ("facts", "digests", "words"),
+    ("facts", "words"),
     [
-        ({**FACTS, "bernard": replace(FACTS["bernard"], confirmed="other")}, DIGESTS, "was not confirmed here"),
-        (FACTS, {**DIGESTS, "phoenix": "another"}, "have different preshared keys"),
+        ({**FACTS, "bernard": replace(FACTS["bernard"], confirmed="other")}, "was not confirmed here"),
+        (OTHER_KEY, "have different preshared keys"),
     ],
 )
-def test_an_unconfirmed_plan_or_another_preshared_key_is_a_fault(
-    facts: dict[str, Facts], digests: dict[str, str], words: str
-) -> None:
+def test_an_unconfirmed_plan_or_another_preshared_key_is_a_fault(facts: dict[str, Facts], words: str) -> None:
     """Neither shows in a ping."""
-    status = judge(ROLLOUT, facts, digests, PINGS, {})
+    status = judge(ROLLOUT, facts, PINGS, {})
     assert not status.is_well
     assert any(words in fault.cause for fault in status.faults)
 
 
 def test_tables_show_pairs_and_faults() -> None:
     """With ages and bytes for people."""
-    text = shown(judge(rollout(notWiped=["miles"]), FACTS, DIGESTS, PINGS, {}))
+    text = shown(judge(rollout(notWiped=["miles"]), FACTS, PINGS, {}))
     assert "1.5 ms" in text
     assert "20 bytes" in text
     assert "! miles has left and is not wiped" in text
@@ -168,7 +166,7 @@ def test_tables_show_pairs_and_faults() -> None:
 def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str, str]) -> None:
     """Whoever looks for a moment has seen the worst."""
     facts = {host: said for host, said in FACTS.items() if host not in silent}
-    lines = shown(judge(rollout(notWiped=["miles"]), facts, DIGESTS, PINGS, silent)).splitlines()
+    lines = shown(judge(rollout(notWiped=["miles"]), facts, PINGS, silent)).splitlines()
     if silent:
         assert lines[0].startswith("testwg has 1 fault: 2 of 3 hosts are up (1 unreachable), and 3 of 4 directions")
         assert lines[1:3] == ["! phoenix: is off", "! miles has left and is not wiped"]
@@ -179,7 +177,7 @@ def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str,
 
 def test_the_age_of_a_key_and_its_end_are_shown() -> None:
     """In days."""
-    status = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    status = judge(ROLLOUT, FACTS, PINGS, {})
     now = datetime.now(UTC)
     made, end = (now - timedelta(days=12)).isoformat(), (now + timedelta(days=168, hours=1)).isoformat()
     dated = replace(status, hosts=(replace(status.hosts[0], key_made=made, key_expires=end), *status.hosts[1:]))
@@ -188,7 +186,7 @@ def test_the_age_of_a_key_and_its_end_are_shown() -> None:
 
 def test_what_all_hosts_have_alike_is_told_once() -> None:
     """In the title; a column is for what differs."""
-    text = shown(judge(ROLLOUT, FACTS, DIGESTS, PINGS, {}))
+    text = shown(judge(ROLLOUT, FACTS, PINGS, {}))
     assert "WireGuard kernel, program as here" in text
     assert not any("│" in line and "kernel" in line for line in text.splitlines())
 
@@ -196,7 +194,7 @@ def test_what_all_hosts_have_alike_is_told_once() -> None:
 def test_a_host_is_one_line_with_what_runs_there() -> None:
     """The kind of WireGuard, whether it has our version of the program, and since when the interface is there."""
     other = replace(FACTS["phoenix"], device=Device("userspace", 1, 2, "0123456789abcdef"))
-    status = judge(ROLLOUT, {"bernard": FACTS["bernard"], "phoenix": other}, DIGESTS, PINGS, {"edgeworth": "is off"})
+    status = judge(ROLLOUT, {"bernard": FACTS["bernard"], "phoenix": other}, PINGS, {"edgeworth": "is off"})
     table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown(status).splitlines()]
     # That of pairs has more columns.
     rows = {cells[0]: cells for cells in table if len(cells) == 8}
@@ -225,7 +223,7 @@ def test_the_way_of_a_pair_is_told(site: str, endpoint: str, way: str) -> None:
     recorded: RecordedRollout = ROLLOUT | {"roster": {**ROLLOUT["roster"], "members": changed}}
     peers = dict(FACTS["bernard"].peers)
     peers[KEYS["edgeworth"]] = replace(peers[KEYS["edgeworth"]], endpoint=endpoint)
-    status = judge(recorded, {**FACTS, "bernard": replace(FACTS["bernard"], peers=peers)}, DIGESTS, PINGS, {})
+    status = judge(recorded, {**FACTS, "bernard": replace(FACTS["bernard"], peers=peers)}, PINGS, {})
     ways = {(pair.host, pair.peer): pair.way for pair in status.pairs}
     assert ways["bernard", "edgeworth"] == way
     assert ways["edgeworth", "phoenix"] == ""
@@ -240,7 +238,7 @@ def later(status: MeshStatus, received: int, sent: int) -> MeshStatus:
 
 def test_rates_are_what_was_counted_between_two_looks() -> None:
     """Of an interface that counts anew, there is none."""
-    first = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    first = judge(ROLLOUT, FACTS, PINGS, {})
     assert rates_between([], [first]).a_second == {}
     found = rates_between([first], [later(first, 520, 700)]).a_second
     assert found["testwg", "bernard", ""] == (10.0, 0.0)
@@ -252,7 +250,7 @@ def test_rates_are_what_was_counted_between_two_looks() -> None:
 
 def test_watching_redraws_in_place_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the rates from the second look on; what was shown last decides how the command ends."""
-    first = judge(ROLLOUT, FACTS, DIGESTS, PINGS, {})
+    first = judge(ROLLOUT, FACTS, PINGS, {})
     looks = iter([[first], [later(first, 520, 700)]])
 
     def ask() -> list[MeshStatus]:
@@ -275,8 +273,8 @@ def test_watching_redraws_in_place_until_it_is_interrupted(monkeypatch: pytest.M
 
 def test_only_what_concerns_a_host_is_left() -> None:
     """Also what others say of it, and what is wrong with the mesh itself."""
-    facts = {"edgeworth": replace(FACTS["edgeworth"], mtu=1280), "bernard": FACTS["bernard"]}
-    status = judge(ROLLOUT, facts, {"bernard": "one", "edgeworth": "other"}, PINGS, {"phoenix": "is off"})
+    facts = {"edgeworth": replace(FACTS["edgeworth"], mtu=1280, preshared="other"), "bernard": FACTS["bernard"]}
+    status = judge(ROLLOUT, facts, PINGS, {"phoenix": "is off"})
     assert len(status.faults) == 3
     (left,) = narrow([status], ["phoenix"])
     assert list(states(left)) == ["phoenix"]
@@ -295,7 +293,7 @@ def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None
     """With every field, and no other."""
     schema = json.loads(status_schema_text())
     facts = {host: said for host, said in FACTS.items() if host not in silent}
-    text = show_json([judge(ROLLOUT, facts, DIGESTS, PINGS, silent)])
+    text = show_json([judge(ROLLOUT, facts, PINGS, silent)])
     validator = Draft202012Validator(schema)
     content = json.loads(text)
     assert list(validator.iter_errors(content)) == []
@@ -310,7 +308,7 @@ def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None
 def test_the_json_document_has_all_of_it() -> None:
     """For scripts, under names that stay."""
     exchanges = {"bernard": "mlkem768x25519-sha256", "edgeworth": "curve25519-sha256"}
-    content = json.loads(show_json([judge(ROLLOUT, FACTS, DIGESTS, PINGS, {}, exchanges)]))
+    content = json.loads(show_json([judge(ROLLOUT, FACTS, PINGS, {}, exchanges)]))
     assert [(host["keyExchange"], host["postQuantum"]) for host in content["meshes"]["testwg"]["hosts"]] == [
         ("mlkem768x25519-sha256", True),
         ("curve25519-sha256", False),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mesh.config.route_fields import in_order
+from mesh.errors import show_first
 from mesh.wireguard.addressing import Network
 from mesh.wireguard.wg_quick import WgQuick
 
@@ -22,9 +23,7 @@ def listed(prefixes: Iterable[Network]) -> str:
 
 def some(names: Iterable[str], *, in_their_order: bool = False) -> str:
     """Return names as a text, the first of them where they are many."""
-    ordered = list(names) if in_their_order else sorted(names)
-    more = len(ordered) - _MOST_NAMES
-    return ", ".join(ordered) if more <= 0 else f"{', '.join(ordered[:_MOST_NAMES])} and {more} more"
+    return show_first(list(names) if in_their_order else sorted(names), _MOST_NAMES)
 
 
 @dataclass(frozen=True, slots=True)

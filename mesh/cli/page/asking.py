@@ -14,6 +14,7 @@ from mesh.cli.stack_file import StackFile
 from mesh.config.peering import TagsByName, tags_of
 from mesh.doctor.asking import ask_mesh
 from mesh.errors import MeshError
+from mesh.keyring.expiry import show_moment
 from mesh.remote.concurrency import run
 
 __all__ = ["ask_page", "redaction_of"]
@@ -40,7 +41,7 @@ def ask_page(pulumi: PulumiCli, interfaces: Collection[str] | None, *, redact: b
     for name, mesh in chosen.items():
         answers = run(partial(ask_mesh, mesh.rollout))
         meshes.append(describe_mesh(mesh, answers, tags.get(name, {}), datetime.now(UTC)))
-    page = Page(stack, tuple(meshes), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    page = Page(stack, tuple(meshes), show_moment(datetime.now(UTC)))
     if not redact:
         return page
     return every_text(page, redaction_of(stack, chosen, tags).text)

@@ -52,8 +52,7 @@ def _status(recorded: RecordedMesh, answers: MeshAnswers, found: Collection[Find
         for host, peers in answers.measured.items()
         for peer, measured in peers.items()
     }
-    digests = {host: report.preshared for host, report in facts.items()}
-    status = dated(judge(recorded.rollout, facts, digests, pings, silent, answers.key_exchanges), recorded)
+    status = dated(judge(recorded.rollout, facts, pings, silent, answers.key_exchanges), recorded)
     return replace(
         status,
         hosts=tuple(

@@ -55,7 +55,7 @@ def host_notes(answers: MeshAnswers, status: HostStatus, tags: tuple[str, ...], 
     yield from _of_plan(entry)
     if tags:
         yield "tags", ", ".join(tags)
-    if pairs.relays(host):
+    if pairs.is_relay(host):
         yield "relay", "pairs that cannot meet talk over it"
     if users := pairs.exit_users(host):
         yield "exit node of", ", ".join(users)
