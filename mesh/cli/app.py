@@ -51,12 +51,10 @@ app.add_typer(import_commands(lambda line: _console.print(line, markup=False, so
 app.add_typer(export_command.commands, name="export")
 
 
-def _confirm(question: str, *, yes: bool, command: str = "scan") -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise MeshError(f"{command}: new host keys need a yes, and there is no terminal; compare them, then add --yes")
-    if not typer.confirm(question):
+def _confirm(question: str, *, yes: bool, command: str) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise MeshError(f"{command}: these keys need a yes, and there is no terminal; compare them, then add --yes")
+    if not yes and not typer.confirm(question):
         raise MeshError(f"{command}: not confirmed, so nothing was written; compare the fingerprints and run it again")
 
 
@@ -75,7 +73,7 @@ def scan(
     found = Scan(
         file.select(host or []),
         show=_console.print,
-        confirm=lambda question: _confirm(question, yes=yes),
+        confirm=lambda question: _confirm(question, yes=yes, command="scan"),
         accept_changed=accept_changed,
     )
     found.run()
@@ -93,13 +91,6 @@ def scan(
 app.command()(new_command(_console, _errors, _confirm))
 
 
-def _accept_keys(question: str, *, yes: bool) -> None:
-    if not yes and not sys.stdin.isatty():
-        raise MeshError("adopt: taking over keys needs a yes, and there is no terminal; compare them, then add --yes")
-    if not yes and not typer.confirm(question):
-        raise MeshError("adopt: not confirmed, so nothing was changed; compare the keys and run it again")
-
-
 @app.command()
 def adopt(
     stack: StackArgument,
@@ -114,7 +105,7 @@ def adopt(
     keys = Adoption(
         file.configuration(),
         show=_console.print,
-        confirm=lambda question: _accept_keys(question, yes=yes),
+        confirm=lambda question: _confirm(question, yes=yes, command="adopt"),
         interfaces=interface or [],
         hosts=host or [],
     ).run()

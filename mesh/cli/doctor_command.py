@@ -9,12 +9,11 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.chosen import choose_meshes
+from mesh.cli.chosen import check_hosts, choose_meshes
 from mesh.cli.parameters import OnlyHosts, OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.doctor.causes import CAUSES, Finding
-from mesh.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.doctor.answers import MeshAnswers
@@ -46,9 +45,7 @@ def doctor_command(console: Console) -> Callable[..., None]:
         from mesh.remote.concurrency import run  # noqa: PLC0415
 
         chosen = choose_meshes(PulumiCli(find_project(), stack).recorded(), "doctor", interface)
-        known = {host for mesh in chosen.values() for host in mesh.members}
-        if unknown := sorted(set(only or ()) - known):
-            raise MeshError(f"doctor: {unknown[0]} is in no mesh; give some of {', '.join(sorted(known))}")
+        check_hosts(only or (), {host for mesh in chosen.values() for host in mesh.members}, "doctor")
         meshes = []
         for mesh in chosen.values():
             answers = run(partial(ask_mesh, mesh.rollout))

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from mesh.cli.json_document import Document, Entry, now, schema_of
+from mesh.cli.json_document import Document, Entry, now
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.remote.examinations import Measurement
 
-__all__ = ["DOCTOR_SCHEMAS", "PingedMesh", "direction_entry", "doctor_schema_text", "show_findings", "show_pings"]
+__all__ = ["DoctorDocument", "PingDocument", "PingedMesh", "direction_entry", "show_findings", "show_pings"]
 
 
 class FindingEntry(Entry):
@@ -42,6 +42,8 @@ class DiagnosedMesh(Entry):
 
 
 class DoctorDocument(Document):
+    """What `mesh doctor` found."""
+
     well: bool = Field(description="Whether nothing was found.")
     meshes: dict[str, DiagnosedMesh] = Field(description="By interface.")
 
@@ -55,6 +57,8 @@ class PingedMesh(Entry):
 
 
 class PingDocument(Document):
+    """What `mesh ping` measured."""
+
     well: bool = Field(description="Whether every ping was answered, also those of full size.")
     meshes: dict[str, PingedMesh] = Field(description="By interface.")
 
@@ -97,15 +101,3 @@ def show_pings(meshes: Mapping[str, PingedMesh], *, well: bool) -> str:
     """Return what `ping` measured as JSON."""
     document = PingDocument(generated_at=now(), well=well, meshes=dict(meshes))
     return document.text()
-
-
-# By the path in the repository.
-DOCTOR_SCHEMAS: dict[str, type[Document]] = {
-    "docs/reference/doctor.schema.json": DoctorDocument,
-    "docs/reference/ping.schema.json": PingDocument,
-}
-
-
-def doctor_schema_text(path: str) -> str:
-    """Return a schema as it is in the repository at `path`."""
-    return schema_of(DOCTOR_SCHEMAS[path])

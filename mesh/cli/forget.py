@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from ruamel.yaml.comments import CommentedSeq
-
 from mesh.cli.stack_file import INTERFACES, StackFile
+from mesh.cli.yaml_values import flow_list
 from mesh.config.models import Interface
 from mesh.errors import MeshError
 
@@ -44,8 +43,7 @@ def write_forgotten(file: StackFile, host: str, interfaces: Iterable[str]) -> No
     for name in interfaces:
         entry = file.section(INTERFACES)[name]
         if "forgotten" not in entry:
-            entry["forgotten"] = CommentedSeq()
-            entry["forgotten"].fa.set_flow_style()
+            entry["forgotten"] = flow_list(())
         if host not in entry["forgotten"]:
             entry["forgotten"].append(host)
     file.write()

@@ -6,11 +6,9 @@ from datetime import datetime
 from pydantic import Field
 
 from mesh.cli.history import Run
-from mesh.cli.json_document import Document, Entry, now, schema_of
+from mesh.cli.json_document import Document, Entry, now
 
-__all__ = ["HISTORY_SCHEMA_FILE", "history_schema_text", "show_history"]
-
-HISTORY_SCHEMA_FILE = "docs/reference/history.schema.json"
+__all__ = ["HistoryDocument", "show_history"]
 
 
 class RunEntry(Entry):
@@ -25,6 +23,8 @@ class RunEntry(Entry):
 
 
 class HistoryDocument(Document):
+    """The runs of a stack, as `mesh history` shows them."""
+
     runs: tuple[RunEntry, ...] = Field(description="The latest first.")
 
 
@@ -38,8 +38,3 @@ def show_history(runs: Sequence[Run]) -> str:
         for run in runs
     )  # fmt: skip
     return HistoryDocument(generated_at=now(), runs=entries).text()
-
-
-def history_schema_text() -> str:
-    """Return the schema as it is in the repository."""
-    return schema_of(HistoryDocument)

@@ -5,11 +5,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from mesh.cli.chosen import choose_meshes
+from mesh.cli.chosen import check_hosts, choose_meshes
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
 from mesh.cli.status import read_status
 from mesh.cli.status_rows import MeshStatus
-from mesh.errors import MeshError
 from mesh.rollout.fault import Fault
 
 __all__ = ["dated", "look", "look_at", "narrow"]
@@ -52,9 +51,7 @@ def narrow(meshes: Collection[MeshStatus], only: Collection[str]) -> list[MeshSt
     Raises:
         MeshError: If one of them is in no mesh.
     """
-    known = {host.host for mesh in meshes for host in mesh.hosts}
-    if unknown := sorted(set(only) - known):
-        raise MeshError(f"status: {unknown[0]} is in no mesh; give some of {', '.join(sorted(known))}")
+    check_hosts(only, {host.host for mesh in meshes for host in mesh.hosts}, "status")
     if not only:
         return list(meshes)
 

@@ -12,13 +12,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.engine import find_engine
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.cli.scan import Scan
-from mesh.cli.ssh_config import flow_mapping
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile, stack_of
+from mesh.cli.yaml_values import flow_list, flow_mapping
 from mesh.config.external_fields import is_address
 from mesh.config.fields import is_host_name
 from mesh.errors import HostError, MeshError, show_name
@@ -101,9 +101,7 @@ def make_stack_file(
         lines = "\n".join(f"  host {name!r}: {problem}" for name, problem in problems.items())
         raise MeshError(f"{path.name}: not written, since no host could be asked\n{lines}")
     _call_by_their_own_names(file, [_stand_in(host) for host in wanted if not host.name], problems)
-    members = CommentedSeq(file.hosts)
-    members.fa.set_flow_style()
-    file.content["config"][INTERFACES] = CommentedMap({interface: CommentedMap({"hosts": members})})
+    file.content["config"][INTERFACES] = CommentedMap({interface: CommentedMap({"hosts": flow_list(file.hosts)})})
     for name, entry in file.hosts.items():
         if name not in problems and not {"externalIps", "externalName"} & set(entry):
             show(_roaming(name, entry))

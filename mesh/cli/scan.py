@@ -9,11 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
 from mesh.cli.machines import Machine, read_machines, show_keys
 from mesh.cli.ssh_config import fill_in_way, keys_known_of
+from mesh.cli.yaml_values import flow_list
 from mesh.errors import HostError
 from mesh.plan.topology import COMMON_LINK_MTU
 from mesh.remote.commands import run_command
@@ -149,10 +147,7 @@ class Scan:
                 self.problems[machine.name] = f"is {knows.system}, the file says {entry['system']}; correct its system"
             found = knows.external_addresses
             if found and "externalIps" not in entry and "externalName" not in entry:
-                # A bare colon may make a mapping of an IPv6 address, depending on who reads it.
-                sequence = CommentedSeq(DoubleQuotedScalarString(text) if ":" in text else text for text in found)
-                sequence.fa.set_flow_style()
-                entry.insert(1 if "system" in entry else 0, "externalIps", sequence)
+                entry.insert(1 if "system" in entry else 0, "externalIps", flow_list(found))
                 self.show(f"{machine.name}: external address found: {', '.join(found)}")
             if knows.link_mtu:
                 self._fill_in_link_mtu(machine.name, entry, knows.link_mtu)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mesh.cli.chosen import choose_meshes
+from mesh.cli.chosen import check_hosts, choose_meshes
 from mesh.cli.completion import complete_host
 from mesh.cli.parameters import OnlyMeshes, StackOption
 from mesh.cli.project import find_project
@@ -32,9 +32,7 @@ def check_pair(meshes: Mapping[str, RecordedMesh], one: str, other: str) -> dict
     Raises:
         MeshError: If there is none.
     """
-    names = {host for mesh in meshes.values() for host in mesh.members}
-    if unknown := [name for name in (one, other) if name not in names]:
-        raise MeshError(f"speed: {unknown[0]} is no host of any mesh; give two of {', '.join(sorted(names))}")
+    check_hosts((one, other), {host for mesh in meshes.values() for host in mesh.members}, "speed", "two")
     found = {name: mesh for name, mesh in meshes.items() if _reach(mesh, one, other)}
     if not found:
         raise MeshError(f"speed: {one} and {other} do not reach each other in any mesh; see python -m mesh status")

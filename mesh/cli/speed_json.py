@@ -5,12 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from mesh.cli.json_document import Document, Entry, now, schema_of
+from mesh.cli.json_document import Document, Entry, now
 from mesh.doctor.speed import Speed
 
-__all__ = ["SPEED_SCHEMA_FILE", "show_speeds", "speed_schema_text"]
-
-SPEED_SCHEMA_FILE = "docs/reference/speed.schema.json"
+__all__ = ["SpeedDocument", "show_speeds"]
 
 
 class StreamEntry(Entry):
@@ -31,6 +29,8 @@ class MeasuredMesh(Entry):
 
 
 class SpeedDocument(Document):
+    """What `mesh speed` measured."""
+
     well: bool = Field(description="Whether each stream was measured.")
     meshes: dict[str, MeasuredMesh] = Field(description="By interface.")
 
@@ -54,8 +54,3 @@ def show_speeds(meshes: Mapping[str, tuple[int, Sequence[Speed]]]) -> str:
     }  # fmt: skip
     well = not any(each.fault for mesh in parts.values() for each in mesh.streams)
     return SpeedDocument(generated_at=now(), well=well, meshes=parts).text()
-
-
-def speed_schema_text() -> str:
-    """Return the schema as it is in the repository."""
-    return schema_of(SpeedDocument)

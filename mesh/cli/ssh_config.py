@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap
-
+from mesh.cli.yaml_values import flow_mapping
 from mesh.config.connection import Connection
 from mesh.errors import HostError
 
-__all__ = ["KnownKeys", "Way", "fill_in_way", "find_known_keys", "find_way", "flow_mapping", "keys_known_of"]
+__all__ = ["KnownKeys", "Way", "fill_in_way", "find_known_keys", "find_way", "keys_known_of"]
 
 _SECONDS = 20
 _DEFAULT_PORT = 22
@@ -157,13 +156,6 @@ def fill_in_way(name: str, entry: dict[str, Any]) -> str:
         ssh.update(merged)
     user = f"{merged.get('user', 'root')}@{way.address} port {way.port}"
     return f"{user}, through {way.jumps[0]}" if way.jumps else user
-
-
-def flow_mapping(settings: dict[str, Any]) -> CommentedMap:
-    """Return a mapping that is written in one line."""
-    mapping = CommentedMap(settings)
-    mapping.fa.set_flow_style()
-    return mapping
 
 
 def keys_known_of(name: str, connection: Connection) -> KnownKeys:

@@ -7,14 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mesh.cli.json_document import Document, Entry, now, schema_of
+from mesh.cli.json_document import Document, Entry, now
 from mesh.cli.status_rows import HostStatus, MeshStatus, totals
 from mesh.remote.host_program import program_digest
 from mesh.remote.login import is_post_quantum
 
-__all__ = ["STATUS_SCHEMA_FILE", "show_json", "status_schema_text"]
-
-STATUS_SCHEMA_FILE = "docs/reference/status.schema.json"
+__all__ = ["StatusDocument", "show_json"]
 
 # What hosts and the state give as nothing at all, or as 0, is null here.
 Moment = Annotated[datetime | None, BeforeValidator(lambda value: value or None)]
@@ -77,6 +75,8 @@ class MeshEntry(Entry):
 
 
 class StatusDocument(Document):
+    """What `mesh status` saw."""
+
     well: bool = Field(description="Whether every mesh is.")
     totals: Totals
     meshes: dict[str, MeshEntry] = Field(description="By interface.")
@@ -114,8 +114,3 @@ def _host_entry(host: HostStatus) -> dict[str, Any]:
         "packets_received": device.received if device else None,
         "packets_sent": device.sent if device else None,
     }
-
-
-def status_schema_text() -> str:
-    """Return the schema as it is in the repository."""
-    return schema_of(StatusDocument)

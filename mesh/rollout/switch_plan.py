@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 
-__all__ = ["Running", "Step", "plan_switch"]
+__all__ = ["Running", "Step", "exchange_key", "new_keys", "plan_switch"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def test_the_doctor_finds_nothing_in_a_mesh_that_is_well_and_names_a_difference(
     assert "W31 h2: Something else has drifted" in one.output
     assert "W01" not in one.output
     assert stack.companion("doctor", "--only", "h9").text.strip() == (
-        "error: doctor: h9 is in no mesh; give some of h1, h2, h3"
+        "error: doctor: h9 is no host of any mesh; give some of h1, h2, h3"
     )
 
 

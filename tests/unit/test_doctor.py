@@ -11,7 +11,15 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from mesh.cli.doctor_command import show_diagnosis
-from mesh.cli.doctor_json import PingedMesh, direction_entry, doctor_schema_text, show_findings, show_pings
+from mesh.cli.doctor_json import (
+    DoctorDocument,
+    PingDocument,
+    PingedMesh,
+    direction_entry,
+    show_findings,
+    show_pings,
+)
+from mesh.cli.json_document import schema_of
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.doctor.diagnosis import diagnose
@@ -481,7 +489,7 @@ def test_the_document_of_pings_follows_its_schema() -> None:
     )
     mesh = PingedMesh(mtu=1420, unasked={"carol": "cannot be reached"}, directions=entries)
     document = json.loads(show_pings({"testwg": mesh}, well=False))
-    Draft202012Validator(json.loads(doctor_schema_text("docs/reference/ping.schema.json"))).validate(document)
+    Draft202012Validator(json.loads(schema_of(PingDocument))).validate(document)
     assert [each["loss"] for each in document["meshes"]["testwg"]["directions"]] == [0.25, 1.0]
 
 
@@ -491,7 +499,7 @@ def test_the_document_follows_its_schema_and_the_text_has_the_same() -> None:
     answers = between("bernard", "carol", probe("carol"), probe("bernard", "got", drops=(rule,)))
     findings = diagnose(answers)
     document = json.loads(show_findings([(answers, findings)]))
-    schema = json.loads(doctor_schema_text("docs/reference/doctor.schema.json"))
+    schema = json.loads(schema_of(DoctorDocument))
     Draft202012Validator(schema).validate(document)
     assert document["schemaVersion"] == 1
     mesh = document["meshes"]["testwg"]

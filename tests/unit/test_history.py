@@ -7,7 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mesh.cli.history import Run, read_history
-from mesh.cli.history_json import history_schema_text, show_history
+from mesh.cli.history_json import HistoryDocument, show_history
+from mesh.cli.json_document import schema_of
 from tests.strategies import HOST_KEY
 
 
@@ -119,7 +120,7 @@ def test_a_configuration_that_cannot_be_read_is_said() -> None:
 )
 def test_the_json_document_of_runs_is_as_its_schema_says(environment: dict[str, str]) -> None:
     """With every field, and no other; the latest run comes first."""
-    schema = json.loads(history_schema_text())
+    schema = json.loads(schema_of(HistoryDocument))
     validator = Draft202012Validator(schema)
     content = json.loads(show_history(told(entry(["h1"]), entry(["h1", "h2"], environment=environment))[::-1]))
     assert list(validator.iter_errors(content)) == []

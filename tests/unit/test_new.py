@@ -220,7 +220,7 @@ def test_without_a_terminal_and_a_passphrase_the_next_commands_are_told(
 @pytest.mark.parametrize(
     ("options", "answer", "said"),
     [
-        ((), None, "new: new host keys need a yes, and there is no terminal; compare them, then add --yes"),
+        ((), None, "new: these keys need a yes, and there is no terminal; compare them, then add --yes"),
         ((), "n\n", "new: not confirmed, so nothing was written; compare the fingerprints and run it again"),
         (
             ("--interface", "mtu"),

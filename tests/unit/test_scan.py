@@ -215,7 +215,7 @@ def test_without_a_terminal_new_keys_need_a_yes(tmp_path: Path, host: FakeHost) 
     file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
     before = file.path.read_text()
     done = run(str(file.path))
-    assert str(done.exception).startswith("scan: new host keys need a yes, and there is no terminal")
+    assert str(done.exception).startswith("scan: these keys need a yes, and there is no terminal")
     assert file.path.read_text() == before
 
 

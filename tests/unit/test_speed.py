@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from mesh.cli.json_document import schema_of
 from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.cli.speed_command import check_pair
-from mesh.cli.speed_json import show_speeds, speed_schema_text
+from mesh.cli.speed_json import SpeedDocument, show_speeds
 from mesh.doctor.speed import Speed, flows_between
 from mesh.doctor.tcp_throughput import client_script, read_report, server_script
 from mesh.doctor.throughput import Arrival, Flow, arrival_script, read_arrival, read_sent, sender_script
@@ -111,7 +112,7 @@ def test_the_document_follows_its_schema() -> None:
         Speed("carol", "bernard", "direct", "udp", None, Arrival(fault="nothing arrived")),
     ]
     document = json.loads(show_speeds({"testwg": (1420, speeds)}))
-    Draft202012Validator(json.loads(speed_schema_text())).validate(document)
+    Draft202012Validator(json.loads(schema_of(SpeedDocument))).validate(document)
     assert not document["well"]
     assert [each["bitsPerSecond"] for each in document["meshes"]["testwg"]["streams"]] == [4000.0, None]
 

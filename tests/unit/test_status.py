@@ -11,10 +11,11 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from mesh.cli.console import Screen
+from mesh.cli.json_document import schema_of
 from mesh.cli.look import narrow
 from mesh.cli.status import judge
 from mesh.cli.status_command import watch_status
-from mesh.cli.status_json import show_json, status_schema_text
+from mesh.cli.status_json import StatusDocument, show_json
 from mesh.cli.status_rates import rates_between
 from mesh.cli.status_rows import MeshStatus
 from mesh.cli.status_tables import show_tables
@@ -284,14 +285,16 @@ def test_only_what_concerns_a_host_is_left() -> None:
     assert [str(fault).partition(":")[0] for fault in left.faults] == ["testwg", "phoenix"]
     assert narrow([status, replace(status, interface="other", hosts=())], ["phoenix"]) == [left]
     assert narrow([status], []) == [status]
-    with pytest.raises(MeshError, match="status: miles is in no mesh; give some of bernard, edgeworth, phoenix"):
+    with pytest.raises(
+        MeshError, match="status: miles is no host of any mesh; give some of bernard, edgeworth, phoenix"
+    ):
         narrow([status], ["miles"])
 
 
 @pytest.mark.parametrize("silent", [{}, {"phoenix": "is off"}])
 def test_the_json_document_is_as_its_schema_says(silent: dict[str, str]) -> None:
     """With every field, and no other."""
-    schema = json.loads(status_schema_text())
+    schema = json.loads(schema_of(StatusDocument))
     facts = {host: said for host, said in FACTS.items() if host not in silent}
     text = show_json([judge(ROLLOUT, facts, PINGS, silent)])
     validator = Draft202012Validator(schema)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.importers.found import FoundMember, FoundMesh, FoundPeer
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.cli.yaml_values import flow_list, flow_mapping, quote_colons
 from mesh.config.external_fields import is_address
 from mesh.config.models import Bastion
 from mesh.config.reader import read_configuration
@@ -45,7 +45,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
             entry = file.hosts.setdefault(member.host, CommentedMap())
             if member.external and not {"externalIps", "externalName"} & set(entry):
                 by_address = is_address(member.external)
-                value = _flow([_text(member.external)]) if by_address else member.external
+                value = flow_list([member.external]) if by_address else member.external
                 entry.insert(0, "externalIps" if by_address else "externalName", value)
             entry.setdefault("ssh", _ssh(member))
         interfaces[mesh.interface] = _interface(mesh)
@@ -95,30 +95,18 @@ def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[PlacedFault]:
             )
 
 
-def _text(value: str) -> str:
-    # A bare colon may make a mapping of an IPv6 address, depending on who reads it.
-    return DoubleQuotedScalarString(value) if ":" in value else value
-
-
-def _flow(items: list[str]) -> CommentedSeq:
-    sequence = CommentedSeq(items)
-    sequence.fa.set_flow_style()
-    return sequence
-
-
 def _ssh(member: FoundMember) -> CommentedMap:
-    ssh = CommentedMap({"address": member.ssh_address} if member.ssh_address else {})
+    ssh = flow_mapping({"address": member.ssh_address} if member.ssh_address else {})
     if member.host_key:
         # One that cannot be read, because it was shortened, is for scan to fill in.
         _, faults = read_entry(Bastion, {"address": "host", "hostKey": member.host_key})
         if not faults:
             ssh["hostKey"] = member.host_key
-    ssh.fa.set_flow_style()
     return ssh
 
 
 def _interface(mesh: FoundMesh) -> CommentedMap:
-    entry = CommentedMap({"hosts": _flow([member.host for member in mesh.members])})
+    entry = CommentedMap({"hosts": flow_list(member.host for member in mesh.members)})
     if mesh.port:
         entry["port"] = mesh.port
     if mesh.mtu:
@@ -150,9 +138,9 @@ def _inside(interface: str, name: str, found: FoundMember | FoundPeer) -> dict[s
     """Return the addresses that differ from the derived ones, and the networks behind."""
     entry = CommentedMap()
     if found.address and found.address != host_address(derive_subnet(name, interface)):
-        entry["address"] = _text(str(found.address))
+        entry["address"] = quote_colons(str(found.address))
     if found.ipv4:
         entry["ipv4"] = str(found.ipv4)
     if found.routes:
-        entry["routes"] = _flow([_text(str(route)) for route in found.routes])
+        entry["routes"] = flow_list(map(str, found.routes))
     return entry
