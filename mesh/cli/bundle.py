@@ -77,14 +77,14 @@ class Bundle:
         learn_operator(self._redaction)
 
     def collect(self, stack_file: Callable[[], Path], recorded: Callable[[], Mapping[str, RecordedMesh]]) -> None:
-        """Make all files; what cannot be had is told in its place."""
+        """Make all files; what cannot be had is reported in its place."""
         # All names come first, since each file may hold any.
         configuration, fault = _attempt(lambda: self._read_stack_file(stack_file()))
         meshes, lack = _attempt(recorded)
         meshes = meshes or {}
         for mesh in meshes.values():
             learn_roster(self._redaction, mesh.rollout)
-        # Last, since a host or a mesh is told by what it is where it is called like its stack.
+        # Last, since where a host or a mesh is called like its stack, it is the host or the mesh.
         self._redaction.learn("stack", self._stack.split("/"))
         connections: dict[str, Connection] = {}
         if configuration:

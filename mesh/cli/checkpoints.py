@@ -17,7 +17,7 @@ _MANY = 100
 
 
 def skips_checkpoints(members: int, wanted: bool | None, environment: Mapping[str, str]) -> bool:
-    """Tell whether a run of so many `members` goes without checkpoints.
+    """Tell whether a run of that number of `members` goes without checkpoints.
 
     `wanted` is whether the user asks for them, None for what fits the size. Whoever has set Pulumi's own variable has
     chosen already.

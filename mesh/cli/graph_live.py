@@ -9,7 +9,7 @@ __all__ = ["mark_amiss"]
 
 
 def mark_amiss(drawing: Drawing, mesh: MeshStatus) -> Drawing:
-    """Return the drawing with what is amiss marked; a host that is planned and not there yet is not up either."""
+    """Return the drawing with what is wrong marked; a host that is planned and not there yet is not up either."""
     states = {host.host: host.state for host in mesh.hosts}
     silent = {frozenset((pair.host, pair.peer)) for pair in mesh.pairs if pair.state == "silent"}
     # What is drawn for a host begins with its name, and of a network there is nothing to ask.

@@ -48,7 +48,7 @@ class Run:
 
 
 def _meshes(config: Mapping[str, Any]) -> _Meshes | None:
-    """Return the plans of a run's configuration; None if they cannot be told any more."""
+    """Return the plans of a run's configuration; None if they can no longer be told."""
     hosts, interfaces = (config.get(name, {}).get("objectValue") for name in _SECTIONS)
     try:
         return plan_meshes(read_configuration(hosts, interfaces, config.get("mesh:rotation", {}).get("value")))

@@ -82,7 +82,7 @@ def make_stack_file(
     show: Callable[[object], None],
     confirm: Callable[[str], None],
 ) -> dict[str, str]:
-    """Write the file of a stack with one mesh of the hosts, filled in by a scan; return what is amiss, by host.
+    """Write the file of a stack with one mesh of the hosts, filled in by a scan; return what is wrong, by host.
 
     Raises:
         MeshError: If the file is there already, no host answers, or the fingerprints are not accepted.

@@ -1,4 +1,4 @@
-"""The `pulumi` command on one stack. Only `engine` runs it too, to ask for its version.
+"""The `pulumi` command on one stack. Only `engine` runs it too, to ask for its version and plugins.
 
 Secrets reach it on standard input and lie in no other file. The Automation API gives values to the engine as arguments,
 which every user of the machine can read, so it is not used.
@@ -119,7 +119,7 @@ class PulumiCli:
         resources = exported["deployment"].get("resources") or []
         states: dict[str, dict[str, RecordedKey]] = {}
         for resource in resources:
-            # A program of one's own may have resources of other kinds, which were made at some time too.
+            # A program of your own may have resources of other kinds, which were made at some time too.
             if resource["type"].endswith(_KEYS):
                 name = resource["urn"].rpartition("::")[2]
                 # INTERFACE/HOST/key or INTERFACE/preshared-key.
@@ -183,7 +183,7 @@ class PulumiCli:
         return done.returncode == 0
 
     def become(self, verb: str, options: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
-        """Go on as pulumi, with this terminal; so its display, its signals and its exit code are the user's."""
+        """Go on as pulumi, with this terminal; so its display, its signals and its exit status are the user's."""
         sys.stdout.flush()
         sys.stderr.flush()
         os.chdir(self._folder)

@@ -1,7 +1,7 @@
 """Stand-ins for what tells whose a mesh is: names, addresses and keys; the same value has the same one everywhere.
 
 Known values are given first, with `learn`. What only looks like an address, a DNS name, a key or a user's folder is
-replaced too. What somebody wrote in words of his own cannot be known, so a person has to look through the result.
+replaced too. What somebody wrote in their own words cannot be known, so a person has to look through the result.
 """
 
 import re

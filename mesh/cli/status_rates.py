@@ -31,7 +31,7 @@ class Rates:
 
 
 def rates_between(before: Sequence[MeshStatus], after: Sequence[MeshStatus]) -> Rates:
-    """Return what was counted between two looks; nothing for an interface that has begun to count anew."""
+    """Return what was counted between two looks; nothing for an interface whose counters have started again."""
     earlier = {mesh.interface: mesh for mesh in before}
     found = {}
     for mesh in after:

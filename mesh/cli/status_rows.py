@@ -14,7 +14,7 @@ class HostStatus:
     """One host: `state` is up, drifted, pending or unreachable, and `reasons` tell why it is not up.
 
     `answers` tells whether it said what it runs. Of its key, `key_made` and `key_expires` are in RFC 3339, empty for
-    unknown or never. `key_exchange` is that of SSH in this very connection, empty where there was none. `device` is
+    unknown or never. `key_exchange` is that of SSH in this connection, empty where there was none. `device` is
     what it says of the interface.
     """
 

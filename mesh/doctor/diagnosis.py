@@ -20,7 +20,7 @@ _APART = frozenset({"W13", "W15", "W16", "W17", "W19", "W27", "W34"})
 
 
 def diagnose(answers: MeshAnswers) -> list[Finding]:
-    """Return what was found, by code, host and peer; empty if the mesh is well."""
+    """Return what was found, by code, host and peer; empty if the mesh is healthy."""
     found = list(host_findings(answers))
     found.extend(_preshared(answers))
     found.extend(_narrow(answers))
@@ -31,11 +31,11 @@ def diagnose(answers: MeshAnswers) -> list[Finding]:
         found.extend(_of_pair(answers, *pair, known))
     told = {name for finding in found for name in (finding.host, finding.peer)}
     for one, other in answers.silent:
-        # Of very many pairs only some are probed; the rest is likely silent for what is told of its hosts.
+        # Of very many pairs only some are probed; the rest is likely silent for what is found of its hosts.
         if (one, other) not in probed and not {one, other} & told:
             found.append(Finding("W36", one, other, "no answer to pings", ("not tested",), CAUSES["W36"].repair))
     found = _together(found)
-    # The packets that go astray are told with what overlaps.
+    # Packets that go astray are reported with what overlaps.
     astray = {finding.host for finding in found if finding.code == "W14" and finding.evidence}
     found = [finding for finding in found if finding.code != "W38" or finding.host not in astray]
     return sorted(found, key=lambda finding: (finding.code, finding.host, finding.peer))

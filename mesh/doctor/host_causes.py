@@ -122,7 +122,8 @@ def _of_kernel(answers: MeshAnswers, host: str) -> Iterator[Finding]:
         if difference.kind == "no-peer" and peer in exchanged:
             running = answers.facts[peer].public_key if peer in answers.facts else ""
             evidence = f"{peer} itself runs {running}" if running else f"{peer} does not say which key it runs"
-            words = f"knows {peer} by the key {exchanged[peer]}, and {_members_key(answers, peer)} is planned"
+            planned = answers.pairs.participants[peer]["publicKey"]
+            words = f"knows {peer} by the key {exchanged[peer]}, and {planned} is planned"
             yield Finding("W06", host, peer, words, (evidence,), CAUSES["W06"].repair)
             continue
         evidence_of_key: tuple[str, ...] = ()
@@ -135,11 +136,6 @@ def _of_kernel(answers: MeshAnswers, host: str) -> Iterator[Finding]:
                 f"by the key that it runs it is known to {', '.join(knowing) or 'nobody'}",
             )
         yield _finding(_OF_KERNEL[difference.kind], host, difference.cause, peer, evidence_of_key)
-
-
-def _members_key(answers: MeshAnswers, name: str) -> str:
-    """Return the planned public key of a participant."""
-    return answers.pairs.participants[name]["publicKey"]
 
 
 def _of_system(answers: MeshAnswers, host: str) -> Iterator[Finding]:

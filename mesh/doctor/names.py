@@ -8,7 +8,7 @@ from mesh.doctor.causes import CAUSES, Finding
 
 __all__ = ["leads_astray", "name_findings"]
 
-# Who has none but these is behind a NAT, and nobody knows what its addresses outside are.
+# A host that has only these is behind a NAT, and nobody knows what its addresses outside are.
 _INSIDE = tuple(
     map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 )
@@ -19,10 +19,10 @@ def leads_astray(answers: MeshAnswers, peer: str, address: str) -> bool:
     examination = answers.examinations.get(peer)
     if not address or examination is None:
         return False
-    sought = ip_address(address)
-    owned = {own.ip for _, own in examination.own if own.version == sought.version}
+    wanted = ip_address(address)
+    owned = {own.ip for _, own in examination.own if own.version == wanted.version}
     outside = {own for own in owned if not any(own in network for network in _INSIDE if own.version == network.version)}
-    return bool(outside) and sought not in owned
+    return bool(outside) and wanted not in owned
 
 
 def name_findings(answers: MeshAnswers) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which keys a stack file asks to be made anew, as far as the state tells that in clear; `history` makes them.
+"""Which keys a stack file asks to be regenerated, as far as the state tells that in clear; `history` makes them.
 
 What an earlier key was, and whether one is adopted, is secret. So a rotation that is taken back is a change as well.
 """

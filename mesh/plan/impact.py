@@ -1,4 +1,4 @@
-"""What a change of the roster reaches: which hosts and pairs run otherwise after it, and who gains or loses a peer.
+"""What a change of the roster reaches: which hosts and pairs change, and who gains or loses a peer.
 
 A rollout goes over all hosts at once, but most tunnels stay as they are; these are the others.
 """
@@ -21,7 +21,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """The hosts and pairs that run otherwise, of so many; `gains` and `losses` are peers, by who gets or loses them."""
+    """The hosts and pairs that change, and how many there are; `gains` and `losses` are peers, by host."""
 
     hosts: frozenset[str]
     pairs: frozenset[Pair]

@@ -12,7 +12,7 @@ from mesh.wireguard.endpoint import host_part, ip_version
 
 __all__ = ["EVERYWHERE", "Pairs", "allowed_ips"]
 
-# What is sent to an exit node, but for what another peer owns.
+# What is sent to an exit node, except what another peer owns.
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -133,7 +133,7 @@ class Pairs:
         return tuple(other["routes"])
 
     def behind(self, host: str) -> tuple[str, ...]:
-        """Return the networks to which `host` forwards packets: its routes, but for a range around its own address."""
+        """Return the networks to which `host` forwards packets: its routes, except a range around its own address."""
         own = self.participants[host]
         inside = [ip_address(word.partition("/")[0]) for word in (own["address"], own.get("ipv4")) if word]
         networks = {route: ip_network(route) for route in own.get("routes") or ()}
@@ -169,7 +169,7 @@ class Pairs:
         return self.turn(host, peer) != "never" or bool(self.relay_between(host, peer))
 
     def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
-        """Return the peers that `host` pings in its first or second `turn` of a verification, but for the `absent`."""
+        """Return the peers that `host` pings in its first or second `turn` of a verification, except the `absent`."""
         peers = self.peers_of(host)
         return frozenset(peer for peer in peers if peer not in absent and self.turn(host, peer) == turn)
 

@@ -26,7 +26,7 @@ def _lines(roster: Roster, name: str, private_key: str | None, preshared_key: st
     if private_key:
         yield f"PrivateKey = {private_key}"
     else:
-        # As wg-quick(8) has it, so that this file can be written anew without the peer's own key.
+        # As wg-quick(8) has it, so that this file can be written again without the peer's own key.
         yield f"# PrivateKey is that of {own['publicKey']}, which stays in its file. Without wg-quick, give it here."
         yield "PostUp = wg set %i private-key /etc/wireguard/%i.key"
     yield f"Address = {own['address']}" + (f", {own['ipv4']}/32" if own.get("ipv4") else "")

@@ -125,9 +125,9 @@ def roster_digest(roster: Roster, preshared_key: str, mesh: str) -> str:
 
 
 def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
-    """Return how SSH reaches each host that is a member no more: those of `earlier`, and those that only `old` has.
+    """Return how SSH reaches each host that is no longer a member: those of `earlier`, and those that only `old` has.
 
-    A machine that is a member under another name has not left, and one that is forgotten is not contacted any more.
+    A machine that is a member under another name has not left, and one that is forgotten is no longer contacted.
     """
     members = new["members"]
     settled = {*members, *new.get("forgotten", ())}

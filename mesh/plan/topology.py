@@ -65,8 +65,8 @@ class MeshPlan:
 
     `peers` are unmanaged. Pairs that cannot meet talk over the `relay`. With `names`, hosts know each other by
     name. `preshared_keys` are one for all, or one for each pair; with `require_post_quantum` they go by a
-    post-quantum key exchange only. `forgotten` names hosts that have left and are not to
-    be wiped any more.
+    post-quantum key exchange only. `forgotten` names hosts that have left and are no
+    longer to be wiped.
     """
 
     interface: str

@@ -67,7 +67,7 @@ def key_exchange_of(connection: asyncssh.SSHClientConnection) -> str:
 async def dial(
     connection: Connection, tunnel: asyncssh.SSHClientConnection | None, *, post_quantum: bool = False
 ) -> asyncssh.SSHClientConnection:
-    """Return an authenticated connection to the very host that `connection` names, whose key is pinned there.
+    """Return an authenticated connection to the host that `connection` names, whose key is pinned there.
 
     With `post_quantum`, only such a key exchange will do. A host that has just refused all keys is not asked again: its
     answer is given once more.

@@ -37,7 +37,7 @@ _latest: dict[_Place, _Meeting] = {}
 async def meet(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> None:
     """Return once a connection that began after this call has shown the pinned key of the host.
 
-    It shows that new connections reach this very host for less than half of what a login costs it (25 of 60 ms).
+    It shows that new connections reach this host for less than half of what a login costs it (25 of 60 ms).
 
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` of `ssh` words them.

@@ -75,8 +75,8 @@ class Session:
         That takes the time of the way to the host once. If one fails, the host carries out the others all the same.
 
         Raises:
-            HostError: If the host says that one failed, says too much, or does not answer each within `seconds`; what
-                it says later would be taken for the answer to another order, so it is given none any more.
+            HostError: If the host says that one failed, says too much, or does not answer each within `seconds`; a
+                late reply could be mistaken for the next one, so the session accepts no further orders.
         """
         if self._fault:
             raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")

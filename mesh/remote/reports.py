@@ -62,7 +62,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What an interface is: `wireguard` is kernel or userspace, and so many packets came and went inside the tunnel.
+    """What an interface is: `wireguard` is kernel or userspace, and packets in the tunnel were `received` and `sent`.
 
     `program` names the version of the host program that boots there, empty without one. The interface is `age` seconds
     old, None where the host does not know.

@@ -139,7 +139,7 @@ async def open_fan(
     only_known: bool = False,
     post_quantum: bool = False,
 ) -> AsyncIterator[Fan]:
-    """Open a session for `interface` on every host, but for those that fail as `skip` says; all are closed on leaving.
+    """Open a session for `interface` on every host, except those that fail as `skip` says; all are closed on leaving.
 
     With `only_known`, a host that has nothing of the interface fails, and nothing is written there. With
     `post_quantum`, so does one that has no post-quantum key exchange for SSH.

@@ -24,7 +24,7 @@ RolloutProperties = Mapping[str, Any]
 
 
 def plan_digest(props: RolloutProperties) -> str:
-    """Return the digest of the plan that `props` ask for; see `roster.digest`."""
+    """Return the digest of the plan that `props` ask for; see `roster_digest`."""
     return roster_digest(props["roster"], props["presharedKey"], props["mesh"])
 
 

@@ -18,8 +18,8 @@ class Rollout:
     """What one rollout brings to the hosts in `changing`; the other members run it already and only help to verify it.
 
     `alive` tells whether the engine that asked for it still runs. With `skip_unreachable`, hosts that do not answer are
-    left out instead of stopping it. The hosts in `adopted` bring their key, and let an interface that runs that very
-    key be taken over, whoever made it.
+    left out instead of stopping it. The hosts in `adopted` bring their key, and let an interface that runs that key
+    be taken over, whoever made it.
     """
 
     roster: Roster

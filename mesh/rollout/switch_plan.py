@@ -16,7 +16,7 @@ WireGuard paper, section 6). A first message that gets lost costs as much. From 
    Sessions stay, so this begins no handshake. Behind NAT, hosts speak at once after that: nothing comes in from a
    port that nobody there has sent to.
 4. Hosts that come up. A first handshake that finds nobody, or nobody who knows its sender, is tried again after 5
-   seconds. So they come up before step 3, in which others begin theirs with them; but for a host that would itself
+   seconds. So they come up before step 3, in which others begin theirs with them, except a host that would itself
    begin one with a host that then begins none. That host comes after step 3, and those without an endpoint last.
    Where it is also one with which another begins a handshake in step 3, that pair waits.
 

@@ -1,4 +1,4 @@
-"""Leave nothing of a mesh on hosts that are in it no more; best effort, since one of them may be dead."""
+"""Leave nothing of a mesh on hosts that are no longer in it; best effort, since one of them may be dead."""
 
 from collections.abc import Callable, Mapping
 

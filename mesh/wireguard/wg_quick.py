@@ -142,7 +142,7 @@ def read_settings(settings: Iterable[Setting], where: str) -> WgQuick:
 def _peers(sections: Iterable[Section], own_key: str | None) -> Iterator[ConfiguredPeer]:
     told: dict[str, Section] = {}
     for section in sections:
-        # A peer that comes again keeps what it has, but for its AllowedIPs.
+        # A peer that comes again keeps what it has, except its AllowedIPs.
         before = told.pop(section["PublicKey"], {})
         told[section["PublicKey"]] = {**before, "AllowedIPs": (), **section}
     for key, peer in told.items():

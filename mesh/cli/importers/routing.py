@@ -101,7 +101,7 @@ class Routing:
             for prefix in unmatched.owned:
                 owned.add(prefix, unmatched.name)
             for route in unmatched.routes:
-                # That it is sent everything is told with what else is wrong with it.
+                # That it is sent everything is reported with what else is wrong with it.
                 if route.prefixlen:
                     routed.add(route, unmatched.name)
         conflicts: dict[tuple[str, Network], set[str]] = defaultdict(set)

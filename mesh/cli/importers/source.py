@@ -10,7 +10,7 @@ from mesh.wireguard.wg_quick import WgQuick
 
 __all__ = ["MOST_HOSTS", "Source", "listed", "some"]
 
-# Of one mesh: a full mesh of so many is a million peers.
+# Of one mesh: a full mesh of 1,000 hosts has a million peers.
 MOST_HOSTS = 1_000
 # A line with all names of a large mesh would not be read.
 _MOST_NAMES = 8

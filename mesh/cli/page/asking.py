@@ -21,7 +21,7 @@ __all__ = ["ask_page", "redaction_of"]
 
 
 def _tags(pulumi: PulumiCli) -> Mapping[str, TagsByName]:
-    """Return the tags of all participants by mesh; the state has none, and a program of one's own no stack file."""
+    """Return the tags of all participants by mesh; the state has none, and a program of your own no stack file."""
     try:
         configuration = StackFile(pulumi.stack_file()).configuration()
     except MeshError:
@@ -54,6 +54,6 @@ def redaction_of(stack: str, meshes: Mapping[str, RecordedMesh], tags: Mapping[s
         learn_roster(redaction, mesh.rollout)
         for own in tags.get(name, {}).values():
             redaction.learn("tag", own)
-    # Last, since a host or a mesh is told by what it is where it is called like its stack.
+    # Last, since where a host or a mesh is called like its stack, it is the host or the mesh.
     redaction.learn("stack", [stack])
     return redaction

@@ -120,7 +120,7 @@ class Page:
 
 
 def every_text(value: T, change: Callable[[str], str]) -> T:
-    """Return a value with every text in it changed, but for the words that are ours."""
+    """Return a value with every text in it changed, except the words that are ours."""
     if isinstance(value, str):
         return cast("T", change(value))
     if isinstance(value, tuple):

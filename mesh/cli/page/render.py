@@ -20,7 +20,7 @@ from mesh.errors import visible
 
 __all__ = ["policy", "show_page"]
 
-# Up to so many participants, a cell of the matrix has place for a time, or for a sign.
+# The most participants with which a cell of the matrix has place for a time, and for a sign.
 _LARGE, _MEDIUM = 12, 40
 _SIGNS = {"s": "\N{MULTIPLICATION SIGN}", "k": "?", "r": "↻", "c": "·", "m": "○"}
 
@@ -102,7 +102,7 @@ def _key_words(host: PageHost) -> str:
 
 
 def show_page(page: Page, *, every: int = 0) -> str:
-    """Return the page; one that is served asks its server `every` so many seconds whether there is a newer one."""
+    """Return the page; one that is served asks its server after `every` seconds whether there is a newer one."""
     shown = every_text(page, visible)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_read("page.html.jinja"))

@@ -15,7 +15,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 class PageServer(ThreadingHTTPServer):
-    """Has the latest page; `ask` makes a newer one, `every` so many seconds at most."""
+    """Has the latest page; `ask` makes a newer one, at most once in `every` seconds."""
 
     daemon_threads = True
 

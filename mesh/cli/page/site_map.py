@@ -15,7 +15,7 @@ __all__ = ["Box", "Dot", "Link", "SiteMap", "draw_map"]
 # In pixels: a letter, a row of a box, what is around them, and the least space between boxes and around all.
 _LETTER, _ROW, _PAD, _TITLE, _GAP, _EDGE = 7, 22, 10, 20, 46, 16
 _LONGEST = 18
-# Up to so many participants without a site stand each for themselves; fewer where there are sites.
+# The most participants without a site that stand each for themselves, and where there are sites.
 _MOST_ALONE, _MOST_BESIDE_SITES = 16, 4
 # Which state of a pair is told first.
 _WORST = "skrucm"
@@ -172,7 +172,7 @@ def draw_map(mesh: PageMesh) -> SiteMap:
             if (worst := _worst(counted)) and worst != "c":
                 (x1, y1), (x2, y2) = ((round(x, 1), round(y, 1)) for x, y in (places[one], places[other]))
                 links.append(Link(x1, y1, x2, y2, worst, _title(counted)))
-    # What is amiss is drawn over what is not.
+    # What is wrong is drawn over what is not.
     links.sort(key=lambda link: -_WORST.index(link.worst))
     left = round(min(box.x for box in boxes)) - _EDGE
     top = round(min(box.y for box in boxes)) - _EDGE
