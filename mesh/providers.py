@@ -29,7 +29,7 @@ forbid_core_dumps()
 
 
 def _stored(read: Callable[..., State], *outputs: Any) -> State:
-    """Return what the state says of a resource; nothing else in this module looks into old outputs."""
+    """Return what the state says of a resource; what cannot be read is an error of one line."""
     from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
 
     with errors_are_one_line():
@@ -201,9 +201,9 @@ class RosterProvider(ResourceProvider):
             # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
             left = run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
         if left:
-            # Nobody knows of it any more when the stack is gone.
+            # Once the stack is gone, nobody knows of it.
             names, command = ", ".join(sorted(left)), f"sh /var/lib/mesh/program wipe {interface}"
-            announce("", [f"{interface}: {names} may keep it; to remove it, run there as root: {command}"])
+            announce("", [f"interface {interface} may still be on {names}; to remove it, run there as root: {command}"])
 
 
 class RolloutProvider(_ToldProvider):

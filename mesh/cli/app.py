@@ -38,7 +38,7 @@ from mesh.core_dumps import forbid_core_dumps
 from mesh.errors import MeshError
 
 app = typer.Typer(
-    help="Write stack files, plan and run changes of the mesh, watch it, and say why it is not well.",
+    help="Write stack files, plan and run changes of the mesh, watch it, and say what is wrong with it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -149,7 +149,7 @@ def forget(
 ) -> None:
     """Stop trying to wipe a host that has left; its name goes to `forgotten` in the stack file, for the next pulumi up.
 
-    It must be gone for good: what it has of the mesh stays on its disk. No member accepts its keys any more.
+    It must be gone for good: what it has of the mesh stays on its disk. No member still accepts its keys.
     """
     pulumi = PulumiCli(find_project(), stack)
     file = StackFile(pulumi.stack_file())
@@ -223,7 +223,7 @@ def engine(
 
 
 def main() -> None:
-    """Run a command; an expected failure is told in words, and has exit code 1."""
+    """Run a command; an expected failure is reported in words, with exit status 1."""
     # Keys pass through some commands, and one goes on as pulumi, which has them too.
     forbid_core_dumps()
     try:

@@ -34,10 +34,10 @@ def doctor_command(console: Console) -> Callable[..., None]:
         only: OnlyHosts = None,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
     ) -> None:
-        """Find out why hosts or pairs are silent, and how that is repaired; exit code 1 if anything is found.
+        """Find out why hosts or pairs are silent, and how that is repaired; exit status 1 if anything is found.
 
         All hosts are asked at once. Where a pair is silent, both ends count for some seconds how far its packets come.
-        Nothing is changed, but for a table of counters in nftables, which is gone afterwards.
+        Nothing is changed, except a table of counters in nftables, which is gone afterwards.
         """
         from mesh.cli.doctor_json import show_findings  # noqa: PLC0415
         from mesh.doctor.asking import ask_mesh  # noqa: PLC0415
@@ -65,7 +65,7 @@ def show_diagnosis(answers: "MeshAnswers", findings: Sequence[Finding]) -> Rende
     directions = list(answers.directions())
     up = sum(answers.answers(*direction) for direction in directions)
     asked = f"{len(answers.facts)} of {len(answers.roster['members'])} hosts were asked"
-    what = "is well" if not findings else "has 1 finding" if len(findings) == 1 else f"has {len(findings)} findings"
+    what = "is healthy" if not findings else "has 1 finding" if len(findings) == 1 else f"has {len(findings)} findings"
     sentence = f"{answers.roster['interface']} {what}: {asked}, and {up} of {len(directions)} directions answer"
     parts: list[RenderableType] = [Text(sentence, style="red" if findings else "green")]
     for finding in findings:

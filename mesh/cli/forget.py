@@ -27,14 +27,12 @@ def choose_interfaces(
         )
     if not chosen:
         waiting = sorted({name for hosts in not_wiped.values() for name in hosts})
-        where = f"on {interface} " if interface else ""
+        where = f" on {interface}" if interface else ""
         raise MeshError(
-            f"forget: {host} is not waiting to be wiped {where}any more; hosts that are: {', '.join(waiting) or 'none'}"
+            f"forget: {host} is no longer waiting to be wiped{where}; hosts that are: {', '.join(waiting) or 'none'}"
         )
     if absent := [name for name in chosen if name not in interfaces]:
-        raise MeshError(
-            f"forget: {', '.join(absent)} is not in the stack file any more; run pulumi up, which removes it"
-        )
+        raise MeshError(f"forget: {', '.join(absent)} is no longer in the stack file; run pulumi up, which removes it")
     return chosen
 
 

@@ -27,7 +27,7 @@ def graph(
     stack: StackArgument,
     interface: OnlyMesh = None,
     form: Annotated[_Format, typer.Option("--format", help="dot, mermaid or svg")] = _Format.SVG,
-    live: Annotated[bool, typer.Option("--live", help="ask the hosts, and draw in red what is amiss")] = False,
+    live: Annotated[bool, typer.Option("--live", help="ask the hosts, and draw in red what is wrong")] = False,
 ) -> None:
     """Draw a mesh from the stack file: sites, hosts, peers, networks, and who reaches whom. No host is asked.
 

@@ -33,7 +33,7 @@ def metrics_command(errors: Console) -> Callable[..., None]:
         from mesh.cli.status_rows import MeshStatus  # noqa: PLC0415
 
         if output and listen:
-            raise MeshError("metrics: --output and --listen are two ways; give one of them")
+            raise MeshError("metrics: --output and --listen exclude each other; give one")
         pulumi = PulumiCli(find_project(), stack)
 
         def ask() -> list[MeshStatus]:

@@ -41,14 +41,14 @@ def page_command(errors: Console) -> Callable[..., None]:
     ) -> None:
         """Write one HTML file to look at: a matrix of all pairs, a map, faults in doctor's words, keys, all hosts.
 
-        All hosts are asked once, as by doctor. The file needs no network and asks nobody for anything. The exit code is
-        1 if anything is amiss; the page is written all the same.
+        All hosts are asked once, as by doctor. The file needs no network and asks nobody for anything. The exit status
+        is 1 if anything is wrong; the page is written all the same.
         """
         from mesh.cli.page.asking import ask_page  # noqa: PLC0415
         from mesh.cli.page.render import show_page  # noqa: PLC0415
 
         if output and serve:
-            raise MeshError("page: --output and --serve are two ways; give one of them")
+            raise MeshError("page: --output and --serve exclude each other; give one")
         pulumi = PulumiCli(find_project(), stack)
 
         def ask() -> "Page":

@@ -47,6 +47,6 @@ def _unnamed(interface: str, only: Set[str], planned: Members, running: Members)
         return ""
     names = " ".join(f"--only {move.split()[0]}" for move in moves)
     return (
-        f"{interface}: {' and '.join(moves)}, which no member can be told without; add {names}, "
-        "or take it back in the stack file until later"
+        f"{interface}: {' and '.join(moves)}, and every member must learn of it; add {names}, or undo it in "
+        "the stack file for now"
     )

@@ -27,7 +27,7 @@ _MOST_PINGS = 1000
 
 
 def _directions(mesh: RecordedMesh, between: Sequence[str]) -> dict[str, list[str]]:
-    """Return whom each host pings: all that it can meet, or of `between` the first all others, and they it."""
+    """Return whom each host pings: all that it can meet, or the two of `between` each other."""
     roster = mesh.rollout["roster"]
     pairs = Pairs(roster)
     if not between:
@@ -74,7 +74,7 @@ def ping_command(console: Console) -> Callable[..., None]:
     ) -> None:
         """Ping between two hosts in both directions: loss, times, and the largest packet that passes.
 
-        The hosts send the pings themselves, inside the mesh. The exit code is 0 if every ping was answered, also one
+        The hosts send the pings themselves, inside the mesh. The exit status is 0 if every ping was answered, also one
         as large as the tunnel's MTU, and else 1.
         """
         from mesh.cli.doctor_json import PingedMesh, direction_entry, show_pings  # noqa: PLC0415

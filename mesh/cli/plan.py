@@ -70,7 +70,7 @@ def _change(plan: MeshPlan, configuration: Configuration, recorded: RecordedMesh
     if recorded:
         lines += _waiting(recorded, new)
     if not lines and old != new:
-        lines.append("~ how hosts are logged in to, or how a rollout goes about it, and no tunnel")
+        lines.append("~ only SSH or rollout settings change, and no tunnel does")
     before = rename_hosts(old, keys.renamed) if old else None
     impact = find_impact(before, new, keys.changed, preshared=keys.preshared)
     return PlannedChange(

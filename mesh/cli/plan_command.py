@@ -15,7 +15,7 @@ from mesh.errors import MeshError, show_name
 
 __all__ = ["plan_command"]
 
-# As the exit codes of `terraform plan -detailed-exitcode` and of `git diff --exit-code` tell changes from failures.
+# As the exit statuses of `terraform plan -detailed-exitcode` and of `git diff --exit-code` tell changes from failures.
 _CHANGES = 2
 
 
@@ -33,12 +33,12 @@ def plan_command(console: Console) -> Callable[..., None]:
         form: Annotated[
             _Format, typer.Option("--format", help="text, or markdown for a comment on a pull request")
         ] = _Format.TEXT,
-        exit_code: Annotated[bool, typer.Option("--exit-code", help="exit code 2 if anything would change")] = False,
+        exit_code: Annotated[bool, typer.Option("--exit-code", help="exit status 2 if anything would change")] = False,
     ) -> None:
         """Show what the next pulumi up would change: the stack file beside the state. No host is asked.
 
-        It tells who gains and loses which peers, how many hosts and pairs run otherwise after it, what running tunnels
-        are expected to lose, and which keys expire next.
+        It tells which hosts gain and lose which peers, how many hosts and pairs change, what running tunnels are
+        expected to lose, and which keys expire next.
         """
         from mesh.cli.plan import plan_changes  # noqa: PLC0415
         from mesh.cli.plan_text import as_markdown, as_text  # noqa: PLC0415

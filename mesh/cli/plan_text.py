@@ -59,10 +59,8 @@ def _reach(change: PlannedChange) -> str:
     if not change.changes:
         return "no change"
     impact = change.impact
-    return (
-        f"{len(impact.hosts)} of {impact.of_hosts} hosts and {len(impact.pairs)} of {impact.of_pairs} pairs run "
-        "otherwise after it"
-    )
+    hosts, pairs = f"{len(impact.hosts)} of {impact.of_hosts} hosts", f"{len(impact.pairs)} of {impact.of_pairs} pairs"
+    return f"changes {hosts} and {pairs}"
 
 
 def _who(change: PlannedChange) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`python -m mesh speed`: how fast packets come between two hosts, inside the tunnel and beside it."""
+"""`python -m mesh speed`: how fast packets come between two hosts, inside the tunnel and outside it."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -58,19 +58,19 @@ def speed_command(console: Console) -> Callable[..., None]:
             int, typer.Option("--most", min=1, max=100_000, help="how much each stream sends at most, in MiB")
         ] = 1000,
         tunnel_only: Annotated[
-            bool, typer.Option("--tunnel-only", help="inside the tunnel alone, and not beside it")
+            bool, typer.Option("--tunnel-only", help="inside the tunnel alone, and not outside it")
         ] = False,
         tcp: Annotated[
             bool, typer.Option("--tcp", help="TCP by iperf3, which both hosts need; inside the tunnel alone")
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="one JSON document instead of a table")] = False,
     ) -> None:
-        """Measure how fast packets come between two hosts, in both directions, inside the tunnel and beside it.
+        """Measure how fast packets come between two hosts, in both directions, inside the tunnel and outside it.
 
         One host sends datagrams as fast as it can to WireGuard's port of the other, which drops them: nothing listens
         for them, and nothing is installed or changed. It fills the line for some seconds. With --tcp, iperf3 listens
-        on the receiver's address in the mesh, which its firewall has to let in. The exit code is 0 if every stream was
-        measured, and else 1.
+        on the receiver's address in the mesh, which its firewall has to let in. The exit status is 0 if every stream
+        was measured, and else 1.
         """
         from mesh.cli.speed_json import show_speeds  # noqa: PLC0415
         from mesh.doctor.speed import flows_between, measure_speed  # noqa: PLC0415

@@ -14,7 +14,7 @@ __all__ = ["SpeedDocument", "show_speeds"]
 class StreamEntry(Entry):
     host: str = Field(description="Who sent.")
     peer: str
-    way: Literal["tunnel", "direct"] = Field(description="Inside the tunnel, or beside it.")
+    way: Literal["tunnel", "direct"] = Field(description="Inside the tunnel, or outside it.")
     protocol: Literal["udp", "tcp"]
     bits_per_second: float | None = Field(description="How fast it arrived; null where nothing did.")
     received: int = Field(description="Bytes that arrived while it was measured, with headers.")

@@ -157,7 +157,9 @@ class StackFile:
         """
         entries = self._config.get(name)
         if not isinstance(entries, dict):
-            raise MeshError(f"{self.path.name}: nothing below config and {name}; is this the file of the stack?")
+            raise MeshError(
+                f"{self.path.name}: nothing below config and {name}; check that this is the file of the stack"
+            )
         return entries
 
     def select(self, names: Iterable[str]) -> dict[str, Any]:

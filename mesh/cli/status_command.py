@@ -65,7 +65,7 @@ def status_command(console: Console) -> Callable[..., None]:
         watch: Annotated[bool, typer.Option("--watch", help="look again and again, with rates, until Ctrl-C")] = False,
         interval: Annotated[int, typer.Option(help="seconds from one look of --watch to the next", min=1)] = 5,
     ) -> None:
-        """Show what all hosts run at this moment, and whether every pair answers; exit code 1 if anything is amiss.
+        """Show what all hosts run at this moment, and whether every pair answers; exit status 1 if anything is wrong.
 
         First comes a sentence, then what is wrong, then tables.
         """

@@ -29,7 +29,7 @@ class HostEntry(Entry):
     answers: bool = Field(description="Whether it said over SSH what it runs.")
     key_made: Moment
     key_expires: Moment = Field(description="null: it does not expire.")
-    key_exchange: str = Field(description="That of SSH in this very connection; empty where there was none.")
+    key_exchange: str = Field(description="That of SSH in this connection; empty where there was none.")
     post_quantum: bool = Field(description="Whether that one is post-quantum.")
     wireguard: Literal["kernel", "userspace", ""] = Field(description="Which kind runs; empty where it was not told.")
     program: str = Field(description="Digits that name the version of the host program that boots there; empty: none.")

@@ -54,7 +54,7 @@ def _sentence(mesh: MeshStatus) -> str:
     others = ", ".join(f"{number} {state}" for state, number in states.items())
     faults = "1 fault" if count["faults"] == 1 else f"{count['faults']} faults"
     return (
-        f"{mesh.interface} {'is well' if mesh.is_well else f'has {faults}'}: "
+        f"{mesh.interface} {'is healthy' if mesh.is_well else f'has {faults}'}: "
         f"{count['hosts_up']} of {count['hosts']} hosts are up{others and f' ({others})'}, "
         f"and {count['directions_up']} of {count['directions']} directions between them"
     )

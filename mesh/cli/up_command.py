@@ -41,8 +41,8 @@ def up_command(errors: Console) -> Callable[..., None]:
     ) -> None:
         """Run pulumi up, for all hosts or --only some, in a way that never leaves a mesh with half a change.
 
-        With --only, other members stay as they are but for what they have to know: the new public keys, and endpoints
-        and other settings that the stack file changes. Who joins or leaves has to be named.
+        With --only, other members change only what they have to know: the new public keys, and endpoints and other
+        settings that the stack file changes. Every host that joins or leaves has to be named.
 
         From 100 members on, or with --no-checkpoints, the state is written once, at the end of the run. That saves most
         of its time. If pulumi is killed before, the keys that it made are on the hosts alone, and mesh adopt brings
@@ -64,7 +64,7 @@ def up_command(errors: Console) -> Callable[..., None]:
         if checkpoints is not None:
             variables[CHECKPOINTS_VARIABLE] = "false"
         elif not planned:
-            # A stack that is not chosen yet, or a program of one's own: Pulumi asks, or says what is wrong.
+            # A stack that is not chosen yet, or a program of your own: Pulumi asks, or says what is wrong.
             with suppress(MeshError):
                 planned = _planned(pulumi)
         if skips_checkpoints(sum(map(len, planned.values())), checkpoints, os.environ):

@@ -59,7 +59,7 @@ def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict
     exchanges = _needed_exchanges(interfaces)
     silent = run(lambda: check_reachability(ways, exchanges=exchanges))
     if classical := {host: silent[host] for host in exchanges if silent.get(host) == NO_POST_QUANTUM}:
-        raise HostsFailedError(classical, "nothing was changed, since preshared keys would be sent in a classical way")
+        raise HostsFailedError(classical, "nothing was changed, since these hosts offer no post-quantum key exchange")
     if known.are_many:
         silent |= _try_logins({host: way for host, way in ways.items() if host not in silent})
     needed = {host for mesh in interfaces.values() if not may_skip(mesh.unreachable) for host in mesh.hosts}
@@ -102,7 +102,7 @@ def _try_logins(ways: Mapping[str, Connection]) -> dict[str, str]:
     if refused:
         raise HostsFailedError(
             {host: error.message for host, error in refused.items()},
-            "nothing was changed, since not every host lets us in",
+            "nothing was changed, since not every host lets you in",
         )
     return {host: error.message for host, error in failures.items()}
 

@@ -89,8 +89,8 @@ class Host(Settings):
     )
     external_ips: Annotated[tuple[ExternalAddress, ...], Accepts("a list of IP addresses, endpoint first")] = Field(
         default=(),
-        description="Addresses at which peers find this host. The first is the endpoint, but for peers that have the "
-        "other IP version only. None: the host is roaming.",
+        description="Addresses at which peers find this host. The first is the endpoint; peers that only have the "
+        "other IP version use the first address of that version. If empty, the host is roaming.",
     )
     external_name: ExternalName | None = Field(
         default=None,

@@ -154,7 +154,7 @@ class Interface(Settings):
         default=60, description="After this time without a word from the operator, hosts roll back by themselves."
     )
     forgotten: Annotated[tuple[str, ...], Accepts("a list of names of hosts that have left")] = Field(
-        default=(), description="Hosts that no run tries to wipe any more. `python -m mesh forget` fills it in."
+        default=(), description="Hosts that runs no longer try to wipe. `python -m mesh forget` fills it in."
     )
     members: Annotated[
         dict[str, MemberOverrides], Accepts("a mapping from a host of this interface to what differs there")

@@ -195,14 +195,14 @@ CAUSES: dict[str, Cause] = {
     ),
     "W37": Cause(
         "It answered after a while only",
-        "The first pings had no answer, and later ones had. Sessions begin anew after a reboot of a host, and a path "
+        "The first pings had no answer, and later ones had. Sessions begin again after a reboot of a host, and a path "
         "may lose packets for some time.",
         "`python -m mesh ping HOST PEER --count 100` tells whether it goes on",
     ),
     "W38": Cause(
         "Another network overlaps with the mesh",
         "Another interface of the host has a prefix of the mesh, or a part of one: an address or a route. What is "
-        "meant for the mesh goes there, or will when routes are set anew.",
+        "meant for the mesh goes there, or will when routes are set again.",
         "`ip -6 route show` on that host, then another prefix for that network, or for the mesh (`prefix`, `address`)",
     ),
 }  # fmt: skip

@@ -23,7 +23,7 @@ _PORTS = 65536 - _FIRST_PORT
 class Speed:
     """What was measured of one stream; `sent` are bytes, None where the sender did not tell them.
 
-    `way` is tunnel, or direct for beside it, and `protocol` is udp or tcp.
+    `way` is tunnel, or direct for outside it, and `protocol` is udp or tcp.
     """
 
     host: str
@@ -35,7 +35,7 @@ class Speed:
 
 
 def flows_between(rollout: RecordedRollout, one: str, other: str, *, tunnel_only: bool) -> Iterator[tuple[str, Flow]]:
-    """Yield the streams between two hosts that can be: in both directions, inside the tunnel and then beside it."""
+    """Yield the streams between two hosts that can be: in both directions, inside the tunnel and then outside it."""
     roster = rollout["roster"]
     pairs = Pairs(roster)
     interface, mtu = roster["interface"], int(roster["mtu"])
@@ -85,4 +85,6 @@ def _read(flow: Flow, said: dict[str, str], failures: dict[str, HostError], *, t
         arrival = read_arrival(flow, said[flow.peer], sent)
     except HostError as error:
         return None, Arrival(fault=f"{error.host}: {error.message}")
-    return sent, Arrival(fault=f"{flow.host} could not go on sending: {broke}") if broke else arrival
+    return sent, Arrival(
+        fault=f"{flow.host} could not go on sending: {broke}; run python -m mesh doctor"
+    ) if broke else arrival

@@ -44,7 +44,7 @@ def server_script(flow: Flow, port: int, seconds: int) -> str:
 
 
 def client_script(flow: Flow, port: int, seconds: int, most_bytes: int) -> str:
-    """Return what the sender runs, one line for `sh`: for so many seconds, and as fast as so many bytes take."""
+    """Return what the sender runs, one line for `sh`: for `seconds`, and as fast as `most_bytes` take."""
     words = (
         f"iperf3 -J -c {shlex.quote(flow.address)} -p {port} -t {seconds} -b {most_bytes * 8 // seconds} "
         f"--connect-timeout {_CONNECT_SECONDS * 1000}"
@@ -59,7 +59,7 @@ def read_report(flow: Flow, text: str) -> tuple[int | None, Arrival]:
         HostError: If it is no report of iperf3.
     """
     if not text.strip():
-        return None, Arrival(fault=f"iperf3 on {flow.host} gave no report")
+        return None, Arrival(fault=f"iperf3 on {flow.host} gave no report; run it there by hand")
     try:
         report = _Report.model_validate_json(text)
     except (ValidationError, ValueError):
@@ -67,6 +67,8 @@ def read_report(flow: Flow, text: str) -> tuple[int | None, Arrival]:
     received = report.end.sum_received
     if report.error or received is None or not received.size or received.seconds < _LEAST_SECONDS:
         words = visible(report.error[:200]) or "nothing arrived"
-        return None, Arrival(fault=f"iperf3 on {flow.host} says: {words}")
+        return None, Arrival(
+            fault=f"iperf3 on {flow.host} says: {words}; let {flow.peer} admit TCP in the mesh, or leave --tcp out"
+        )
     sent = report.end.sum_sent
     return sent.size if sent else None, Arrival(received.size, float(received.seconds))

@@ -1,7 +1,7 @@
 """How fast packets come from one host to another: what both are asked, and what their answers say.
 
 The sender fills datagrams with zeros and sends them to WireGuard's port of the other host, which is open and drops
-them: inside the tunnel or beside it. So nothing listens for them, and no firewall has to let anything more in. The
+them: inside the tunnel or outside it. So nothing listens for them, and no firewall has to let anything more in. The
 receiver reads what the kernel counts of the device by which they come. Each ends by itself, whatever becomes of us.
 """
 
@@ -34,7 +34,7 @@ _ARRIVED = forms(sample=r" (\d{1,12}\.\d{2}) (\d{1,20})")
 class Flow:
     """One stream: who sends to whom, to which address and port, and packets of which MTU are in the tunnel.
 
-    `keys` are the public keys of the two. The stream is beside the tunnel where it `is_direct`.
+    `keys` are the public keys of the two. The stream is outside the tunnel where it `is_direct`.
     """
 
     host: str
@@ -48,7 +48,7 @@ class Flow:
 
     @property
     def payload(self) -> int:
-        """The size of a datagram without headers: in the tunnel as large as fits, beside it as the tunnel's own."""
+        """The size of a datagram without headers: in the tunnel as large as fits, outside it as the tunnel's own."""
         return self.mtu + _MESSAGE if self.is_direct else self.mtu - _HEADERS
 
     @property
@@ -59,7 +59,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What arrived: so many bytes, of packets with their headers, in so many seconds; `fault` says why nothing did."""
+    """What arrived: `received` bytes, of packets with their headers, in `seconds`; `fault` says why nothing did."""
 
     received: int = 0
     seconds: float = 0.0
@@ -72,7 +72,7 @@ class Arrival:
 
 
 def sender_script(flow: Flow, seconds: int, most_bytes: int) -> str:
-    """Return what sends, one line for `sh`: for so many seconds, and so many bytes at most."""
+    """Return what sends, one line for `sh`: for `seconds`, and `most_bytes` at most."""
     count = max(_LEAST_PACKETS, most_bytes // flow.payload)
     target = shlex.quote(f"/dev/udp/{flow.address}/{flow.port}")
     inner = shlex.quote(f"exec dd if=/dev/zero bs={flow.payload} count={count} >{target}")
@@ -124,7 +124,7 @@ def read_sent(flow: Flow, text: str) -> tuple[int, str]:
 
 
 def read_arrival(flow: Flow, text: str, sent: int) -> Arrival:
-    """Return what arrived at the receiver while the stream came, of which so many bytes were sent.
+    """Return what arrived at the receiver while the stream came, of which `sent` bytes were sent.
 
     Raises:
         HostError: If its answer cannot be read, or its counters go backwards.
@@ -137,7 +137,7 @@ def read_arrival(flow: Flow, text: str, sent: int) -> Arrival:
             raise unreadable(flow.peer, "speed", "counters that go backwards")
     received, seconds = _stream(samples)
     if not seconds or received < max(_LEAST_PACKETS * flow.packet, sent / _NOISE):
-        return Arrival(fault=f"nothing of what {flow.host} sent arrived at {flow.peer}")
+        return Arrival(fault=f"nothing of what {flow.host} sent arrived at {flow.peer}; run python -m mesh doctor")
     return Arrival(received, seconds)
 
 

@@ -31,8 +31,8 @@ def _losses(old: Roster, new: Roster, impact: Impact) -> Iterator[str]:
         yield "the listen port moves: packets of about a second in each pair at most, while connections go on"
     elif moved := [name for name in stay if _endpoints(was[name]) != _endpoints(now[name])]:
         yield (
-            f"endpoint of {_names(moved)}: 0 packets, but those of up to 4 seconds with hosts behind NAT, where "
-            "WireGuard runs in userspace"
+            f"endpoint of {_names(moved)}: none, but with userspace WireGuard, pairs with a host behind NAT lose up to "
+            "4 seconds of packets"
         )
     if left := sorted(was.keys() - now.keys()):
         yield f"everything between {_names(left)} and the others, for good"
@@ -41,7 +41,7 @@ def _losses(old: Roster, new: Roster, impact: Impact) -> Iterator[str]:
     if rerouted := [name for name in stay if _ways(was[name], now[name])]:
         yield f"connections over the earlier routes or exit node of {_names(rerouted)}"
     if parted := [name for name in stay if set(impact.losses.get(name, ())) & set(stay)]:
-        yield f"everything between those of {_names(parted)} that are peers no more, for good"
+        yield f"everything between those of {_names(parted)} that are no longer peers, for good"
     if old.get("relay") and old.get("relay") != new.get("relay"):
         yield f"what goes over {old['relay']}, until the new relay forwards it, or for good without one"
 

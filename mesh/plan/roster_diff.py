@@ -29,11 +29,11 @@ def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iter
     if leaving:
         yield "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it"
     for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
-        yield f"- {host} is forgotten: no run tries to wipe it any more"
+        yield f"- {host} is forgotten: runs no longer try to wipe it"
 
 
 def _renamed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """Return the former name of each host that has the key of one that is a member no more."""
+    """Return the former name of each host that has the key of one that is no longer a member."""
     gone = {before[host]["publicKey"]: host for host in set(before) - set(after)}
     keys = {host: after[host]["publicKey"] for host in set(after) - set(before)}
     # A key that is not made yet is no text, but an object of the engine's own.
@@ -66,7 +66,7 @@ def _routing_changes(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) 
     """Yield the routes to this participant that are added or removed, and a change of its exit node."""
     before, after = was.get("routes") or [], now.get("routes") or []
     yield from (f"+ {name} routes {route}" for route in after if route not in before)
-    yield from (f"- {name} routes {route} no more" for route in before if route not in after)
+    yield from (f"- {name} no longer routes {route}" for route in before if route not in after)
     if was.get("masquerade") != now.get("masquerade"):
         said = {None: "by default", True: "always", False: "never"}
         yield f"~ {name} masquerades: {said[was.get('masquerade')]} becomes {said[now.get('masquerade')]}"
@@ -74,7 +74,7 @@ def _routing_changes(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) 
         if node:
             yield f"+ {name} uses {node} as exit node" + (f" instead of {former}" if former else "")
         else:
-            yield f"- {name} uses {former} as exit node no more"
+            yield f"- {name} no longer uses {former} as exit node"
 
 
 def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[str]:
@@ -84,7 +84,7 @@ def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[st
     was, now = (set(Pairs(roster)) for roster in (old, new))
     lines = [
         *(f"+ {one} and {other} become peers" for one, other in sorted(now - was) if {one, other} <= set(stay)),
-        *(f"- {one} and {other} are peers no more" for one, other in sorted(was - now) if {one, other} <= set(stay)),
+        *(f"- {one} and {other} are no longer peers" for one, other in sorted(was - now) if {one, other} <= set(stay)),
     ]
     shown = lines[:_SHOWN_PAIRS]
     return [*shown, f"  and {len(lines) - len(shown)} more pairs"] if len(lines) > len(shown) else lines

@@ -24,10 +24,10 @@ OTHER_HOST_KEY = (
     "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
     "run python -m mesh scan STACK --host HOST --accept-changed, otherwise somebody may be in between"
 )
-KEY_REFUSED = "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
+KEY_REFUSED = "refuses your SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
 NO_LOGIN_KEY = "lets nobody in without a key: {lack}"
 TOO_MANY_KEYS = (
-    "accepts none of the first 15 keys, and more tries would lock us out; name the right one by MESH_SSH_KEY_FILE, "
+    "accepts none of the first 15 keys, and more tries would lock you out; name the right one by MESH_SSH_KEY_FILE, "
     "where its .pub file is enough if ssh-agent holds it"
 )
 FEW_TRIES = (
@@ -36,10 +36,10 @@ FEW_TRIES = (
 )
 CLOSED_AT_ONCE = (
     "closes the connection before it greets as SSH; see whether a firewall, fail2ban or hosts.deny on it keeps "
-    "us out, and whether sshd runs"
+    "you out, and whether sshd runs"
 )
 TURNED_AWAY = (
-    "turns us away for a while, since too many logins from our address have failed (PerSourcePenalties of its "
+    "turns you away for a while, since too many logins from your address have failed (PerSourcePenalties of its "
     "sshd_config); wait some minutes, then log in with the right user and key"
 )
 BUSY = "has too many logins under way (MaxStartups of its sshd_config); wait a moment and run again, or raise that"
@@ -52,7 +52,7 @@ NO_POST_QUANTUM = (
     "offers no post-quantum key exchange that this machine has too, and requirePostQuantum asks for one; update its "
     "OpenSSH to 9.9 or later, and let KexAlgorithms of its sshd_config have mlkem768x25519-sha256"
 )
-NOTHING_SHARED = "shares no SSH algorithms with us; see KexAlgorithms, Ciphers and MACs in its sshd_config"
+NOTHING_SHARED = "shares no SSH algorithms with this machine; see KexAlgorithms, Ciphers and MACs in its sshd_config"
 FORWARDING = (
     "its bastion forbids forwarding; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
     "PermitOpen this host's address and port or any"

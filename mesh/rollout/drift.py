@@ -24,7 +24,7 @@ def describe_drift(roster: Roster, host: str, report: Facts, plan: str, *, surve
     enrolling = REPAIR if surveyed else f"{REPAIR} --replace '**::{interface}/{host}/enrol'"
     if {"forgotten", "absent"} <= kinds:
         # A host that lost everything lacks each thing; one line says so.
-        return [Fault(host, f"was reinstalled, or lost all of {interface} otherwise; {enrolling} sets it up again")]
+        return [Fault(host, f"was reinstalled, or has lost all of {interface}; {enrolling} sets it up again")]
     faults = [Fault(host, describe_difference(roster, host, difference, enrolling)) for difference in found]
     if {"absent", "down"} & kinds:
         return faults

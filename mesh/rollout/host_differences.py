@@ -52,7 +52,7 @@ def describe_difference(roster: Roster, host: str, difference: Difference, enrol
             return f"lost its private key; {enrolling} gives it again"
         case Difference("late"):
             return (
-                "had not rolled back at the deadline of a rollout that was cut off, and did so only now, when asked; "
+                "missed the rollback deadline of an interrupted rollout, and rolled back just now; "
                 f"'journalctl -t mesh-{interface}' there may say why"
             )
         case Difference("unsettled"):

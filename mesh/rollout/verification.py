@@ -101,7 +101,7 @@ def _silence(
         cause = _OWN_FIREWALL[reason].format(host=host)
         return f"no answer: {cause}; let ICMPv6 pass on {interface} of {host}, out and in"
     if relay := pairs.relay_between(host, peer):
-        return f"no answer over {relay}; does a firewall there deny forwarding from {interface} to {interface}?"
+        return f"no answer over {relay}; see whether a firewall there denies forwarding from {interface} to {interface}"
     if reason == "unresolved":
         return f"no answer: {name} does not resolve on {host} now; see what {host} asks for names"
     if other := _other_source(pairs, host, peer, source):
@@ -109,13 +109,21 @@ def _silence(
     if name and (seen is None or seen.endpoint == "(none)"):
         return f"no answer: no handshake; {name} has not resolved on {host} so far; see what {host} asks for names"
     if name and seen:
-        return f"no answer: {name} resolves to {seen.endpoint}; is {peer} there, and UDP port {port} open towards it?"
+        return (
+            f"no answer: {name} resolves to {seen.endpoint}; see whether {peer} is there, and UDP port {port} open "
+            "towards it"
+        )
     if seen is None or not seen.handshake:
-        return f"no answer: no handshake; is UDP port {port} open out of {host}, on the way, and into {peer}?"
+        return (
+            f"no answer: no handshake; see whether UDP port {port} is open out of {host}, on the way, and into {peer}"
+        )
     if not seen.received:
-        return f"no answer: handshake but nothing received; does something between them drop UDP port {port}?"
+        return f"no answer: handshake but nothing received; see whether something between them drops UDP port {port}"
     where = f"{peer} or {host}" if reason == "unclear" else peer
-    return f"no answer: handshake but no echo; is ICMPv6 dropped inside the mesh on {where}, or the MTU too large?"
+    return (
+        f"no answer: handshake but no echo; see whether ICMPv6 is dropped inside the mesh on {where}, or the MTU is "
+        "too large"
+    )
 
 
 def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:

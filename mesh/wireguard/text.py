@@ -48,5 +48,5 @@ def check_size(size: int, where: str) -> None:
         ConfigurationError: If there is more; `where` names what it is.
     """
     if size > MOST_BYTES:
-        words = f"larger than {MOST_BYTES // 2**20} MiB, the most that is read; is it the right file?"
+        words = f"larger than {MOST_BYTES // 2**20} MiB, the most that is read; check that it is the right file"
         raise ConfigurationError([PlacedFault(where, words)], "import")

@@ -163,7 +163,7 @@ class Sections:
 
 
 def _too_many(place: str, most: int, what: str) -> ConfigurationError:
-    words = f"more than {most:,} {what}, the most that is read; is it the right file?"
+    words = f"more than {most:,} {what}, the most that is read; check that it is the right file"
     return ConfigurationError([PlacedFault(place, words)])
 
 
@@ -178,7 +178,7 @@ def read_sections(settings: Iterable[Setting], where: str) -> Sections:
         for setting in settings:
             found.take(setting)
             if len(found.faults) >= _MOST_FAULTS:
-                found.faults.append(PlacedFault(where, "more faults than these; is it the right file?"))
+                found.faults.append(PlacedFault(where, "more faults than these; check that it is the right file"))
                 break
     except ConfigurationError as too_much:
         found.faults.extend(too_much.placed)

@@ -79,7 +79,7 @@ def test_metrics_are_served_at_an_address_that_is_given_whole(stack: Stack) -> N
 def test_status_of_a_host_is_what_concerns_it(stack: Stack) -> None:
     """With the age of its key, in the tables and in the document."""
     shown = stack.companion("status", "--interface", "testwg", "--only", "h2").output
-    assert shown.startswith("testwg is well: 1 of 1 hosts are up, and 4 of 4 directions between them")
+    assert shown.startswith("testwg is healthy: 1 of 1 hosts are up, and 4 of 4 directions between them")
     assert "0 d old, 179 d left" in shown
     content = json.loads(stack.companion("status", "--json", "--only", "h2").output)
     assert content["totals"] == {"hosts": 2, "hostsUp": 2, "directions": 8, "directionsUp": 8, "faults": 0}
@@ -119,14 +119,14 @@ def test_the_status_is_watched_until_it_is_interrupted(stack: Stack) -> None:
     os.close(screen)
     assert time.monotonic() - began < 15
     assert watching.returncode == 0, said.decode()
-    assert said.count(b"testwg is well: 3 of 3 hosts are up") >= 2
+    assert said.count(b"testwg is healthy: 3 of 3 hosts are up") >= 2
     assert b"Traceback" not in said
 
 
 def test_the_doctor_finds_nothing_in_a_mesh_that_is_well_and_names_a_difference(stack: Stack) -> None:
     """Of the meshes and hosts that are asked for; a host that is dead is a finding, and so is what nobody can read."""
     assert stack.companion("doctor", "test", "--interface", "testwg").output == (
-        "testwg is well: 3 of 3 hosts were asked, and 6 of 6 directions answer\n"
+        "testwg is healthy: 3 of 3 hosts were asked, and 6 of 6 directions answer\n"
     )
     stack.hosts["h2"].interfaces["testwg"].differs = ["disabled"]
     stack.hosts["h3"].says["examine"] = lambda _: [b"clock now\n.ok\n"]
@@ -217,7 +217,7 @@ def test_metrics_are_printed_written_and_served(stack: Stack, tmp_path: Path) ->
     assert 'mesh_host_up{host="h3",interface="backwg"} 1.0' in file.read_text()
     assert "mesh_pair_up{" not in file.read_text()
     both = stack.companion("metrics", "--output", str(file), "--listen", "127.0.0.1:0")
-    assert "--output and --listen are two ways; give one of them" in both.text
+    assert "--output and --listen exclude each other; give one" in both.text
     words = [sys.executable, "-m", "mesh", "metrics", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
@@ -257,7 +257,7 @@ def test_the_page_is_written_printed_and_shared(stack: Stack) -> None:
         assert name in printed.output
         assert name not in text
     both = stack.companion("page", "--serve", "--output", "x.html")
-    assert "--output and --serve are two ways; give one of them" in both.text
+    assert "--output and --serve exclude each other; give one" in both.text
 
 
 def test_the_page_is_served_and_renewed(stack: Stack) -> None:
@@ -323,7 +323,7 @@ def test_the_plan_is_what_a_run_would_change(stack: Stack) -> None:
     expires = re.search(r"  keys expire: \d{4}-\d\d-\d\d: preshared key, h1, h2, h3, phone\n", same.output)
     assert same.output.startswith("backwg: no change\n")
     assert expires
-    assert text.output.startswith("testwg: 3 of 3 hosts and 6 of 6 pairs run otherwise after it\n  - h3 leaves: ")
+    assert text.output.startswith("testwg: changes 3 of 3 hosts and 6 of 6 pairs\n  - h3 leaves: ")
     assert "  h1, h2, phone: lose h3\n" in text.output
     assert "  expected loss: everything between h3 and the others, for good\n" in text.output
     assert markdown.output.startswith("## Mesh plan of `test`\n\n### `backwg`: 3 of 3 hosts")

@@ -219,7 +219,7 @@ def test_a_key_that_is_refused_is_told_and_not_tried_for_long(operator: Operator
     operator.sshd.authorize("")
     shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=operator.ssh)
     outcome = shared.run("up", "--yes", "--skip-preview")
-    assert "host 'h1': refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts" in outcome.text
+    assert "host 'h1': refuses your SSH key; check ssh.user, and that ssh-add -l lists a key it accepts" in outcome.text
     assert operator.sshd.log.count("Failed publickey for root") <= 3
 
 

@@ -64,8 +64,8 @@ def test_who_joins_or_leaves_has_to_be_named(stack: Stack) -> None:
     refused = stack.companion("up", "--only", "h2", *YES)
     assert refused.code == 1
     assert refused.text.strip() == (
-        "error: testwg: h4 joins and h3 leaves, which no member can be told without; add --only h4 --only h3, "
-        "or take it back in the stack file until later"
+        "error: testwg: h4 joins and h3 leaves, and every member must learn of it; add --only h4 --only h3, "
+        "or undo it in the stack file for now"
     )
     assert stack.companion("up", "--only", "h3", "--only", "h4", *YES).code == 0
     assert stack.hosts["h3"].interfaces == {}

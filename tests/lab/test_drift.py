@@ -209,7 +209,7 @@ def test_a_reinstalled_host_is_repaired_entirely(mesh: Stack) -> None:
     _forget_everything(carol)
     alarm = mesh.run("preview", *_ALARM, succeeds=False)
     assert alarm.code == 7
-    assert "carol: was reinstalled, or lost all of testwg otherwise" in alarm.output
+    assert "carol: was reinstalled, or has lost all of testwg" in alarm.output
     changes = {line.split()[-1] for line in alarm.output.splitlines() if line.startswith("rehearsal: update ")}
     assert changes == {"testwg/carol/enrol", "testwg/rollout"}, alarm.output
     mesh.up("--refresh")

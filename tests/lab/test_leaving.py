@@ -95,7 +95,9 @@ def test_a_dead_host_that_is_removed_is_wiped_when_it_is_back(stack: Stack, lab:
 def _is_removed_by_itself_after_a_destroy_without_it(stack: Stack, host: Host) -> None:
     """By the command that destroy prints for a host that was dead, word for word."""
     host.power_cut()
-    found = re.search(r"testwg: carol may keep it; to remove it, run there as root: (.*)", stack.destroy().output)
+    found = re.search(
+        r"interface testwg may still be on carol; to remove it, run there as root: (.*)", stack.destroy().output
+    )
     assert found is not None
     plug_in(host)
     assert host.run("ls /etc/wireguard") == "testwg.conf\n"

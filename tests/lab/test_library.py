@@ -68,7 +68,7 @@ def test_a_reinstalled_host_of_ones_own_program_is_set_up_by_what_is_told(engine
     of_page = page.strip().replace("backend/db", "testwg/carol")
     clean(carol)
     refused = engine_stack.fail("--refresh")
-    assert f"carol: was reinstalled, or lost all of testwg otherwise; {of_page} sets it up again" in refused
+    assert f"carol: was reinstalled, or has lost all of testwg; {of_page} sets it up again" in refused
     [of_host] = re.findall(r"this host has no private key for its public key in the roster; run (.*)", refused)[:1]
     for command in (of_host, of_page):
         assert carol.run("wg show testwg", check=False) == ""

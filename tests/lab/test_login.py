@@ -308,8 +308,8 @@ LOCKED_OUT = {
     _an_empty_agent: "the ssh-agent holds no key; run `ssh-add`, or set MESH_SSH_KEY_FILE",
     _a_stale_agent: "no agent answers at SSH_AUTH_SOCK; correct it, or set MESH_SSH_KEY_FILE",
     _a_passphrase_that_nobody_gives: "needs its passphrase or its device, and ssh-agent does not hold it; run ssh-add",
-    _a_key_that_no_host_knows: "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts",
-    _many_keys_that_no_host_knows: "refuses our SSH key; check ssh.user, and that ssh-add -l lists a key it accepts",
+    _a_key_that_no_host_knows: "refuses your SSH key; check ssh.user, and that ssh-add -l lists a key it accepts",
+    _many_keys_that_no_host_knows: "refuses your SSH key; check ssh.user, and that ssh-add -l lists a key it accepts",
 }
 
 

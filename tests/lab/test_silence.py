@@ -22,11 +22,11 @@ _DROPS = {
     ),
     "the tunnel itself": (
         "output priority 0; policy accept; udp sport 51825 drop;",
-        "carol → bernard: no answer: no handshake; is UDP port 51825 open out of carol, on the way, and",
+        "carol → bernard: no answer: no handshake; see whether UDP port 51825 is open out of carol, on the way, and",
     ),
     "what is asked of her": (
         "input priority 0; policy accept; iifname testwg icmpv6 type echo-request drop;",
-        "bernard → carol: no answer: handshake but no echo; is ICMPv6 dropped inside the mesh on carol, or the MTU",
+        "bernard → carol: no answer: handshake but no echo; see whether ICMPv6 is dropped inside the mesh on carol,",
     ),
     "answers to her": (
         "input priority 0; policy accept; iifname testwg icmpv6 type echo-reply drop;",

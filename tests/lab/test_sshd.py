@@ -162,7 +162,7 @@ def test_a_penalty_of_sshd_is_told_as_such(stack: Stack, bernard: Host, tmp_path
         stack.lab.command(*login, f"root@{bernard.ssh_address}"), check=False, capture_output=True, env=os.environ
     )
     write(stack, bernard)
-    both_say(stack, "turns us away for a while, since too many logins from our address have failed")
+    both_say(stack, "turns you away for a while, since too many logins from your address have failed")
 
 
 def test_our_own_failures_never_bring_a_penalty(stack: Stack, bernard: Host, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_our_own_failures_never_bring_a_penalty(stack: Stack, bernard: Host, tmp
     right = stack.environment["MESH_SSH_KEY_FILE"]
     write(stack, bernard)
     stack.environment["MESH_SSH_KEY_FILE"] = str(tmp_path / "wrong")
-    both_say(stack, "refuses our SSH key; check ssh.user")
+    both_say(stack, "refuses your SSH key; check ssh.user")
     stack.environment["MESH_SSH_KEY_FILE"] = right
     stack.companion("scan", str(stack.file), "--yes")
 
@@ -200,7 +200,7 @@ def test_the_new_connections_of_many_rollouts_never_bring_a_penalty(stack: Stack
     stack.companion("scan", str(stack.file), "--yes")
     look = f"for n in $(seq 40); do ssh-keyscan -p {_PORT} {bernard.ssh_address} >/dev/null 2>&1 & done; wait"
     subprocess.run(stack.lab.command("sh", "-c", look), check=True)
-    both_say(stack, "turns us away for a while")
+    both_say(stack, "turns you away for a while")
 
 
 def _guest(host: Host, shell: str) -> None:

@@ -83,7 +83,7 @@ def test_a_host_that_is_gone_for_good_is_forgotten(stack: RehearsedStack) -> Non
     assert stack.companion("forget", "h4").code == 0
     stack.hosts.become("h4", "well")
     orders = len(stack.hosts["h4"].orders)
-    assert "- h4 is forgotten: no run tries to wipe it any more" in stack.must("preview").text
+    assert "- h4 is forgotten: runs no longer try to wipe it" in stack.must("preview").text
     assert stack.changed() == {"update": 2}
     assert stack.plan()["notWiped"] == []
     write(stack, REST)

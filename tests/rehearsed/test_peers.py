@@ -57,7 +57,7 @@ def test_a_lost_phone_leaves_with_what_it_knew(stack: RehearsedStack) -> None:
 def test_a_hub_and_its_spokes(stack: RehearsedStack) -> None:
     """Spokes have one peer; a change reads as pairs that come and go."""
     write(stack, peering=[{"hub": ["h1"], "spokes": ["all"]}])
-    assert "- h2 and h3 are peers no more" in stack.must("preview").text
+    assert "- h2 and h3 are no longer peers" in stack.must("preview").text
     stack.up()
     assert {host: peers_of(stack, host) for host in ("h1", "h2", "h3")} == {
         "h1": {"h2", "h3"},
@@ -68,6 +68,6 @@ def test_a_hub_and_its_spokes(stack: RehearsedStack) -> None:
     write(stack, peering=[{"hub": ["h1"], "spokes": ["h2"]}, {"group": ["h2", "h3"]}])
     told = stack.must("preview").text
     assert "+ h2 and h3 become peers" in told
-    assert "- h1 and h3 are peers no more" in told
+    assert "- h1 and h3 are no longer peers" in told
     stack.up()
     assert peers_of(stack, "h3") == {"h2"}

@@ -76,9 +76,7 @@ def test_a_reinstalled_host_is_one_line() -> None:
     (fault,) = describe_drift(
         ROSTER, "bernard", Facts(differences=tuple(map(Difference, ("forgotten", "disabled", "absent")))), "d1"
     )
-    assert str(fault) == (
-        "bernard: was reinstalled, or lost all of testwg otherwise; pulumi up --refresh sets it up again"
-    )
+    assert str(fault) == ("bernard: was reinstalled, or has lost all of testwg; pulumi up --refresh sets it up again")
 
 
 def test_a_lost_key_is_given_again_by_name_where_no_refresh_finds_it() -> None:

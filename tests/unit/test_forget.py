@@ -64,9 +64,9 @@ def test_a_host_is_forgotten_in_the_file_that_names_it_or_in_the_one_that_is_giv
     ("host", "interface", "said"),
     [
         ("bernard", None, "forget: bernard is a host of backwg, testwg; take it out of hosts and run pulumi up first"),
-        ("carl", None, "forget: carl is not waiting to be wiped any more; hosts that are: carol, dora"),
-        ("dora", "testwg", "forget: dora is not waiting to be wiped on testwg any more; hosts that are: carol, dora"),
-        ("dora", None, "forget: oldwg is not in the stack file any more; run pulumi up, which removes it"),
+        ("carl", None, "forget: carl is no longer waiting to be wiped; hosts that are: carol, dora"),
+        ("dora", "testwg", "forget: dora is no longer waiting to be wiped on testwg; hosts that are: carol, dora"),
+        ("dora", None, "forget: oldwg is no longer in the stack file; run pulumi up, which removes it"),
     ],
 )
 def test_what_cannot_be_forgotten_is_told_with_the_way_out(

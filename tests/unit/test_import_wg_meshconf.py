@@ -179,7 +179,7 @@ _UPDATE = "run wg-meshconf updatepeer {} --address 10.1.0.1/32, then genconfig, 
         (database() + '"x', ["database.csv:5: a quote or a line does not end as it should; write it again"]),
         (
             database() + f'"{"x" * 70_000}"',
-            ["database.csv:5: a cell of more than 65,536 characters; is it the right file?"],
+            ["database.csv:5: a cell of more than 65,536 characters; check that it is the right file"],
         ),
         (
             database() + 'x,fd12:4::1/64,,,,"a\nb",,\ny,z,,,,x,,',
@@ -227,4 +227,4 @@ def test_a_database_of_hundreds_of_hosts_is_read_in_seconds() -> None:
     assert time.process_time() - began < 20
     assert len(mesh.members) == 200
     told = refused("\n".join([*rows, *(f"h{n},,,," for n in range(200, 1200))]))
-    assert told[0] == "database.csv:1002: more than 1,000 lines, the most that is read; is it the right file?"
+    assert told[0] == "database.csv:1002: more than 1,000 lines, the most that is read; check that it is the right file"

@@ -85,7 +85,7 @@ def test_a_folder_of_wg_quick_files_becomes_a_mesh(tmp_path: Path) -> None:
 def test_files_named_after_hosts_need_the_name_of_the_interface() -> None:
     """As wg-meshconf and many hands lay them."""
     flat = {path.replace("/wg0", ""): text for path, text in files().items()}
-    assert "  bernard.conf: of which interface is not said; give it with --interface" in refused(flat)
+    assert "  bernard.conf: the file name does not tell the interface; give --interface" in refused(flat)
     (mesh,) = read_wg_quick_files(flat, "wg1")
     assert mesh.interface == "wg1"
     assert mesh.members == read(files()).members
@@ -383,7 +383,7 @@ def test_a_peer_without_a_file_becomes_one_that_is_not_managed(tmp_path: Path) -
     mesh = read(given)
     assert "\n".join(mesh.notes) == (
         "phone: no file has its key, so it becomes a peer that is not managed here; if it is a host, give its file; "
-        "carol, edgeworth: gets it too"
+        "it is not in the files of carol, edgeworth, which get it"
     )
     peers = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]["peers"]
     assert peers == {"phone": {"publicKey": PHONE.split()[5], "address": "fd12:9::7/128"}}

@@ -83,7 +83,7 @@ def test_a_mesh_that_is_well_says_so() -> None:
     page = paged(4)
     assert page.is_well
     html = show_page(page)
-    assert '<p class="verdict well">well</p>' in html
+    assert '<p class="verdict well">healthy</p>' in html
     assert 'class="finding"' not in html
 
 

@@ -106,12 +106,12 @@ def test_a_host_that_leaves_takes_its_pairs_and_the_preshared_key() -> None:
         ({"rotation": 2}, "~ every host gets a new key", (3, 3), "0 packets"),
         ({"members": {"h1": {"rotation": 2}}}, "~ h1 key changes: rotation of h1 1 becomes 2", (3, 2), "0 packets"),
         ({"members": {"h1": {"address": "fd00:9::1/64"}}}, "~ h1 address", (3, 2), "what goes to the earlier"),
-        ({"named": {"h1": {"externalIps": ["203.0.113.9"]}}}, "~ h1 endpoint", (3, 2), "endpoint of h1: 0 packets"),
+        ({"named": {"h1": {"externalIps": ["203.0.113.9"]}}}, "~ h1 endpoint", (3, 2), "endpoint of h1: none, but"),
         ({"presharedKeys": "pairwise"}, "~ preshared key is regenerated for another use", (3, 3), "0 packets"),
-        ({"deadline": 90}, "~ how hosts are logged in to, or how a rollout goes", (0, 0), "0 packets"),
+        ({"deadline": 90}, "~ only SSH or rollout settings change", (0, 0), "0 packets"),
         (
             {"peering": [{"hub": ["h1"], "spokes": ["h2", "h3"]}]},
-            "- h2 and h3 are peers no more", (2, 1), "everything between those of h2, h3 that are peers no more",
+            "- h2 and h3 are no longer peers", (2, 1), "everything between those of h2, h3 that are no longer peers",
         ),
     ],
 )  # fmt: skip
@@ -183,7 +183,7 @@ def test_what_earlier_runs_left_to_do_is_a_change() -> None:
     assert change.lines[1].startswith("- h9 has left and is not wiped yet")
     assert change.changes
     (change,) = plan_changes(configuration(HOSTS, forgotten=["h9"]), recorded(WELL, notWiped=["h9"]))
-    assert change.lines == ("- h9 is forgotten: no run tries to wipe it any more",)
+    assert change.lines == ("- h9 is forgotten: runs no longer try to wipe it",)
 
 
 def test_the_keys_that_expire_next_are_told() -> None:
@@ -201,7 +201,7 @@ def test_markdown_is_for_a_pull_request() -> None:
     """Coloured as a difference, with a table of who gains and loses."""
     after = configuration(["h1", "h2", "h4"], maxKeyAge="90d", port=51900)
     text = as_markdown("production", [planned(WELL, after)])
-    assert text.startswith("## Mesh plan of `production`\n\n### `testwg`: 4 of 4 hosts and 5 of 5 pairs run otherwise")
+    assert text.startswith("## Mesh plan of `production`\n\n### `testwg`: changes 4 of 4 hosts and 5 of 5 pairs")
     (fenced,) = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)
     assert {line[:2] for line in fenced.splitlines()} == {"+ ", "- ", "! ", "  "}
     assert "| h1, h2 | gain h4, lose h3 |" in text

@@ -195,9 +195,15 @@ def test_a_preshared_key_is_compared_by_a_salted_digest() -> None:
 @pytest.mark.parametrize(
     ("fields", "cause"),
     [
-        ({"handshake": 0}, "no handshake; is UDP port 51825 open out of edgeworth, on the way, and into bernard?"),
-        ({"received": 0}, "handshake but nothing received; does something between them drop UDP port 51825?"),
-        ({}, "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard, or the MTU too large?"),
+        (
+            {"handshake": 0},
+            "no handshake; see whether UDP port 51825 is open out of edgeworth, on the way, and into bernard",
+        ),
+        ({"received": 0}, "handshake but nothing received; see whether something between them drops UDP port 51825"),
+        (
+            {},
+            "handshake but no echo; see whether ICMPv6 is dropped inside the mesh on bernard, or the MTU is too large",
+        ),
     ],
     ids=["no handshake", "nothing received", "no echo"],
 )
@@ -217,8 +223,14 @@ def test_a_silent_pair_is_named_with_its_likely_cause(
             "a firewall of edgeworth itself drops its pings on their way out; let ICMPv6 pass on testwg of edgew",
         ),
         ("unheard", "the answers reach edgeworth, and a firewall of edgeworth itself drops them; let ICMPv6 pass on"),
-        ("unclear", "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard or edgeworth, or the MTU too"),
-        ("of a later version", "handshake but no echo; is ICMPv6 dropped inside the mesh on bernard, or the MTU too"),
+        (
+            "unclear",
+            "handshake but no echo; see whether ICMPv6 is dropped inside the mesh on bernard or edgeworth, or the MTU",
+        ),
+        (
+            "of a later version",
+            "handshake but no echo; see whether ICMPv6 is dropped inside the mesh on bernard, or the MTU is too",
+        ),
     ],
 )
 def test_a_silence_is_blamed_on_the_host_that_is_known_to_make_it(
@@ -235,7 +247,7 @@ def test_a_silence_is_blamed_on_the_host_that_is_known_to_make_it(
         (
             "203.0.113.9:1",
             False,
-            "b.example.org resolves to 203.0.113.9:1; is bernard there, and UDP port 51825",
+            "b.example.org resolves to 203.0.113.9:1; see whether bernard is there, and UDP port 51825",
         ),
         ("(none)", False, "no handshake; b.example.org has not resolved on edgeworth so far; see what edgeworth asks"),
         ("203.0.113.9:1", True, "b.example.org does not resolve on edgeworth now; see what edgeworth asks for names"),

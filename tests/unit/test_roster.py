@@ -245,7 +245,7 @@ def test_forgetting_reads_as_what_it_is(members: Any) -> None:
     assert describe_changes(members, new)[:3] == [
         "- phoenix leaves: its peers drop it, it is forgotten, so it is not wiped; the preshared key is regenerated",
         "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it",
-        "- apollo is forgotten: no run tries to wipe it any more",
+        "- apollo is forgotten: runs no longer try to wipe it",
     ]
     assert describe_changes(new, copy.deepcopy(new)) == []
 

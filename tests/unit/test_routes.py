@@ -320,8 +320,8 @@ def test_a_change_reads_as_who_routes_and_who_uses_what() -> None:
     assert "~ bernard masquerades: by default becomes always" in lines
     assert "+ frank uses carol as exit node" in lines
     back = describe_changes(after, before)
-    assert f"- bernard routes {_LAN} no more" in back
-    assert "- frank uses carol as exit node no more" in back
+    assert f"- bernard no longer routes {_LAN}" in back
+    assert "- frank no longer uses carol as exit node" in back
     other = _roster(exitNode="bernard", members={"carol": {"exitNode": "off"}})
     assert "+ frank uses bernard as exit node instead of carol" in describe_changes(after, other)
 

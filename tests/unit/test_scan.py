@@ -141,7 +141,7 @@ def test_a_host_that_refuses_us_is_named_and_its_key_kept(
         key.chmod(0o600)
         monkeypatch.setenv("MESH_SSH_KEY_FILE", str(key))
     words = (
-        "refuses our SSH key" if has_key else "lets nobody in without a key: no ssh-agent and no key file; start one"
+        "refuses your SSH key" if has_key else "lets nobody in without a key: no ssh-agent and no key file; start one"
     )
     assert scan(file).problems["bernard"].startswith(words)
     assert file.hosts["bernard"]["ssh"]["hostKey"] == host.public_key()

@@ -117,6 +117,7 @@ def test_the_document_follows_its_schema() -> None:
     assert [each["bitsPerSecond"] for each in document["meshes"]["testwg"]["streams"]] == [4000.0, None]
 
 
+ADVICE = "; let carol admit TCP in the mesh, or leave --tcp out"
 REPORT = {"end": {"sum_sent": {"bytes": 4000, "seconds": 2.0}, "sum_received": {"bytes": 3000, "seconds": 2, "x": 1}}}
 
 
@@ -127,9 +128,9 @@ REPORT = {"end": {"sum_sent": {"bytes": 4000, "seconds": 2.0}, "sum_received": {
         ({"end": {"sum_received": {"bytes": 3000, "seconds": 2}}}, None, 12000.0, ""),
         (
             {"start": {}, "error": "unable to connect to server: \x1b[2J"},
-            None, None, "iperf3 on bernard says: unable to connect to server: \\x1b[2J",
+            None, None, f"iperf3 on bernard says: unable to connect to server: \\x1b[2J{ADVICE}",
         ),
-        ({}, None, None, "iperf3 on bernard says: nothing arrived"),
+        ({}, None, None, f"iperf3 on bernard says: nothing arrived{ADVICE}"),
     ],
 )  # fmt: skip
 def test_a_report_of_iperf3_is_read(report: Any, sent: int | None, speed: float | None, fault: str) -> None:

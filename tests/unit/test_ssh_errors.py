@@ -52,7 +52,7 @@ def test_text_before_the_version_is_passed_over(before: bytes) -> None:
     ("said", "told"),
     [
         (b"", "closes the connection before it greets"),
-        (b"Not allowed at this time\r\n", "turns us away for a while"),
+        (b"Not allowed at this time\r\n", "turns you away for a while"),
         (b"Exceeded MaxStartups\r\n", "has too many logins under way"),
         (b"HTTP/1.1 400 \x1b]0;x\x07Bad Request\r\n", "is no SSH server (it says 'HTTP/1.1 400  ]0;x Bad Request')"),
         (b"x" * 70000, "is no SSH server"),

@@ -172,7 +172,7 @@ def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str,
         assert lines[0].startswith("testwg has 1 fault: 2 of 3 hosts are up (1 unreachable), and 3 of 4 directions")
         assert lines[1:3] == ["! phoenix: is off", "! miles has left and is not wiped"]
     else:
-        assert lines[0].startswith("testwg is well: 3 of 3 hosts are up, and 4 of 4 directions between them")
+        assert lines[0].startswith("testwg is healthy: 3 of 3 hosts are up, and 4 of 4 directions between them")
         assert lines[1] == "! miles has left and is not wiped"
 
 
@@ -268,7 +268,7 @@ def test_watching_redraws_in_place_until_it_is_interrupted(monkeypatch: pytest.M
     before, _, after = console.file.getvalue().partition("\x1b[1A")  # type: ignore[attr-defined]
     assert "10/s, 0/s" in after
     assert "100 bytes/s" in after
-    assert "testwg is well" in before
+    assert "testwg is healthy" in before
     assert "/s" not in before
 
 

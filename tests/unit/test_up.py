@@ -43,9 +43,9 @@ def test_a_host_of_two_meshes_is_a_change_of_both() -> None:
 @pytest.mark.parametrize(
     ("planned", "running", "said"),
     [
-        ({"bernard", "phoenix"}, {"bernard"}, "testwg: phoenix joins, which .* add --only phoenix,"),
-        ({"bernard"}, {"bernard", "carol"}, "testwg: carol leaves, which .* add --only carol,"),
-        ({"bernard", "carol"}, set(), "testwg: carol joins, which .* add --only carol,"),
+        ({"bernard", "phoenix"}, {"bernard"}, "testwg: phoenix joins, and .* add --only phoenix,"),
+        ({"bernard"}, {"bernard", "carol"}, "testwg: carol leaves, and .* add --only carol,"),
+        ({"bernard", "carol"}, set(), "testwg: carol joins, and .* add --only carol,"),
     ],
 )
 def test_who_joins_or_leaves_has_to_be_named(planned: set[str], running: set[str], said: str) -> None:

@@ -152,14 +152,17 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("#" * (MOST_BYTES + 1), "a.conf: larger than 4 MiB, the most that is read; is it the right file?"),
+        ("#" * (MOST_BYTES + 1), "a.conf: larger than 4 MiB, the most that is read; check that it is the right file"),
         (f"[Interface]\n#{'x' * MOST_CHARACTERS}", "a.conf:2: a line of more than 65,536 characters; give its parts"),
-        ("[Peer]\n" * (MOST_PEERS + 1), "a.conf:10001: more than 10,000 peers, the most that is read; is it the right"),
+        (
+            "[Peer]\n" * (MOST_PEERS + 1),
+            "a.conf:10001: more than 10,000 peers, the most that is read; check that it is",
+        ),
         (
             "[Peer]\n" + f"AllowedIPs=10.0.0.1{',10.0.0.1' * 6_000}\n" * 9,
             "a.conf:10: more than 50,000 prefixes, the most",
         ),
-        ("x\n" * 1000, "a.conf: more faults than these; is it the right file?"),
+        ("x\n" * 1000, "a.conf: more faults than these; check that it is the right file"),
     ],
     ids=["size", "line", "peers", "prefixes", "faults"],
 )

@@ -154,7 +154,7 @@ class _Joined:
         without = set(self.hosts) - set(unmatched.known)
         self.notes.append(
             f"{unmatched.name}: no file has its key, so it becomes a peer that is not managed here; if it is a host, "
-            "give its file" + (f"; {some(without)}: gets it too" if without else "")
+            "give its file" + (f"; it is not in the files of {some(without)}, which get it" if without else "")
         )
 
     def _endpoint(self, host: str) -> Endpoint | None:

@@ -21,7 +21,7 @@ class Table:
 
 
 def read_table(content: bytes | str, where: str, columns: Sequence[str], most: int) -> Table:
-    """Return the table in `content`, whose `columns` are known in any case, and which has at most so many lines.
+    """Return the table in `content`, whose `columns` are known in any case, and which has `most` lines at most.
 
     Raises:
         ConfigurationError: If it is no text, or too large.
@@ -40,7 +40,9 @@ def read_table(content: bytes | str, where: str, columns: Sequence[str], most: i
                     PlacedFault(place, f"column {name} is there twice; take one of the two out") for name in twice
                 )
             elif len(table.rows) == most:
-                raise _TableError(place, f"more than {most:,} lines, the most that is read; is it the right file?")
+                raise _TableError(
+                    place, f"more than {most:,} lines, the most that is read; check that it is the right file"
+                )
             else:
                 table.rows[place] = _row(place, cells, table)
     except _TableError as error:
@@ -83,6 +85,8 @@ def _records(text: str, delimiter: str, where: str) -> Iterator[tuple[str, list[
         except csv.Error:
             raise _TableError(place, "a quote or a line does not end as it should; write it again") from None
         if any(len(cell) > MOST_CHARACTERS for cell in cells):
-            raise _TableError(place, f"a cell of more than {MOST_CHARACTERS:,} characters; is it the right file?")
+            raise _TableError(
+                place, f"a cell of more than {MOST_CHARACTERS:,} characters; check that it is the right file"
+            )
         if any(cells):
             yield place, cells

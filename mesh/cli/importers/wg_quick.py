@@ -77,7 +77,7 @@ class _Files:
         where = show_path(PurePosixPath(self.folder, path))
         name, host = _names(path, interface)
         if name is None:
-            self.faults.append(PlacedFault(where, "of which interface is not said; give it with --interface"))
+            self.faults.append(PlacedFault(where, "the file name does not tell the interface; give --interface"))
             return
         if interface not in (None, name):
             return
