@@ -103,7 +103,7 @@ firewalld_remove() {
 			awk -v rule="$firewalld_gone" '/^[^ \t]/ { zone = $1 } { sub(/^[ \t]+/, "") } $0 == rule { print zone }' |
 			while read -r firewalld_zone; do
 				$firewalld_command --zone="$firewalld_zone" --remove-rich-rule="$firewalld_gone" </dev/null >/dev/null 2>&1 || exit 1
-			done || fail "firewall: firewalld cannot remove a rule of ours; remove the rich rules of priority $firewalld_priority by hand"
+			done || fail "firewall: firewalld cannot remove a rule of mesh; remove the rich rules of priority $firewalld_priority by hand"
 	done
 }
 

@@ -141,7 +141,7 @@ nft_close() {
         ($1 == "udp" && $6 == what) || ($1 == "echo" && what == "echo") { print "delete rule " $2 " " $3 " " $4 " handle " $5 }')
 	[ -n "$nft_gone" ] || return 0
 	printf '%s\n' "$nft_gone" | nft -f - >&2 ||
-		fail "firewall: nft cannot delete our rule for $1; delete the rules marked 'mesh $interface' by hand"
+		fail "firewall: nft cannot delete the rule of mesh for $1; delete the rules marked 'mesh $interface' by hand"
 }
 
 # netfilter_tools: prints the iptables commands that we handle ourselves, one per line: none where ufw or firewalld does.
