@@ -58,7 +58,7 @@ def _meshes(config: Mapping[str, Any]) -> _Meshes | None:
 
 def _roster(plan: MeshPlan, before: MeshPlan | None) -> Roster:
     gone = {member.name for member in before.members} - {member.name for member in plan.members} if before else set()
-    # A host has the same key as long as its name, or the former one; new keys are told by their rotation.
+    # A host has the same key as long as its name, or the former one; new keys show by their rotation.
     names = {owner.name: owner.formerly if owner.formerly in gone else owner.name for owner in plan.participants}
     logins = {name: {"system": "", "ssh": {"address": name, "port": 0}} for name in names}
     return build_roster(plan, names, logins)

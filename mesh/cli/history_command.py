@@ -1,4 +1,4 @@
-"""`python -m mesh history`: what it is given, and what it prints; what is told is in `history`."""
+"""`python -m mesh history`: what it is given, and what it prints; what it knows is in `history`."""
 
 import sys
 from collections.abc import Callable

@@ -115,7 +115,7 @@ def _read_host(place: str, row: Row) -> _Host:
     advice = "none; run wg-meshconf init, which fills it in, and genconfig, and let the hosts run that"
     faults += [PlacedFault(f"{place}: {column}", advice) for column in needed if column not in row]
     parts = []
-    # What is wrong with an Address is wrong with the AllowedIPs that derive from it, so it is told once.
+    # What is wrong with an Address is wrong with the AllowedIPs that derive from it, so it is reported once.
     derived = (_peer_settings,) if _has_addresses(row) else ()
     for settings in (_own_settings, *derived):
         try:
@@ -149,7 +149,7 @@ def _peer_settings(place: str, row: Row) -> Iterator[Setting]:
     """Yield what `genconfig` writes of a host into the files of all others."""
     yield Setting(place, "[Peer]")
     key = row.get("PrivateKey", "")
-    # One that is none is told of the host itself.
+    # One that is none is reported of the host itself.
     yield Setting(place, "PublicKey", public_key_of(key if is_key(key) else ZERO_KEY))
     for column in ("Address", "AllowedIPs"):
         if column in row:

@@ -17,7 +17,7 @@ _LETTER, _ROW, _PAD, _TITLE, _GAP, _EDGE = 7, 22, 10, 20, 46, 16
 _LONGEST = 18
 # The most participants without a site that stand each for themselves, and where there are sites.
 _MOST_ALONE, _MOST_BESIDE_SITES = 16, 4
-# Which state of a pair is told first.
+# Which state of a pair is shown first.
 _WORST = "skrucm"
 
 
