@@ -326,7 +326,7 @@ def test_the_plan_is_what_a_run_would_change(stack: Stack) -> None:
     assert text.output.startswith("testwg: changes 3 of 3 hosts and 6 of 6 pairs\n  - h3 leaves: ")
     assert "  h1, h2, phone: lose h3\n" in text.output
     assert "  expected loss: everything between h3 and the others, for good\n" in text.output
-    assert markdown.output.startswith("## Mesh plan of `test`\n\n### `backwg`: 3 of 3 hosts")
+    assert markdown.output.startswith("## Mesh plan of `test`\n\n### `backwg`: changes 3 of 3 hosts")
     assert unknown.text.strip() == "error: plan: 'nowg' is no mesh; give one of backwg, testwg"
 
 
