@@ -91,8 +91,8 @@ async def _connect_all(
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
             raise as_unreachable(host, error) from None
 
-    async def enter(host: str, bastion: Connection) -> asyncssh.SSHClientConnection:
-        opened = await explained(f"{host} (bastion {bastion['address']})", dial(bastion, None))
+    async def enter(bastion: Connection) -> asyncssh.SSHClientConnection:
+        opened = await explained(f"bastion {bastion['address']}", dial(bastion, None))
         stack.callback(opened.close)
         return opened
 
@@ -102,8 +102,11 @@ async def _connect_all(
             # One connection carries all hosts behind it: a bastion's sshd drops a burst of them.
             name = f"{bastion['user']}@{bastion['address']}:{bastion['port']}"
             if name not in bastions:
-                bastions[name] = asyncio.create_task(enter(host, bastion))
-            tunnel = await bastions[name]
+                bastions[name] = asyncio.create_task(enter(bastion))
+            try:
+                tunnel = await bastions[name]
+            except HostError as error:
+                raise type(error)(host, f"its {error.host} {error.message}") from None
         return await explained(host, connect(connection, tunnel))
 
     return await settle({host: reach(host, connection) for host, connection in connections.items()}, HOSTS_AT_ONCE)

@@ -122,9 +122,13 @@ async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
         connection.close()
 
 
-async def _tunnel(stack: AsyncExitStack, connection: Connection) -> asyncssh.SSHClientConnection | None:
-    bastion = connection.get("bastion")
-    return await stack.enter_async_context(await dial(bastion, None)) if bastion else None
+async def _tunnel(stack: AsyncExitStack, host: str, connection: Connection) -> asyncssh.SSHClientConnection | None:
+    if not (bastion := connection.get("bastion")):
+        return None
+    try:
+        return await stack.enter_async_context(await dial(bastion, None))
+    except (OSError, asyncssh.Error, ValueError) as error:
+        raise UnreachableHostError(host, f"its bastion {bastion['address']} {explain(error)}") from None
 
 
 async def find_refusal(connection: Connection) -> str | None:
@@ -152,7 +156,7 @@ async def fetch_host_key(host: str, connection: Connection, known: Collection[st
             key = await asyncssh.get_server_host_key(
                 connection["address"],
                 int(connection["port"]),
-                tunnel=await _tunnel(stack, connection) or (),
+                tunnel=await _tunnel(stack, host, connection) or (),
                 server_host_key_algs=types,
                 config=None,
             )
@@ -174,7 +178,7 @@ async def connected(host: str, connection: Connection) -> AsyncIterator[asyncssh
     async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, connection)))
+                opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, host, connection)))
         except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
             raise as_unreachable(host, error) from None
         try:

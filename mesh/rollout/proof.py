@@ -5,9 +5,10 @@
 
 import asyncio
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from functools import partial
 
-from mesh.errors import HostsFailedError, MeshError
+from mesh.errors import HostError, HostsFailedError, MeshError
 from mesh.plan.pairs import Pairs
 from mesh.remote.orders import Order
 from mesh.remote.replies import read_all, read_proof, read_source
@@ -18,6 +19,9 @@ from mesh.rollout.request import Rollout
 from mesh.rollout.verification import find_faults
 
 __all__ = ["verify"]
+
+# How many faults an error names.
+_SHOWN = 20
 
 
 async def verify(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadline, seconds: int) -> None:
@@ -75,14 +79,29 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
         find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources, reasons
     )
     if faults:
-        shown = "\n  ".join(map(str, faults[:20])) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
+        more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        shown = "\n  ".join(map(str, faults[:_SHOWN])) + more
         raise MeshError(f"{rollout.interface}: not verified; every host rolls back\n  {shown}")
 
 
 async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return for silent pairs from which address the second host answers the first, where it tells."""
-    return {
-        (host, peer): read_source(peer, await fan.sessions[peer].order("source", host))
-        for host, peer in silent
-        if peer in fan.sessions
-    }
+    """Return for silent pairs from which address the second host answers the first, where it tells.
+
+    Only for those that are shown, since a mesh may have a million pairs, and its hosts wait with a deadline.
+    """
+    found: dict[tuple[str, str], str] = {}
+
+    async def ask(peer: str, hosts: list[str]) -> None:
+        # What it does not tell hides nothing that is known.
+        with suppress(HostError):
+            replies = await fan.sessions[peer].orders([Order(("source", host)) for host in hosts])
+            found.update(
+                {(host, peer): read_source(peer, reply.lines) for host, reply in zip(hosts, replies, strict=True)}
+            )
+
+    asked: dict[str, list[str]] = {}
+    for host, peer in sorted(silent)[:_SHOWN]:
+        if peer in fan.sessions:
+            asked.setdefault(peer, []).append(host)
+    await asyncio.gather(*(ask(peer, hosts) for peer, hosts in asked.items()))
+    return found

@@ -1,13 +1,16 @@
 """How a session takes the replies of the host program, and how many hosts are asked at once."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
+import asyncssh
 import pytest
 
+from mesh.config.connection import Connection
 from mesh.errors import HostError, UnreachableHostError
-from mesh.remote import host_program
+from mesh.remote import host_program, sessions, ssh
 from mesh.remote.commands import Stream
 from mesh.remote.concurrency import settle
 from mesh.remote.orders import Order, Session
@@ -140,3 +143,45 @@ def test_no_more_hosts_are_asked_at_once_than_wanted() -> None:
     assert most == 4
     assert done == {f"h{number}": number for number in range(10) if number != 3}
     assert set(failures) == {"h3"}
+
+
+_BASTION: Any = {"address": "192.0.2.1", "port": 22, "user": "jump", "hostKey": f"ssh-ed25519 {'A' * 68}"}
+_BEHIND: Any = {**_BASTION, "address": "10.0.0.5", "user": "root", "sudo": False, "bastion": _BASTION}
+
+
+async def _by_a_fan() -> str:
+    (error,) = (await sessions.log_in_everywhere({"nas": _BEHIND})).values()
+    return str(error)
+
+
+async def _by_itself() -> str:
+    return await ssh.find_refusal(_BEHIND) or ""
+
+
+async def _for_its_key() -> str:
+    with pytest.raises(UnreachableHostError) as caught:
+        await ssh.fetch_host_key("nas", _BEHIND)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [_by_a_fan, _by_itself, _for_its_key])
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (asyncssh.PermissionDenied("no"), "its bastion 192.0.2.1 refuses your SSH key"),
+        (asyncssh.HostKeyNotVerifiable("no"), "its bastion 192.0.2.1 has another SSH host key"),
+        (ConnectionRefusedError(111, "Connection refused"), "its bastion 192.0.2.1 "),
+    ],
+)
+def test_what_a_bastion_refuses_is_told_of_the_bastion(
+    ask: Callable[[], Coroutine[Any, Any, str]], cause: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads that a host refuses a key would look at the host."""
+
+    async def dial(connection: Connection, *_: object, **__: object) -> None:
+        assert connection["address"] == "192.0.2.1", "nobody comes past the bastion"
+        raise cause
+
+    monkeypatch.setattr(sessions, "dial", dial)
+    monkeypatch.setattr(ssh, "dial", dial)
+    assert said in asyncio.run(ask())
