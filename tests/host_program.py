@@ -58,7 +58,11 @@ TOOLS = [
 _NAMESPACE = ("unshare", "--mount", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "-mn")
 
 # The parts need of the rest of the program only this.
-_HEADER = """
+_HEADER = (
+    f"""
+{(PARTS / "core/header.sh").read_text().partition("# at_once")[2].partition("# shared")[0].join(["# at_once", ""])}
+"""
+    + """
 set -euf
 umask 077
 export LC_ALL=C
@@ -76,6 +80,7 @@ home=$base/$interface
 planned() { echo run; }
 mkdir -p "$home"
 """
+)
 # For tests alone: the recorded ports that are open now; one that is missing was closed by another.
 _DESCRIBE = """
 firewall_describe() {

@@ -1,5 +1,7 @@
 """What a host sets for a peer whose key changes, and what it leaves for the end of the switch."""
 
+import pytest
+
 from tests.host_program import PARTS, HostProgram
 
 PROGRAM = "".join(
@@ -112,3 +114,21 @@ def test_whose_keys_change_is_remembered_for_going_back_alone(host: HostProgram)
     (host.home / "previous").mkdir()
     sets(host, "order_preshared carol dora; order_preshared; order_preshared bernard")
     assert (host.home / "previous/turns").read_text().split() == ["carol", "dora", "bernard"]
+
+
+@pytest.mark.parametrize("names", [("10", "1e1"), ("1", "01"), ("nan", "inf"), ("0", "0e5")])
+def test_peers_whose_names_are_the_same_number_keep_their_own_keys(host: HostProgram, names: tuple[str, str]) -> None:
+    """Each takes the place of its own earlier key, and of no other."""
+    places = {name: f"fd0{number}::" for number, name in enumerate(names)}
+    old, new = ({name: f"{letter}{n}" + "=" * 42 for n, name in enumerate(names)} for letter in "ON")
+    lay(
+        host,
+        before="".join(peer(name, old[name], address=where) for name, where in places.items()),
+        after="".join(peer(name, new[name], address=where) for name, where in places.items()),
+        runs="".join(runs(old[name], allowed=f"{where}/64") for name, where in places.items()),
+    )
+    for name, where in places.items():
+        arguments = sets(host, f"exchange {name}")
+        assert arguments.startswith(f"peer {new[name]} ")
+        assert arguments.endswith(f"allowed-ips {where}/64 peer {old[name]} remove")
+        assert arguments.count("remove") == 1

@@ -60,8 +60,10 @@ pinged() {
 		END { print sent + 0, came + 0, came && times != "" ? times : "- - -" }'
 }
 
-# measure_peer NAME ADDRESS MTU COUNT: replies `measured NAME SENT CAME LEAST MEAN MOST BYTES`.
+# measure_peer NAME ADDRESS MTU COUNT TURN: replies `measured NAME SENT CAME LEAST MEAN MOST BYTES`.
 measure_peer() {
+	# So that the two ends do not begin at once.
+	[ "$5" = first ] || sleep 1
 	# A session that sleeps has to begin again first, and a handshake that crosses another is tried again after five seconds.
 	answers_ping 104 "$2" 6 >/dev/null 2>&1 || :
 	measured=$(pinged "$4" "$2")
@@ -78,19 +80,7 @@ measure_peer() {
 order_measure() {
 	has_command ping || fail "ping is missing, and verification needs it; install it (iputils)"
 	mtu=$(setting "$(planned)" mtu)
-	cat "$home/$(planned)/peers" $(relayed "$(planned)") 2>/dev/null | awk -v words="$*" '
+	cat "$home/$(planned)/peers" $(relayed "$(planned)") 2>/dev/null | awk -v words="$*" -v mtu="$mtu" '
 		BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) wanted[word[i]] = 1 }
-		count < 2 ? $7 != "never" : $1 in wanted { print $1, $3, $7 }' | {
-		asked=0
-		while read -r name address turn; do
-			asked=$((asked + 1))
-			[ $((asked % 64)) -ne 0 ] || wait
-			{
-				# So that the two ends do not begin at once.
-				[ "$turn" = first ] || sleep 1
-				measure_peer "$name" "$address" "$mtu" "$1"
-			} &
-		done
-		wait
-	}
+		count < 2 ? $7 != "never" : $1 in wanted { print $1, $3, mtu, word[1], $7 }' | at_once measure_peer
 }

@@ -52,6 +52,23 @@ first_word() {
 	printf '%s\n' "$word"
 }
 
+# at_once COMMAND...: carries out COMMAND with the words of each line of standard input, each in a process of its own, 128 at a time,
+# since one for each peer of a large mesh would be hundreds. $at_once_failed is how many have failed so far, also within COMMAND.
+at_once() {
+	at_once_failed=0
+	while
+		at_once_numbers=''
+		at_once_count=0
+		while [ "$at_once_count" -lt 128 ] && read -r at_once_line; do
+			# shellcheck disable=SC2086 # words
+			"$@" $at_once_line &
+			at_once_numbers="$at_once_numbers $!" at_once_count=$((at_once_count + 1))
+		done
+		for at_once_number in $at_once_numbers; do wait "$at_once_number" || at_once_failed=$((at_once_failed + 1)); done
+		[ "$at_once_count" = 128 ]
+	do :; done
+}
+
 # shared SECONDS COMMAND...: carries out what concerns things that all interfaces of this host share (firewall, services, names,
 # what is forwarded, the program), one run at a time; fails where others take longer. It is held for moments, so nothing that
 # may wait for anything else belongs in it.

@@ -39,13 +39,10 @@ forget_way_back() {
 # meet_again: sends something to each peer that this host opens the pair with, also to where the plan has it, if there is no answer: a
 # packet from where the peer was until now may have been late.
 meet_again() {
-	awk '$7 == "first" { print $1, $3 }' "$home/run/peers" | {
-		while read -r name address; do
-			{ answers_ping 1280 "$address" 1 || { aim "$name" && answers_ping 1280 "$address" 1; }; } >/dev/null 2>&1 &
-		done
-		wait
-	}
+	awk '$7 == "first" { print $1, $3 }' "$home/run/peers" | at_once meet_peer >/dev/null 2>&1
 }
+
+meet_peer() { answers_ping 1280 "$2" 1 || { aim "$1" && answers_ping 1280 "$2" 1; }; }
 
 # restore_interface: the interface is up as it was before, or down.
 restore_interface() {

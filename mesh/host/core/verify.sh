@@ -77,13 +77,20 @@ last_try() {
 }
 
 # prove_peer NAME ADDRESS MTU: replies `well NAME` where a ping of the tunnel's full size is answered, `silent NAME [WHY]` where none
-# is at all, WHY being unsent, unresolved, unheard or unclear, and `narrow NAME BYTES` where smaller ones are.
+# is at all, WHY being unsent, unresolved, unheard or unclear, and `narrow NAME BYTES` where smaller ones are. It fails where the peer
+# is silent; where several have been, it takes a peer for silent after four seconds and not after 24.
 prove_peer() {
 	if answers_ping "$3" "$2" 2; then
 		echo "well $1" >&3
 		return 0
 	fi
-	answers_ping 1280 "$2" 2 || aim "$1"
+	if ! answers_ping 1280 "$2" 2; then
+		aim "$1"
+		if [ "${at_once_failed:-0}" -ge 8 ]; then
+			echo "silent $1" >&3
+			return 1
+		fi
+	fi
 	# A handshake that crossed another one is tried again after five seconds. 1280 bytes is what every IPv6 path takes.
 	if answers_ping "$3" "$2" 6 || answers_ping "$3" "$2" 4; then
 		echo "well $1" >&3
@@ -93,7 +100,7 @@ prove_peer() {
 		[ "$why" = " unsent" ] || why=$(unresolved "$1")${why}
 		# The first word counts.
 		echo "silent $1$why" >&3
-		return 0
+		return 1
 	}
 	fits=$(widest "$2" "$3")
 	# What came to itself meanwhile was not narrow.
@@ -109,17 +116,9 @@ order_prove() {
 		seek
 	fi
 	mtu=$(setting "$(planned)" mtu)
-	awk -v words="$*" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
-		$7 == word[1] && !($1 in absent) { print $1, $3 }' "$home/$(planned)/peers" $(relayed "$(planned)") | {
-		asked=0
-		while read -r name address; do
-			# A process for each peer at once would be hundreds in a large mesh.
-			asked=$((asked + 1))
-			[ $((asked % 64)) -ne 0 ] || wait
-			prove_peer "$name" "$address" "$mtu" >/dev/null 2>&1 &
-		done
-		wait
-	} 3>&1
+	awk -v words="$*" -v mtu="$mtu" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
+		$7 == word[1] && !($1 in absent) { print $1, $3, mtu }' "$home/$(planned)/peers" $(relayed "$(planned)") |
+		at_once prove_peer 3>&1 >/dev/null 2>&1
 }
 
 # source NAME: replies `source ADDRESS`, from which this host sends to a peer, where WireGuard runs in userspace: some versions of it
@@ -136,19 +135,18 @@ order_ping() {
 	{
 		awk '$7 != "never" { print $1, $3 }' "$home/run/peers" 2>/dev/null
 		awk '{ print $1, $3 }' $(relayed run) </dev/null
-	} | {
-		asked=0
-		while read -r name address; do
-			asked=$((asked + 1))
-			[ $((asked % 64)) -ne 0 ] || wait
-			{
-				# Twice, since the first may have to wait for a handshake that crossed another.
-				answer=$({ ping -6 -c 1 -W 3 "$address" || ping -6 -c 1 -W 6 "$address"; } 2>/dev/null | sed -n 's/.*time[=<]\([0-9.]*\).*/\1/p')
-				echo "ping $name ${answer:-none}"
-			} &
-		done
-		wait
-	}
+	} | at_once ping_peer
+}
+
+# ping_peer NAME ADDRESS: replies as `ping` does for one peer; it fails where there is no answer, and waits less where several failed.
+ping_peer() {
+	for patience in 3 6; do
+		answer=$(ping -6 -c 1 -W "$patience" "$2" 2>/dev/null | sed -n 's/.*time[=<]\([0-9.]*\).*/\1/p')
+		# A second time, since the first may have had to wait for a handshake that crossed another.
+		[ -z "$answer" ] && [ "${at_once_failed:-0}" -lt 8 ] || break
+	done
+	echo "ping $1 ${answer:-none}"
+	[ -n "$answer" ]
 }
 
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;

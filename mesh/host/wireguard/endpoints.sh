@@ -66,20 +66,12 @@ look_up() {
 }
 
 # look_up_all DIRECTORY: a line NAME:PORT ENDPOINT for each name in DIRECTORY that leads anywhere now.
-look_up_all() {
-	names_wanted "$1" | {
-		asked=0
-		while read -r wanted; do
-			asked=$((asked + 1))
-			[ $((asked % 64)) -ne 0 ] || wait
-			{
-				found=$(look_up "$1" "$wanted")
-				# In one piece, since others are printed at the same time.
-				[ -z "$found" ] || echo "$wanted $found"
-			} &
-		done
-		wait
-	}
+look_up_all() { names_wanted "$1" | at_once look_up_line "$1"; }
+
+look_up_line() {
+	found=$(look_up "$1" "$2")
+	# In one piece, since others are printed at the same time.
+	[ -z "$found" ] || echo "$2 $found"
 }
 
 # remember DIRECTORY LINES: DIRECTORY/addresses has these lines, and what it had before for the names that are not among them.

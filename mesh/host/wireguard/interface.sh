@@ -132,7 +132,7 @@ running='
 	function former(name, prefix,   old) {
 		old = key_of[name] in known ? key_of[name] : owner[prefix]
 		# A host that relays has the addresses of others too, and a host that stays may have given its own to another.
-		if (old in name_of && name_of[old] != name && (name_of[old] in stays || own[old] != prefix)) return ""
+		if (old in name_of && (name_of[old] "") != name && (name_of[old] in stays || own[old] != prefix)) return ""
 		return old in keep ? "" : old
 	}
 '
@@ -300,8 +300,5 @@ set_link() {
 	[ -z "$gone" ] || set_routes run "$1"
 }
 
-# knock ADDRESS...: one ping to each, at once, not waited for longer than a second; wakes sessions up.
-knock() {
-	for address; do ping -6 -q -c 1 -W 1 "$address" >/dev/null 2>&1 & done
-	wait
-}
+# knock ADDRESS...: one ping to each, not waited for longer than a second; wakes sessions up.
+knock() { [ $# = 0 ] || printf '%s\n' "$@" | at_once ping -6 -q -c 1 -W 1 >/dev/null 2>&1; }
