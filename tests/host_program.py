@@ -62,7 +62,7 @@ _HEADER = (
     f"""
 {(PARTS / "core/header.sh").read_text().partition("# at_once")[2].partition("# shared")[0].join(["# at_once", ""])}
 """
-    + """
+    """
 set -euf
 umask 077
 export LC_ALL=C

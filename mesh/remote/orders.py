@@ -53,6 +53,11 @@ class Session:
         status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
         self._end = re.compile(rb"^(?:\.(?P<word>ok|program)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the host has carried out what it was told, and takes orders."""
+        return not self._fault
+
     async def begin(self) -> None:
         """Give the host the program if it asks for it, and wait until it takes orders.
 

@@ -1,7 +1,8 @@
 """The moment at which every host rolls back by itself: the same for all, though each has a clock of its own."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesh.remote.concurrency import gather
 from mesh.remote.orders import ORDER_SECONDS, Order, Reply
@@ -61,6 +62,22 @@ class Deadline:
         """Give every host its full time again, once a quarter of it is gone; each order takes time."""
         if time.monotonic() - self._set > self._seconds / 4:
             await self.move(self._seconds)
+
+    async def work(self, orders: Mapping[str, Sequence[Order]]) -> None:
+        """Give each host its own orders; while any host is at work, those that wait for it get their full time again.
+
+        Raises:
+            HostsFailedError: After all have ended, naming each host that failed.
+        """
+        work = asyncio.ensure_future(self._fan.each(orders))
+        try:
+            while not (await asyncio.wait({work}, timeout=self._seconds / 4))[0]:
+                waiting = [host for host in self.hosts if self._fan.sessions[host].is_free]
+                moved = self.moved(self._seconds)
+                await self._fan.each({host: [moved[host]] for host in waiting})
+            await work
+        finally:
+            work.cancel()
 
     async def move(self, seconds: int) -> None:
         """Set the deadline to `seconds` from now; `renew` then gives as many.

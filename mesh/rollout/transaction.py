@@ -15,7 +15,7 @@ from mesh.plan.host_payload import payload
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.orders import Order
 from mesh.remote.replies import read_all, read_running, read_system
-from mesh.remote.sessions import Fan, open_fan
+from mesh.remote.sessions import open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.proof import verify
 from mesh.rollout.request import Rollout
@@ -65,7 +65,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         with _outcome(f"{interface}: failed; every host rolls back"):
             try:
                 await deadline.arm(secrets.token_hex(8))
-                changed = await _switch(rollout, fan, running, deadline, switched)
+                changed = await _switch(rollout, set(fan.sessions), running, deadline, switched)
                 say(f"{interface}: verifying {_hosts(len(fan.sessions))}")
                 # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
                 resolving = _NAMES_SECONDS if rollout.pairs.has_names else 0
@@ -129,20 +129,22 @@ async def _stage(
             mesh=rollout.mesh, roster_id=rollout.roster_id, digest=rollout.digest, adopted=host in rollout.adopted,
             pairs=rollout.pairs,
         )  # fmt: skip
-        work[host] = deadline.ask(host, Order(("stage", text.count("\n"), *absent), text))
+        # No line of it may ever be read as an order, also by a host whose disk is full before it has read all.
+        lines = "".join(f"= {line}\n" for line in text.splitlines())
+        work[host] = deadline.ask(host, Order(("stage", text.count("\n"), *absent), lines))
     found = read_all(await gather(work, HOSTS_AT_ONCE), read_running)
     return {host: Running(*runs) for host, runs in found.items()}
 
 
 async def _switch(
-    rollout: Rollout, fan: Fan, running: Mapping[str, Running], deadline: Deadline, switched: list[str]
+    rollout: Rollout, hosts: set[str], running: Mapping[str, Running], deadline: Deadline, switched: list[str]
 ) -> list[str]:
     """Bring all hosts to what is staged, breaking no running tunnel; return the hosts with a new key.
 
     A host that is about to take another key is added to `switched`, for a rollback that is led.
     """
     began = time.monotonic()
-    steps = plan_switch(rollout.roster, running, set(fan.sessions) - set(running), rollout.pairs)
+    steps = plan_switch(rollout.roster, running, hosts - set(running), rollout.pairs)
     for together in _rounds(steps):
         orders: dict[str, list[Order]] = {}
         for step in together:
@@ -154,7 +156,7 @@ async def _switch(
             since = (int(time.monotonic() - began) + 1,) if step.order == "again" else ()
             for host in step.hosts:
                 orders.setdefault(host, []).append(Order((step.order, *since, *step.words)))
-        await fan.each(orders)
+        await deadline.work(orders)
         if not together[-1].waiting:
             await deadline.renew()
     return [*switched, *(host for host, runs in running.items() if not runs.public_key)]

@@ -292,7 +292,8 @@ class Hosts:
         while said := (first := await lines.get())[1]:
             order, *words = said
             count = int(words[0]) if order == "stage" else 0
-            payload = [(await lines.get())[1] for _ in range(count)]
+            # Each line begins with a sign.
+            payload = [(await lines.get())[1][1:] for _ in range(count)]
             host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
             host.secrets.update(entry[2] for entry in payload if entry[0] == "pair-key")
             host.orders.append(order)

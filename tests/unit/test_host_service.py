@@ -21,7 +21,7 @@ mount -t tmpfs none /etc/init.d
 mkdir -p /etc/runlevels
 mount -t tmpfs none /etc/runlevels
 mkdir /etc/runlevels/default /etc/systemd/system/multi-user.target.wants
-: >/etc/systemd/system/wg-quick@.service
+echo "[Unit]" >/etc/systemd/system/wg-quick@.service
 : >/etc/systemd/system/multi-user.target.wants/ssh.service
 """
 WANTS = "/etc/systemd/system/multi-user.target.wants"

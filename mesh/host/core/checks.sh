@@ -74,6 +74,8 @@ check_files() {
 	systemd)
 		tunnel_unit >/dev/null ||
 			fail "service: wireguard-tools brought no wg-quick@.service; install the distribution's package for systemd"
+		! is_mask "$systemd_units/wg-quick@.service" ||
+			fail "service: wg-quick@.service is masked on this host, so no tunnel comes up at boot; run systemctl unmask wg-quick@.service"
 		check_writable "$systemd_wants/mesh-boot@$interface.service"
 		check_writable "$timer_wants/mesh-keep@$interface.timer"
 		check_unless_same "$systemd_units/mesh-boot@.service" "$(boot_unit)"

@@ -59,6 +59,8 @@ serve() {
 	while read -r order arguments; do
 		# shellcheck disable=SC2086 # words
 		case $order in
+		# A line of what is staged: the disk was full before all were read.
+		=) ;;
 		stage | prepare | arm | clock | renew | preshared | ready | own | peer | back | again | finish | wake | prove | source | ping | facts | status | audit | examine | measure | probe | store | confirm | abort | wipe) obey "order_$order" $arguments ;;
 		*) echo ".error this is not an order; run the same version of mesh everywhere" ;;
 		esac
@@ -105,6 +107,7 @@ keep) keep ;;
 keeping) repeat keep "$3" ;;
 boot)
 	settle boot
+	clear_place
 	# All interfaces boot at the same moment. One that has waited in vain must come up all the same.
 	shared 40 boot_shared || boot_shared
 	;;

@@ -128,7 +128,7 @@ order_finish() {
 		shared 20 open_port
 		# From here on it would boot, and only the deadline tells that it is not confirmed.
 		persist "$home/deadline" "$home"
-		start_with_peers next
+		outlast start_with_peers next
 	fi
 	shared 20 finish_shared
 }

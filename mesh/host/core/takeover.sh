@@ -72,6 +72,19 @@ check_their_configuration() {
 	[ -z "$dropped" ] || fail "$configuration has $dropped, which mesh would drop; do without it, then take it out of the file"
 }
 
+# other_maker: prints the file by which something other than wg-quick brings up an interface of this name at boot, if there is one:
+# systemd-networkd, ifupdown, NetworkManager, netplan.
+other_maker() {
+	maker_name=$(printf '%s' "$interface" | sed 's/[.+]/\\&/g')
+	{
+		grep -rlsE "^[[:space:]]*Name[[:space:]]*=[[:space:]]*${maker_name}[[:space:]]*$" \
+			/etc/systemd/network /run/systemd/network /usr/local/lib/systemd/network /usr/lib/systemd/network | grep '\.netdev$'
+		grep -rlsE "^[[:space:]]*iface[[:space:]]+${maker_name}([[:space:]]|$)" /etc/network/interfaces /etc/network/interfaces.d
+		grep -rlsE "^interface-name=$maker_name$" /etc/NetworkManager/system-connections
+		grep -rlsE "^[[:space:]]+[\"']?${maker_name}[\"']?:" /etc/netplan
+	} | head -n 1
+}
+
 # their_files: what there may be of the interface before it is ours: its file, and what starts it at boot.
 their_files() {
 	echo "$configuration" "$systemd_wants/wg-quick@$interface.service" \

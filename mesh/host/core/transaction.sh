@@ -19,7 +19,9 @@ order_stage() {
 	mkdir -p "$home/incoming/pair-keys"
 	head -n "$lines" >"$home/incoming/payload"
 	: >"$home/incoming/peers"
+	# Each begins with a sign, so that none is ever taken for an order.
 	(cd "$home/incoming" && awk -v lines="$lines" "$by_name"'
+		{ sub(/^= /, "") }
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
 		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
 		$1 == "peer" && is_name($5) { printf "" > "addresses" }
@@ -125,6 +127,8 @@ check_foreign() {
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
 	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
 	check_port "$(setting incoming port)"
+	maker=$(other_maker)
+	[ -z "$maker" ] || fail "$maker brings up an interface $interface at boot too, and wg-quick would stop at that; take it out there, or choose another name"
 	clash=$(taken_route)
 	[ -z "$clash" ] ||
 		fail "a route of the mesh is taken: $clash; remove that route, or, if this host is in that network, give both hosts one site"
@@ -162,6 +166,18 @@ order_arm() {
 write_deadline() {
 	echo "$((${3%.*} + $1)).${3#*.} $2 $this_boot" >"$home/deadline.new"
 	mv "$home/deadline.new" "$home/deadline"
+}
+
+# outlast COMMAND...: carries it out. Nobody can move the deadline meanwhile, so its time, up to 90 seconds, does not count.
+outlast() {
+	if ! is_armed || is_passed "$until"; then
+		"$@"
+		return
+	fi
+	deadline_left=$((${until%.*} - $(clock))) deadline_token=$token
+	[ "$deadline_left" -ge 90 ] || write_deadline 90 "$deadline_token" "$(precise_clock)"
+	"$@"
+	write_deadline "$deadline_left" "$deadline_token" "$(precise_clock)"
 }
 
 # renew SECONDS SINCE: the work goes on, so the deadline moves with it.

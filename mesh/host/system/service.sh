@@ -128,8 +128,10 @@ service_install() {
 		fi
 		link_to "$systemd_units/mesh-boot@.service" "$systemd_wants/mesh-boot@$interface.service"
 		link_to "$install_unit" "$systemd_wants/wg-quick@$interface.service"
-		if service_is_masked; then
-			rm -f "$systemd_units/wg-quick@$interface.service"
+		install_masks=$(masks)
+		if [ -n "$install_masks" ]; then
+			# shellcheck disable=SC2086 # words
+			rm -f $install_masks
 			timeout 30 systemctl daemon-reload || fail "service: systemctl daemon-reload failed; see 'systemctl status' on this host"
 		fi
 		record_files "$(common)/units" "$systemd_units/mesh-boot@.service"
@@ -148,9 +150,17 @@ service_install() {
 	esac
 }
 
-# service_is_masked: 0 when systemd was told never to start the tunnel.
-service_is_masked() {
-	[ -L "$systemd_units/wg-quick@$interface.service" ] && [ "$(readlink "$systemd_units/wg-quick@$interface.service")" = /dev/null ]
+# is_mask PATH: 0 when systemd never starts the unit that this is the file of (systemctl mask).
+is_mask() { if [ -L "$1" ]; then [ "$(readlink "$1")" = /dev/null ]; else [ -f "$1" ] && [ ! -s "$1" ]; fi; }
+
+# masks: prints the masks of units of this interface. The one of wg-quick@.service is for all interfaces, and not ours to take away.
+masks() {
+	for mask_unit in wg-quick@$interface.service mesh-boot@$interface.service \
+		mesh-keep@$interface.service mesh-keep@$interface.timer mesh-endpoints@$interface.service mesh-endpoints@$interface.timer; do
+		for mask_folder in "$systemd_units" /run/systemd/system; do
+			if is_mask "$mask_folder/$mask_unit"; then printf '%s\n' "$mask_folder/$mask_unit"; fi
+		done
+	done
 }
 
 # service_is_enabled: 0 when the tunnel comes up at boot as service_install leaves it, or nothing here could do so.
@@ -158,7 +168,7 @@ service_is_enabled() {
 	case "$(init_system)" in
 	systemd)
 		[ -e "$systemd_wants/wg-quick@$interface.service" ] && [ -e "$systemd_wants/mesh-boot@$interface.service" ] &&
-			! service_is_masked
+			[ -z "$(masks)" ] && ! is_mask "$systemd_units/wg-quick@.service"
 		;;
 	openrc) [ -e "/etc/runlevels/default/wg-quick.$interface" ] && [ -e "/etc/runlevels/default/mesh-boot.$interface" ] ;;
 	none) return 0 ;;
@@ -217,6 +227,13 @@ service_start() {
 		fail "service: $interface does not come up by '$*'; see /etc/wireguard/$interface.conf and the log of that service"
 	fi
 	rm -f "$home/start.log"
+}
+
+# clear_place: at boot, before wg-quick starts the tunnel, an interface of its name is somebody else's, and wg-quick would stop at it.
+# A host that has been looked at since its boot (keep.sh) is past that.
+clear_place() {
+	if [ ! -d "$home/run" ] || [ -d "$keep_folder/$interface" ] || ! tunnel_is_up; then return 0; fi
+	ip link delete dev "$interface" && say "removed an interface $interface that something else had brought up; see what does so at boot"
 }
 
 # service_stop: the tunnel is down, whoever had brought it up, and its service knows.
