@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.remote.orders import Order, Reply
@@ -60,3 +60,44 @@ def test_a_host_that_slept_meanwhile_is_taken_at_its_last_word(
     host = _Host(ahead + 1000, ways, sleeps)
     found = asyncio.run(_ahead(host, len(ways)))
     assert abs(found - host.ahead) <= sum(ways[-1]) / 2 + 0.03
+
+
+class _Worker:
+    """A host that takes so many seconds for what it is told; a deadline that it is given counts from then."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.is_free, self.host = seconds, True, ""
+        self.moved = 0
+
+    async def orders(self, orders: list[Order], **_: Any) -> list[Reply]:
+        assert self.is_free, "a host takes one order at a time"
+        self.is_free = False
+        now = asyncio.get_running_loop().time()
+        if orders[0].words[0] == "renew":
+            self.moved += 1
+        elif orders[0].words[0] == "finish":
+            await asyncio.sleep(self.seconds)
+        self.is_free = True
+        return [Reply(["1.00"], now, now) for _ in orders]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.3]), min_size=1, max_size=4))
+@settings(max_examples=8, deadline=None)
+def test_hosts_that_wait_for_a_slow_one_keep_their_time(seconds: list[float]) -> None:
+    """They are told so before theirs is gone, and the slow one is not asked for anything meanwhile."""
+    workers = {f"h{number}": _Worker(each) for number, each in enumerate(seconds)}
+
+    async def each(orders: dict[str, list[Order]]) -> dict[str, list[Reply]]:
+        replies = await asyncio.gather(*(workers[host].orders(said) for host, said in orders.items()))
+        return dict(zip(orders, replies, strict=True))
+
+    async def run() -> None:
+        fan: Any = SimpleNamespace(sessions=workers, each=each)
+        deadline = Deadline(fan, 0.2, list(workers))  # type: ignore[arg-type]
+        for host in workers:
+            await deadline.ask(host, Order(("stage",)))
+        await deadline.work({host: [Order(("finish",))] for host in workers})
+
+    asyncio.run(run())
+    for worker in workers.values():
+        assert bool(worker.moved) == (not worker.seconds and any(seconds))

@@ -55,15 +55,32 @@ def test_a_service_file_is_compared_with_what_was_installed(host: HostProgram, i
     assert second == f"differs edited {file}\n"
 
 
-def test_a_masked_tunnel_is_not_enabled_until_it_is_installed_again(host: HostProgram) -> None:
-    """`systemctl mask` leaves the links that enable it."""
+_UNITS = ("wg-quick@testwg.service", "mesh-boot@testwg.service", "mesh-keep@testwg.service", "mesh-keep@testwg.timer")
+
+
+@pytest.mark.parametrize("unit", _UNITS)
+@pytest.mark.parametrize("how", ["ln -s /dev/null", ": >"])
+def test_a_masked_unit_is_not_enabled_until_it_is_installed_again(host: HostProgram, unit: str, how: str) -> None:
+    """`systemctl mask` leaves the links that enable it, and an empty file is a mask too."""
     WITH["systemd"](host)
-    mask = "ln -s /dev/null /etc/systemd/system/wg-quick@testwg.service"
+    mask = f"{how} /etc/systemd/system/{unit}"
     ask = "service_is_enabled && echo enabled || echo not"
     host.stub("systemctl")
     ended = host.run(f"{SNAPSHOT}service_install; {ask}; {mask}; {ask}; service_install; {ask}")
     assert ended.stdout.split() == ["enabled", "not", "enabled"]
     assert "systemctl daemon-reload" in host.calls()
+
+
+def test_a_mask_of_all_tunnels_is_reported_and_not_taken_away(host: HostProgram) -> None:
+    """It is of wg-quick's own template, which other interfaces use too."""
+    WITH["systemd"](host)
+    host.stub("systemctl")
+    mask = "ln -sf /dev/null /etc/systemd/system/wg-quick@.service"
+    ask = "service_is_enabled && echo enabled || echo not"
+    script = f"{SNAPSHOT}service_install; {ask}; {mask}; {ask}; (check_files 16) || ls -l /etc/systemd/system"
+    ended = host.run(f"{script}\nconfiguration=/etc/wireguard/testwg.conf")
+    assert ended.stdout.split()[:2] == ["enabled", "not"]
+    assert "wg-quick@.service -> /dev/null" in ended.stdout
 
 
 # What the rest of the program has for them.

@@ -91,7 +91,8 @@ class _Host:
         switch = ("preshared", "own", "ready") if self.runs() else ()
         now = Path("/proc/uptime").read_text().split()[0]
         for order in (f"stage {len(plan.splitlines())}", f"arm {deadline} token {now}", *switch, "finish"):
-            assert self.order(order, plan if order.startswith("stage") else "")[-1] == ".ok"
+            lines = "".join(f"= {line}\n" for line in plan.splitlines())
+            assert self.order(order, lines if order.startswith("stage") else "")[-1] == ".ok"
 
     def hang_up(self) -> None:
         """End the session as an operator whose machine dies."""
@@ -297,3 +298,11 @@ def test_a_watchdog_that_begins_again_leaves_a_later_session_alone(armed: tuple[
     host.hang_up()
     _wait(lambda: not host.left())
     assert host.runs() == before
+
+
+def test_a_line_of_a_plan_is_no_order(armed: tuple[_Host, list[str]]) -> None:
+    """A host whose disk is full has read a part of the plan only, and the rest comes all the same."""
+    host, _ = armed
+    running = host.runs()
+    assert len(host.order("= peer carol key\n= port 1\nclock")) == 2
+    assert host.runs() == running

@@ -77,6 +77,8 @@ check_their_configuration() {
 other_maker() {
 	maker_name=$(printf '%s' "$interface" | sed 's/[.+]/\\&/g')
 	{
+		# Each is asked, whatever the one before had.
+		set +e
 		grep -rlsE "^[[:space:]]*Name[[:space:]]*=[[:space:]]*${maker_name}[[:space:]]*$" \
 			/etc/systemd/network /run/systemd/network /usr/local/lib/systemd/network /usr/lib/systemd/network | grep '\.netdev$'
 		grep -rlsE "^[[:space:]]*iface[[:space:]]+${maker_name}([[:space:]]|$)" /etc/network/interfaces /etc/network/interfaces.d
