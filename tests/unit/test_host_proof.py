@@ -92,8 +92,9 @@ def test_what_the_system_discards_is_counted(host: HostProgram, rule: str) -> No
     ip link add testwg type veth peer name other; ip link set testwg up; ip link set other up
     ip -6 address add fd00::9/64 dev testwg nodad; ip -6 neigh add fd00::1 lladdr 02:00:00:00:00:01 dev testwg
     printf '%s\\n' 'table inet own {{ chain o {{ type filter hook {rule} }}' '}}' | nft -f -
-    before=$(discarded); answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
-    nft delete table inet own; answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
+    before=$(discarded); answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :
+    nft delete table inet own; echo $(($(discarded) - before))
+    answers_ping 1280 fd00::1 1 >/dev/null 2>&1 || :; echo $(($(discarded) - before))
     """
     first, second = map(int, host.run(f"{PLAN} {script}").stdout.split())
     # What the system sends by itself when an interface comes up may be among it.
