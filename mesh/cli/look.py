@@ -16,13 +16,13 @@ __all__ = ["dated", "look", "look_at", "narrow"]
 _UNKNOWN = ("", "")
 
 
-def look(pulumi: PulumiCli, interfaces: Collection[str] | None, *, ping: bool) -> list[MeshStatus]:
-    """Return how each mesh is, or each that is chosen.
+def look(pulumi: PulumiCli, interfaces: Collection[str] | None, command: str, *, ping: bool) -> list[MeshStatus]:
+    """Return how each mesh is, or each that is chosen; `command` begins the message of a refusal.
 
     Raises:
         MeshError: If one was never rolled out.
     """
-    return look_at(choose_meshes(pulumi.recorded(), "status", interfaces), ping=ping)
+    return look_at(choose_meshes(pulumi.recorded(), command, interfaces), ping=ping)
 
 
 def look_at(meshes: Mapping[str, RecordedMesh], *, ping: bool) -> list[MeshStatus]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mesh.cli.output_file import check_output
 from mesh.cli.parameters import OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
@@ -32,17 +33,19 @@ def metrics_command(errors: Console) -> Callable[..., None]:
         from mesh.cli.metrics import serve_metrics, show_metrics, write_metrics  # noqa: PLC0415
         from mesh.cli.status_rows import MeshStatus  # noqa: PLC0415
 
-        if output and listen:
+        if output is not None and listen is not None:
             raise MeshError("metrics: --output and --listen exclude each other; give one")
+        if output is not None:
+            check_output(output)
         pulumi = PulumiCli(find_project(), stack)
 
         def ask() -> list[MeshStatus]:
-            found = look(pulumi, interface, ping=pairs)
+            found = look(pulumi, interface, "metrics", ping=pairs)
             return found if pairs else [replace(mesh, pairs=()) for mesh in found]
 
-        if listen:
+        if listen is not None:
             serve_metrics(ask, listen, errors.print)
-        elif output:
+        elif output is not None:
             write_metrics(ask, output)
         else:
             sys.stdout.write(show_metrics(ask))

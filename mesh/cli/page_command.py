@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mesh.cli.output_file import replace_file
+from mesh.cli.output_file import check_output, replace_file
 from mesh.cli.parameters import OnlyMeshes, SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
@@ -47,8 +47,10 @@ def page_command(errors: Console) -> Callable[..., None]:
         from mesh.cli.page.asking import ask_page  # noqa: PLC0415
         from mesh.cli.page.render import show_page  # noqa: PLC0415
 
-        if output and serve:
+        if output is not None and serve:
             raise MeshError("page: --output and --serve exclude each other; give one")
+        if output is not None and str(output) != "-":
+            check_output(output)
         pulumi = PulumiCli(find_project(), stack)
 
         def ask() -> "Page":
@@ -61,7 +63,7 @@ def page_command(errors: Console) -> Callable[..., None]:
         if str(output) == "-":
             sys.stdout.write(show_page(found))
         else:
-            path = output or Path(f"{found.stack}.html")
+            path = Path(f"{found.stack}.html") if output is None else output
             # It is for its owner to read and to share.
             replace_file(path, show_page(found), 0o600)
             errors.print(f"{path}: written; open it in a browser")

@@ -80,7 +80,7 @@ def status_command(console: Console) -> Callable[..., None]:
         pulumi = PulumiCli(find_project(), stack)
 
         def ask() -> "Sequence[MeshStatus]":
-            return narrow(look(pulumi, interface, ping=ping), only or [])
+            return narrow(look(pulumi, interface, "status", ping=ping), only or [])
 
         meshes = watch_status(console, ask, interval, all_pairs=pairs) if watch else ask()
         if as_json:
