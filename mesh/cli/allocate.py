@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.stack_file import INTERFACES, StackFile
+from mesh.cli.yaml_values import is_shared
 from mesh.errors import MeshError
 
 __all__ = ["allocate_addresses"]
@@ -25,16 +26,17 @@ def allocate_addresses(file: StackFile) -> dict[str, str]:
         MeshError: If a prefix or an entry is unusable, or no address is left; the file is then as before.
     """
     given: dict[str, str] = {}
-    for name, entry in file.section(INTERFACES).items():
+    interfaces = file.section(INTERFACES)
+    for name, entry in interfaces.items():
         if isinstance(entry, dict) and entry.get("ipv4"):
-            given |= {f"{name}/{owner}": address for owner, address in _fill(name, entry)}
+            given |= {f"{name}/{owner}": address for owner, address in _fill(name, interfaces)}
     if given:
         file.write()
     return given
 
 
-def _fill(interface: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    place = f"{INTERFACES}.{interface}"
+def _fill(interface: str, interfaces: Any) -> Iterator[tuple[str, str]]:
+    place, entry = f"{INTERFACES}.{interface}", interfaces[interface]
     prefix = _read_prefix(entry["ipv4"])
     if prefix is None:
         raise MeshError(f"{place}.ipv4: not an IPv4 prefix; give one of 8 to 30 bits such as 10.20.0.0/24")
@@ -50,12 +52,21 @@ def _fill(interface: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         address = next(free, None)
         if address is None:
             raise MeshError(f"{place}.ipv4: {prefix} has no address left for {owner}; give a larger one")
+        _check_own(interfaces, interface)
         if not entry.get(section):
             entry[section] = CommentedMap()
+        _check_own(entry, section, place)
         if not entry[section].get(owner):
             entry[section][owner] = CommentedMap()
+        _check_own(entry[section], owner, f"{place}.{section}")
         entry[section][owner]["ipv4"] = str(address)
         yield owner, str(address)
+
+
+def _check_own(holder: CommentedMap, key: str, place: str = INTERFACES) -> None:
+    if is_shared(holder, key):
+        words = "an alias or a merge has it elsewhere too, and an address is of one alone; write it out at each place"
+        raise MeshError(f"{place}.{key}: {words}")
 
 
 def _entries(place: str, entry: dict[str, Any], section: str) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ The commands only read arguments and print; a module of each does the work.
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from mesh.cli.history_command import history_command
 from mesh.cli.importers.commands import import_commands
 from mesh.cli.metrics_command import metrics_command
 from mesh.cli.new_command import new_command
+from mesh.cli.output_file import check_output, replace_file, write_private
 from mesh.cli.page_command import page_command
 from mesh.cli.parameters import OnlyMeshes, SelectedStack, StackArgument, StackOption, TheHosts
 from mesh.cli.ping_command import ping_command
@@ -31,11 +33,13 @@ from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
 from mesh.cli.speed_command import speed_command
-from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.cli.stack_file import StackFile
+from mesh.cli.stack_places import find_stack_file
 from mesh.cli.status_command import status_command
+from mesh.cli.streams import finish_output, open_missing_streams
 from mesh.cli.up_command import up_command
 from mesh.core_dumps import forbid_core_dumps
-from mesh.errors import MeshError
+from mesh.errors import MeshError, visible
 
 app = typer.Typer(
     help="Write stack files, plan and run changes of the mesh, watch it, and say what is wrong with it.",
@@ -109,6 +113,8 @@ def adopt(
         interfaces=interface or [],
         hosts=host or [],
     ).run()
+    # The keys that it holds were read before the question, and all are written again.
+    file.check_unchanged()
     pulumi.write_adopted({**held, **keys})
     done = f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted"
     _console.print(
@@ -183,16 +189,17 @@ def peer(
 
     The file holds the private key, if that was made here, and the preshared key of the mesh.
     """
-    from mesh.cli.output_file import write_private  # noqa: PLC0415
     from mesh.cli.peer_file import choose_file, show_qr_code  # noqa: PLC0415
 
+    if output is not None:
+        check_output(output, is_new=True)
     text = choose_file(PulumiCli(find_project(), stack).peer_files(), name, interface)
-    if output:
+    if output is not None:
         write_private(output, text)
         _errors.print(f"{output}: written; it holds secrets, so delete it when {name} has it")
     if qr:
         show_qr_code(text, sys.stdout)
-    if not (output or qr):
+    if output is None and not qr:
         sys.stdout.write(text)
 
 
@@ -204,6 +211,8 @@ def engine(
 
     One that is not on PATH is linked into the active virtual environment.
     """
+    if record is not None:
+        check_output(record)
     found = find_engine()
     if found is None:
         _console.print("engine: no pulumi from 3.244 up and below 4; installing it in ~/.pulumi …")
@@ -218,16 +227,28 @@ def engine(
             if link := link_engine(found):
                 advice = f"linked as {link}, for shells that run . {link.parent}/activate"
             _console.print(f"engine: {advice}", markup=False)
-    if record:
-        record.write_text(f"{found.command.parent if found else Path(sys.executable).parent}\n", encoding="utf-8")
+    if record is not None:
+        replace_file(record, f"{found.command.parent if found else Path(sys.executable).parent}\n")
 
 
-def main() -> None:
+def run_command_line() -> None:
     """Run a command; an expected failure is reported in words, with exit status 1."""
     # Keys pass through some commands, and one goes on as pulumi, which has them too.
     forbid_core_dumps()
+    open_missing_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            finish_output()
     except MeshError as error:
-        _errors.print(f"error: {error}")
+        fault = str(error)
+    except BrokenPipeError:
+        # Whoever reads us, as `head` does, has what it wanted.
         raise SystemExit(1) from None
+    except OSError as problem:
+        where = visible(str(problem.filename or "standard output"))
+        fault = f"{where}: {problem.strerror or problem}; see that it can be used, and that its disk has room"
+    with suppress(OSError):
+        _errors.print(f"error: {fault}")
+    raise SystemExit(1)

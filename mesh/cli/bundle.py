@@ -23,7 +23,8 @@ from mesh.cli.look import look_at
 from mesh.cli.names_to_hide import learn_machine, learn_operator, learn_roster, learn_stack_file
 from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.cli.redaction import Redaction
-from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile, stack_of
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.cli.stack_places import stack_of
 from mesh.cli.status_json import show_json
 from mesh.config.connection import Connection
 from mesh.config.models import Configuration

@@ -14,7 +14,7 @@ from rich.console import Console
 from mesh.cli.parameters import SelectedStack
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli
-from mesh.cli.stack_file import find_stack_file
+from mesh.cli.stack_places import find_stack_file
 
 __all__ = ["archive_of", "bundle_command"]
 
@@ -38,9 +38,10 @@ def bundle_command(console: Console, errors: Console) -> Callable[..., None]:
         private key or a preshared key. Nothing is changed on hosts, and dead ones may be among them.
         """
         from mesh.cli.bundle import Bundle  # noqa: PLC0415
-        from mesh.cli.output_file import write_private  # noqa: PLC0415
+        from mesh.cli.output_file import check_output, write_private  # noqa: PLC0415
 
-        path = output or Path(f"{_FOLDER}-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar.gz")
+        path = Path(f"{_FOLDER}-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar.gz") if output is None else output
+        check_output(path, is_new=True)
         made = Bundle(stack, keep=keep_names, progress=lambda line: errors.print(f"bundle: {line} …"))
         made.collect(
             lambda: find_stack_file(stack) if stack else PulumiCli(find_project()).stack_file(),

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mesh.cli.project import find_project
-from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES, list_stack_files
+from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES
+from mesh.cli.stack_places import list_stack_files
 from mesh.errors import MeshError
 
 __all__ = ["complete_host", "complete_interface", "complete_stack", "names_in_file"]

@@ -22,7 +22,7 @@ class Screen(Console):
     def __init__(self, *, stderr: bool = False, **options: Any) -> None:
         """Print on standard output, or on standard error; what is in between is for a log, which has no width."""
         # A fingerprint has to be comparable in a log too.
-        width = None if stderr or sys.stdout.isatty() else 140
+        width = None if stderr or (sys.stdout and sys.stdout.isatty()) else 140
         super().__init__(
             **{"stderr": stderr, "width": width, "highlight": False, "markup": False, "emoji": False, **options}
         )

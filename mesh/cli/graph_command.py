@@ -12,7 +12,7 @@ from mesh.cli.parameters import OnlyMesh, StackArgument
 from mesh.cli.planned import read_mesh
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import pulumi_of
-from mesh.cli.stack_file import find_stack_file
+from mesh.cli.stack_places import find_stack_file
 
 __all__ = ["graph"]
 
@@ -45,5 +45,5 @@ def _ask(drawing: Drawing, stack: str, interface: str) -> Drawing:
     from mesh.cli.graph_live import mark_amiss  # noqa: PLC0415
     from mesh.cli.look import look  # noqa: PLC0415
 
-    [mesh] = look(pulumi_of(find_stack_file(stack), find_project()), [interface], ping=True)
+    [mesh] = look(pulumi_of(find_stack_file(stack), find_project()), [interface], "graph", ping=True)
     return mark_amiss(drawing, mesh)

@@ -15,9 +15,11 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.engine import find_engine
+from mesh.cli.output_file import check_output
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.cli.scan import Scan
-from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile, stack_of
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.cli.stack_places import find_or_name_stack_file, stack_of
 from mesh.cli.yaml_values import flow_list, flow_mapping
 from mesh.config.external_fields import is_address
 from mesh.config.fields import is_host_name
@@ -25,7 +27,7 @@ from mesh.errors import HostError, MeshError, show_name
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
 
-__all__ = ["Wanted", "init_stack", "make_stack_file", "read_wanted"]
+__all__ = ["Wanted", "init_stack", "make_stack_file", "name_stack_file", "read_wanted"]
 
 _STACK = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _UNFIT = re.compile(r"[^a-z0-9.-]+")
@@ -74,6 +76,22 @@ def _first_content(file: StackFile, wanted: Sequence[Wanted]) -> None:
             file.hosts[name]["ssh"] = flow_mapping({"address": host.address, **user})
 
 
+def name_stack_file(stack: str) -> Path:
+    """Return the file of a stack that is to be made, which `stack` names by itself or as the path of its file.
+
+    Raises:
+        MeshError: If it is no name of a stack.
+    """
+    path = find_or_name_stack_file(stack)
+    if not stack.endswith(".yaml") and not _STACK.fullmatch(stack):
+        raise MeshError(f"{show_name(stack)}: no name of a stack; use letters, digits and _ . -")
+    if not _STACK.fullmatch(stack_of(path)) or path.name != f"Pulumi.{stack_of(path)}.yaml":
+        raise MeshError(
+            f"{show_name(path.name)}: names no stack; give the name of a stack, or call it Pulumi.NAME.yaml"
+        )
+    return path
+
+
 def make_stack_file(
     path: Path,
     wanted: Sequence[Wanted],
@@ -87,11 +105,10 @@ def make_stack_file(
     Raises:
         MeshError: If the file is there already, no host answers, or the fingerprints are not accepted.
     """
-    stack = stack_of(path)
-    if not _STACK.fullmatch(stack) or path.name != f"Pulumi.{stack}.yaml":
-        raise MeshError(f"{show_name(stack)}: no name of a stack; use letters, digits and _ . -")
     if path.exists():
-        raise MeshError(f"{path.name}: is there already; add hosts to it and run python -m mesh scan {stack}")
+        raise MeshError(f"{path.name}: is there already; add hosts to it and run python -m mesh scan {stack_of(path)}")
+    if path.parent.exists():
+        check_output(path)
     file = StackFile(path, complete=True)
     _first_content(file, wanted)
     scan = Scan(file.select([]), show, confirm)

@@ -6,9 +6,9 @@ from typing import Annotated, Protocol
 import typer
 from rich.console import Console
 
-from mesh.cli.new import init_stack, make_stack_file, read_wanted
+from mesh.cli.new import init_stack, make_stack_file, name_stack_file, read_wanted
 from mesh.cli.project import find_project
-from mesh.cli.stack_file import find_or_name_stack_file, stack_of
+from mesh.cli.stack_places import stack_of
 from mesh.config.interface_name import interface_name_fault
 from mesh.errors import MeshError, show_name
 
@@ -36,7 +36,7 @@ def new_command(console: Console, errors: Console, confirm: Confirm) -> Callable
         """Write the file of a new stack with one mesh of these hosts, as scan fills it in, and make the stack."""
         if wrong := interface_name_fault(interface):
             raise MeshError(f"--interface: {show_name(interface)} is {wrong}")
-        project, path = find_project(), find_or_name_stack_file(stack)
+        project, path = find_project(), name_stack_file(stack)
         problems = make_stack_file(
             path,
             [read_wanted(text) for text in host],

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from mesh.cli.stack_file import StackFile, find_stack_file
+from mesh.cli.stack_file import StackFile
+from mesh.cli.stack_places import find_stack_file
 from mesh.config.models import Configuration
 from mesh.errors import MeshError, show_name
 from mesh.plan.topology import MeshPlan, plan_meshes

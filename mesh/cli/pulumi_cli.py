@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mesh.cli.engine import find_engine
-from mesh.cli.stack_file import find_stack_file
+from mesh.cli.stack_places import find_stack_file
 from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration

@@ -3,9 +3,6 @@
 The models say what the fields mean. Only commands read the file itself; the program gets its values from Pulumi.
 """
 
-import io
-import os
-import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -14,72 +11,26 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.util import load_yaml_guess_indent
 
-from mesh.cli.project import find_project
+from mesh.cli.output_file import replace_file
+from mesh.cli.yaml_text import YamlText
 from mesh.config.hosts_file import NO_VALUES, read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
-from mesh.errors import MeshError, show_name
+from mesh.errors import ConfigurationError, MeshError, PlacedFault, show_name
 
 __all__ = [
     "HOSTS",
     "HOSTS_FILE",
     "INTERFACES",
     "StackFile",
-    "find_or_name_stack_file",
-    "find_stack_file",
-    "list_stack_files",
-    "stack_of",
 ]
 
 HOSTS = "mesh:hosts"
 HOSTS_FILE = "mesh:hostsFile"
 INTERFACES = "mesh:interfaces"
 _ROTATION = "mesh:rotation"
-
-_CONFIG = re.compile("^config:", re.MULTILINE)
-
-
-def _path_of(stack: str) -> Path:
-    return find_project() / "stacks" / f"Pulumi.{stack}.yaml"
-
-
-def list_stack_files() -> dict[str, Path]:
-    """Return the stack files of the project by the names of their stacks, sorted.
-
-    Raises:
-        MeshError: If there is no project.
-    """
-    files = sorted(_path_of("*").parent.glob(_path_of("*").name))
-    return {stack_of(path): path for path in files}
-
-
-def stack_of(path: Path) -> str:
-    """Return the stack whose file has this name."""
-    return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-
-
-def find_stack_file(name: str) -> Path:
-    """Return the file that `name` means: a path, or a stack whose file is in the project's folder `stacks`.
-
-    Raises:
-        MeshError: If there is neither.
-    """
-    if Path(name).is_file():
-        return Path(name).resolve()
-    path = _path_of(name)
-    if path.is_file():
-        return path.resolve()
-    raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
-
-
-def find_or_name_stack_file(name: str) -> Path:
-    """Return the file that `name` means, also where it is not there yet: then `name` is a stack's, or ends in .yaml."""
-    if Path(name).is_file() or name.endswith(".yaml"):
-        return Path(name).resolve()
-    return _path_of(name).resolve()
 
 
 class StackFile:
@@ -91,34 +42,41 @@ class StackFile:
         A file without a configuration gets the line by which editors check it, if it lies in a project.
 
         Raises:
-            MeshError: If it is no YAML, or has no hosts.
+            MeshError: If it cannot be read, is no YAML, or has something else than a configuration.
         """
         self.path = path
-        self._yaml = YAML()
-        self._yaml.preserve_quotes = True
-        self._yaml.width = 2**16
-        try:
-            text = path.read_text(encoding="utf-8") if path.exists() or not complete else ""
-            # JSON is YAML too, in braces, and gets its configuration below.
-            if complete and not _CONFIG.search(text) and not text.lstrip().startswith("{"):
-                # `pulumi stack init` may have made the file, with nothing in it but what decrypts secrets.
-                end = "" if text.endswith("\n") or not text else "\n"
-                text = f"{editor_line_in_project(path)}{text}{end}config: {{}}\n"
-            _, indent, offset = load_yaml_guess_indent(text)
-            self._yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
-            self.content: Any = self._yaml.load(text)
-        except (YAMLError, *NO_VALUES) as error:
-            # Its own words may repeat what stands there, and that may be a key.
-            mark = getattr(error, "problem_mark", None)
-            place = f"line {mark.line + 1}" if mark else "it"
-            raise MeshError(f"{path.name}: cannot be read as YAML; correct {place}") from None
         self._complete = complete
-        if complete and (self.content is None or isinstance(self.content, dict)):
-            self.content = self.content or CommentedMap()
-            if not self.content.get("config"):
-                self.content["config"] = CommentedMap()
-            if not self._config.get(HOSTS_FILE):
-                self._config.setdefault(HOSTS, CommentedMap())
+        self._before = self._read()
+        if self._before is None and not complete:
+            raise MeshError(f"{path.name}: is not there any more; see what has removed it")
+        self._text = YamlText(self._before or b"", path.name)
+        if complete:
+            self._add_configuration()
+
+    def _read(self) -> bytes | None:
+        """Return what the file holds now, None where there is none."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            raise MeshError(f"{self.path.name}: {problem.strerror}; see that you can read it") from None
+
+    def _add_configuration(self) -> None:
+        if self.content is None or (isinstance(self.content, CommentedMap) and "config" not in self.content):
+            # `pulumi stack init` may have made the file, with nothing in it but what decrypts secrets.
+            self._text.begin(editor_line_in_project(self.path))
+        if not isinstance(self.content, CommentedMap) or not isinstance(self.content.get("config") or {}, dict):
+            raise MeshError(f"{self.path.name}: config is no mapping; correct it, or take it out")
+        if not self.content.get("config"):
+            self.content["config"] = CommentedMap()
+        if not self._config.get(HOSTS_FILE):
+            self.section(HOSTS)
+
+    @property
+    def content(self) -> Any:
+        """All that the file holds, to be changed in place."""
+        return self._text.content
 
     @property
     def _config(self) -> dict[str, Any]:
@@ -150,11 +108,13 @@ class StackFile:
         return hosts
 
     def section(self, name: str) -> dict[str, Any]:
-        """Return the entries below `name`, to be changed in place.
+        """Return the entries below `name`, to be changed in place; a file that is completed gets them.
 
         Raises:
             MeshError: If there are none.
         """
+        if self._complete and self._config.get(name) in (None, {}):
+            self._config[name] = CommentedMap()
         entries = self._config.get(name)
         if not isinstance(entries, dict):
             raise MeshError(
@@ -180,23 +140,67 @@ class StackFile:
         Raises:
             ConfigurationError: With every fault of the file.
         """
-        file = self._config.get(HOSTS_FILE)
-        # Pulumi runs the program in its project's folder, from where it reads that file.
-        folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
-        hosts = read_hosts(self._config.get(HOSTS), file, folder) if file else self.hosts
-        rotation = self._config.get(_ROTATION)
-        return read_configuration(hosts, self._config.get(INTERFACES), None if rotation is None else str(rotation))
+        return self._read_configuration(self._config, None if self._config.get(HOSTS_FILE) else self.hosts)
+
+    def _read_configuration(self, config: dict[str, Any], hosts: Any) -> Configuration:
+        if file := config.get(HOSTS_FILE):
+            # Pulumi runs the program in its project's folder, from where it reads that file.
+            folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
+            hosts = read_hosts(config.get(HOSTS), file, folder)
+        rotation = config.get(_ROTATION)
+        return read_configuration(hosts, config.get(INTERFACES), None if rotation is None else str(rotation))
+
+    def _faults(self, raw: bytes) -> list[PlacedFault]:
+        """Return what a preview would refuse in a text of this file, but for values that are still missing."""
+        try:
+            # As Pulumi reads it: an alias is the value that it stands for.
+            content = YAML(typ="safe").load(raw.decode("utf-8-sig")) or {}
+        except (YAMLError, *NO_VALUES):
+            return [PlacedFault(self.path.name, "cannot be read as YAML; correct it")]
+        config = content["config"] or {} if "config" in content else {HOSTS: content}
+        hosts = config.get(HOSTS)
+        if isinstance(hosts, dict):
+            hosts = {name: {} if host is None else host for name, host in hosts.items()}
+        try:
+            self._read_configuration(config, hosts)
+        except ConfigurationError as error:
+            return [fault for fault in error.placed if fault.words.partition(";")[0] != "missing"]
+        return []
+
+    def check(self) -> None:
+        """Check that the file as it was read has no fault, but for values that are still missing.
+
+        Raises:
+            ConfigurationError: With every fault.
+        """
+        if self._before and (faults := self._faults(self._before)):
+            raise ConfigurationError(faults, self.path.name)
+
+    def check_unchanged(self) -> None:
+        """Check that nobody has changed the file since it was read.
+
+        Raises:
+            MeshError: If somebody has.
+        """
+        if self._read() != self._before:
+            raise MeshError(f"{self.path.name}: was changed meanwhile, so nothing was written; run it again")
 
     def text(self) -> str:
         """Return the file as it would be written."""
-        stream = io.StringIO()
-        self._yaml.dump(self.content, stream)
-        return stream.getvalue()
+        return self._text.dump().decode()
 
     def write(self) -> None:
-        """Replace the file at once, so that an interruption leaves the old one."""
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        fresh.write_text(self.text(), encoding="utf-8")
-        if self.path.exists():
-            fresh.chmod(self.path.stat().st_mode)
-        fresh.replace(self.path)
+        """Replace the file at once, so that an interruption leaves the old one.
+
+        Raises:
+            MeshError: If it was changed meanwhile, cannot be written, or would get a fault that it did not have; then
+                it is as it was.
+        """
+        fresh = self._text.dump()
+        if faults := self._faults(fresh):
+            known = self._faults(self._before) if self._before else []
+            if new := [fault for fault in faults if fault not in known]:
+                raise ConfigurationError(new, f"{self.path.name} was not written, since it would have")
+        self.check_unchanged()
+        replace_file(self.path, fresh)
+        self._before = fresh

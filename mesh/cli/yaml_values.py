@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-__all__ = ["flow_list", "flow_mapping", "quote_colons"]
+__all__ = ["flow_list", "flow_mapping", "is_shared", "quote_colons"]
 
 
 def quote_colons(value: str) -> str:
@@ -26,3 +26,10 @@ def flow_mapping(settings: dict[str, Any]) -> CommentedMap:
     mapping = CommentedMap(settings)
     mapping.fa.set_flow_style()
     return mapping
+
+
+def is_shared(mapping: CommentedMap, key: str) -> bool:
+    """Tell whether the mapping below `key` may stand elsewhere too, so that a change would be one there as well."""
+    found = mapping.get(key)
+    merged = any(found is other.get(key) for other in mapping.merge)
+    return isinstance(found, CommentedMap) and (merged or found.anchor.value is not None)

@@ -128,3 +128,28 @@ def test_a_large_prefix_is_not_gone_through(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(allocate_addresses(write(tmp_path, "10.0.0.0/8"))) == 3
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        (
+            "        carol: {ipv4: 10.20.0.5}",
+            "        bernard: &m {externalPort: 5}\n        carol: *m",
+            "members.bernard",
+        ),
+        ("\n        carol: {ipv4: 10.20.0.5}", " {<<: {bernard: {externalPort: 5}}}", "members.bernard"),
+        ("    testwg:", "    testwg: &testwg", ""),
+    ],
+)
+def test_what_others_have_too_gets_no_address(tmp_path: Path, before: str, after: str, place: str) -> None:
+    """All of them would get the same one."""
+    path = write(tmp_path).path
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(MeshError) as caught:
+        allocate_addresses(StackFile(path))
+    where = ".".join(filter(None, ("mesh:interfaces.testwg", place)))
+    assert str(caught.value).startswith(f"{where}: an alias or a merge has it elsewhere too, and an address is of one")
+    assert path.read_text() == text.replace(before, after)

@@ -10,7 +10,7 @@ from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.stack import add_meshes
 from mesh.cli.importers.wg_quick import read_wg_quick_files, read_wg_quick_folder
 from mesh.cli.stack_file import StackFile
-from mesh.errors import ConfigurationError
+from mesh.errors import ConfigurationError, MeshError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from mesh.wireguard.text import MOST_BYTES
 from mesh.wireguard.wg_quick import read_wg_quick
@@ -523,8 +523,42 @@ def test_preshared_keys_that_differ_are_told_and_left() -> None:
 
 def test_an_interface_that_is_in_the_file_is_not_imported_again(tmp_path: Path) -> None:
     """Nor is a host's endpoint changed."""
-    text = "config:\n  mesh:hosts: {bernard: {externalIps: [1.2.3.4]}}\n  mesh:interfaces: {wg0: {hosts: []}}\n"
+    text = "config:\n  mesh:hosts: {bernard: {externalIps: [1.2.3.4]}}\n  mesh:interfaces: {wg0: {hosts: [bernard]}}\n"
     with pytest.raises(ConfigurationError) as caught:
         written(tmp_path, read(files()), text=text)
     assert "mesh:interfaces.wg0: is there already; take it out" in str(caught.value)
     assert "mesh:hosts.bernard.externalIps: begins with another address" in str(caught.value)
+
+
+_HOSTS, _INTERFACES = "config:\n  mesh:hosts: ", "config:\n  mesh:interfaces: "
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{_INTERFACES}abc\n", "mesh:interfaces: not a mapping"),
+        (f"{_INTERFACES}[a]\n", "mesh:interfaces: not a mapping"),
+        (f"{_HOSTS}{{bernard: abc}}\n", "mesh:hosts.bernard: not usable; give"),
+        (f"{_HOSTS}{{zz: abc}}\n", "mesh:hosts.zz: not usable; give"),
+        (f"{_HOSTS}{{bernard: {{externalIps: 5}}}}\n", "mesh:hosts.bernard.externalIps: not usable; give"),
+        (f"{_HOSTS}{{bernard: {{ssh: abc}}}}\n", "mesh:hosts.bernard.ssh: not usable; give"),
+        (f"{_HOSTS}{{zz: {{ssh: abc}}}}\n", "mesh:hosts.zz.ssh: not usable; give"),
+        ("config:\n  mesh:hostsFile: hosts.yaml\n", "its hosts are in 'hosts.yaml', and an import writes hosts below"),
+    ],
+)
+def test_what_the_stack_file_has_already_must_be_usable(tmp_path: Path, text: str, told: str) -> None:
+    """Before anything is written: the keys would be in the stack by then."""
+    path = tmp_path / "Pulumi.office.yaml"
+    path.write_text(text)
+    with pytest.raises(MeshError) as caught:
+        add_meshes(StackFile(path, complete=True), [read(files())])
+    assert told in str(caught.value)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", [_INTERFACES, f"{_HOSTS}{{bernard: }}\n", f"{_HOSTS}\n  mesh:interfaces:  # mine\n"])
+def test_entries_that_say_nothing_are_filled(tmp_path: Path, text: str) -> None:
+    """As those that are not there."""
+    found = written(tmp_path, read(files()), text=text)
+    assert list(found["mesh:interfaces"]) == ["wg0"]
+    assert list(found["mesh:hosts"]) == ["bernard", "carol", "edgeworth"]

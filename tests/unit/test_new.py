@@ -1,6 +1,7 @@
 """The first stack file: from names and addresses, by the operator's own ssh, which really reads its files here."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli import app as app_module
-from mesh.cli.new import Wanted, make_stack_file, read_wanted
+from mesh.cli.new import Wanted, make_stack_file, name_stack_file, read_wanted
 from mesh.cli.ssh_config import fill_in_way, find_known_keys, find_way
 from mesh.cli.stack_file import StackFile
 from mesh.errors import HostError, MeshError
@@ -260,3 +261,30 @@ def test_a_file_whose_last_line_has_no_end_keeps_that_line(tmp_path: Path) -> No
     path = tmp_path / "Pulumi.office.yaml"
     path.write_text("encryptionsalt: v1:abc=")
     assert StackFile(path, complete=True).content["encryptionsalt"] == "v1:abc="
+
+
+def test_nothing_is_written_that_the_preview_would_refuse(tmp_path: Path, ssh_config: Path, host: FakeHost) -> None:
+    """Nor is a stack made for it: two names for one machine are told now."""
+    ssh_config.write_text(f"Host *\n  Port {host.port}\n")
+    path = tmp_path / "Pulumi.office.yaml"
+    host.answer = "x86_64\n2: eth0    inet 78.11.11.11/32 scope global eth0\n"
+    configure(ssh_config, host.port)
+    ssh_config.write_text(ssh_config.read_text().replace("Host bernard", "Host bernard carol"))
+    with pytest.raises(MeshError, match=r"Pulumi.office.yaml was not written, since it would have: \d fault"):
+        make(path, "bernard", "carol")
+    assert list(tmp_path.glob("*.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ("a/b", "'a/b': no name of a stack; use letters, digits and _ . -"),
+        ("a b", "'a b': no name of a stack; use letters, digits and _ . -"),
+        ("x.yaml", "'x.yaml': names no stack; give the name of a stack, or call it Pulumi.NAME.yaml"),
+        ("Pulumi.a b.yaml", "'Pulumi.a b.yaml': names no stack; give the name of a stack, or call it Pulumi.NAME.yaml"),
+    ],
+)
+def test_what_names_no_stack_is_told_as_it_was_given(stack: str, told: str) -> None:
+    """Not a part of it."""
+    with pytest.raises(MeshError, match=f"^{re.escape(told)}$"):
+        name_stack_file(stack)

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
-from mesh.cli.stack_file import StackFile, find_or_name_stack_file, find_stack_file
+from mesh.cli.stack_file import StackFile
+from mesh.cli.stack_places import find_or_name_stack_file, find_stack_file
 from mesh.errors import MeshError
 from mesh.remote.reports import read_found
 from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host, scan, write

@@ -14,7 +14,8 @@ from mesh.cli.importers.wg_meshconf import read_wg_meshconf
 from mesh.cli.importers.wg_quick import read_wg_quick_folder
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, pulumi_of
-from mesh.cli.stack_file import StackFile, find_or_name_stack_file
+from mesh.cli.stack_file import StackFile
+from mesh.cli.stack_places import find_or_name_stack_file
 
 __all__ = ["import_commands"]
 
@@ -28,10 +29,10 @@ def import_commands(show: Callable[[str], None]) -> typer.Typer:
     def finish(stack: str, meshes: Sequence[FoundMesh]) -> None:
         path = find_or_name_stack_file(stack)
         pulumi = pulumi_of(path, find_project())
+        file = StackFile(path, complete=True)
         keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
         # Before anything is written: without its stack and passphrase nothing can be encrypted.
         held = pulumi.read_adopted() if keys else {}
-        file = StackFile(path, complete=True)
         add_meshes(file, meshes)
         file.write()
         if keys:

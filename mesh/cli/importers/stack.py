@@ -10,13 +10,13 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.importers.found import FoundMember, FoundMesh, FoundPeer
-from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
+from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES, StackFile
 from mesh.cli.yaml_values import flow_list, flow_mapping, quote_colons
 from mesh.config.external_fields import is_address
 from mesh.config.models import Bastion
 from mesh.config.reader import read_configuration
 from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path, read_entry
-from mesh.errors import ConfigurationError, PlacedFault
+from mesh.errors import ConfigurationError, MeshError, PlacedFault
 from mesh.plan.topology import ROAMING_KEEPALIVE
 from mesh.wireguard.addressing import derive_subnet, host_address
 
@@ -32,7 +32,15 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     Raises:
         ConfigurationError: If the file says otherwise, or could not hold them; the content is then of no use.
     """
-    interfaces = file.content["config"].setdefault(INTERFACES, CommentedMap())
+    if hosts_file := file.content["config"].get(HOSTS_FILE):
+        words = (
+            f"its hosts are in {hosts_file!r}, and an import writes hosts below {HOSTS}; move them there first, or "
+            "import into another stack"
+        )
+        raise MeshError(f"{file.path.name}: {words}")
+    # What is there already is built upon.
+    file.check()
+    interfaces = file.section(INTERFACES)
     faults: list[PlacedFault] = []
     places: dict[str, str] = {}
     for mesh in meshes:
