@@ -9,11 +9,12 @@ their inventories and of file_sd.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mesh.config.models import Bastion, Host
+from mesh.errors import MeshError
 from mesh.plan.topology import MeshPlan, PlannedParticipant
 from mesh.wireguard.endpoint import join_endpoint
 
@@ -34,6 +35,19 @@ def _members(hosts: _Hosts, meshes: _Meshes) -> Iterator[tuple[str, Host, dict[s
         yield name, hosts[name], {mesh: _addresses(own[name]) for mesh, own in plans.items() if name in own}
 
 
+def _check_names(named: Iterable[tuple[str, str]]) -> None:
+    owners: dict[str, str] = {}
+    for name, owner in named:
+        # Whoever reads these formats does not tell capital letters from small ones.
+        if (first := owners.setdefault(name.lower(), owner)) != owner:
+            raise MeshError(f"export: {name} would be the name of {first} and of {owner}; rename one of the two")
+
+
+def _names_for_ssh(hosts: _Hosts, meshes: _Meshes) -> Iterator[tuple[str, str]]:
+    for name, _, inside in _members(hosts, meshes):
+        yield from ((each, name) for each in (name, *(f"{name}.{interface}" for interface in inside)))
+
+
 def _bastion_name(host: str) -> str:
     # With a character that no host name has.
     return f"{host}_bastion"
@@ -43,7 +57,13 @@ def ssh_config(hosts: _Hosts, meshes: _Meshes, keys: Path | None) -> str:
     """Return a client configuration: each host by its name, and over the mesh as HOST.IF or by its addresses there.
 
     `keys` is the file of the `known_hosts`, which alone counts then.
+
+    Raises:
+        MeshError: If one name would be that of two hosts, or the path of `keys` cannot stand there.
     """
+    _check_names(_names_for_ssh(hosts, meshes))
+    if keys and ('"' in str(keys) or not str(keys).isprintable()):
+        raise MeshError("--known-hosts: a path that ssh's configuration cannot hold; give one without quotation marks")
 
     def block(patterns: Sequence[str], address: str, ssh: Bastion, key_name: str, jump: str = "") -> Iterator[str]:
         yield f"\nHost {' '.join(patterns)}"
@@ -71,7 +91,16 @@ def ssh_config(hosts: _Hosts, meshes: _Meshes, keys: Path | None) -> str:
 
 
 def known_hosts(hosts: _Hosts, meshes: _Meshes) -> str:
-    """Return the pinned host keys, under the names and addresses of `ssh_config`."""
+    """Return the pinned host keys, under the names and addresses of `ssh_config`.
+
+    Raises:
+        MeshError: If one name would be that of two hosts.
+    """
+    aliases = list(_names_for_ssh(hosts, meshes))
+    taken = {alias.lower() for alias, _ in aliases}
+    reached_by_name = ((host.ssh.address, name) for name, host, _ in _members(hosts, meshes))
+    # Behind two bastions, two hosts may have one address; but none the name by which the key of another is looked up.
+    _check_names([*aliases, *(each for each in reached_by_name if each[0].lower() in taken)])
     lines = []
     for name, host, inside in _members(hosts, meshes):
         names = [name, *(f"{name}.{interface}" for interface in inside)]
@@ -107,8 +136,13 @@ def ansible_inventory(hosts: _Hosts, meshes: _Meshes) -> str:
 
 
 def etc_hosts(meshes: _Meshes) -> str:
-    """Return lines for /etc/hosts: HOST.IF of each participant, as `names: true` writes them on the hosts."""
-    named = ((owner, mesh.interface) for mesh in meshes for owner in mesh.participants)
+    """Return lines for /etc/hosts: HOST.IF of each participant, as `names: true` writes them on the hosts.
+
+    Raises:
+        MeshError: If one name would be that of two participants.
+    """
+    named = [(owner, mesh.interface) for mesh in meshes for owner in mesh.participants]
+    _check_names((f"{owner.name}.{mesh}", f"{owner.name} on {mesh}") for owner, mesh in named)
     return "".join(f"{address} {owner.name}.{mesh}\n" for owner, mesh in named for address in _addresses(owner))
 
 
@@ -126,7 +160,12 @@ def prometheus_targets(hosts: _Hosts, meshes: _Meshes, port: int) -> str:
 
 
 def zone(mesh: MeshPlan, origin: str, name_server: str, serial: int) -> str:
-    """Return a zone in which each participant of a mesh is HOST.ORIGIN."""
+    """Return a zone in which each participant of a mesh is HOST.ORIGIN.
+
+    Raises:
+        MeshError: If one name would be that of two participants.
+    """
+    _check_names((owner.name, owner.name) for owner in mesh.participants)
     lines = [
         f"$ORIGIN {origin}.",
         "$TTL 300",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli import export
+from mesh.cli.output_file import replace_file
 from mesh.cli.parameters import OnlyMesh, OnlyMeshes, StackArgument
 from mesh.cli.planned import read_mesh, read_meshes
 from mesh.config.fields import is_host_name
@@ -28,13 +29,11 @@ def print_ssh_config(
 ) -> None:
     """Print a configuration of ssh: each host as HOST, and over the mesh as HOST.IF or by its addresses there."""
     configuration, meshes = read_meshes(stack, interface)
-    if known_hosts:
-        try:
-            known_hosts.write_text(export.known_hosts(configuration.hosts, meshes), encoding="utf-8")
-        except OSError as problem:
-            raise MeshError(f"{known_hosts}: {problem.strerror}; choose another path") from None
-    path = known_hosts.absolute() if known_hosts else None
-    sys.stdout.write(export.ssh_config(configuration.hosts, meshes, path))
+    path = None if known_hosts is None else known_hosts.absolute()
+    text = export.ssh_config(configuration.hosts, meshes, path)
+    if known_hosts is not None:
+        replace_file(known_hosts, export.known_hosts(configuration.hosts, meshes))
+    sys.stdout.write(text)
 
 
 @commands.command(epilog="Example: python -m mesh export ansible production > inventory.json")
@@ -74,7 +73,7 @@ def print_zone(
     """Print a DNS zone with AAAA and A records of each host and peer."""
     mesh = read_mesh(stack, interface)
     # Of the interface's name too, since servers refuse addresses below what is no name of a host.
-    for name in (apex := origin or mesh.interface, name_server):
+    for name in (apex := mesh.interface if origin is None else origin, name_server):
         if not is_host_name(name):
             raise MeshError(f"zone: {show_name(name)} is no DNS name; give one such as mesh.example.org")
     # Servers take a zone with a higher number for the newer one.

@@ -32,7 +32,7 @@ def read_mesh(stack: str, interface: str | None) -> MeshPlan:
     Raises:
         MeshError: As `read_meshes`, or if there are several.
     """
-    _, meshes = read_meshes(stack, [interface] if interface else None)
+    _, meshes = read_meshes(stack, None if interface is None else [interface])
     if len(meshes) != 1:
         names = " and ".join(mesh.interface for mesh in meshes) or "no interface"
         raise MeshError(f"{stack}: has {names}, and this takes one; choose it with --interface")

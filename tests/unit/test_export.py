@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
+from mesh.errors import MeshError
 from tests.sshd import find_sshd, make_key, run_sshd
 from tests.strategies import HOST_KEY
 
@@ -176,6 +177,13 @@ def test_a_dns_server_loads_the_zone(stack: str, tmp_path: Path, options: list[s
         (["zone", "--interface", "testwg", "--origin", "a b"], "'a b' is no DNS name"),
         (["zone", "--interface", "wg_lab"], "'wg_lab' is no DNS name; give one such as mesh.example.org"),
         (["hosts", "--interface", "nowg"], "has no interface 'nowg'; give one of testwg, wg-back, wg_lab"),
+        (
+            ["ssh-config", "--known-hosts", 'a"b'],
+            "--known-hosts: a path that ssh's configuration cannot hold; give one",
+        ),
+        (["ssh-config", "--known-hosts", ""], "is a folder; name a file in it"),
+        (["zone", "--interface", ""], "has no interface ''; give one of testwg"),
+        (["zone", "--interface", "testwg", "--origin", ""], "zone: '' is no DNS name"),
         (["ssh-config", "--known-hosts", "/nowhere/at/all"], "/nowhere/at/all: No such file or directory; choose"),
     ],
 )
@@ -183,6 +191,44 @@ def test_what_cannot_be_exported_is_told(stack: str, words: list[str], message: 
     """With what to do."""
     done = CliRunner().invoke(app, ["export", words[0], stack, *words[1:]])
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("formats", "names", "message"),
+    [
+        (("ssh-config",), ("a", "a.w0"), "export: a.w0 would be the name of a and of a.w0; rename one of the two"),
+        (("ssh-config", "zone", "hosts"), ("A", "a"), "export: [Aa](.w0)? would be the name of A( on w0)? and of a"),
+    ],
+)
+def test_a_name_is_never_that_of_two_machines(
+    tmp_path: Path, formats: tuple[str, ...], names: tuple[str, str], message: str
+) -> None:
+    """One would get what is for the other, and its key would be trusted for both."""
+    hosts = {name: {"ssh": {"address": f"10.0.0.{n}", "hostKey": HOST_KEY}} for n, name in enumerate(names)}
+    hosts["b"] = {"externalIps": ["78.11.11.11"], "ssh": {"address": "10.0.0.9", "hostKey": HOST_KEY}}  # type: ignore[dict-item]
+    path, keys = tmp_path / "Pulumi.test.yaml", tmp_path / "keys"
+    interfaces = {"w0": {"hosts": [*names, "b"]}}
+    path.write_text(json.dumps({"config": {"mesh:hosts": hosts, "mesh:interfaces": interfaces}}))
+    for form in formats:
+        options = ["--known-hosts", str(keys)] if form == "ssh-config" else []
+        with pytest.raises(MeshError, match=message):
+            CliRunner().invoke(app, ["export", form, str(path), *options], catch_exceptions=False)
+    assert not keys.exists()
+    assert export("prometheus-sd", str(path))
+
+
+def test_a_host_that_is_reached_by_the_name_of_another_gets_no_line_with_it(tmp_path: Path) -> None:
+    """Both keys would be trusted for that name."""
+    keys = {"a": HOST_KEY, "b": BASTION_KEY}
+    hosts = {name: {"ssh": {"address": "b", "hostKey": key}} for name, key in keys.items()}
+    path = tmp_path / "Pulumi.test.yaml"
+    hosts["b"]["ssh"]["address"] = "10.0.0.9"
+    path.write_text(json.dumps({"config": {"mesh:hosts": hosts, "mesh:interfaces": {"w0": {"hosts": ["a", "b"]}}}}))
+    with pytest.raises(MeshError, match="export: b would be the name of b and of a; rename one of the two"):
+        CliRunner().invoke(
+            app, ["export", "ssh-config", str(path), "--known-hosts", str(tmp_path / "x")], catch_exceptions=False
+        )
+    assert "Host a\n" in export("ssh-config", str(path))
 
 
 def test_hosts_in_a_file_of_their_own_are_exported(tmp_path: Path) -> None:
