@@ -62,21 +62,21 @@ def test_a_database_of_wg_meshconf_becomes_the_mesh_that_it_generates() -> None:
     mesh = read_wg_meshconf(database(), "wg0")
     assert mesh.keys == {f"wg0/{name}": key.private_key for name, key in KEYS.items()}
     assert (mesh.port, mesh.mtu) == (51820, 1400)
-    assert [(each.host, str(each.address), each.external) for each in mesh.members] == [
-        ("bernard", "fd12:1::1/64", "78.11.11.11"),
-        ("carol", "fd12:2::1/64", "2001:db8::3"),
-        ("edgeworth", "fd12:3::1/64", None),
+    assert [(each.host, str(each.address), each.externals) for each in mesh.members] == [
+        ("bernard", "fd12:1::1/64", ("78.11.11.11",)),
+        ("carol", "fd12:2::1/64", ("2001:db8::3",)),
+        ("edgeworth", "fd12:3::1/64", ()),
     ]
 
 
 def test_the_layout_of_its_readme_is_kept(tmp_path: Path) -> None:
     """Each host has an address with the length of a range, and all of the range is sent to it."""
     mesh = read_wg_meshconf(README, "wg0")
-    assert [(each.host, str(each.ipv4), [*map(str, each.routes)], each.external) for each in mesh.members] == [
-        ("canada1", "10.3.0.1", ["10.3.0.0/16"], "canada1.com"),
-        ("germany1", "10.2.0.1", ["10.2.0.0/16"], "germany1.com"),
-        ("shanghai1", "10.4.0.1", ["10.4.0.0/16"], "shanghai1.com"),
-        ("tokyo1", "10.1.0.1", ["10.1.0.0/16"], "tokyo1.com"),
+    assert [(each.host, str(each.ipv4), [*map(str, each.routes)], each.externals) for each in mesh.members] == [
+        ("canada1", "10.3.0.1", ["10.3.0.0/16"], ("canada1.com",)),
+        ("germany1", "10.2.0.1", ["10.2.0.0/16"], ("germany1.com",)),
+        ("shanghai1", "10.4.0.1", ["10.4.0.0/16"], ("shanghai1.com",)),
+        ("tokyo1", "10.1.0.1", ["10.1.0.0/16"], ("tokyo1.com",)),
     ]
     assert written(tmp_path, README)["mesh:interfaces"]["wg0"]["ipv4"] == "10.0.0.0/13"
 

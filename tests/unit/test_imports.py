@@ -1,6 +1,8 @@
 """What an import makes of a folder of wg-quick files, and what it refuses."""
 
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +160,7 @@ def test_a_folder_is_read_with_its_own_name_in_every_fault(tmp_path: Path) -> No
         (tmp_path / path).parent.mkdir()
         (tmp_path / path).write_text(text)
     (tmp_path / "README").write_text("x")
-    (tmp_path / "bernard" / "old.conf").mkdir()
+    (tmp_path / "bernard" / "old").mkdir()
     (mesh,) = read_wg_quick_folder(tmp_path, None)
     assert mesh == read(files())
     (tmp_path / "bernard" / "wg0.conf").write_text("x")
@@ -221,12 +223,12 @@ def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
         (
             "2001:db8::3",
             "2001:db8::4",
-            "edgeworth/wg0.conf:11: carol has another Endpoint in bernard/wg0.conf:5; mesh has one for all",
+            "edgeworth/wg0.conf:11: carol has another Endpoint in bernard/wg0.conf:5; mesh has one for each",
         ),
         (
             "ListenPort = 51820",
             "ListenPort = 1",
-            "bernard/wg0.conf:4: bernard listens on 1 and its Endpoint has port 51820; mesh has one port for both",
+            "folder: ports 1 (bernard/wg0.conf:4), 51820 (carol/wg0.conf:4); a mesh has one for all hosts, so",
         ),
         ("PrivateKey", "Address", "bernard/wg0.conf:2: Address: not usable; give addresses"),
         (
@@ -250,7 +252,7 @@ def test_a_name_as_endpoint_is_kept(tmp_path: Path) -> None:
     """It becomes the external name; one that the stack file has otherwise stops the import."""
     given = {path: text.replace("78.11.11.11", "VPN.example.org") for path, text in files().items()}
     (mesh,) = read_wg_quick_files(given, None)
-    assert [each.external for each in mesh.members] == ["vpn.example.org", "2001:db8::3", None]
+    assert [each.externals for each in mesh.members] == [("vpn.example.org",), ("2001:db8::3",), ()]
     path = tmp_path / "Pulumi.office.yaml"
     path.write_text("config: {}\n")
     file = StackFile(path, complete=True)
@@ -481,6 +483,19 @@ def test_ipv4_addresses_that_no_network_holds_are_refused() -> None:
     assert "folder: 10.0.0.1 and 192.168.1.1 are in no network of 8 bits or more" in refused(given)
 
 
+def test_an_address_that_no_network_has_for_a_host_is_told() -> None:
+    """Both ends of a /31 are hosts, which a mesh cannot keep where it is the first of all wider ones too."""
+    given = files()
+    for path in given:
+        for number in (1, 2, 3):
+            given[path] = given[path].replace(f"fd12:{number}::1/64", f"10.0.0.{number - 1}/31")
+            given[path] = given[path].replace(f"fd12:{number}::/64", f"10.0.0.{number - 1}/32")
+    assert (
+        "10.0.0.0 is the first or the last address of every network that holds all, which a mesh gives to no host; "
+        "give another one first"
+    ) in refused(given)
+
+
 def test_a_host_that_two_meshes_seek_at_different_places_is_refused(tmp_path: Path) -> None:
     """It has one external address for all its meshes."""
     other = {
@@ -488,7 +503,7 @@ def test_a_host_that_two_meshes_seek_at_different_places_is_refused(tmp_path: Pa
         for path, text in files().items()
     }
     meshes = read_wg_quick_files({**files(), **other}, None)
-    with pytest.raises(ConfigurationError, match=r"bernard.externalIps: begins with another address than"):
+    with pytest.raises(ConfigurationError, match=r"carol/wg1.conf:5: Endpoint: another place than in carol/wg0"):
         written(tmp_path, *meshes)
 
 
@@ -562,3 +577,106 @@ def test_entries_that_say_nothing_are_filled(tmp_path: Path, text: str) -> None:
     found = written(tmp_path, read(files()), text=text)
     assert list(found["mesh:interfaces"]) == ["wg0"]
     assert list(found["mesh:hosts"]) == ["bernard", "carol", "edgeworth"]
+
+
+def lay(folder: Path) -> Path:
+    """Write three hosts' files into a folder."""
+    for path, text in files().items():
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def _dangle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def _loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def _become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_dangle, "carol/wg0.conf: cannot be read, No such file or directory; give a file that you can read"),
+        (_loop, "carol/wg0.conf: cannot be read, Too many levels of symbolic links; give a file that you can read"),
+        (_become_folder, "carol/wg0.conf: cannot be read, Is a directory; give a file that you can read"),
+        (lambda path: path.rename(path.with_suffix(".CONF")), "carol/wg0.CONF: ends in .CONF; call it wg0.conf, or ta"),
+    ],
+)
+def test_a_host_whose_file_cannot_be_read_is_not_left_out(
+    tmp_path: Path, change: Callable[[Path], None], told: str
+) -> None:
+    """It would become a peer that is not managed."""
+    change(lay(tmp_path) / "carol/wg0.conf")
+    with pytest.raises(ConfigurationError) as caught:
+        read_wg_quick_folder(tmp_path, None)
+    assert told in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root could read it, so that it is only told to be closed here."""
+    real = Path.iterdir
+
+    def closed(path: Path) -> Iterator[Path]:
+        if path.name == "carol":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return iter(list(real(path)))
+
+    lay(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(ConfigurationError, match="carol: cannot be read, Permission denied; see that you can read the"):
+        read_wg_quick_folder(tmp_path, None)
+
+
+def test_an_interface_that_no_file_is_of_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    """The files are there."""
+    lay(tmp_path)
+    with pytest.raises(ConfigurationError, match="no files of 'zz' in it; there are some of wg0"):
+        read_wg_quick_folder(tmp_path, "zz")
+
+
+def test_a_forwarded_port_is_kept(tmp_path: Path) -> None:
+    """As the port of the one host, whose peers send to it."""
+    given = {path: text.replace("78.11.11.11:51820", "78.11.11.11:6000") for path, text in files().items()}
+    mesh = read(given)
+    assert (mesh.port, mesh.notes) == (51820, ())
+    interface = written(tmp_path, mesh)["mesh:interfaces"]["wg0"]
+    assert interface["port"] == 51820
+    assert interface["members"]["bernard"] == {"address": "fd12:1::1/64", "externalPort": 6000}
+    assert interface["members"]["carol"] == {"address": "fd12:2::1/64"}
+
+
+def test_an_endpoint_of_each_ip_version_is_kept(tmp_path: Path) -> None:
+    """First comes what roaming hosts use, and whose is another with the first up is told."""
+    given = files(carol=("78.11.11.11", "[2001:db8::1]"))
+    mesh = read(given)
+    assert mesh.notes == ()
+    assert mesh.members[0].externals == ("78.11.11.11", "2001:db8::1")
+    assert written(tmp_path, mesh)["mesh:hosts"]["bernard"]["externalIps"] == ["78.11.11.11", "2001:db8::1"]
+    (again,) = read_wg_quick_files(files(edgeworth=("78.11.11.11", "[2001:db8::1]")), None)
+    assert again.members[0].externals == ("2001:db8::1", "78.11.11.11")
+    assert again.notes == ("carol: sends to another address of bernard with the first up",)
+
+
+def test_a_local_address_between_some_is_told_with_what_holds_it() -> None:
+    """An import cannot know which hosts are in one site."""
+    assert (
+        "carol/wg0.conf:5: bernard has an Endpoint of a local network, and another in edgeworth/wg0.conf:5; give the "
+        "other one here and on the host first, and after the first up the local address as localIps of bernard, and one"
+    ) in refused(files(carol=("78.11.11.11", "192.168.1.5")))
+
+
+def test_an_external_address_that_the_stack_file_lacks_is_told(tmp_path: Path) -> None:
+    """Some peers send there."""
+    mesh = read(files(carol=("78.11.11.11", "[2001:db8::1]")))
+    text = "config:\n  mesh:hosts: {bernard: {externalIps: [78.11.11.11]}}\n"
+    with pytest.raises(ConfigurationError, match=r"bernard.externalIps: lacks 2001:db8::1, to which some of its peers"):
+        written(tmp_path, mesh, text=text)

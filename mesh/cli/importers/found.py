@@ -11,20 +11,23 @@ __all__ = ["FoundMember", "FoundMesh", "FoundPeer"]
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """One host; None and empty stand for what is not known, `external` None also for roaming.
+    """One host; None and empty stand for what is not known, no `externals` also for roaming.
 
-    `external` is the address or the name at which its peers reach it, and `routes` are the networks behind it.
+    `externals` are the address or the name at which its peers reach it, or an address of each IP version, in the order
+    of the stack file. `external_port` is theirs, where the host listens on another. `routes` are the networks behind
+    it.
     """
 
     host: str
     address: IPv6Interface | None = None
-    external: str | None = None
+    externals: tuple[str, ...] = ()
     keepalive: int | None = None
     private_key: str | None = field(default=None, repr=False)
     ssh_address: str | None = None
     host_key: str | None = None
     ipv4: IPv4Address | None = None
     routes: tuple[Network, ...] = ()
+    external_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Network, owned_subnets
 from mesh.wireguard.wg_quick import WgQuick
 
-__all__ = ["Inside", "find_address_faults", "find_ipv4_prefix"]
+__all__ = ["Inside", "find_address_faults", "find_ipv4_prefix", "why_no_prefix"]
 
 _Kind = TypeVar("_Kind", IPv4Interface, IPv6Interface)
 
@@ -50,6 +50,22 @@ def find_ipv4_prefix(written: Iterable[IPv4Interface], addresses: Iterable[IPv4A
     # A network that lacks the lowest or highest address is skipped, so that few are checked in full.
     held = (net for net in (*sorted(networks, key=_by_size), *wider) if owned[0] in net and owned[-1] in net)
     return next((net for net in held if _holds(net, owned)), None)
+
+
+def why_no_prefix(addresses: Iterable[IPv4Address]) -> str:
+    """Return why no prefix that mesh takes could hold all of these, and what to do."""
+    owned = sorted(addresses)
+    widest = IPv4Network((owned[0], _SHORTEST_PREFIX), strict=False)
+    if owned[-1] not in widest:
+        return (
+            f"{owned[0]} and {owned[-1]} are in no network of 8 bits or more; a mesh has one for all its IPv4 "
+            "addresses, so give it such first"
+        )
+    end = owned[0] if owned[0] == widest.network_address else owned[-1]
+    return (
+        f"{end} is the first or the last address of every network that holds all, which a mesh gives to no host; give "
+        "another one first"
+    )
 
 
 def _by_size(network: IPv4Network) -> tuple[int, IPv4Network]:

@@ -4,12 +4,13 @@ A setting that mesh cannot keep as it is stops the import, since the first `up` 
 here touches a file or a host. `routing` finds routes, and `unmatched_peers` the peers that are no hosts.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv4Network
 
+from mesh.cli.importers.endpoints import Sought, choose_endpoint
 from mesh.cli.importers.found import FoundMember, FoundMesh
-from mesh.cli.importers.inside import Inside, find_address_faults, find_ipv4_prefix
+from mesh.cli.importers.inside import Inside, find_address_faults, find_ipv4_prefix, why_no_prefix
 from mesh.cli.importers.routing import Routing
 from mesh.cli.importers.source import Source, some
 from mesh.cli.importers.unmatched_peers import UnmatchedPeer, find_unmatched_peers
@@ -78,28 +79,31 @@ class _Joined:
             for peer in own.peers:
                 if peer.public_key in names:
                     self._known[names[peer.public_key]][host] = peer
+        self._placed = {host for host, known in self._known.items() if any(peer.endpoint for peer in known.values())}
 
     def mesh(self) -> FoundMesh:
         inside = self._inside
-        endpoints = {host: self._endpoint(host) for host in self.hosts}
+        sought = {host: self._endpoint(host) for host in self.hosts}
         routing = Routing(inside, self._known, self._unmatched_peers, self.source)
-        port = self._port(endpoints)
+        port = self._port(sought)
         members = tuple(
             FoundMember(
                 host,
                 inside.ipv6.get(host),
-                endpoint[0] if (endpoint := endpoints[host]) else None,
+                externals := sought[host].addresses,
                 self._keepalive(host),
                 own.private_key,
-                endpoint[0] if endpoint else None,
+                externals[0] if externals else None,
                 ipv4=inside.ipv4[host].ip if inside.ipv4 else None,
                 routes=routing.routes[host],
+                external_port=sought[host].port if sought[host].port != port else None,
             )
             for host, own in self.hosts.items()
         )
         self.faults.extend(routing.faults)
         self.notes.extend(routing.notes)
-        self._note_what_is_new(endpoints)
+        self._note_other_addresses(sought)
+        self._note_what_is_new({host for host, each in sought.items() if each.addresses})
         preshared_key = self._preshared_key()
         for unmatched in self._unmatched_peers:
             self._check_unmatched(unmatched, preshared_key)
@@ -142,11 +146,7 @@ class _Joined:
         addresses = [*(each.ip for each in ipv4.values()), *(each.ipv4 for each in self._unmatched_peers if each.ipv4)]
         prefix = find_ipv4_prefix(ipv4.values(), addresses)
         if prefix is None:
-            words = (
-                f"{min(addresses)} and {max(addresses)} are in no network of 8 bits or more; a mesh has one for all "
-                "its IPv4 addresses, so give it such first"
-            )
-            self.faults.append(PlacedFault(self.source.where, words))
+            self.faults.append(PlacedFault(self.source.where, why_no_prefix(addresses)))
         return prefix
 
     def _check_unmatched(self, unmatched: UnmatchedPeer, preshared_key: str | None) -> None:
@@ -157,32 +157,29 @@ class _Joined:
             "give its file" + (f"; it is not in the files of {some(without)}, which get it" if without else "")
         )
 
-    def _endpoint(self, host: str) -> Endpoint | None:
+    def _endpoint(self, host: str) -> Sought:
+        known = self._known[host]
         places: dict[Endpoint, str] = {}
-        without = []
-        for other, peer in self._known[host].items():
+        for peer in known.values():
             if peer.endpoint:
                 places.setdefault(peer.endpoint, peer.place)
-            else:
-                without.append(other)
         if not places:
-            return None
-        if len(places) > 1:
-            first, *rest = places.values()
-            words = f"{host} has another Endpoint in {first}; mesh has one for all, so make them the same first"
-            self.faults.append(PlacedFault(rest[0], words))
-        if without:
+            return Sought()
+        if without := [other for other, peer in known.items() if not peer.endpoint]:
             self.notes.append(f"{some(without)}: gets the endpoint of {host}, which it does not have yet")
-        return min(places)
+        uses = Counter[Endpoint | None]()
+        for other, peer in known.items():
+            # One that is sought nowhere tells no IP version, and gets the address that comes first.
+            uses[peer.endpoint] += 1 if other in self._placed else len(self.hosts)
+        found, fault = choose_endpoint(host, places, uses)
+        self.faults.extend(fault)
+        return found
 
-    def _port(self, endpoints: Mapping[str, Endpoint | None]) -> int | None:
-        ports = {host: endpoint[1] for host, endpoint in endpoints.items() if endpoint}
-        for host, port in ports.items():
-            own = self.hosts[host]
-            if own.port not in (None, port):
-                words = f"{host} listens on {own.port} and its Endpoint has port {port}; mesh has one port for both"
-                self.faults.append(PlacedFault(own.place("ListenPort"), words))
+    def _port(self, sought: Mapping[str, Sought]) -> int | None:
+        # A router may forward another port to the one that a host listens on.
+        listened = {host: self.hosts[host].port or each.port for host, each in sought.items() if each.port}
         own_ports = {host: own.port for host, own in self.hosts.items() if own.port}
+        ports = {host: port for host, port in listened.items() if port}
         found = self._only("ListenPort", "ports", ports or own_ports)
         for host in sorted(self.hosts.keys() - ports.keys()) if found else ():
             if (listens := self.hosts[host].port) != found:
@@ -191,6 +188,17 @@ class _Joined:
                     "is on its way at that moment may be lost"
                 )
         return found
+
+    def _note_other_addresses(self, sought: Mapping[str, Sought]) -> None:
+        for host, found in sought.items():
+            if len(found.addresses) > 1:
+                others = [
+                    other
+                    for other, peer in self._known[host].items()
+                    if peer.endpoint and peer.endpoint[0] != found.chosen_by(sought[other])
+                ]
+                if others:
+                    self.notes.append(f"{some(others)}: sends to another address of {host} with the first up")
 
     def _only(self, setting: str, what: str, values: Mapping[str, int]) -> int | None:
         """Return the one value that all have, the least where they differ, which is a fault."""
@@ -223,13 +231,12 @@ class _Joined:
         )
         return None
 
-    def _note_what_is_new(self, endpoints: Mapping[str, Endpoint | None]) -> None:
+    def _note_what_is_new(self, public: Collection[str]) -> None:
         if without := set(self.hosts) - set(self._inside.ipv6):
             self.notes.append(
                 f"{some(without)}: gets an IPv6 address beside its IPv4 address; the tunnels are verified by it"
             )
         lacks: dict[str, list[str]] = defaultdict(list)
-        public = {host for host, endpoint in endpoints.items() if endpoint}
         for host, known in self._known.items():
             for other in self.hosts.keys() - known.keys() - {host}:
                 if host in public or other in public:

@@ -43,17 +43,20 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     interfaces = file.section(INTERFACES)
     faults: list[PlacedFault] = []
     places: dict[str, str] = {}
+    there, fresh = set(file.hosts), dict[str, str]()
     for mesh in meshes:
         # Also with the mesh before it, in which a host may have another endpoint.
-        faults.extend(_conflicts(file, mesh))
+        faults.extend(_conflicts(file, mesh, fresh))
         # What the file has already has its place there.
         new = {key: place for key, place in mesh.places.items() if key[0] != HOSTS or key[1] not in file.hosts}
         places |= {join_path(*key): place for key, place in new.items()}
         for member in mesh.members:
+            if member.host not in there and member.externals:
+                fresh.setdefault(member.host, mesh.places.get((HOSTS, member.host), mesh.interface))
             entry = file.hosts.setdefault(member.host, CommentedMap())
-            if member.external and not {"externalIps", "externalName"} & set(entry):
-                by_address = is_address(member.external)
-                value = flow_list([member.external]) if by_address else member.external
+            if member.externals and not {"externalIps", "externalName"} & set(entry):
+                by_address = is_address(member.externals[0])
+                value = flow_list(member.externals) if by_address else member.externals[0]
                 entry.insert(0, "externalIps" if by_address else "externalName", value)
             entry.setdefault("ssh", _ssh(member))
         interfaces[mesh.interface] = _interface(mesh)
@@ -83,24 +86,40 @@ def hosts_without_address(file: StackFile) -> list[str]:
     return [name for name, entry in file.hosts.items() if not (entry.get("ssh") or {}).get("address")]
 
 
-def _conflicts(file: StackFile, mesh: FoundMesh) -> Iterator[PlacedFault]:
+def _conflicts(file: StackFile, mesh: FoundMesh, before: Mapping[str, str]) -> Iterator[PlacedFault]:
     if mesh.interface in file.content["config"][INTERFACES]:
         place = join_path(INTERFACES, mesh.interface)
         yield PlacedFault(place, "is there already; take it out, or import into another stack")
     for member in mesh.members:
-        entry = file.hosts.get(member.host) or {}
-        given, name = entry.get("externalIps"), entry.get("externalName")
-        if member.external and given and str(given[0]) != member.external:
+        words, field = _other_place(file.hosts.get(member.host) or {}, member.externals)
+        if words and member.host in before:
+            # There is no stack file yet in which it could be changed.
+            here = mesh.places.get((HOSTS, member.host), mesh.interface)
             yield PlacedFault(
-                join_path(HOSTS, member.host, "externalIps"),
-                f"begins with another address than its peers send to, {member.external}; put that one first, or give a "
-                "name as externalName",
+                here,
+                f"another place than in {before[member.host]}; a host has one for all meshes, so make them the same",
             )
-        elif member.external and name and str(name).lower() != member.external.lower():
-            yield PlacedFault(
-                join_path(HOSTS, member.host, "externalName"),
-                f"another place than its peers send to, {member.external}; give that one",
-            )
+        elif words:
+            yield PlacedFault(join_path(HOSTS, member.host, field), words)
+
+
+def _other_place(entry: Mapping[str, Any], sought: Sequence[str]) -> tuple[str, str]:
+    """Return how an entry differs from the addresses or the name at which its host is sought, and in which field."""
+    given, name = [str(each) for each in entry.get("externalIps") or []], entry.get("externalName")
+    if not sought:
+        return "", ""
+    if name:
+        words = f"another place than its peers send to, {sought[0]}; give that one"
+        return (words if str(name).lower() != sought[0].lower() else ""), "externalName"
+    if given and given[0] != sought[0]:
+        words = (
+            f"begins with another address than its peers send to, {sought[0]}; put that one first, or give a name as "
+            "externalName"
+        )
+        return words, "externalIps"
+    if given and (lacks := set(sought) - set(given)):
+        return f"lacks {min(lacks)}, to which some of its peers send; add it", "externalIps"
+    return "", ""
 
 
 def _ssh(member: FoundMember) -> CommentedMap:
@@ -132,8 +151,10 @@ def _interface(mesh: FoundMesh) -> CommentedMap:
 def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
     overrides = _inside(interface, member.host, member)
     # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
-    if member.keepalive and (member.external or member.keepalive != ROAMING_KEEPALIVE):
+    if member.keepalive and (member.externals or member.keepalive != ROAMING_KEEPALIVE):
         overrides["persistentKeepalive"] = member.keepalive
+    if member.external_port:
+        overrides["externalPort"] = member.external_port
     return overrides
 
 

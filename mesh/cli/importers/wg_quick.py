@@ -7,13 +7,15 @@ from pathlib import Path, PurePosixPath
 from mesh.cli.importers.files import read_bytes, show_path
 from mesh.cli.importers.found import FoundMesh
 from mesh.cli.importers.join import find_own_faults, join_configurations
-from mesh.cli.importers.source import MOST_HOSTS, Source
+from mesh.cli.importers.source import MOST_HOSTS, Source, some
 from mesh.config.fields import is_host_name
 from mesh.config.interface_name import is_interface_name
-from mesh.errors import ConfigurationError, PlacedFault
+from mesh.errors import ConfigurationError, PlacedFault, show_name
 from mesh.wireguard.wg_quick import WgQuick, read_wg_quick
 
 __all__ = ["read_wg_quick_files", "read_wg_quick_folder"]
+
+_SUFFIX = ".conf"
 
 
 def read_wg_quick_folder(folder: Path, interface: str | None) -> list[FoundMesh]:
@@ -25,23 +27,50 @@ def read_wg_quick_folder(folder: Path, interface: str | None) -> list[FoundMesh]
     if not folder.is_dir():
         words = "no folder; give the one that holds HOST/IF.conf"
         raise ConfigurationError([PlacedFault(show_path(folder), words)], "import")
+    faults: list[PlacedFault] = []
+    found = _find_files(folder, faults)
     paths = [
         path
-        for path in sorted((*folder.glob("*.conf"), *folder.glob("*/*.conf")))
-        if path.is_file()
-        and _names(path.relative_to(folder).as_posix(), interface)[0] in (None, interface or path.stem)
+        for path in found
+        if _names(path.relative_to(folder).as_posix(), interface)[0] in (None, interface or path.stem)
     ]
+    if interface and found and not paths:
+        names = some({path.stem for path in found})
+        words = f"no files of {show_name(interface)} in it; there are some of {names}"
+        raise ConfigurationError([PlacedFault(show_path(folder), words)], "import")
     if len(paths) > MOST_HOSTS:
         words = f"more than {MOST_HOSTS:,} files; import one interface after another with --interface"
         raise ConfigurationError([PlacedFault(show_path(folder), words)], "import")
     contents: dict[str, bytes] = {}
-    faults: list[PlacedFault] = []
+    # A host that is left out would be taken for a peer that is not managed.
     for path in paths:
+        if path.suffix != _SUFFIX:
+            words = f"ends in {path.suffix}; call it {path.stem}{_SUFFIX}, or take it out"
+            faults.append(PlacedFault(show_path(path), words))
+            continue
         try:
             contents[path.relative_to(folder).as_posix()] = read_bytes(path)
         except ConfigurationError as error:
             faults.extend(error.placed)
     return read_wg_quick_files(contents, interface, show_path(folder), faults)
+
+
+def _find_files(folder: Path, faults: list[PlacedFault]) -> list[Path]:
+    """Return what is called as a configuration in a folder and the folders in it, and add those that hide theirs."""
+    found = []
+    for path in _entries(folder, faults):
+        inside = _entries(path, faults) if path.is_dir() else [path]
+        found += [each for each in inside if each.suffix.lower() == _SUFFIX]
+    return found
+
+
+def _entries(folder: Path, faults: list[PlacedFault]) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        words = f"cannot be read, {error.strerror}; see that you can read the folder, or take it out"
+        faults.append(PlacedFault(show_path(folder), words))
+        return []
 
 
 def read_wg_quick_files(
