@@ -22,6 +22,7 @@ __all__ = ["Look", "serve_metrics", "show_metrics", "write_metrics"]
 
 Look = Callable[[], Sequence[MeshStatus]]
 
+_HIGHEST_PORT = 65535
 _HOST = ("interface", "host")
 _LINK = ("interface", "host", "public_key", "friendly_name", "allowed_ips")
 _PAIR = ("interface", "host", "peer")
@@ -123,13 +124,19 @@ def serve_metrics(look: Look, place: str, say: Callable[[str], None]) -> None:
             return [f"{error}\n".encode()]
 
     address, _, port = place.rpartition(":")
-    try:
-        if not address:
-            raise ValueError("no address")
+    server: WSGIServer | None = None
+    # Python takes digits of all scripts.
+    if not (port.isascii() and port.isdigit() and int(port[:6]) <= _HIGHEST_PORT):
+        problem = "no port from 0 to 65535" if address else "no address"
+    else:
         kind = _ServerOfIpv6 if address.startswith("[") else WSGIServer
-        server = make_server(address.strip("[]"), int(port), app, kind, _Handler)
-    except (OSError, OverflowError, ValueError) as problem:
-        raise MeshError(f"--listen: {place!r}: {problem}; give an address and a free port, as 127.0.0.1:9586") from None
+        try:
+            server = make_server(address.strip("[]"), int(port), app, kind, _Handler) if address else None
+            problem = "no address"
+        except (OSError, ValueError) as error:
+            problem = getattr(error, "strerror", None) or "no address"
+    if server is None:
+        raise MeshError(f"--listen: {place!r}: {problem}; give an address and a free port, as 127.0.0.1:9586")
     with server:
         say(f"metrics: http://{address}:{server.server_port}/metrics")
         server.serve_forever()

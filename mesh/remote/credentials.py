@@ -100,7 +100,7 @@ def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
         raise MeshError(f"{where} {what}; name an SSH private key, or use ssh-agent") from None
     if lines := read_public_lines(text):
         return _public(where, path, lines, held)
-    if path.stat().st_mode & 0o077 and path.stat().st_uid == os.getuid():
+    if path.is_file() and path.stat().st_mode & 0o077 and path.stat().st_uid == os.getuid():
         raise MeshError(f"{where} can be read by others; run chmod 600 on it")
     try:
         key = read_private_key(text)

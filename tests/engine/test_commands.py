@@ -62,7 +62,7 @@ def test_a_stack_in_which_nothing_was_rolled_out_is_told_as_that_by_every_look(m
     """Whoever watches it would take an empty table for a mesh that is well."""
     stack = make_stack(2)
     stack.write({"testwg": {"hosts": ["h1", "h2"]}})
-    looks = [("status", "status"), ("doctor",) * 2, ("ping", "ping", "--all"), ("metrics", "status"), ("page",) * 2]
+    looks = [("status", "status"), ("doctor",) * 2, ("ping", "ping", "--all"), ("metrics",) * 2, ("page",) * 2]
     for command, named, *options in looks:
         outcome = stack.companion(command, *options)
         assert outcome.code == 1, command

@@ -261,6 +261,13 @@ def test_a_key_file_that_others_can_read_is_refused(own_folder: Path, monkeypatc
         credentials.load()
 
 
+def test_a_device_is_no_file_to_protect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is advised to change its mode."""
+    monkeypatch.setenv(credentials.KEY_FILE_VARIABLE, "/dev/null")
+    with pytest.raises(MeshError, match="MESH_SSH_KEY_FILE: '/dev/null' is no SSH key that can be used"):
+        credentials.load()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_commands_find_the_key_behind_the_link(own_folder: Path, kind: str) -> None:
     """OpenSSH's own client lists it there and has it sign; after a kill, the next run takes the remains away."""

@@ -136,12 +136,27 @@ def test_each_scrape_asks_the_hosts_and_a_failure_is_reported(place: str) -> Non
     assert "mesh_host_up{" in scrape()
 
 
-@pytest.mark.parametrize("place", ["9586", ":9586", "9586x", "127.0.0.1", "127.0.0.1:99999", "203.0.113.1:9586"])
-def test_a_place_to_listen_that_is_none_is_told(place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("", "no address"),
+        ("9586", "no address"),
+        (":9586", "no address"),
+        ("9586x", "no address"),
+        ("127.0.0.1:x", "no port from 0 to 65535"),
+        ("127.0.0.1:99999", "no port from 0 to 65535"),
+        (f"127.0.0.1:{'9' * 5000}", "no port from 0 to 65535"),
+        ("127.0.0.1:\uff19\uff15\uff18\uff16", "no port from 0 to 65535"),
+        ("203.0.113.1:9586", "Cannot assign requested address"),
+        (f"{'a' * 300}:9586", ""),
+        ("no.invalid:9586", ""),
+    ],
+)
+def test_a_place_to_listen_that_is_none_is_told(place: str, problem: str) -> None:
     """With an example."""
 
     def never(*_: object) -> NoReturn:
         raise AssertionError
 
-    with pytest.raises(MeshError, match=r"--listen: .* as 127\.0\.0\.1:9586"):
+    with pytest.raises(MeshError, match=rf"--listen: .*: {problem}.*; .* as 127\.0\.0\.1:9586"):
         serve_metrics(never, place, never)
