@@ -33,6 +33,17 @@ INTERFACES = "mesh:interfaces"
 _ROTATION = "mesh:rotation"
 
 
+def _parts(content: Any) -> tuple[dict[str, Any], Any]:
+    """Return what lies below `config`, and the hosts; an empty mapping of its own where there is no configuration."""
+    content = content if isinstance(content, dict) else {}
+    config = content.get("config")
+    if isinstance(config, dict):
+        return config, config.get(HOSTS)
+    # A file of hosts alone, which a stack names as its hostsFile.
+    alone = "config" not in content and all(host is None or isinstance(host, dict) for host in content.values())
+    return {}, content if alone else None
+
+
 class StackFile:
     """A stack file that is changed in place, with its comments, order and quoting kept."""
 
@@ -80,9 +91,7 @@ class StackFile:
 
     @property
     def _config(self) -> dict[str, Any]:
-        """What lies below `config`; an empty mapping of its own where that is none, as in a file of hosts alone."""
-        config = self.content.get("config") if isinstance(self.content, dict) else None
-        return config if isinstance(config, dict) else {}
+        return _parts(self.content)[0]
 
     @cached_property
     def hosts(self) -> dict[str, Any]:
@@ -91,15 +100,9 @@ class StackFile:
         Raises:
             MeshError: If there are none, or they are in a file of their own.
         """
-        content = self.content if isinstance(self.content, dict) else {}
-        config = content.get("config")
-        if isinstance(config, dict):
-            if file := config.get(HOSTS_FILE):
-                raise MeshError(f"{self.path.name}: its hosts are in {file}; name that file instead")
-            hosts = config.get(HOSTS)
-        else:
-            # A file of hosts alone, which a stack names as its hostsFile.
-            hosts = content if all(host is None or isinstance(host, dict) for host in content.values()) else None
+        config, hosts = _parts(self.content)
+        if file := config.get(HOSTS_FILE):
+            raise MeshError(f"{self.path.name}: its hosts are in {file}; name that file instead")
         if not isinstance(hosts, dict) or not (hosts or self._complete):
             raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each there")
         for name, host in hosts.items():
@@ -154,11 +157,10 @@ class StackFile:
         """Return what a preview would refuse in a text of this file, but for values that are still missing."""
         try:
             # As Pulumi reads it: an alias is the value that it stands for.
-            content = YAML(typ="safe").load(raw.decode("utf-8-sig")) or {}
+            content = YAML(typ="safe").load(raw.decode("utf-8-sig"))
         except (YAMLError, *NO_VALUES):
             return [PlacedFault(self.path.name, "cannot be read as YAML; correct it")]
-        config = content["config"] or {} if "config" in content else {HOSTS: content}
-        hosts = config.get(HOSTS)
+        config, hosts = _parts(content)
         if isinstance(hosts, dict):
             hosts = {name: {} if host is None else host for name, host in hosts.items()}
         try:

@@ -4,17 +4,22 @@ import asyncio
 import io
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncssh
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from mesh.cli import app as app_module
 from mesh.cli.adopt import Adoption, key_fingerprint
 from mesh.config.reader import read_configuration
 from mesh.errors import HostsFailedError, MeshError
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.login_shell import hear
+from tests.unit.scanned import OTHER_KEY
 
 ONE, TWO = generate_key_pair(), generate_key_pair()
 PRESHARED = generate_preshared_key()
@@ -157,3 +162,26 @@ def test_an_unknown_name_is_refused(adopt: Start, what: str, options: dict[str, 
     """Before any host is asked."""
     with pytest.raises(MeshError, match=f"adopt: 'x' is no {what} of the stack file; correct the name"):
         adopt(BOTH, **options).run()
+
+
+def test_keys_are_not_taken_over_into_a_file_that_was_changed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that it holds were read before the question, and would be written again."""
+    path = tmp_path / "Pulumi.test.yaml"
+    host = f"{{ssh: {{address: 10.0.0.5, hostKey: {OTHER_KEY}}}}}"
+    path.write_text(
+        f"config:\n  mesh:hosts: {{bernard: {host}}}\n  mesh:interfaces: {{testwg: {{hosts: [bernard]}}}}\n"
+    )
+    written: list[object] = []
+    pulumi = SimpleNamespace(read_adopted=dict, write_adopted=written.append)
+
+    def answer() -> dict[str, str]:
+        path.write_text(f"{path.read_text()}  mesh:adopted: {{secure: other}}\n")
+        return {"testwg/bernard": ONE.private_key}
+
+    monkeypatch.setattr(app_module, "pulumi_of", lambda *_: pulumi)
+    monkeypatch.setattr(app_module, "Adoption", lambda *_, **__: SimpleNamespace(run=answer))
+    with pytest.raises(MeshError, match=r"Pulumi\.test\.yaml: was changed meanwhile, so nothing was written; run it"):
+        CliRunner().invoke(app_module.app, ["adopt", str(path), "--yes"], catch_exceptions=False)
+    assert written == []

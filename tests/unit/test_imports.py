@@ -571,7 +571,10 @@ def test_what_the_stack_file_has_already_must_be_usable(tmp_path: Path, text: st
     assert path.read_text() == text
 
 
-@pytest.mark.parametrize("text", [_INTERFACES, f"{_HOSTS}{{bernard: }}\n", f"{_HOSTS}\n  mesh:interfaces:  # mine\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["encryptionsalt: v1:a\n", _INTERFACES, f"{_HOSTS}{{bernard: }}\n", f"{_HOSTS}\n  mesh:interfaces:  # mine\n"],
+)
 def test_entries_that_say_nothing_are_filled(tmp_path: Path, text: str) -> None:
     """As those that are not there."""
     found = written(tmp_path, read(files()), text=text)
