@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from mesh.cli.project import find_project
 from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES
 from mesh.cli.stack_places import list_stack_files
+from mesh.config.hosts_file import NO_VALUES
 from mesh.errors import MeshError
 
 __all__ = ["complete_host", "complete_interface", "complete_stack", "names_in_file"]
@@ -36,7 +37,7 @@ def names_in_file(path: Path, key: str) -> list[str]:
         found: Any = config.get(key)
         if key == HOSTS and HOSTS_FILE in config:
             found = yaml.load(find_project() / config[HOSTS_FILE])
-    except (YAMLError, OSError, UnicodeError, LookupError, TypeError, AttributeError):
+    except (YAMLError, OSError, *NO_VALUES):
         return []
     return [str(name) for name in found] if isinstance(found, Mapping) else []
 

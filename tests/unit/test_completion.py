@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.cli.completion import names_in_file
+from mesh.cli.stack_file import HOSTS
+
 pytestmark = pytest.mark.thorough
 _STACKS = {
     "production": "config:\n  mesh:hosts: {bernard: {}, beatrice: {}, carol: {}}\n  mesh:interfaces: {testwg: {}}\n",
@@ -61,6 +64,14 @@ def completed(folder: Path, line: str) -> set[str]:
 def test_names_of_the_stack_files_are_completed(project: Path, line: str, names: set[str]) -> None:
     """Those of the stack that was given, also where hosts have a file of their own."""
     assert completed(project, line) == names
+
+
+@pytest.mark.parametrize("text", ['"\\0"', "5", "[a]", "2026-99-99", "nowhere.yaml", "."])
+def test_a_file_of_hosts_that_is_none_has_no_names(tmp_path: Path, text: str) -> None:
+    """A shell and a bundle ask for names also where a command would be refused."""
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(f"config:\n  mesh:hostsFile: {text}\n")
+    assert names_in_file(path, HOSTS) == []
 
 
 def test_outside_of_a_project_nothing_fails(tmp_path: Path) -> None:
