@@ -2,20 +2,21 @@
 
 import signal
 
-__all__ = ["main"]
+__all__ = ["run_mesh"]
 
 
-def main() -> None:
+def run_mesh() -> None:
     """Run the command that is given."""
     # While modules are read there is nothing to put right, and Python would print where it was.
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
+    is_interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from mesh.cli.app import run_command_line  # noqa: PLC0415
+    from mesh.cli.app import main  # noqa: PLC0415
 
-    signal.signal(signal.SIGINT, before)
-    run_command_line()
+    if is_interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
 
 
 if __name__ == "__main__":
-    main()
+    run_mesh()

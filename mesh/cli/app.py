@@ -231,7 +231,7 @@ def engine(
         replace_file(record, f"{found.command.parent if found else Path(sys.executable).parent}\n")
 
 
-def run_command_line() -> None:
+def main() -> None:
     """Run a command; an expected failure is reported in words, with exit status 1."""
     # Keys pass through some commands, and one goes on as pulumi, which has them too.
     forbid_core_dumps()

@@ -68,8 +68,8 @@ def test_the_changelog_closes_with_the_version() -> None:
 
 def test_the_console_script_is_our_command() -> None:
     """`mesh` does what `python -m mesh` does."""
-    assert project()["project"]["scripts"]["mesh"] == "mesh.__main__:main"
-    assert callable(import_module("mesh.__main__").main)
+    assert project()["project"]["scripts"]["mesh"] == "mesh.__main__:run_mesh"
+    assert callable(import_module("mesh.__main__").run_mesh)
 
 
 @pytest.mark.parametrize("file", ["Pulumi.yaml", "stacks/examples/program/Pulumi.yaml"])

@@ -47,7 +47,7 @@ def test_a_checkout_is_installed_as_it_lies(tmp_path: Path, monkeypatch: pytest.
     (path,) = (name for name in wheel.namelist() if name.endswith(".pth"))
     assert wheel.read(path).decode().split() == [str(ROOT)]
     (scripts,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "mesh = mesh.__main__:main" in wheel.read(scripts).decode()
+    assert "mesh = mesh.__main__:run_mesh" in wheel.read(scripts).decode()
 
 
 @pytest.fixture
