@@ -21,7 +21,8 @@ from mesh.cli.speed_json import SpeedDocument
 from mesh.cli.status_json import StatusDocument
 from mesh.config.host_models import Bastion, SshSettings
 from mesh.config.models import Host, Interface, MemberOverrides, Peering, UnmanagedPeer
-from mesh.config.schema import SCHEMA_FILE, SECTIONS, schema_text
+from mesh.config.schema import SCHEMA_FILE, schema_text
+from mesh.config.sections import SECTIONS
 from mesh.config.validation import accepts
 from mesh.doctor.causes import CAUSES
 

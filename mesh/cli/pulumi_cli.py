@@ -16,17 +16,16 @@ from typing import Any, NoReturn
 
 from mesh.cli.engine import find_engine
 from mesh.cli.stack_places import find_stack_file
-from mesh.config.hosts_file import read_hosts
+from mesh.config.adopted import faults_in_clear
 from mesh.config.models import Configuration
-from mesh.config.reader import read_configuration
+from mesh.config.sections import ADOPTED, sections_of_texts
+from mesh.config.stack import read_stack
 from mesh.errors import MeshError
 from mesh.keyring.expiry import expires_at
 from mesh.stored.forms import RecordedKey, RecordedRollout
 from mesh.stored.reader import read_peer_files, read_recorded, read_recorded_key
 
 __all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
-
-ADOPTED = "mesh:adopted"
 
 _FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 # What ends the name of a stack's output that holds the files of peers.
@@ -107,11 +106,11 @@ class PulumiCli:
         Raises:
             ConfigurationError: With every fault of the file.
         """
-        values = json.loads(self._ask("config", "--json"))
-        hosts, interfaces = (values.get(name, {}).get("objectValue") for name in ("mesh:hosts", "mesh:interfaces"))
-        file = values.get("mesh:hostsFile", {}).get("value")
-        rotation = values.get("mesh:rotation", {}).get("value")
-        return read_configuration(read_hosts(hosts, file, self._folder), interfaces, rotation)
+        values: Mapping[str, Mapping[str, Any]] = json.loads(self._ask("config", "--json"))
+        # What is encrypted is shown to nobody; keys that are in clear have a value here.
+        sections = sections_of_texts({name: entry["value"] for name, entry in values.items() if "value" in entry})
+        in_clear = faults_in_clear(sections.get(ADOPTED), is_secret=False, written=None)
+        return read_stack(sections, self._folder, in_clear).configuration
 
     def recorded(self) -> dict[str, RecordedMesh]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""
@@ -161,7 +160,7 @@ class PulumiCli:
         except ValueError:
             held = None
         if not isinstance(held, dict):
-            raise MeshError(f"{ADOPTED}: not a mapping; remove it with: {self.removal}")
+            raise MeshError(f"mesh:adopted: not a mapping; remove it with: {self.removal}")
         return held
 
     def write_adopted(self, keys: Mapping[str, str]) -> None:

@@ -14,10 +14,12 @@ from ruamel.yaml.error import YAMLError
 
 from mesh.cli.output_file import replace_file
 from mesh.cli.yaml_text import YamlText
-from mesh.config.hosts_file import NO_VALUES, read_hosts
+from mesh.config.adopted import faults_in_clear
+from mesh.config.hosts_file import NO_VALUES
 from mesh.config.models import Configuration
-from mesh.config.reader import read_configuration
 from mesh.config.schema import editor_line_in_project
+from mesh.config.sections import ADOPTED, HOSTS, HOSTS_FILE, INTERFACES, sections_in_file
+from mesh.config.stack import read_stack
 from mesh.errors import ConfigurationError, MeshError, PlacedFault, show_name
 
 __all__ = [
@@ -26,11 +28,6 @@ __all__ = [
     "INTERFACES",
     "StackFile",
 ]
-
-HOSTS = "mesh:hosts"
-HOSTS_FILE = "mesh:hostsFile"
-INTERFACES = "mesh:interfaces"
-_ROTATION = "mesh:rotation"
 
 
 def _parts(content: Any) -> tuple[dict[str, Any], Any]:
@@ -104,7 +101,7 @@ class StackFile:
         if file := config.get(HOSTS_FILE):
             raise MeshError(f"{self.path.name}: its hosts are in {file}; name that file instead")
         if not isinstance(hosts, dict) or not (hosts or self._complete):
-            raise MeshError(f"{self.path.name}: no hosts below config and {HOSTS}; name each there")
+            raise MeshError(f"{self.path.name}: no hosts below config and mesh:hosts; name each there")
         for name, host in hosts.items():
             # A name alone is enough where `ssh NAME` knows the way.
             hosts[name] = CommentedMap() if host is None else host
@@ -134,7 +131,7 @@ class StackFile:
         wanted = list(names) or list(self.hosts)
         for name in wanted:
             if name not in self.hosts:
-                raise MeshError(f"{self.path.name}: {show_name(name)} is no host there; give one of {HOSTS}")
+                raise MeshError(f"{self.path.name}: {show_name(name)} is no host there; give one of mesh:hosts")
         return {name: self.hosts[name] for name in wanted}
 
     def configuration(self) -> Configuration:
@@ -143,15 +140,15 @@ class StackFile:
         Raises:
             ConfigurationError: With every fault of the file.
         """
-        return self._read_configuration(self._config, None if self._config.get(HOSTS_FILE) else self.hosts)
+        return self._configuration_of(self._config)
 
-    def _read_configuration(self, config: dict[str, Any], hosts: Any) -> Configuration:
-        if file := config.get(HOSTS_FILE):
-            # Pulumi runs the program in its project's folder, from where it reads that file.
-            folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
-            hosts = read_hosts(config.get(HOSTS), file, folder)
-        rotation = config.get(_ROTATION)
-        return read_configuration(hosts, config.get(INTERFACES), None if rotation is None else str(rotation))
+    def _configuration_of(self, config: dict[str, Any]) -> Configuration:
+        # Pulumi runs the program in its project's folder, from where it reads a file of hosts.
+        folder = next((up for up in self.path.parents if (up / "Pulumi.yaml").is_file()), self.path.parent)
+        sections = sections_in_file(config)
+        written = sections.get(ADOPTED)
+        in_clear = faults_in_clear(written, is_secret=True, written=written)
+        return read_stack(sections, folder, in_clear).configuration
 
     def _faults(self, raw: bytes) -> list[PlacedFault]:
         """Return what a preview would refuse in a text of this file, but for values that are still missing."""
@@ -161,10 +158,8 @@ class StackFile:
         except (YAMLError, *NO_VALUES):
             return [PlacedFault(self.path.name, "cannot be read as YAML; correct it")]
         config, hosts = _parts(content)
-        if isinstance(hosts, dict):
-            hosts = {name: {} if host is None else host for name, host in hosts.items()}
         try:
-            self._read_configuration(config, hosts)
+            self._configuration_of(config or {HOSTS: hosts})
         except ConfigurationError as error:
             return [fault for fault in error.placed if fault.words.partition(";")[0] != "missing"]
         return []

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from mesh.config.models import Configuration
+from mesh.config.models import Configuration, Interfaces
+from mesh.config.sections import ADOPTED, sections_in_file
 from mesh.config.validation import join_path
 from mesh.errors import ConfigurationError, PlacedFault, show_name
 from mesh.wireguard import keys
 
-__all__ = ["Adopted", "read_adopted", "require_encrypted"]
+__all__ = ["Adopted", "adopted_in_file", "examine_adopted", "faults_in_clear", "read_adopted"]
 
-_ADOPTED = "mesh:adopted"
 _IN_CLEAR = (
     "in clear, where whoever reads the file has it; run pulumi config rm mesh:adopted, set it again with "
     "pulumi config set --secret, and raise rotation if the file was shared"
@@ -33,39 +33,56 @@ def read_adopted(adopted: object, configuration: Configuration) -> Adopted:
     Raises:
         ConfigurationError: With every fault at once; none repeats a key.
     """
-    if adopted is None:
-        return Adopted()
+    found, faults = examine_adopted(adopted, configuration.interfaces)
+    if faults:
+        raise ConfigurationError(faults)
+    return found
+
+
+def examine_adopted(adopted: object, interfaces: Interfaces | None) -> tuple[Adopted, list[PlacedFault]]:
+    """Return the keys of `mesh:adopted` that can be used, and every fault.
+
+    A value that is encrypted still is passed over. So are names, where it is not known which `interfaces` there are.
+    """
+    if adopted is None or _is_encrypted(adopted):
+        return Adopted(), []
     if not isinstance(adopted, Mapping):
-        raise ConfigurationError([PlacedFault(_ADOPTED, "not a mapping; give keys by interface/host, or by interface")])
+        return Adopted(), [PlacedFault(ADOPTED, "not a mapping; give keys by interface/host, or by interface")]
     private_keys: dict[tuple[str, str], str] = {}
     preshared_keys: dict[str, str] = {}
     faults: list[PlacedFault] = []
     for name, value in adopted.items():
-        path = join_path(_ADOPTED, name)
-        interface_name, slash, host = name.partition("/") if isinstance(name, str) else ("", "", "")
-        interface = configuration.interfaces.get(interface_name)
-        if interface is None:
-            faults.append(
-                PlacedFault(path, "no interface of that name; name it as in mesh:interfaces, or remove the key")
-            )
-        elif slash and host not in interface.hosts:
-            faults.append(
-                PlacedFault(path, f"{show_name(host)} is no host of that interface; correct the name or remove the key")
-            )
-        elif not isinstance(value, str) or not keys.is_key(value):
-            faults.append(PlacedFault(path, "not a WireGuard key; give 44 characters of base64, as wg prints them"))
+        interface, slash, host = name.partition("/") if isinstance(name, str) else ("", "", "")
+        words = _wrong_owner(interface, host if slash else None, interfaces) or _wrong_key(value)
+        if words:
+            faults.append(PlacedFault(join_path(ADOPTED, name), words))
+        elif _is_encrypted(value):
+            continue
         elif slash:
-            private_keys[interface_name, host] = value
-        elif value == keys.ZERO_KEY:
-            faults.append(
-                PlacedFault(path, "all zeros, which is no preshared key to WireGuard; remove it to have one made")
-            )
+            private_keys[interface, host] = value
         else:
-            preshared_keys[interface_name] = value
+            preshared_keys[interface] = value
     faults.extend(_shared_private_keys(private_keys))
-    if faults:
-        raise ConfigurationError(faults)
-    return Adopted(MappingProxyType(private_keys), MappingProxyType(preshared_keys))
+    return Adopted(MappingProxyType(private_keys), MappingProxyType(preshared_keys)), faults
+
+
+def _wrong_owner(name: str, host: str | None, interfaces: Interfaces | None) -> str:
+    if interfaces is None:
+        return ""
+    interface = interfaces.get(name)
+    if interface is None:
+        return "no interface of that name; name it as in mesh:interfaces, or remove the key"
+    if host is None or host in interface.hosts or interface.is_unsure("hosts"):
+        return ""
+    return f"{show_name(host)} is no host of that interface; correct the name or remove the key"
+
+
+def _wrong_key(value: object) -> str:
+    if _is_encrypted(value):
+        return ""
+    if not isinstance(value, str) or not keys.is_key(value):
+        return "not a WireGuard key; give 44 characters of base64, as wg prints them"
+    return "all zeros, which is no key to WireGuard; remove it to have one made" if value == keys.ZERO_KEY else ""
 
 
 def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[PlacedFault]:
@@ -75,7 +92,7 @@ def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[Pl
     for (interface, host), private_key in private_keys.items():
         other = owners.setdefault((interface, keys.public_key_of(private_key)), host)
         if other != host:
-            path = join_path(_ADOPTED, f"{interface}/{host}")
+            path = join_path(ADOPTED, f"{interface}/{host}")
             faults.append(
                 PlacedFault(
                     path, f"the key of host {other!r} too; each host needs its own, so remove one to have it made"
@@ -84,32 +101,36 @@ def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[Pl
     return faults
 
 
-def require_encrypted(adopted: object, *, is_secret: bool, file: Path) -> None:
-    """Return if no key of `mesh:adopted` lies in clear in the stack file.
-
-    `is_secret` is what the engine says of the whole, which is so for one encrypted key among others, so that `file` is
-    asked too, if it is there.
-
-    Raises:
-        ConfigurationError: Naming each key that does.
-    """
-    if not adopted:
-        return
-    if not is_secret:
-        raise ConfigurationError([PlacedFault(_ADOPTED, _IN_CLEAR)])
+def adopted_in_file(file: Path) -> object:
+    """Return what a stack file has as `mesh:adopted`, encrypted or not; None where it has none, or is not there."""
     if not file.is_file():
-        return
+        return None
     from ruamel.yaml import YAML  # noqa: PLC0415
 
     # The configuration may be in another file; the default one is then there for the salt alone.
-    config = (YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}).get("config") or {}
-    if faults := [PlacedFault(path, _IN_CLEAR) for path in _in_clear(config.get(_ADOPTED), _ADOPTED)]:
-        raise ConfigurationError(faults)
+    content = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
+    return sections_in_file(content.get("config") or {}).get(ADOPTED)
+
+
+def faults_in_clear(adopted: object, *, is_secret: bool, written: object) -> list[PlacedFault]:
+    """Return a fault for each key of `mesh:adopted` that lies in clear in the stack file.
+
+    `is_secret` is what the engine says of the whole, which is so for one encrypted key among others, so that what is
+    `written` in the file counts too, if it is known.
+    """
+    if not adopted:
+        return []
+    places = _in_clear(written, ADOPTED) if is_secret else [ADOPTED]
+    return [PlacedFault(place, _IN_CLEAR) for place in places]
+
+
+def _is_encrypted(value: object) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"secure"}
 
 
 def _in_clear(written: object, path: str) -> Iterator[str]:
     if isinstance(written, str):
         yield path
-    elif isinstance(written, Mapping) and set(written) != {"secure"}:
+    elif isinstance(written, Mapping) and not _is_encrypted(written):
         for name, value in written.items():
             yield from _in_clear(value, join_path(path, str(name)))

@@ -24,10 +24,11 @@ from pydantic_core import PydanticCustomError
 
 from mesh.config.connection import HOST_KEY_TYPES
 from mesh.config.patterns import HOST_NAME, IPV4, IPV6, LABEL, Accepts, matching
-from mesh.wireguard.keys import is_key
+from mesh.wireguard.keys import ZERO_KEY, is_key
 
 __all__ = [
     "CUSTOM_ERROR",
+    "NO_HOST_NAME",
     "FormerName",
     "HostKey",
     "Ipv4Address",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 CUSTOM_ERROR = "mesh"
+NO_HOST_NAME = "not a host name; use letters, digits and - in labels of 1 to 63, joined by dots"
 
 _LABEL = re.compile(LABEL)
 # A key that is there already is not replaced without the option.
@@ -127,6 +129,8 @@ def _ipv4_address(value: object) -> IPv4Address:
 def _public_key(value: object) -> str:
     if not isinstance(value, str) or not is_key(value):
         raise fault("not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints")
+    if value == ZERO_KEY:
+        raise fault("all zeros, which is no key to WireGuard; give the one that wg pubkey prints")
     return value
 
 

@@ -6,7 +6,7 @@ reference and the JSON schema. What a type takes is said by its `Accepts`.
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic.alias_generators import to_camel
 
 from mesh.config.connection import Connection
@@ -35,6 +35,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, populate_by_name=False
     )
+    # The paths inside an entry of what was faulty there, and so is left out; none in a file that is used.
+    _left_out: frozenset[tuple[str, ...]] = PrivateAttr(default=frozenset())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_empty(cls, value: object) -> object:
+        # A name with nothing behind it, as YAML lets one write an entry that differs in nothing.
+        return {} if value is None else value
+
+    def leave_out(self, *paths: tuple[str, ...]) -> None:
+        """Note that what stood at these paths is left out, so that no rule takes it for absent."""
+        self._left_out |= frozenset(paths)
+
+    def is_unsure(self, *path: str) -> bool:
+        """Tell whether what the file says at `path` is not known, since that or what is around it was faulty."""
+        return any(path[:length] in self._left_out for length in range(len(path) + 1))
 
 
 class Bastion(Settings):
@@ -118,5 +134,6 @@ class Host(Settings):
 
     @property
     def is_roaming(self) -> bool:
-        """Whether peers elsewhere have no endpoint for it."""
-        return not self.external_ips and self.external_name is None
+        """Whether peers elsewhere have no endpoint for it; not where one is given and is faulty."""
+        is_given = bool(self.external_ips) or self.external_name is not None
+        return not is_given and not self.is_unsure("externalIps") and not self.is_unsure("externalName")

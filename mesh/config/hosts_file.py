@@ -17,7 +17,7 @@ _HOSTS_FILE = "mesh:hostsFile"
 NO_VALUES = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 
-def read_hosts(inline: object, file: str | None, folder: Path) -> object:
+def read_hosts(inline: object, file: object, folder: Path) -> object:
     """Return the hosts of the stack file, or of the YAML file that it names relative to `folder`.
 
     Raises:
@@ -26,7 +26,9 @@ def read_hosts(inline: object, file: str | None, folder: Path) -> object:
     if not file:
         # Pulumi hands out an empty mapping where the stack file has none.
         return inline or None
-    if inline:
+    if not isinstance(file, str):
+        raise _refused("not usable; give the path of a YAML file of the project")
+    if inline or inline == "":
         raise _refused("mesh:hosts is given too; keep all hosts in one of them")
     from ruamel.yaml import YAML  # noqa: PLC0415
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415

@@ -45,7 +45,10 @@ __all__ = [
 # Instead of a name: the program chooses.
 AUTO = "auto"
 
-Meant = Annotated[tuple[str, ...], Accepts("a list of hosts, tag:NAME or all")]
+HostName = Annotated[str, Accepts("the name of a host")]
+Meant = Annotated[
+    tuple[Annotated[str, Accepts("a host, tag:NAME or all")], ...], Accepts("a list of hosts, tag:NAME or all")
+]
 
 
 class MemberOverrides(Settings):
@@ -123,7 +126,7 @@ class Peering(Settings):
 class Interface(Settings):
     """One mesh: the hosts that share an interface name, a port and a preshared key."""
 
-    hosts: Annotated[tuple[str, ...], Accepts("a list of host names from mesh:hosts")] = Field(
+    hosts: Annotated[tuple[HostName, ...], Accepts("a list of host names from mesh:hosts")] = Field(
         description="The hosts of this mesh."
     )
     port: Port = Field(default=51824, description="The UDP port on every host.")
@@ -153,7 +156,7 @@ class Interface(Settings):
     deadline: Annotated[int, Field(strict=True, ge=10, le=600), Accepts("seconds from 10 to 600")] = Field(
         default=60, description="After this time without a word from the operator, hosts roll back by themselves."
     )
-    forgotten: Annotated[tuple[str, ...], Accepts("a list of names of hosts that have left")] = Field(
+    forgotten: Annotated[tuple[HostName, ...], Accepts("a list of names of hosts that have left")] = Field(
         default=(), description="Hosts that runs no longer try to wipe. `python -m mesh forget` fills it in."
     )
     members: Annotated[
@@ -213,9 +216,14 @@ class Interface(Settings):
     def exit_nodes(self) -> dict[str, str]:
         """The exit node of each participant that uses one, by name."""
         chosen = {name: entry.exit_node for name, entry in self._entries.items() if entry.exit_node is not None}
+        users = [name for name in self.participants if not self.is_unsure_of(name, "exitNode")]
         # The exit node of the whole interface uses none itself.
-        default = {name: self.exit_node for name in self.participants if self.exit_node not in (None, name)}
+        default = {name: self.exit_node for name in users if self.exit_node not in (None, name)}
         return {name: node for name, node in {**default, **chosen}.items() if node not in (None, OFF)}
+
+    def is_unsure_of(self, participant: str, field: str) -> bool:
+        """Tell whether it is not known what the entry of a host or a peer says in a field, since that was faulty."""
+        return self.is_unsure("peers" if participant in self.peers else "members", participant, field)
 
     def external_port(self, host: str) -> int:
         """Return the UDP port to which peers send what is for `host`, which a router may forward."""

@@ -4,7 +4,7 @@ A rule joins a hub with its spokes, or the members of a group with each other; a
 names, `tag:NAME` or `all`. The rules add up, and each joins both ways.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from mesh.config.models import AUTO, Host, Interface, Peering
 from mesh.config.validation import join_path
@@ -16,7 +16,19 @@ _EVERYONE = "all"
 _TAG = "tag:"
 
 # The tags of each participant, by name.
-TagsByName = Mapping[str, Sequence[str]]
+TagsByName = Mapping[str, Collection[str]]
+
+
+class _AnyTag(tuple[str, ...]):
+    """The tags of one whose tags are faulty: it may have any, so that no rule is refused for want of one."""
+
+    __slots__ = ()
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+_ANY_TAG = _AnyTag()
 
 
 def choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
@@ -27,10 +39,13 @@ def choose_relay(interface: Interface, hosts: Mapping[str, Host]) -> str | None:
     return next((host for host in interface.hosts if host in hosts and not hosts[host].is_roaming), None)
 
 
-def tags_of(interface: Interface, hosts: Mapping[str, Host]) -> dict[str, Sequence[str]]:
-    """Return the tags of all participants of an interface; none of a host that is not described."""
-    of_hosts = {host: hosts[host].tags if host in hosts else () for host in interface.hosts}
-    return {**of_hosts, **{name: peer.tags for name, peer in interface.peers.items()}}
+def tags_of(interface: Interface, hosts: Mapping[str, Host]) -> dict[str, Collection[str]]:
+    """Return the tags of all participants of an interface."""
+    of_hosts = {host: _ANY_TAG if hosts[host].is_unsure("tags") else hosts[host].tags for host in interface.hosts}
+    of_peers = {
+        name: _ANY_TAG if interface.is_unsure_of(name, "tags") else peer.tags for name, peer in interface.peers.items()
+    }
+    return {**of_hosts, **of_peers}
 
 
 def _meant(words: Sequence[str], tags: TagsByName) -> set[str]:
@@ -57,10 +72,12 @@ def resolve(rules: Sequence[Peering], tags: TagsByName) -> dict[str, tuple[str, 
     return {name: tuple(sorted(own - {name})) for name, own in peers.items()}
 
 
-def peering_faults(interface: str, rules: Sequence[Peering], tags: TagsByName) -> Iterator[PlacedFault]:
-    """Yield what is wrong with the rules of one interface."""
-    for number, rule in enumerate(rules):
-        path = join_path("mesh:interfaces", interface, "peering", number)
+def peering_faults(name: str, interface: Interface, tags: TagsByName) -> Iterator[PlacedFault]:
+    """Yield what is wrong with the rules of the interface of that name."""
+    # Whoever is not known may be named, have the tag, or be the peer.
+    is_everyone = not interface.is_unsure("hosts") and not interface.is_unsure("peers")
+    for number, rule in enumerate(interface.peering):
+        path = join_path("mesh:interfaces", name, "peering", number)
         forms = {"group": rule.group, "hub": rule.hub, "spokes": rule.spokes}
         if set(given := [form for form, words in forms.items() if words]) not in ({"group"}, {"hub", "spokes"}):
             said = " and ".join(given) or "neither"
@@ -68,13 +85,18 @@ def peering_faults(interface: str, rules: Sequence[Peering], tags: TagsByName) -
                 path, f"has {said}; give a group, or a hub and its spokes, each a list of names, tag:NAME or all"
             )
         for form, words in forms.items():
-            for word in words:
+            for word in words if is_everyone else ():
                 if not _meant([word], tags):
                     what = "a tag that no host of this interface has" if word.startswith(_TAG) else "no such host here"
                     yield PlacedFault(f"{path}.{form}", f"{show_name(word)} is {what}; correct it or remove it")
-    alone = sorted(name for name, peers in resolve(rules, tags).items() if not peers) if rules and len(tags) > 1 else []
-    for name in alone:
-        path = join_path("mesh:interfaces", interface, "peering")
+            if _EVERYONE in words and _EVERYONE in tags and not interface.is_unsure("peering"):
+                yield PlacedFault(
+                    f"{path}.{form}", "all means everyone, and is the name of one here too; rename that one"
+                )
+    if not interface.peering or len(tags) < 2 or not is_everyone:
+        return
+    for alone in sorted(name for name, peers in resolve(interface.peering, tags).items() if not peers):
+        path = join_path("mesh:interfaces", name, "peering")
         yield PlacedFault(
-            path, f"no rule gives {show_name(name)} a peer; name it in one, or take it out of the interface"
+            path, f"no rule gives {show_name(alone)} a peer; name it in one, or take it out of the interface"
         )

@@ -15,23 +15,13 @@ from pydantic.json_schema import models_json_schema
 from mesh.config.interface_name import interface_name_schema
 from mesh.config.models import Host, Interface
 from mesh.config.patterns import HOST_NAME
+from mesh.config.sections import ADOPTED, HOSTS, HOSTS_FILE, INTERFACES, ROTATION, SECTIONS
 from mesh.config.validation import accepts
 
-__all__ = ["SCHEMA_FILE", "SECTIONS", "build_schema", "editor_line", "editor_line_in_project", "schema_text"]
+__all__ = ["SCHEMA_FILE", "build_schema", "editor_line", "editor_line_in_project", "schema_text"]
 
 # In the project's folder.
 SCHEMA_FILE = "stacks/mesh.schema.json"
-
-# What stands below `config` beside hosts and interfaces, in words.
-SECTIONS = {
-    "mesh:hosts": "The machines, by host name: letters, digits and -, in labels joined by dots.",
-    "mesh:hostsFile": "Instead of mesh:hosts, a YAML file of the project that holds what would stand there. A stack of "
-    "more than some 500 hosts needs it.",
-    "mesh:interfaces": "The meshes, by interface name of 1 to 15 characters. Each has its own keys and addresses.",
-    "mesh:rotation": "Raise it to rotate all keys of all interfaces. Without it: 1.",
-    "mesh:adopted": "Keys that exist already and are taken over, a secret. IF/HOST names a private key, IF a preshared "
-    "key. Remove it after the first up.",
-}
 
 _NAMES = {"pattern": f"^({HOST_NAME})$", "maxLength": 253}
 _SECRET = {"type": "object", "properties": {"secure": {"type": "string"}}, "required": ["secure"]}
@@ -91,21 +81,25 @@ def build_schema() -> dict[str, Any]:
     ]
     definitions["Interface"]["properties"]["hosts"] |= {"minItems": 1, "uniqueItems": True}
     definitions["Interface"]["properties"]["peers"]["propertyNames"] = _NAMES
-    hosts = _section("Host", _NAMES, SECTIONS["mesh:hosts"])
+    # A name alone is an entry in which everything is as usual.
+    for names in ("members", "peers"):
+        mapping = definitions["Interface"]["properties"][names]
+        mapping["additionalProperties"] = {"anyOf": [mapping["additionalProperties"], {"type": "null"}]}
+    hosts = _section("Host", _NAMES, SECTIONS[HOSTS])
     hosts["additionalProperties"] = {"anyOf": [hosts["additionalProperties"], {"type": "null"}]}
     sections: dict[str, Any] = {
-        "mesh:hosts": hosts,
-        "mesh:hostsFile": {"description": SECTIONS["mesh:hostsFile"], "type": "string"},
-        "mesh:interfaces": _section("Interface", interface_name_schema(), SECTIONS["mesh:interfaces"]),
-        "mesh:rotation": {
-            "description": SECTIONS["mesh:rotation"],
+        HOSTS: hosts,
+        HOSTS_FILE: {"description": SECTIONS[HOSTS_FILE], "type": "string"},
+        INTERFACES: _section("Interface", interface_name_schema(), SECTIONS[INTERFACES]),
+        ROTATION: {
+            "description": SECTIONS[ROTATION],
             "anyOf": [
                 {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
                 {"type": "string", "pattern": "^[1-9][0-9]{0,9}$"},
             ],
         },
-        "mesh:adopted": {
-            "description": SECTIONS["mesh:adopted"],
+        ADOPTED: {
+            "description": SECTIONS[ADOPTED],
             "anyOf": [_SECRET, {"type": "object", "additionalProperties": {"anyOf": [_SECRET, {"type": "string"}]}}],
         },
     }
@@ -119,7 +113,7 @@ def build_schema() -> dict[str, Any]:
                 "type": ["object", "null"],
                 "properties": sections,
                 # Other namespaces are other programs' and Pulumi's own.
-                "propertyNames": {"pattern": f"^(?!mesh:)|^mesh:({known})$"},
+                "propertyNames": {"pattern": f"^(?!mesh:)|^mesh:(config:)?({known})$"},
             }
         },
         "$defs": definitions,

@@ -8,7 +8,7 @@ import copy
 import difflib
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,10 +16,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mesh.config.fields import CUSTOM_ERROR, is_host_name
+from mesh.config.host_models import Settings
 from mesh.config.patterns import Accepts
 from mesh.errors import PlacedFault, is_showable, show_name
 
-__all__ = ["PLACEHOLDER_ADDRESS", "PLACEHOLDER_HOST_KEY", "accepts", "join_path", "read_entry"]
+__all__ = ["PLACEHOLDER_ADDRESS", "PLACEHOLDER_HOST_KEY", "accepts", "join_path", "nearest", "read_entry"]
 
 PLACEHOLDER_ADDRESS = "missing.invalid"
 PLACEHOLDER_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -32,10 +33,12 @@ _PLACEHOLDERS: Mapping[str, object] = {
 _SCAN = "run python -m mesh scan STACK to fill it in"
 _MISSING_ADVICE: Mapping[str, str] = {"hostKey": _SCAN, "ssh": _SCAN}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+# Joins everybody, so that no rule across entries takes a faulty rule of peering for one that joins nobody.
+_ANY_RULE: Mapping[str, object] = {"group": ["all"]}
 # Each pass mends what the one before found: a wrong value, then the gap that it left, then the fields of that gap.
-_PASSES = 4
+_PASSES = 5
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Settings)
 
 
 def join_path(*parts: object) -> str:
@@ -51,13 +54,20 @@ def join_path(*parts: object) -> str:
     return path
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that is probably meant by `word`; empty if none is near."""
+    lowered = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.replace("_", "").lower(), list(lowered), n=1)
+    return lowered[close[0]] if close else ""
+
+
 def _nested_model(annotation: object) -> type[BaseModel] | None:
     candidates = (annotation, *typing.get_args(annotation))
     return next((item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), None)
 
 
-def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[BaseModel], FieldInfo | None]:
-    """Return the innermost model that `location` leads into, and the field of it that it names, if there is one."""
+def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[BaseModel], FieldInfo | None, object]:
+    """Return the innermost model that `location` leads into, its field that this names, if any, and the type there."""
     owner, field, annotation = model, None, typing.cast("object", model)
     for part in location:
         if (kind := typing.get_origin(annotation)) in (dict, tuple):
@@ -67,7 +77,7 @@ def _locate(model: type[BaseModel], location: Sequence[object]) -> tuple[type[Ba
             owner = nested
             field = next((info for info in owner.model_fields.values() if info.alias == part), None)
             annotation = field.annotation if field is not None else None
-    return owner, field
+    return owner, field, annotation
 
 
 def _words(annotation: object) -> str:
@@ -91,58 +101,98 @@ def _describe(model: type[BaseModel]) -> str:
     return f"a mapping of {', '.join(info.alias or '' for info in model.model_fields.values())}"
 
 
+def _meant_field(model: type[BaseModel], error: ErrorDetails) -> str:
+    owner, _, _ = _locate(model, error["loc"])
+    return nearest(str(error["loc"][-1]), _fields(owner))
+
+
+def _fields(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
 def _word(model: type[BaseModel], where: tuple[object, ...], error: ErrorDetails) -> PlacedFault:
     location = error["loc"]
     path = join_path(*where, *location)
     if error["type"] == CUSTOM_ERROR:
         return PlacedFault(path, error["msg"])
-    owner, field = _locate(model, location)
+    owner, field, annotation = _locate(model, location)
     if error["type"] == "extra_forbidden":
-        known = [info.alias or name for name, info in owner.model_fields.items()]
-        lowered = {name.lower(): name for name in known}
-        close = difflib.get_close_matches(str(location[-1]).replace("_", "").lower(), list(lowered), n=1)
-        if close:
-            return PlacedFault(path, f"unknown field; did you mean {lowered[close[0]]}?")
-        return PlacedFault(path, f"unknown field; allowed here: {', '.join(known)}")
-    expected = (field and accepts(field)) or _describe(owner)
+        if close := _meant_field(model, error):
+            return PlacedFault(path, f"unknown field; did you mean {close}?")
+        return PlacedFault(path, f"unknown field; allowed here: {', '.join(_fields(owner))}")
+    # An item of a list has words of its own; an entry of a mapping is one of a model.
+    expected = (accepts(field) if field else _words(annotation)) or _describe(owner)
     if error["type"] == "missing":
         return PlacedFault(path, f"missing; {_MISSING_ADVICE.get(str(location[-1]), f'give {expected}')}")
+    if isinstance(location[-1] if location else None, int) and error["type"] == "string_type":
+        return PlacedFault(path, f"not a text; give {expected}, in quotes if it is a number")
     return PlacedFault(path, f"not usable; give {expected}")
 
 
-def _mend(raw: object, error: ErrorDetails) -> None:
+def _left_out(model: type[BaseModel], error: ErrorDetails) -> Iterator[tuple[str, ...]]:
+    """Yield the path of what an error leaves open: a field, of which an item is a part, or the one that is meant."""
+    location = error["loc"]
+    end = next((place for place, part in enumerate(location) if isinstance(part, int)), len(location))
+    path = tuple(map(str, location[:end]))
+    if error["type"] != "extra_forbidden" or end < len(location):
+        yield path
+    elif meant := _meant_field(model, error):
+        yield (*path[:-1], meant)
+
+
+def _mend(raw: dict[str, Any], error: ErrorDetails) -> None:
     """Take the value that `error` names out of `raw`, or put a placeholder where a required one is missing."""
-    location = error["loc"] or (None,)
-    # A list of rules is left out whole: those that remain would say something else.
-    rule = next((place for place, part in enumerate(location[:-1]) if isinstance(part, int)), None)
-    *parents, last = location if rule is None else location[:rule]
+    *parents, last = error["loc"]
+    rule = next((place for place, part in enumerate(error["loc"]) if isinstance(part, int)), None)
+    if rule is not None and error["loc"][:rule] == ("peering",):
+        raw["peering"][error["loc"][rule]] = copy.deepcopy(_ANY_RULE)
+        return
     holder: Any = raw
     for part in parents:
         holder = holder.get(part) if isinstance(holder, dict) else holder[part] if isinstance(part, int) else None
-    if error["type"] == "missing" and rule is None and isinstance(holder, dict):
+    if error["type"] == "missing" and isinstance(holder, dict):
         holder[last] = copy.deepcopy(_PLACEHOLDERS.get(str(last)))
+    elif error["type"] == "model_type":
+        # What is named there is there, whatever is to be said of it.
+        holder[last] = {}
     elif isinstance(holder, dict):
         holder.pop(last, None)
     elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
         del holder[last]
 
 
-def read_entry(model: type[Model], raw: object, *where: object) -> tuple[Model | None, list[PlacedFault]]:
+def read_entry(model: type[Model], raw: object, *where: object) -> tuple[Model, list[PlacedFault]]:
     """Return the entry at `where` and its faults.
 
-    An entry with faults is returned too if it can be: without its faulty fields and with placeholders for required
+    An entry with faults is returned too: without its faulty fields, which it knows, and with placeholders for required
     ones, so that the rules across entries find their faults in the same report. It must not be used for anything else.
     """
     faults: list[PlacedFault] = []
-    remains = copy.deepcopy(raw)
+    left_out: set[tuple[str, ...]] = set()
+    remains: Any = copy.deepcopy(raw)
     for number in range(_PASSES):
         try:
-            return model.model_validate(remains), faults
+            entry = model.model_validate(remains)
         except ValidationError as problem:
             errors = problem.errors(include_url=False, include_input=False, include_context=False)
             if number == 0:
                 faults = [_word(model, where, error) for error in errors]
+            left_out |= {path for error in errors for path in _left_out(model, error)}
+            if not isinstance(remains, dict):
+                remains = {}
+                continue
             # From the back, so that the indexes in front keep their meaning.
             for error in reversed(errors):
                 _mend(remains, error)
-    return None, faults
+        else:
+            entry.leave_out(*left_out)
+            return entry, faults
+    return _unread(model), faults
+
+
+def _unread(model: type[Model]) -> Model:
+    """Return an entry of which nothing is known."""
+    required = [info.alias or "" for info in model.model_fields.values() if info.is_required()]
+    entry = model.model_validate({name: copy.deepcopy(_PLACEHOLDERS.get(name)) for name in required})
+    entry.leave_out(())
+    return entry

@@ -1,7 +1,12 @@
 """No private or preshared key is ever in clear: the values looked for are those that hosts really received."""
 
-import pytest
+import json
 
+import pytest
+from ruamel.yaml import YAML
+
+from mesh.cli.stack_file import StackFile
+from mesh.config.sections import sections_in_file, sections_of_texts
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
@@ -87,6 +92,38 @@ def test_keys_in_clear_in_the_stack_file_are_refused(make_stack: Maker) -> None:
     assert stack.hosts.orders == []
     assert not [key for key in keys.values() if key in outcome.text]
     file.write_text(before)
+
+
+def test_a_key_in_the_place_of_a_section_is_refused_and_not_shown(make_stack: Maker) -> None:
+    """Without its name, in clear or encrypted; and so are names that are no section."""
+    stack = make_stack(1)
+    key = generate_key_pair().private_key
+    stack.write({"testwg": {"hosts": ["h1"]}})
+    stack.must("config", "set", "mesh:rotations", "2")
+    for kind in ("--plaintext", "--secret"):
+        stack.must("config", "set", kind, "mesh:adopted", key)
+        outcome = stack.run("preview")
+        assert outcome.code != 0
+        assert "mesh:adopted: not a mapping; give keys by interface/host, or by interface" in outcome.text
+        assert ("mesh:adopted: in clear" in outcome.text) == (kind == "--plaintext")
+        assert "mesh:rotations: unknown section; did you mean mesh:rotation?" in outcome.text
+        assert key not in outcome.text
+
+
+def test_the_program_and_the_commands_read_one_file_alike(make_stack: Maker) -> None:
+    """Whatever YAML makes of a name or a number: they see what Pulumi hands out."""
+    stack = make_stack(1)
+    path, file = stack.folder / "stacks/Pulumi.test.yaml", YAML(typ="safe")
+    salt = file.load(path.read_text())["encryptionsalt"]
+    values = "a: 51900.0, b: 017, c: 0o17, d: 1_000, e: 1e3, f: 2026-01-01, g: off, h: yes, i: ~, j: 0x10, k: &a true"
+    hosts = f"{{1: {{{values}, l: *a, m: !!set {{x, y}}, n: 018, o: 12:30:00}}, 1.5: 6, off: 7, ~: 8}}"
+    path.write_text(
+        f"encryptionsalt: {salt}\nconfig:\n  mesh:hosts: {hosts}\n  interfaces: {{}}\n  mesh:config:rotation: 2.0\n"
+    )
+    shown = json.loads(stack.must("config", "--json").output)
+    handed = sections_of_texts({name: entry["value"] for name, entry in shown.items()})
+    read = sections_in_file(StackFile(path).content["config"])
+    assert {**read, "mesh:rotation": str(read["mesh:rotation"]), "mesh:hostsFile": ""} == handed
 
 
 def test_keys_are_adopted_and_kept_after_they_left_the_file(make_stack: Maker) -> None:

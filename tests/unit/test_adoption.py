@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh.config.adopted import Adopted, read_adopted, require_encrypted
+from mesh.config.adopted import Adopted, adopted_in_file, faults_in_clear, read_adopted
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
@@ -50,7 +50,8 @@ def test_printing_adopted_keys_shows_none(configuration: Configuration) -> None:
         ("testwg/", PRIVATE, "mesh:adopted[\"testwg/\"]: '' is no host of that interface; correct"),
         ("testwg/bernard", PRIVATE[:-1], 'mesh:adopted["testwg/bernard"]: not a WireGuard key; give 44 characters'),
         ("testwg", 5, "mesh:adopted.testwg: not a WireGuard key; give 44 characters"),
-        ("testwg", "A" * 43 + "=", "mesh:adopted.testwg: all zeros, which is no preshared key to WireGuard; remove it"),
+        ("testwg", "A" * 43 + "=", "mesh:adopted.testwg: all zeros, which is no key to WireGuard; remove it"),
+        ("testwg/bernard", "A" * 43 + "=", 'mesh:adopted["testwg/bernard"]: all zeros, which is no key to WireGuard'),
         (PRIVATE, PRIVATE, "mesh:adopted[<44 characters, not shown>]: no interface of that name"),
     ],
     ids=[
@@ -61,6 +62,7 @@ def test_printing_adopted_keys_shows_none(configuration: Configuration) -> None:
         "private key",
         "preshared key",
         "all zeros",
+        "all zeros as private key",
         "key as name",
     ],
 )
@@ -111,24 +113,29 @@ def test_what_is_no_mapping_is_refused(configuration: Configuration) -> None:
     ],
 )
 def test_each_key_in_clear_is_named(tmp_path: Path, written: object, in_clear: list[str]) -> None:
-    """The engine says only that some of them are encrypted."""
-    file = tmp_path / "Pulumi.office.yaml"
-    file.write_text(json.dumps({"config": {"mesh:adopted": written}}))
-    adopted = {"testwg": PRESHARED}
-    if not in_clear:
-        require_encrypted(adopted, is_secret=True, file=file)
-        return
-    with pytest.raises(ConfigurationError) as error:
-        require_encrypted(adopted, is_secret=True, file=file)
-    assert [fault.split(": ")[0] for fault in error.value.faults] == in_clear
-    assert PRIVATE not in str(error.value)
+    """The engine says only that some of them are encrypted; however the section's name is written."""
+    for section in ("mesh:adopted", "adopted", "mesh:config:adopted"):
+        file = tmp_path / "Pulumi.office.yaml"
+        file.write_text(json.dumps({"config": {section: written}}))
+        faults = faults_in_clear({"testwg": PRESHARED}, is_secret=True, written=adopted_in_file(file))
+        assert [fault.place for fault in faults] == in_clear
+        assert PRIVATE not in str(faults)
 
 
 def test_what_is_not_encrypted_at_all_is_refused_without_a_file(tmp_path: Path) -> None:
     """And a configuration that lies elsewhere is judged by what the engine says."""
-    with pytest.raises(ConfigurationError, match="mesh:adopted: in clear"):
-        require_encrypted({"testwg": PRESHARED}, is_secret=False, file=tmp_path / "none")
-    require_encrypted({"testwg": PRESHARED}, is_secret=True, file=tmp_path / "none")
-    require_encrypted(None, is_secret=False, file=tmp_path / "none")
     (tmp_path / "salt").write_text("encryptionsalt: x\n")
-    require_encrypted({"testwg": PRESHARED}, is_secret=True, file=tmp_path / "salt")
+    for file in (tmp_path / "none", tmp_path / "salt"):
+        assert adopted_in_file(file) is None
+    [fault] = faults_in_clear({"testwg": PRESHARED}, is_secret=False, written=None)
+    assert str(fault).startswith("mesh:adopted: in clear")
+    assert faults_in_clear({"testwg": PRESHARED}, is_secret=True, written=None) == []
+    assert faults_in_clear(None, is_secret=False, written=None) == []
+
+
+@pytest.mark.parametrize("adopted", [{"secure": "v1:x"}, {"testwg/bernard": {"secure": "v1:x"}}, {}])
+def test_what_is_encrypted_still_is_passed_over(configuration: Configuration, adopted: object) -> None:
+    """Commands that ask no engine cannot read it, and see the names alone."""
+    assert read_adopted(adopted, configuration) == Adopted()
+    with pytest.raises(ConfigurationError, match="no interface of that name"):
+        read_adopted({"other": {"secure": "v1:x"}}, configuration)

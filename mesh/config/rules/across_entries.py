@@ -5,13 +5,14 @@ faulty items were removed from the lists before.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from itertools import product
 
 from mesh.config import peering
-from mesh.config.fields import is_host_name
-from mesh.config.models import AUTO, Bastion, Host, Hosts, Interfaces
-from mesh.config.rules import prefixes, routes
-from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path
+from mesh.config.fields import NO_HOST_NAME, is_host_name
+from mesh.config.models import AUTO, Bastion, Hosts, Interfaces
+from mesh.config.rules import endpoints, prefixes, routes
+from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path
 from mesh.errors import PlacedFault, show_name
 
 __all__ = ["faults_across_entries"]
@@ -19,10 +20,12 @@ __all__ = ["faults_across_entries"]
 _PUBLIC = "name one that has externalIps or externalName"
 
 
-def faults_across_entries(declared: Sequence[str], hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
-    """Yield every fault that concerns several entries.
+def faults_across_entries(
+    declared: Collection[str] | None, hosts: Hosts, interfaces: Interfaces
+) -> Iterator[PlacedFault]:
+    """Yield every fault that concerns several entries; none that only follows from a field that is faulty itself.
 
-    `declared` names all hosts of the file, also those that are not in `hosts` because nothing of them could be read.
+    `declared` names all hosts of the file, and is None where that is not known. `hosts` has each that is listed too.
     """
     yield from _same_machine(hosts)
     yield from _bastion_keys(hosts)
@@ -32,10 +35,10 @@ def faults_across_entries(declared: Sequence[str], hosts: Hosts, interfaces: Int
     yield from _membership(declared, interfaces)
     yield from _peers(interfaces)
     for name, interface in interfaces.items():
-        yield from peering.peering_faults(name, interface.peering, peering.tags_of(interface, hosts))
+        yield from peering.peering_faults(name, interface, peering.tags_of(interface, hosts))
     yield from _relays(hosts, interfaces)
     yield from _shared_ports(interfaces)
-    yield from _shared_endpoints(hosts, interfaces)
+    yield from endpoints.endpoint_faults(hosts, interfaces)
     yield from prefixes.prefix_faults(hosts, interfaces)
     yield from routes.route_faults(hosts, interfaces)
 
@@ -48,7 +51,8 @@ def _names(names: Iterable[str]) -> str:
 def _same_machine(hosts: Hosts) -> Iterator[PlacedFault]:
     first: dict[tuple[tuple[str, int], tuple[str, int] | None], str] = {}
     for name, host in hosts.items():
-        if host.ssh.address == PLACEHOLDER_ADDRESS:
+        places = product([["ssh"], ["ssh", "bastion"]], ["address", "port"])
+        if host.ssh.address == PLACEHOLDER_ADDRESS or any(host.is_unsure(*way, field) for way, field in places):
             continue
         # Private addresses repeat behind different bastions, so the way there is part of the machine.
         through = _login(host.ssh.bastion) if host.ssh.bastion is not None else None
@@ -64,7 +68,8 @@ def _same_machine(hosts: Hosts) -> Iterator[PlacedFault]:
 def _bastion_keys(hosts: Hosts) -> Iterator[PlacedFault]:
     first: dict[tuple[str, int], tuple[str, str]] = {}
     for name, host in hosts.items():
-        if (bastion := host.ssh.bastion) is None or bastion.host_key == PLACEHOLDER_HOST_KEY:
+        bastion = host.ssh.bastion
+        if bastion is None or any(host.is_unsure("ssh", "bastion", field) for field in ("address", "port", "hostKey")):
             continue
         other, key = first.setdefault((bastion.address, bastion.port), (name, bastion.host_key))
         if key != bastion.host_key:
@@ -72,13 +77,13 @@ def _bastion_keys(hosts: Hosts) -> Iterator[PlacedFault]:
             yield PlacedFault(path, f"not the one that host {other!r} has for the same bastion; remove the wrong one")
 
 
-def _former_names(declared: Sequence[str], hosts: Hosts) -> Iterator[PlacedFault]:
+def _former_names(declared: Collection[str] | None, hosts: Hosts) -> Iterator[PlacedFault]:
     first: dict[str, str] = {}
     for name, host in hosts.items():
         if host.formerly is None:
             continue
         path = join_path("mesh:hosts", name, "formerly")
-        if host.formerly in declared:
+        if host.formerly in (declared or ()):
             # Two machines would claim one key; and what a second machine of that name knew would never be revoked.
             yield PlacedFault(
                 path, f"{show_name(host.formerly)} is a host of its own; remove this line, it has done its work"
@@ -103,7 +108,7 @@ def _local_addresses(hosts: Hosts) -> Iterator[PlacedFault]:
     first: dict[tuple[str, str], str] = {}
     for name, host in hosts.items():
         path = join_path("mesh:hosts", name, "localIps")
-        if host.local_ips and host.site is None:
+        if host.local_ips and host.site is None and not host.is_unsure("site"):
             yield PlacedFault(
                 path, f"host {show_name(name)} has no site, so no peer uses them; name the site, or leave them out"
             )
@@ -121,19 +126,18 @@ def _login(ssh: Bastion) -> tuple[str, int]:
     return ssh.address, ssh.port
 
 
-def _membership(declared: Sequence[str], interfaces: Interfaces) -> Iterator[PlacedFault]:
-    known = set(declared)
+def _membership(declared: Collection[str] | None, interfaces: Interfaces) -> Iterator[PlacedFault]:
     for name, interface in interfaces.items():
         seen: set[str] = set()
         path = join_path("mesh:interfaces", name, "hosts")
         for host in interface.hosts:
             if host in seen:
                 yield PlacedFault(path, f"host {show_name(host)} is listed twice; remove one of the two")
-            elif host not in known:
+            elif declared is not None and host not in declared:
                 yield PlacedFault(path, f"unknown host {show_name(host)}; describe it in mesh:hosts or remove it")
             seen.add(host)
         for host in interface.members:
-            if host not in seen:
+            if host not in seen and not interface.is_unsure("hosts"):
                 member = join_path("mesh:interfaces", name, "members", host)
                 yield PlacedFault(member, "no host of this interface; list it in hosts or remove it")
         for host in interface.forgotten:
@@ -149,9 +153,7 @@ def _peers(interfaces: Interfaces) -> Iterator[PlacedFault]:
         for peer, declared in interface.peers.items():
             path = join_path("mesh:interfaces", name, "peers", peer)
             if not is_host_name(peer):
-                yield PlacedFault(
-                    path, "not a host name; use letters, digits and - in labels of 1 to 63, joined by dots"
-                )
+                yield PlacedFault(path, NO_HOST_NAME)
             if peer in interface.hosts:
                 yield PlacedFault(path, f"{show_name(peer)} is a host of this interface too; leave one of the two out")
             if declared.public_key is None:
@@ -169,8 +171,14 @@ def _peers(interfaces: Interfaces) -> Iterator[PlacedFault]:
 def _relays(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     for name, interface in interfaces.items():
         path = join_path("mesh:interfaces", name, "relay")
-        public = [host for host in interface.hosts if host in hosts and not hosts[host].is_roaming]
-        if interface.relay == AUTO and not public:
+        public = [host for host in interface.hosts if not hosts[host].is_roaming]
+        if interface.relay == AUTO and AUTO in interface.hosts:
+            yield PlacedFault(
+                path, "auto means the first host with an endpoint, and is the name of a host too; rename that host"
+            )
+        elif interface.is_unsure("hosts"):
+            continue
+        elif interface.relay == AUTO and not public:
             yield PlacedFault(
                 path, "every host here is roaming, so none can relay; give one externalIps, or leave relay out"
             )
@@ -185,6 +193,8 @@ def _relays(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
 def _shared_ports(interfaces: Interfaces) -> Iterator[PlacedFault]:
     by_port: defaultdict[int, list[str]] = defaultdict(list)
     for name, interface in interfaces.items():
+        if interface.is_unsure("port"):
+            continue
         path = join_path("mesh:interfaces", name, "port")
         for other in by_port[interface.port]:
             both = set(interface.hosts) & set(interfaces[other].hosts)
@@ -195,39 +205,3 @@ def _shared_ports(interfaces: Interfaces) -> Iterator[PlacedFault]:
                     "give one of them another port",
                 )
         by_port[interface.port].append(name)
-
-
-def _shared_endpoints(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
-    yield from _ports_without_an_address(hosts, interfaces)
-    told: set[tuple[str, str, str]] = set()
-    first: dict[tuple[str, int], str] = {}
-    for interface_name, interface in interfaces.items():
-        for name in dict.fromkeys(interface.hosts):
-            for address in _places(hosts[name]) if name in hosts else ():
-                other = first.setdefault((address, interface.external_port(name)), name)
-                if other == name or (other, name, address) in told:
-                    continue
-                told.add((other, name, address))
-                is_name = address == hosts[name].external_name
-                yield PlacedFault(
-                    join_path("mesh:hosts", name, "externalName" if is_name else "externalIps"),
-                    f"{address} is "
-                    f"{'the name' if is_name else 'an address'} of host {other!r} too, with one port on interface "
-                    f"{interface_name!r}; leave it to the host that gets the packets",
-                )
-
-
-def _places(host: Host) -> tuple[str, ...]:
-    return (*host.external_ips, host.external_name) if host.external_name else host.external_ips
-
-
-def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
-    for name, interface in interfaces.items():
-        for host, member in interface.members.items():
-            if member.external_port and host in hosts and hosts[host].is_roaming:
-                path = join_path("mesh:interfaces", name, "members", host, "externalPort")
-                yield PlacedFault(
-                    path,
-                    f"host {show_name(host)} has no externalIps or externalName, so it has no endpoint; give "
-                    "the router's address or name there, or leave the port out",
-                )

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import combinations
 
 from mesh.config.fields import is_host_name
-from mesh.config.models import Hosts, Interfaces
+from mesh.config.models import Hosts, Interface, Interfaces
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
@@ -43,12 +43,20 @@ def _derived(interfaces: Interfaces) -> dict[Owner, IPv6Network]:
     return {
         (name, host): derive_subnet(host, name, interfaces[name].prefix)
         for name, host in _owners(interfaces)
-        if (name, host) not in fixed
+        if (name, host) not in fixed and not _is_unsure(interfaces[name], host)
     }
 
 
+def _is_unsure(interface: Interface, participant: str) -> bool:
+    return interface.is_unsure("prefix") or interface.is_unsure_of(participant, "address")
+
+
 def _endpoints_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
-    fixed = {subnet: owner for owner, subnet in _fixed_subnets(interfaces).items()}
+    # Of all its addresses: where several share a subnet, the tunnel has the route to all of it all the same.
+    fixed: dict[IPv6Network, Owner] = {}
+    for name, interface in interfaces.items():
+        for host, inside in interface.fixed_addresses.items():
+            fixed.setdefault(inside.network, (name, host))
     derived = {subnet: owner for owner, subnet in _derived(interfaces).items()}
     for place, _, address in _addresses_outside(hosts, interfaces):
         if isinstance(address, IPv4Address):
@@ -142,13 +150,20 @@ def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[Pl
     interface = interfaces[name]
     path = f"{join_path('mesh:interfaces', name)}.ipv4"
     prefix, owners = interface.ipv4, dict[IPv4Address, str]()
-    if prefix and (missing := sorted(set(interface.participants) - interface.ipv4_addresses.keys())):
+    missing = sorted(
+        owner
+        for owner in {*interface.participants} - interface.ipv4_addresses.keys()
+        if not interface.is_unsure_of(owner, "ipv4") and (owner in interface.peers or not hosts[owner].is_unsure())
+    )
+    if prefix and missing:
         yield PlacedFault(
             path, f"no address for {', '.join(missing)}; run python -m mesh allocate STACK to have them written"
         )
     for owner, address in interface.ipv4_addresses.items():
         place = f"{join_path('mesh:interfaces', name, 'peers' if owner in interface.peers else 'members', owner)}.ipv4"
         other = owners.setdefault(address, owner)
+        if prefix is None and interface.is_unsure("ipv4"):
+            continue
         if prefix is None:
             yield PlacedFault(place, "the interface has no ipv4 prefix; give it one, or remove this line")
         elif address not in prefix or address in (prefix.network_address, prefix.broadcast_address):

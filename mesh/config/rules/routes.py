@@ -9,7 +9,8 @@ from ipaddress import ip_address
 
 from mesh.config import peering
 from mesh.config.fields import is_host_name
-from mesh.config.models import Hosts, Interface, Interfaces
+from mesh.config.models import Host, Hosts, Interface, Interfaces, MemberOverrides, UnmanagedPeer
+from mesh.config.route_fields import OFF
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault, show_name
 from mesh.wireguard.addressing import Network, owned_subnets
@@ -29,8 +30,8 @@ def route_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
                 yield from (PlacedFault(path, fault) for fault in _addresses_outside(owner, route, interface, hosts))
             yield from (PlacedFault(path, fault) for fault in _behind_a_relay(owner, interface, hosts))
         yield from _masquerade(name, interface)
-        # A fault of the interface's own exit node is one line, not one for each host.
-        yield from dict.fromkeys(_exit_nodes(name, interface, hosts))
+        yield from _named_off(name, interface)
+        yield from _exit_nodes(name, interface, hosts)
     yield from _two_exit_nodes(interfaces)
 
 
@@ -72,7 +73,7 @@ def _other_owners(name: str, owner: str, number: int, interfaces: Interfaces) ->
 
 
 def _inside_the_mesh(name: str, owner: str, route: Network, interfaces: Interfaces) -> Iterator[str]:
-    if route.version == 4 and interfaces[name].ipv4 is None:
+    if route.version == 4 and interfaces[name].ipv4 is None and not interfaces[name].is_unsure("ipv4"):
         yield (
             f"{route} is IPv4, and the interface has no ipv4 prefix, so no host would have an address to send from; "
             "give it one such as 10.20.0.0/24"
@@ -91,7 +92,8 @@ def _inside_the_mesh(name: str, owner: str, route: Network, interfaces: Interfac
         )
         for participant, subnet in subnets.items():
             is_around_own = (other, participant) == (name, owner) and route.prefixlen < subnet.prefixlen
-            if _overlap(route, subnet) and not is_around_own:
+            is_sure = not interface.is_unsure("prefix") and not interface.is_unsure_of(participant, "address")
+            if _overlap(route, subnet) and not is_around_own and is_sure:
                 yield (
                     f"{route} and {subnet}, of {participant!r} inside the mesh{place}, overlap; route to networks "
                     "outside the mesh only"
@@ -99,11 +101,9 @@ def _inside_the_mesh(name: str, owner: str, route: Network, interfaces: Interfac
 
 
 def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: Hosts) -> Iterator[str]:
-    site = hosts[owner].site if owner in hosts and owner not in interface.peers else None
+    router = hosts.get(owner) if owner not in interface.peers else None
     for name in dict.fromkeys(interface.hosts):
-        host = hosts.get(name)
-        if host is None:
-            continue
+        host = hosts[name]
         for text in host.external_ips:
             if ip_address(text) in route:
                 yield (
@@ -111,7 +111,7 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                     "route to narrower prefixes without that address"
                 )
         # Hosts of one site are in that network already, and get no route to it.
-        for text in host.local_ips if name != owner and not (site and site == host.site) else ():
+        for text in host.local_ips if name != owner and not (router and _may_share_a_site(router, host)) else ():
             if ip_address(text) in route:
                 advice = "give both one site" if owner not in interface.peers else "take that host out of one of them"
                 yield (
@@ -124,6 +124,11 @@ def _addresses_outside(owner: str, route: Network, interface: Interface, hosts: 
                 f"{peer.endpoint}, the endpoint of peer {name!r}, is in {route}; a tunnel cannot carry itself, so "
                 "route to narrower prefixes without that address"
             )
+
+
+def _may_share_a_site(one: Host, other: Host) -> bool:
+    is_unsure = one.is_unsure("site") or other.is_unsure("site")
+    return is_unsure or (one.site is not None and one.site == other.site)
 
 
 def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[str]:
@@ -139,12 +144,29 @@ def _behind_a_relay(owner: str, interface: Interface, hosts: Hosts) -> Iterator[
 
 
 def _masquerade(name: str, interface: Interface) -> Iterator[PlacedFault]:
+    used = set(interface.exit_nodes.values())
+    # Whose exit node is not known may use any, and so may a host that is not known.
+    is_used_by_all = any(map(interface.is_unsure, ("exitNode", "hosts", "peers"))) or any(
+        interface.is_unsure_of(user, "exitNode") for user in interface.participants
+    )
     for host, member in interface.members.items():
-        if member.masquerade is not None and not member.routes and host not in interface.exit_nodes.values():
+        is_used = is_used_by_all or host in used or interface.is_unsure_of(host, "routes")
+        if member.masquerade is not None and not member.routes and not is_used:
             path = f"{_place(name, interface, host)}.masquerade"
             yield PlacedFault(
                 path,
                 f"nothing is behind {show_name(host)}; give it routes, name it as exitNode, or remove this line",
+            )
+
+
+def _named_off(name: str, interface: Interface) -> Iterator[PlacedFault]:
+    """Yield a fault for each `exitNode: off` of an interface with a host of that name, which may be meant."""
+    entries: dict[str, MemberOverrides | UnmanagedPeer] = {**interface.members, **interface.peers}
+    given = {_place(name, interface, user): entry.exit_node for user, entry in entries.items()}
+    for place, node in {join_path("mesh:interfaces", name): interface.exit_node, **given}.items():
+        if node == OFF and OFF in interface.hosts:
+            yield PlacedFault(
+                f"{place}.exitNode", "off means none, and is the name of a host here too; rename that host"
             )
 
 
@@ -161,7 +183,8 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
                 path, f"{show_name(node)} is not managed here, so nothing can be set up there; name a host, or off"
             )
         elif node not in interface.hosts:
-            yield PlacedFault(path, f"{show_name(node)} is no host of this interface; name one that is, or off")
+            if not interface.is_unsure("hosts"):
+                yield PlacedFault(path, f"{show_name(node)} is no host of this interface; name one that is, or off")
         elif user == node:
             yield PlacedFault(path, f"{show_name(node)} itself; name another host, or off")
         elif interface.exit_nodes.get(node, node) != node:
@@ -170,7 +193,7 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
                 f"{show_name(node)} uses an exit node too, {interface.exit_nodes[node]!r}, and packets would "
                 f"not leave there; name {interface.exit_nodes[node]!r} here, or let {show_name(node)} have it off",
             )
-        elif interface.ipv4 is None:
+        elif interface.ipv4 is None and not interface.is_unsure("ipv4"):
             yield PlacedFault(
                 path,
                 f"the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
@@ -190,13 +213,13 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
 
 def _can_meet(user: str, node: str, interface: Interface, hosts: Hosts) -> bool:
     there = hosts.get(node)
-    here = hosts.get(user) if user not in interface.peers else None
     if there is None or not there.is_roaming:
         return True
-    if here is None:
-        return user in interface.peers and interface.peers[user].endpoint is not None
-    is_one_site = here.site is not None and here.site == there.site
-    return bool(not here.is_roaming or (is_one_site and (here.local_ips or there.local_ips)))
+    if user in interface.peers:
+        return interface.peers[user].endpoint is not None or interface.is_unsure_of(user, "endpoint")
+    here = hosts[user]
+    is_local = any(host.local_ips or host.is_unsure("localIps") for host in (here, there))
+    return not here.is_roaming or (is_local and _may_share_a_site(here, there))
 
 
 def _two_exit_nodes(interfaces: Interfaces) -> Iterator[PlacedFault]:
