@@ -43,12 +43,14 @@ def learn_stack_file(redaction: Redaction, configuration: Configuration) -> None
         redaction.learn("site", filter(None, [host.site]))
         redaction.learn("tag", host.tags)
         _learn_connection(redaction, host.ssh.connection())
+        _learn_bare_name(redaction, host.external_name or "")
     for mesh in interfaces.values():
         redaction.learn("host", mesh.forgotten)
         redaction.learn("peer", mesh.peers)
         for peer in mesh.peers.values():
             redaction.learn("tag", peer.tags)
             redaction.learn_keys(filter(None, [peer.public_key]))
+            _learn_bare_name(redaction, (peer.endpoint or "").rpartition(":")[0])
 
 
 def learn_roster(redaction: Redaction, rollout: RecordedRollout) -> None:
@@ -60,6 +62,7 @@ def learn_roster(redaction: Redaction, rollout: RecordedRollout) -> None:
     for entry in participants_of(roster).values():
         redaction.learn("site", filter(None, [entry.get("site")]))
         redaction.learn_keys([entry["publicKey"]])
+        _learn_bare_name(redaction, str(entry["endpoint"]).rpartition(":")[0])
     for member in roster["members"].values():
         _learn_connection(redaction, member["ssh"])
 
@@ -68,9 +71,13 @@ def _learn_connection(redaction: Redaction, connection: Connection) -> None:
     for each in _machines(connection):
         redaction.learn("user", [each["user"]])
         redaction.learn_keys([each["hostKey"].split(" ")[1]])
-        # An address, or a name with a dot, is found by what it looks like.
-        if each["address"].replace("-", "").isalnum():
-            redaction.learn("machine", [each["address"]])
+        _learn_bare_name(redaction, each["address"])
+
+
+def _learn_bare_name(redaction: Redaction, place: str) -> None:
+    # An address, or a name with a dot, is found by what it looks like.
+    if (name := place.rstrip(".")).replace("-", "").replace("_", "").isalnum():
+        redaction.learn("machine", [name])
 
 
 def _machines(connection: Connection) -> Iterator[Connection]:

@@ -3,17 +3,19 @@
 The models say which field has which type. Hosts resolve names, we never do.
 """
 
+import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from mesh.config.fields import fault, is_host_name
-from mesh.config.patterns import HOST_NAME, IPV4, IPV6, Accepts, matching
+from mesh.config.fields import fault, is_dns_name
+from mesh.config.patterns import EXTERNAL_NAME, IPV4, IPV6, Accepts, matching
 from mesh.wireguard.endpoint import join_endpoint
 
 __all__ = ["ExternalAddress", "ExternalName", "PeerEndpoint", "is_address"]
 
+_EXTERNAL_NAME = re.compile(EXTERNAL_NAME)
 _BROADCAST = IPv4Address("255.255.255.255")
 
 
@@ -55,17 +57,16 @@ def _external_address(value: object) -> str:
 
 
 def _is_external_name(value: str) -> bool:
-    # Resolvers read a last label that begins with a digit as a part of an IPv4 address, in surprising ways.
-    return is_host_name(value) and "." in value and value.rpartition(".")[2][0].isalpha()
+    return is_dns_name(value) and _EXTERNAL_NAME.fullmatch(value) is not None
 
 
 def _external_name(value: object) -> str:
     if isinstance(value, str) and is_address(value):
         raise fault("an address, and this takes a name; give it in externalIps instead")
     if not isinstance(value, str) or not _is_external_name(value):
-        raise fault("not a DNS name; give the whole name, such as bernard.example.org, without a port")
+        raise fault("not a DNS name; give one such as bernard.example.org, without a port")
     name = value.lower()
-    if name.endswith(".localhost"):
+    if f".{name.rstrip('.')}".endswith(".localhost"):
         raise fault("a name of the loopback address; give the name at which peers elsewhere find this host")
     return name
 
@@ -95,12 +96,12 @@ ExternalAddress = Annotated[
 ExternalName = Annotated[
     str,
     BeforeValidator(_external_name),
-    matching(rf"{HOST_NAME}\.[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"),
+    matching(EXTERNAL_NAME),
     Accepts("a DNS name such as bernard.example.org"),
 ]
 PeerEndpoint = Annotated[
     str,
     BeforeValidator(_peer_endpoint),
-    matching(rf"({HOST_NAME}|\[{IPV6}\]):[0-9]+"),
+    matching(rf"({EXTERNAL_NAME}|{IPV4}|\[{IPV6}\]):[0-9]+"),
     Accepts("an IP address or a DNS name, and a UDP port"),
 ]

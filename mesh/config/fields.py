@@ -23,7 +23,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from mesh.config.connection import HOST_KEY_TYPES
-from mesh.config.patterns import HOST_NAME, IPV4, IPV6, LABEL, Accepts, matching
+from mesh.config.patterns import DNS_NAME, HOST_NAME, IPV4, IPV6, LABEL, Accepts, matching
 from mesh.wireguard.keys import ZERO_KEY, is_key
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "SshUser",
     "Tag",
     "fault",
+    "is_dns_name",
     "is_host_name",
 ]
 
@@ -52,6 +53,7 @@ CUSTOM_ERROR = "mesh"
 NO_HOST_NAME = "not a host name; use letters, digits and - in labels of 1 to 63, joined by dots"
 
 _LABEL = re.compile(LABEL)
+_DNS_NAME = re.compile(DNS_NAME)
 # A key that is there already is not replaced without the option.
 _SCAN = "run python -m mesh scan STACK --accept-changed"
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
@@ -72,6 +74,11 @@ def fault(message: str) -> PydanticCustomError:
 def is_host_name(text: object) -> bool:
     """Tell whether `text` is a host name: RFC 1123 labels joined by dots, 253 characters at most."""
     return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
+
+
+def is_dns_name(text: object) -> bool:
+    """Tell whether `text` is a name that resolvers may know: as a host name, and underscores and a last dot too."""
+    return isinstance(text, str) and len(text) <= 254 and _DNS_NAME.fullmatch(text) is not None
 
 
 def _mesh_address(value: object) -> IPv6Interface:
@@ -140,7 +147,7 @@ def _ssh_address(value: object) -> str:
             return str(ip_address(value))
         except ValueError:
             # All-numeric labels are a mistyped IPv4 address, which a resolver would read in surprising ways.
-            if is_host_name(value) and not value.replace(".", "").isdigit():
+            if is_dns_name(value) and not value.replace(".", "").isdigit():
                 return value.lower()
     raise fault("not an address; give a host name or an IP address, without user, brackets or port")
 
@@ -226,7 +233,7 @@ FormerName = Annotated[str, BeforeValidator(_former_name), matching(HOST_NAME), 
 SshAddress = Annotated[
     str,
     BeforeValidator(_ssh_address),
-    matching(f"{HOST_NAME}|{IPV6}(%.+)?"),
+    matching(f"{DNS_NAME}|{IPV6}(%.+)?"),
     Accepts("the host name or IP address that SSH connects to"),
 ]
 SshUser = Annotated[str, BeforeValidator(_ssh_user), matching(_SSH_USER.pattern), Accepts("a user name")]

@@ -7,7 +7,10 @@ import pytest
 
 from mesh.cli import host_logs
 from mesh.cli.bundle_command import archive_of
+from mesh.cli.names_to_hide import learn_stack_file
 from mesh.cli.redaction import Redaction
+from mesh.config.reader import read_configuration
+from tests.strategies import HOST_KEY
 
 
 def test_an_archive_is_the_same_for_the_same_files() -> None:
@@ -56,3 +59,15 @@ def test_a_text_keeps_all_that_tells_nothing(text: str, shown: str) -> None:
     redaction.learn("host", ["bernard"])
     redaction.learn("mesh", ["testwg"])
     assert redaction.text(text) == shown
+
+
+def test_a_name_without_a_dot_is_hidden_too() -> None:
+    """It does not look like one, so the stack file tells it."""
+    ssh = {"address": "way_in", "hostKey": HOST_KEY}
+    mesh = {"hosts": ["bernard"], "peers": {"phone": {"endpoint": "router.:51820"}}}
+    redaction = Redaction()
+    learn_stack_file(
+        redaction, read_configuration({"bernard": {"ssh": ssh, "externalName": "home-1"}}, {"testwg": mesh})
+    )
+    said = redaction.text("home-1:51820 router.:51820 at way_in")
+    assert not [name for name in ("home-1", "router", "way_in") if name in said]

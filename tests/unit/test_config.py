@@ -37,6 +37,7 @@ NO_HOSTS = "addresses that no host can have; give a prefix of your own, such as 
 NO_IPV6_PREFIX = "not an IPv6 prefix of 16 to 60 bits; give one of your own, such as fd12:3456:789a::/48"
 ALLOCATE = "run python -m mesh allocate STACK to have them written"
 NO_PUBLIC_KEY = "not a WireGuard public key; give the 44 characters of base64 that wg pubkey prints"
+ZERO = "all zeros, which is no key to WireGuard; give the one that wg pubkey prints"
 NAME_RULE = "use letters, digits and - in labels of 1 to 63, joined by dots"
 PORT = "not usable; give a whole number from 1 to 65535"
 
@@ -204,7 +205,8 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.peers.phone.endpoint", "2001:db8::1:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "[78.11.11.11]:51820", NO_ENDPOINT),
         ("testwg.peers.phone.endpoint", "78.11.11.11:0", NO_ENDPOINT),
-        ("testwg.peers.phone.endpoint", "router:51820", NO_ENDPOINT),
+        ("testwg.peers.phone.endpoint", "router..:51820", NO_ENDPOINT),
+        ("testwg.peers.phone.publicKey", "A" * 43 + "=", ZERO),
         ("testwg.peers.phone.endpoint", "1.2.3:51820", NO_ENDPOINT),
         ("testwg.prefix", "::/60", NO_IPV6_PREFIX),
         ("testwg.prefix", "fec0::/16", NO_IPV6_PREFIX),
@@ -278,7 +280,7 @@ def test_a_fault_deep_inside_a_value_is_told_where_it_is(
         ("78.11.11.11/32", "not an IP address; give an IPv4 or IPv6 address"),
         ("[2001:db8::1]", "not an IP address; give an IPv4 or IPv6 address"),
         ("bernard.example.org", "a name, and this takes addresses; give a name as externalName"),
-        ("bernard", "not an IP address; give an IPv4 or IPv6 address"),
+        ("bernard", "a name, and this takes addresses; give a name as externalName"),
         (78, "not an IP address; write it as text"),
     ],
 )
@@ -539,12 +541,14 @@ def test_local_addresses_need_a_site_and_belong_to_one_host_of_it(hosts: Section
     [
         ("78.11.11.11", "an address, and this takes a name; give it in externalIps instead"),
         ("2001:db8::1", "an address, and this takes a name; give it in externalIps instead"),
-        ("bernard", "not a DNS name; give the whole name, such as bernard.example.org, without a port"),
+        ("a b", "not a DNS name; give one such as bernard.example.org, without a port"),
+        ("localhost", "a name of the loopback address; give"),
+        ("bernard.localhost.", "a name of the loopback address; give"),
+        ("a" * 64, "not a DNS name; give"),
         ("bernard.example.org:51825", "not a DNS name; give"),
-        ("bernard.example.org.", "not a DNS name; give"),
+        ("bernard.example.org..", "not a DNS name; give"),
         ("78.11.11.256", "not a DNS name; give"),
         ("1.0x7f", "not a DNS name; give"),
-        ("a_b.example.org", "not a DNS name; give"),
         ("bernard.localhost", "a name of the loopback address; give"),
         (7, "not a DNS name; give"),
     ],
@@ -556,6 +560,21 @@ def test_a_name_that_no_other_host_could_resolve_is_refused(
     hosts["edgeworth"]["externalName"] = name
     (fault,) = faults_of(hosts, interfaces)
     assert fault.startswith(f"mesh:hosts.edgeworth.externalName: {reason}")
+
+
+@pytest.mark.parametrize("name", ["bbb", "a_b.example.org", "bernard.example.org.", "_wg._udp.Example.org", "bbb."])
+def test_whatever_resolvers_take_is_a_name(hosts: Section, interfaces: Section, name: str) -> None:
+    """By search domains, by /etc/hosts, or whole with its dot; it reaches the hosts as it is, in small letters."""
+    hosts["edgeworth"] |= {"externalName": name}
+    hosts["edgeworth"]["ssh"]["address"] = name
+    interfaces["testwg"]["peers"] = {"router": {"endpoint": f"{name}:51820"}}
+    configuration = read_configuration(hosts, interfaces)
+    host, peer = configuration.hosts["edgeworth"], configuration.interfaces["testwg"].peers["router"]
+    assert (host.external_name, host.ssh.address, peer.endpoint) == (
+        name.lower(),
+        name.lower(),
+        f"{name.lower()}:51820",
+    )
 
 
 def test_a_host_has_addresses_or_a_name_that_no_other_has(hosts: Section, interfaces: Section) -> None:

@@ -103,7 +103,7 @@ def _names_inside_the_mesh(hosts: Hosts, interfaces: Interfaces) -> Iterator[Pla
             path = join_path("mesh:interfaces", interface_name, "peers", name, "endpoint")
             outside_names[path] = host_part(peer.endpoint or "")
     for path, outside in outside_names.items():
-        if outside and (owner := inside.get(outside)):
+        if outside and (owner := inside.get(outside.rstrip("."))):
             yield PlacedFault(
                 path,
                 f"{outside} is inside the mesh, the name of {owner[0]!r} on interface {owner[1]!r}; give a "
