@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from mesh.config.hosts_file import NO_VALUES
 from mesh.config.models import Configuration, Interfaces
 from mesh.config.sections import ADOPTED, sections_in_file
 from mesh.config.validation import join_path
@@ -102,13 +103,21 @@ def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[Pl
 
 
 def adopted_in_file(file: Path) -> object:
-    """Return what a stack file has as `mesh:adopted`, encrypted or not; None where it has none, or is not there."""
+    """Return what a stack file has as `mesh:adopted`, encrypted or not; None where it has none, or is not there.
+
+    Raises:
+        ConfigurationError: If it cannot be read as YAML, so that nobody knows what is in clear there.
+    """
     if not file.is_file():
         return None
     from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
-    # The configuration may be in another file; the default one is then there for the salt alone.
-    content = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
+    try:
+        # The configuration may be in another file; the default one is then there for the salt alone.
+        content = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
+    except (YAMLError, *NO_VALUES):
+        raise ConfigurationError([PlacedFault(ADOPTED, f"{file.name!r} cannot be read as YAML; correct it")]) from None
     return sections_in_file(content.get("config") or {}).get(ADOPTED)
 
 

@@ -50,7 +50,7 @@ class Settings(BaseModel):
 
     def is_unsure(self, *path: str) -> bool:
         """Tell whether what the file says at `path` is not known, since that or what is around it was faulty."""
-        return any(path[:length] in self._left_out for length in range(len(path) + 1))
+        return bool(self._left_out) and any(path[:length] in self._left_out for length in range(len(path) + 1))
 
 
 class Bastion(Settings):

@@ -97,8 +97,9 @@ def examine(hosts: object, interfaces: object, rotation: object = None) -> Exami
 def _with_unread(hosts: Hosts, interfaces: Interfaces) -> dict[str, Host]:
     """Return the hosts, with an entry of which nothing is known for each that is listed, and not described rightly."""
     unread, _ = read_entry(Host, UNREAD, HOSTS)
-    listed = dict.fromkeys((name for interface in interfaces.values() for name in interface.hosts), unread)
-    return {**listed, **{name: host if is_host_name(name) else unread for name, host in hosts.items()}}
+    known = {name: host if is_host_name(name) else unread for name, host in hosts.items()}
+    # At the end, since of two hosts with one claim the later one in the file is told.
+    return known | {name: unread for mesh in interfaces.values() for name in mesh.hosts if name not in known}
 
 
 def read_configuration(hosts: object, interfaces: object, rotation: object = None) -> Configuration:

@@ -133,6 +133,15 @@ def test_what_is_not_encrypted_at_all_is_refused_without_a_file(tmp_path: Path) 
     assert faults_in_clear(None, is_secret=False, written=None) == []
 
 
+def test_a_file_that_cannot_be_read_is_refused_and_not_shown(tmp_path: Path) -> None:
+    """Two keys of one name, say: the library's own words would show both."""
+    file = tmp_path / "Pulumi.office.yaml"
+    file.write_text(f"config:\n  mesh:adopted:\n    1: {PRIVATE}\n    true: {PRESHARED}\n")
+    with pytest.raises(ConfigurationError, match=r"mesh:adopted: 'Pulumi\.office\.yaml' cannot be read") as caught:
+        adopted_in_file(file)
+    assert PRIVATE not in str(caught.value)
+
+
 @pytest.mark.parametrize("adopted", [{"secure": "v1:x"}, {"testwg/bernard": {"secure": "v1:x"}}, {}])
 def test_what_is_encrypted_still_is_passed_over(configuration: Configuration, adopted: object) -> None:
     """Commands that ask no engine cannot read it, and see the names alone."""

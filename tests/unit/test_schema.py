@@ -39,7 +39,18 @@ VALUES: tuple[object, ...] = (
     *("10.0.0.5", "256.0.0.1", "fd00::1", "fd00:1:2:3::1/64", "fd00:1:2:3::1", "fd12::/48", "fd12::/8"),
     *("10.20.0.0/24", "10.20.0.0/31", "0.0.0.0/0", "78.11.11.11:51820", "[2001:db8::1]:51820", "host.example.org:1"),
     *(HOST_KEY, WG_KEY, "ssh-rsa AAAA", "a" * 65),
-    *([], ["bernard"], ["10.0.0.5"], ["192.168.10.0/24"], [1], {}, {"x": 1}, {"bernard": {}}, [{"group": ["all"]}]),
+    *(
+        [],
+        ["bernard"],
+        ["10.0.0.5"],
+        ["192.168.10.0/24"],
+        [1],
+        {},
+        {"x": 1},
+        {"bernard": {}},
+        {"bernard": None},
+        [{"group": ["all"]}],
+    ),
 )
 # The model looks closer at these than a pattern can: at bits of a prefix, kinds of addresses and whole keys.
 CLOSER = {
@@ -185,6 +196,7 @@ def test_a_whole_peering_rule_fits(rule: object) -> None:
         {"mesh:interfaces": {"testwg": {"hosts": ["bernard"], "peering": [{}]}}},
         {"mesh:rotation": 0},
         {"mesh:rotation": "soon"},
+        {"mesh:rotation": None},
         {"mesh:adopted": ["key"]},
     ],
     ids=str,
@@ -201,7 +213,7 @@ def test_what_the_reader_refuses_does_not_fit(section: dict[str, Any]) -> None:
         {"config": None},
         {"encryptionsalt": "v1:a:b", "config": {"mesh:adopted": {"secure": "v1:c"}, "pulumi:tags": {"a": "b"}}},
         {"config": {"mesh:adopted": {"testwg/bernard": {"secure": "v1:c"}}, "mesh:rotation": "2"}},
-        {"config": {"mesh:hostsFile": "hosts.yaml", "aws:region": "eu-central-1"}},
+        {"config": {"mesh:hostsFile": "hosts.yaml", "aws:region": "eu-central-1", "mesh:config:rotation": 2}},
     ],
     ids=str,
 )

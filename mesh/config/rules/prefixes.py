@@ -162,11 +162,9 @@ def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[Pl
     for owner, address in interface.ipv4_addresses.items():
         place = f"{join_path('mesh:interfaces', name, 'peers' if owner in interface.peers else 'members', owner)}.ipv4"
         other = owners.setdefault(address, owner)
-        if prefix is None and interface.is_unsure("ipv4"):
-            continue
-        if prefix is None:
+        if prefix is None and not interface.is_unsure("ipv4"):
             yield PlacedFault(place, "the interface has no ipv4 prefix; give it one, or remove this line")
-        elif address not in prefix or address in (prefix.network_address, prefix.broadcast_address):
+        elif prefix and (address not in prefix or address in (prefix.network_address, prefix.broadcast_address)):
             yield PlacedFault(
                 place, f"{address} is no address for a host in {prefix}, the interface's ipv4; choose another"
             )

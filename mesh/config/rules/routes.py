@@ -173,7 +173,8 @@ def _named_off(name: str, interface: Interface) -> Iterator[PlacedFault]:
 def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[PlacedFault]:
     tags = peering.tags_of(interface, hosts)
     joined = peering.resolve(interface.peering, tags) if interface.peering else {}
-    for user, node in interface.exit_nodes.items():
+    nodes = interface.exit_nodes
+    for user, node in nodes.items():
         entry = interface.members.get(user) or interface.peers.get(user)
         own = entry is not None and entry.exit_node is not None
         path = f"{_place(name, interface, user) if own else join_path('mesh:interfaces', name)}.exitNode"
@@ -187,11 +188,11 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
                 yield PlacedFault(path, f"{show_name(node)} is no host of this interface; name one that is, or off")
         elif user == node:
             yield PlacedFault(path, f"{show_name(node)} itself; name another host, or off")
-        elif interface.exit_nodes.get(node, node) != node:
+        elif nodes.get(node, node) != node:
             yield PlacedFault(
                 path,
-                f"{show_name(node)} uses an exit node too, {interface.exit_nodes[node]!r}, and packets would "
-                f"not leave there; name {interface.exit_nodes[node]!r} here, or let {show_name(node)} have it off",
+                f"{show_name(node)} uses an exit node too, {nodes[node]!r}, and packets would "
+                f"not leave there; name {nodes[node]!r} here, or let {show_name(node)} have it off",
             )
         elif interface.ipv4 is None and not interface.is_unsure("ipv4"):
             yield PlacedFault(
