@@ -14,10 +14,10 @@ from mesh.config.plain import plain, plain_of_text
 from mesh.config.sections import sections_in_file, sections_of_texts, unknown_sections
 from mesh.config.stack import read_stack
 from mesh.errors import ConfigurationError
-from mesh.wireguard.keys import generate_key_pair
+from tests.strategies import SECRETS
 
 Section = dict[str, Any]
-KEY = generate_key_pair().private_key
+KEY = SECRETS[0]
 IN_CLEAR = "mesh:adopted: in clear, where whoever reads the file has it"
 NO_MAPPING = "mesh:adopted: not a mapping; give keys by interface/host, or by interface"
 
