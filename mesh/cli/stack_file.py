@@ -158,8 +158,10 @@ class StackFile:
         except (YAMLError, *NO_VALUES):
             return [PlacedFault(self.path.name, "cannot be read as YAML; correct it")]
         config, hosts = _parts(content)
+        # A section without a value is one that is missing.
+        given = {name: value for name, value in config.items() if value is not None}
         try:
-            self._configuration_of(config or {HOSTS: hosts})
+            self._configuration_of(given or {HOSTS: hosts})
         except ConfigurationError as error:
             return [fault for fault in error.placed if fault.words.partition(";")[0] != "missing"]
         return []

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.config.reader import Configuration, read_configuration
+from mesh.config.models import Configuration
+from mesh.config.reader import read_configuration
 from mesh.config.validation import join_path
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import generate_key_pair

@@ -18,7 +18,7 @@ def _answer(words: list[str], resources: list[Any], outputs: dict[str, Any], con
             return _VERSION
         case ["config"]:
             return json.dumps({
-                name: {"value": value} if isinstance(value, str) else {"objectValue": value}
+                name: {"value": value} if isinstance(value, str) else {"value": json.dumps(value), "objectValue": value}
                 for name, value in config.items()
             })  # fmt: skip
         case ["stack", "export"]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from mesh.config.reader import Configuration, read_configuration
+from mesh.config.models import Configuration
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.wireguard.keys import generate_key_pair
 

@@ -40,7 +40,7 @@ def test_a_stack_is_read_whole(good: Section) -> None:
     """With the keys that it brings."""
     stack = read_stack({**good, "mesh:adopted": {"testwg/bernard": KEY}, "mesh:rotation": "2"}, Path())
     assert stack.configuration.rotation == 2
-    assert stack.adopted.private_key("testwg", "bernard") == KEY
+    assert stack.adopted.private_keys["testwg", "bernard"] == KEY
 
 
 @pytest.mark.parametrize("text", [KEY, f'"{KEY}"', f'["{KEY}"]', f"{{{KEY}", f"testwg: {KEY}", "5", "[" * 90000, ""])
