@@ -111,6 +111,10 @@ def _make(recipe: Recipe, root: Path) -> None:
         options = ["--variant=extract", f"--architectures={recipe.architecture}", "--skip=check/qemu"]
     command = ["mmdebstrap", "--quiet", *options, f"--include={','.join(packages)}", recipe.suite, str(building)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Where a process of the guest was still about to end, mmdebstrap could not take its /proc away.
+    for mount in Path("/proc/self/mounts").read_text().splitlines():
+        if (place := mount.split()[1]).startswith(f"{building}/"):
+            subprocess.run(["umount", place], check=True)
     if done.returncode:
         shutil.rmtree(building, ignore_errors=True)
         raise RuntimeError(f"lab: mmdebstrap failed for {root.name}:\n{done.stderr[-2000:]}")

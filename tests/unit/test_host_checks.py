@@ -41,6 +41,7 @@ def with_mounts(host: HostProgram) -> HostProgram:
         ("chattr +i .", "new", IMMUTABLE),
         ("dd if=/dev/zero of=full bs=1k 2>/dev/null || :", "new", FULL),
         ("mkdir folder; mount -t tmpfs -o ro none folder", "folder/new", READ_ONLY),
+        ("ln -s nowhere link", "link/new", "{etc}/link is a link that leads nowhere; make the folder that it leads to"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_told_with_the_cause(
@@ -53,7 +54,9 @@ def test_a_file_that_cannot_be_written_is_told_with_the_cause(
         " || :; umount $base/etc/folder 2>/dev/null || :"
     )
     assert ended.stdout == ""
-    assert ended.stderr == (f"cannot write {host.base}/etc/{path}: {cause}\n" if cause else "")
+    assert ended.stderr == (
+        f"cannot write {host.base}/etc/{path}: {cause.format(etc=f'{host.base}/etc')}\n" if cause else ""
+    )
 
 
 def test_two_interfaces_that_try_the_same_place_at_once_are_in_nobodys_way(host: HostProgram) -> None:

@@ -1,5 +1,7 @@
 """What a host reads of its own tools for a diagnosis: pings, traces, counters; with real nft where it counts."""
 
+import re
+
 import pytest
 
 from tests.host_program import PARTS, HostProgram
@@ -90,7 +92,7 @@ def test_the_counters_are_taken_by_nft_and_gone_when_they_are_cleared(host: Host
     )
     table, _, cleared = ended.stdout.partition("==\n")
     assert cleared == ""
-    assert "table inet mesh_doctor_a_b_c {" in table
+    assert "table inet mesh_doctor_a_db_mc {" in table
     for words in (
         'ip daddr 203.0.113.2 udp dport 51825 counter packets 0 bytes 0 comment "sent carol"',
         'iifname "a.b-c" ip6 saddr fd00:4::1 icmpv6 type echo-reply counter packets 0 bytes 0 comment "reply-got ed',
@@ -117,3 +119,11 @@ def test_iptables_tells_the_rules_that_have_dropped(host: HostProgram) -> None:
         "ip filter INPUT 5 policy drop",
         "ip filter INPUT 12 -A INPUT -p udp --dport 51825 -j DROP",
     ]
+
+
+def test_no_two_interfaces_share_the_table_of_a_look(host: HostProgram) -> None:
+    """Whoever is examined at the same time would take away what the other counts."""
+    names = ["wg-a", "wg.a", "wg_a", "wg+a", "wg=a", "wg_ma", "wga"]
+    tables = host.run("; ".join(f"interface={name}; probe_table" for name in names)).stdout.split()
+    assert len(set(tables)) == len(names)
+    assert all(re.fullmatch(r"mesh_doctor_[A-Za-z0-9_]+", table) for table in tables)

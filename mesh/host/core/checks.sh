@@ -6,7 +6,14 @@
 # not. Where its folder is not there yet, the one above counts.
 try_writing() {
 	refusal_folder=${1%/*}
-	while [ ! -d "$refusal_folder/" ]; do refusal_folder=${refusal_folder%/*}; done
+	while [ ! -d "$refusal_folder/" ]; do
+		# No folder can be made where a link leads nowhere.
+		if [ -L "$refusal_folder" ]; then
+			refusal="$refusal_folder is a link that leads nowhere"
+			return 1
+		fi
+		refusal_folder=${refusal_folder%/*}
+	done
 	# Another interface may try the same at this moment; and no interface can have so long a name.
 	refusal_file=$refusal_folder/.mesh-tried-by-$$
 	refusal=$({
@@ -28,6 +35,7 @@ check_writable() {
 	case $refusal in
 	*"not permitted"*) writable_advice="see by lsattr whether it or its folder is immutable, and let it be written by chattr -i" ;;
 	*"No space"* | *[Qq]uota*) writable_advice="make room on its disk" ;;
+	*"leads nowhere") writable_advice="make the folder that it leads to" ;;
 	*"Read-only"*) writable_advice="mount it so that it can be written" ;;
 	*) writable_advice="let root write there" ;;
 	esac

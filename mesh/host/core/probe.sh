@@ -2,8 +2,8 @@
 # How far the packets of a silent pair come on this host, and what drops them. To see that, a table of counters is added to nftables,
 # which drops nothing. It is gone when the order ends, also when that is cut off.
 
-# probe_table: prints the name of that table. Names in nft have no dots and dashes.
-probe_table() { printf 'mesh_doctor_%s\n' "$interface" | tr -c 'A-Za-z0-9\n' _; }
+# probe_table: prints the name of that table. Names in nft have no dots and dashes, and no two interfaces have the same table.
+probe_table() { printf '%s\n' "$interface" | sed 's/_/&u/g; s/[.]/_d/g; s/-/_m/g; s/+/_p/g; s/=/_e/g; s/^/mesh_doctor_/'; }
 
 # probe_clear: the table is gone, also that of a run that was cut off.
 probe_clear() {
