@@ -38,6 +38,16 @@ ExecStart=/bin/sh -c 'sleep 2; {_BOTH} $t -F; $t -A INPUT -i lo -j ACCEPT; \\
 [Install]
 WantedBy=multi-user.target
 """
+# Another program's idea of the tunnel, before wg-quick's.
+_MAKER = """[Unit]
+Before=mesh-boot@testwg.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/sbin/ip link add testwg type veth peer name other
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def _install(host: Host, name: str, unit: str) -> None:
@@ -178,3 +188,26 @@ def test_what_administrators_reload_takes_nothing_away(stack: Stack, lab: Lab) -
     finally:
         for name in _REWRITES:
             lab.hosts.pop(name).remove()
+
+
+def test_an_interface_that_something_else_makes_at_boot_makes_room_for_the_tunnel(stack: Stack, lab: Lab) -> None:
+    """wg-quick would find it there and end, and the host would be silent until somebody looks."""
+    carol = lab.hosts["carol"]
+    stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51825}})
+    stack.up()
+    carol.run("cat >/etc/systemd/system/maker.service; systemctl enable -q maker", text=_MAKER)
+    try:
+        carol.reboot()
+        wait_until(lambda: not stack.silent("testwg"), _SECONDS)
+        assert "removed an interface testwg that something else had brought up" in _log(carol)
+    finally:
+        carol.run("systemctl disable -q maker; rm /etc/systemd/system/maker.service; systemctl daemon-reload")
+    # Where a file says so, it is told before anything changes.
+    netdev = "/etc/systemd/network/10-own.netdev"
+    carol.run(f"mkdir -p /etc/systemd/network; printf '[NetDev]\\nName=testwg\\nKind=wireguard\\n' >{netdev}")
+    stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51826}})
+    said = stack.fail()
+    assert f"{netdev} brings up an interface testwg at boot too" in " ".join(said.split())
+    carol.run(f"rm {netdev}")
+    stack.up()
+    stack.destroy()

@@ -260,6 +260,29 @@ def test_a_host_holds_only_what_it_has_stored(mesh: Stack, lab: Lab) -> None:
     _check_next_run_completes(mesh)
 
 
+def test_a_host_whose_firewall_is_slow_goes_back_and_keeps_its_watchdog(mesh: Stack, lab: Lab) -> None:
+    """Each rule takes nearly as long as systemd lets a watchdog be silent, and it would begin the same way again."""
+    carol, path = lab.hosts["carol"], "/usr/local/sbin/nft"
+    before = {name: _runs(host) for name, host in lab.hosts.items()}
+    begun = set()
+
+    def is_settled() -> bool:
+        begun.add(carol.run("systemctl show -P NRestarts mesh-watchdog-testwg", check=False).strip())
+        return all(_is_settled(host) for host in lab.hosts.values())
+
+    run = mesh.start("up")
+    try:
+        with mesh.held_at(run):
+            carol.run(f"cat >{path}; chmod 755 {path}", text='#!/bin/sh\nsleep 9\nexec /usr/sbin/nft "$@"\n')
+            run.kill_all()
+        wait_until(is_settled, _PROVING + 180, every=1)
+    finally:
+        carol.run(f"rm -f {path}")
+    assert {name: _runs(host) for name, host in lab.hosts.items()} == before
+    assert begun <= {"0", ""}
+    _check_next_run_completes(mesh)
+
+
 def _stop_watching(host: Host) -> None:
     """Do what only an administrator of the host can: take the watchdog away for good."""
     host.run("systemctl stop mesh-watchdog-testwg")
