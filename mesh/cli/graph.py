@@ -55,14 +55,14 @@ class Node:
 class Drawing:
     """A mesh; `lines` are pairs of nodes by their numbers, with a kind: direct, local, relayed, exit or network.
 
-    Of an exit line, the first node uses the second. Where hosts were asked, `amiss` are nodes, and `silent` lines, by
+    Of an exit line, the first node uses the second. Where hosts were asked, `faulty` are nodes, and `silent` lines, by
     their numbers; they are drawn in red.
     """
 
     title: str
     nodes: tuple[Node, ...]
     lines: tuple[tuple[int, int, str], ...]
-    amiss: frozenset[int] = frozenset()
+    faulty: frozenset[int] = frozenset()
     silent: frozenset[int] = frozenset()
 
     def sites(self) -> dict[str, list[int]]:
@@ -141,7 +141,7 @@ def dot(drawing: Drawing) -> str:
         return '"' + "\\n".join(escaped) + '"'
 
     def labelled(number: int, node: Node) -> str:
-        red = ", color=red, fontcolor=red" if number in drawing.amiss else ""
+        red = ", color=red, fontcolor=red" if number in drawing.faulty else ""
         return f"  n{number} [label={quoted(*node.lines)}, {_DOT_NODES[node.kind]}{red}];"
 
     def body() -> Iterator[str]:
@@ -167,7 +167,7 @@ def mermaid(drawing: Drawing) -> str:
         yield from _nodes(drawing, '  subgraph s%s["%s"]', labelled, "  end", escaped)
         for one, other, kind in drawing.lines:
             yield f"  n{one} {_MERMAID_LINES[kind]} n{other}"
-        yield from (f"  style n{number} stroke:#d22,color:#d22" for number in sorted(drawing.amiss))
+        yield from (f"  style n{number} stroke:#d22,color:#d22" for number in sorted(drawing.faulty))
         if drawing.silent:
             yield f"  linkStyle {','.join(map(str, sorted(drawing.silent)))} stroke:#d22"
 

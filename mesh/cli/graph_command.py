@@ -42,8 +42,8 @@ def graph(
 
 
 def _ask(drawing: Drawing, stack: str, interface: str) -> Drawing:
-    from mesh.cli.graph_live import mark_amiss  # noqa: PLC0415
+    from mesh.cli.graph_live import mark_faulty  # noqa: PLC0415
     from mesh.cli.look import look  # noqa: PLC0415
 
     [mesh] = look(pulumi_of(find_stack_file(stack), find_project()), [interface], "graph", ping=True)
-    return mark_amiss(drawing, mesh)
+    return mark_faulty(drawing, mesh)

@@ -5,20 +5,20 @@ from dataclasses import replace
 from mesh.cli.graph import Drawing
 from mesh.cli.status_rows import MeshStatus
 
-__all__ = ["mark_amiss"]
+__all__ = ["mark_faulty"]
 
 
-def mark_amiss(drawing: Drawing, mesh: MeshStatus) -> Drawing:
+def mark_faulty(drawing: Drawing, mesh: MeshStatus) -> Drawing:
     """Return the drawing with what is wrong marked; a host that is planned and not there yet is not up either."""
     states = {host.host: host.state for host in mesh.hosts}
     silent = {frozenset((pair.host, pair.peer)) for pair in mesh.pairs if pair.state == "silent"}
     # What is drawn for a host begins with its name, and of a network there is nothing to ask.
     names = ["" if node.kind in ("network", "peer") else node.lines[0] for node in drawing.nodes]
-    amiss = {number: states.get(name, "planned") for number, name in enumerate(names) if name}
-    amiss = {number: state for number, state in amiss.items() if state != "up"}
+    faulty = {number: states.get(name, "planned") for number, name in enumerate(names) if name}
+    faulty = {number: state for number, state in faulty.items() if state != "up"}
     nodes = [
-        replace(node, lines=(*node.lines, amiss[number])) if number in amiss else node
+        replace(node, lines=(*node.lines, faulty[number])) if number in faulty else node
         for number, node in enumerate(drawing.nodes)
     ]
     lines = [number for number, (one, other, _) in enumerate(drawing.lines) if {names[one], names[other]} in silent]
-    return replace(drawing, nodes=tuple(nodes), amiss=frozenset(amiss), silent=frozenset(lines))
+    return replace(drawing, nodes=tuple(nodes), faulty=frozenset(faulty), silent=frozenset(lines))

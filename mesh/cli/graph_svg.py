@@ -14,7 +14,7 @@ _STEP, _LETTER = 34, 7
 # More labels than these stand close, so that they are turned like spokes.
 _MANY = 12
 _LEGEND = "lines: green within a site, dotted over the relay, orange to an exit node, brown to a network"
-_AMISS = "; red: does not answer, or is not as planned"
+_FAULTY = "; red: does not answer, or is not as planned"
 _STYLE = """
 text { font: 13px sans-serif;fill: #222 } text .more { fill: #666;font-size: 11px } .title { font-size: 20px }
 .site { font-weight: bold;text-anchor: middle;paint-order: stroke;stroke: #fff;stroke-width: 4px }
@@ -23,7 +23,7 @@ line { stroke: #9ab;stroke-width: 1 } .local { stroke: #2a7;stroke-width: 2 } .r
 circle { fill: #36a;stroke: #36a } circle.roaming { fill: #fff } circle.relay { fill: #a3a;stroke: #a3a }
 circle.exit { fill: #c63;stroke: #c63 } circle.peer { fill: #fff;stroke: #888;stroke-dasharray: 3 2 }
 circle.network { fill: #963;stroke: #963 }
-line.silent { stroke: #d22;stroke-width: 2 } circle.amiss { stroke: #d22;stroke-width: 4 }
+line.silent { stroke: #d22;stroke-width: 2 } circle.faulty { stroke: #d22;stroke-width: 4 }
 @media (prefers-color-scheme: dark) {
   svg { background: #111 } .site { stroke: #111 }
   text { fill: #ddd } text .more { fill: #999 } circle.roaming, circle.peer { fill: #111 } }
@@ -80,12 +80,12 @@ def svg(drawing: Drawing) -> str:
             yield f'<text class="site" x="{x}" y="{y}">{_text(site)}</text>'
         for number, (node, angle) in enumerate(zip(drawing.nodes, angles, strict=True)):
             x, y = at(angle)
-            amiss = " amiss" if number in drawing.amiss else ""
+            faulty = " faulty" if number in drawing.faulty else ""
             is_left = 90 < angle % 360 < 270
             turn = (angle + 180 * is_left) * is_turned
             words = [_text(node.lines[0]), f'<tspan class="more">{_text(" ".join(node.lines[1:]))}</tspan>']
             yield f'<g transform="translate({x} {y}) rotate({turn:.1f})"><title>{_text(", ".join(node.lines))}</title>'
-            yield f'<circle class="{node.kind}{amiss}" r="7"/>'
+            yield f'<circle class="{node.kind}{faulty}" r="7"/>'
             yield f'<text x="{-12 if is_left else 12}" y="4" text-anchor="{"end" if is_left else "start"}">'
             yield f"{' '.join(reversed(words) if is_left else words)}</text></g>"
 
@@ -94,6 +94,6 @@ def svg(drawing: Drawing) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{-half:.0f} {-height:.0f} {2 * half:.0f} {2 * height:.0f}">'
     )
     corner = f'x="{20 - half:.0f}" y="{30 - height:.0f}"'
-    legend = _LEGEND + _AMISS * bool(drawing.amiss or drawing.silent)
+    legend = _LEGEND + _FAULTY * bool(drawing.faulty or drawing.silent)
     title = f'<text class="title" {corner}>{_text(drawing.title)}<tspan class="more" dx="12">{legend}</tspan></text>'
     return "\n".join([head, f"<style>{_STYLE}</style>", title, *body(), "</svg>"]) + "\n"

@@ -21,7 +21,7 @@ def find_project(checkout: Path = _CHECKOUT) -> Path:
     try:
         here = Path.cwd()
     except FileNotFoundError:
-        raise MeshError("mesh: the working directory is not there any more; change to another one") from None
+        raise MeshError("mesh: the working directory no longer exists; change to another one") from None
     found = next((folder for folder in (here, *here.parents, checkout) if (folder / _MARK).is_file()), None)
     if found is None:
         raise MeshError(f"mesh: no {_MARK} in {here} or above it; change to the folder of your Pulumi project")

@@ -56,7 +56,7 @@ class StackFile:
         self._complete = complete
         self._before = self._read()
         if self._before is None and not complete:
-            raise MeshError(f"{path.name}: is not there any more; see what has removed it")
+            raise MeshError(f"{path.name}: no longer exists; see what has removed it")
         self._text = YamlText(self._before or b"", path.name)
         if complete:
             self._add_configuration()

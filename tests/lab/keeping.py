@@ -1,4 +1,4 @@
-"""Let a host repair nothing by itself for a while, so that a test can see what is amiss and how long it stays so."""
+"""Let a host repair nothing by itself for a while, so that a test can see what is faulty and how long it stays so."""
 
 from tests.lab.hosts import Host
 

@@ -15,8 +15,8 @@ _PORT = 51825
 _CONFIGURATION = "/etc/wireguard/testwg.conf"
 _IPV6 = "sysctl -q -w net.ipv6.conf.{}.disable_ipv6={}"
 
-# What is amiss on carol: what makes it so, what ends it, and what is said of it.
-_AMISS: dict[str, tuple[str, str, str]] = {
+# What is faulty on carol: what makes it so, what ends it, and what is said of it.
+_FAULTY: dict[str, tuple[str, str, str]] = {
     "IPv6 off": (
         _IPV6.format("default", 1),
         _IPV6.format("default", 0),
@@ -109,14 +109,14 @@ def test_what_a_host_lacks_is_told_before_anything_switches(mesh: Stack, lab: La
     mesh.write({"testwg": wanted})
     before = _kernels(mesh)
     said = {}
-    for name, (spoil, mend, _) in _AMISS.items():
+    for name, (spoil, mend, _) in _FAULTY.items():
         _do(carol, spoil)
         try:
             said[name] = mesh.fail()
         finally:
             _do(carol, mend)
         assert _kernels(mesh) == before, name
-    for name, (_, _, cause) in _AMISS.items():
+    for name, (_, _, cause) in _FAULTY.items():
         assert f"host 'carol': {cause}" in said[name], said[name]
         assert "testwg: nothing was changed" in said[name]
         assert not re.search(r"program-\w+: (line )?\d+:", said[name]), said[name]
@@ -151,7 +151,7 @@ def test_a_first_run_finds_it_too(stack: Stack, lab: Lab) -> None:
     carol = lab.hosts["carol"]
     stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": _PORT, "deadline": 20, "names": True}})
     for name in ("IPv6 off", "read-only /etc", "no /dev/net/tun"):
-        spoil, mend, cause = _AMISS[name]
+        spoil, mend, cause = _FAULTY[name]
         carol.run(spoil)
         try:
             output = stack.fail()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.cli.page.render import show_page
-from tests.unit.paged import amiss, with_text
+from tests.unit.paged import faulty, with_text
 
 
 class _Tags(HTMLParser):
@@ -20,14 +20,14 @@ class _Tags(HTMLParser):
         self.tags.append((tag, tuple(name for name, _ in attrs)))
 
 
-PLAIN = _Tags(show_page(with_text(amiss(4), "x"))).tags
+PLAIN = _Tags(show_page(with_text(faulty(4), "x"))).tags
 HOSTILE = st.text("<>&\"'/=`-! \n\\u{}%abcscriptstyle\u2028\u202e\x00\x1b", min_size=1, max_size=40)
 
 
 @given(HOSTILE)
 def test_no_text_becomes_markup(text: str) -> None:
     """It makes no element and no attribute, and the data can be read."""
-    html = show_page(with_text(amiss(4), text))
+    html = show_page(with_text(faulty(4), text))
     assert [tag for tag in _Tags(html).tags if tag[0] != "option"] == [tag for tag in PLAIN if tag[0] != "option"]
     data = html.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
     assert json.loads(data)["meshes"][0]["hosts"]

@@ -112,7 +112,7 @@ def paged(count: int, **faults: Any) -> Page:
 
 
 @cache
-def amiss(count: int) -> Page:
+def faulty(count: int) -> Page:
     """Return one with a host that is dead, one that differs, and pairs that are silent."""
     far = name_of(count - 2)
     tags = {name_of(number): ("edge",) if number % 3 else ("core", "db") for number in range(count)}

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from mesh.cli.app import app
 from mesh.cli.graph import Drawing, dot, draw, mermaid
-from mesh.cli.graph_live import mark_amiss
+from mesh.cli.graph_live import mark_faulty
 from mesh.cli.graph_svg import svg
 from mesh.cli.planned import read_mesh
 from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
@@ -60,13 +60,13 @@ def test_a_hub_has_lines_and_its_spokes_have_none_to_each_other() -> None:
     assert len(drawing.lines) < len(drawing.nodes) * (len(drawing.nodes) - 1) / 2
 
 
-def test_what_is_amiss_is_red_in_every_format() -> None:
+def test_what_is_wrong_is_red_in_every_format() -> None:
     """A host that does not answer, one that is planned and not there yet, and a pair that is silent."""
     rows = [HostStatus(name, "", "", state, "") for name, state in (("files", "up"), ("printer", "unreachable"))]
     rows.append(HostStatus("archive", "", "", "up", ""))
     pairs = (PairStatus("archive", "files", "silent"), PairStatus("files", "archive", "up"))
-    marked = mark_amiss(drawing_of("sites"), MeshStatus("testwg", tuple(rows), pairs, ()))
-    states = {node.lines[0]: node.lines[-1] for number, node in enumerate(marked.nodes) if number in marked.amiss}
+    marked = mark_faulty(drawing_of("sites"), MeshStatus("testwg", tuple(rows), pairs, ()))
+    states = {node.lines[0]: node.lines[-1] for number, node in enumerate(marked.nodes) if number in marked.faulty}
     assert states == {"printer": "unreachable", "backup": "planned"}
     assert {tuple(sorted(marked.nodes[end].lines[0] for end in marked.lines[line][:2])) for line in marked.silent} == {
         ("archive", "files")
@@ -75,7 +75,7 @@ def test_what_is_amiss_is_red_in_every_format() -> None:
     assert len(re.findall(r"n\d+ -- n\d+ \[[^]]*color=red\]", dot(marked))) == 1
     assert mermaid(marked).count("  style n") == 2
     assert f"linkStyle {min(marked.silent)} stroke" in mermaid(marked)
-    assert svg(marked).count(' amiss"') == 2
+    assert svg(marked).count(' faulty"') == 2
     assert svg(marked).count(' silent"') == 1
     assert "red:" not in svg(drawing_of("sites"))
 

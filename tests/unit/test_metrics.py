@@ -65,7 +65,7 @@ def test_a_mesh_that_is_well_has_all_metrics() -> None:
     assert found["mesh_last_change_timestamp_seconds"] == {("testwg",): 1767225600.5}
 
 
-def test_what_is_amiss_has_its_value() -> None:
+def test_what_is_wrong_has_its_value() -> None:
     """A silent pair, a host that drifted, and one that does not answer; of a pair that cannot meet there is none."""
     facts = {"bernard": replace(FACTS["bernard"], mtu=1280), "edgeworth": FACTS["edgeworth"]}
     pings = {**PINGS, ("bernard", "edgeworth"): None}

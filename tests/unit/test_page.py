@@ -22,7 +22,7 @@ from mesh.cli.page.serve import PageServer
 from mesh.cli.page.site_map import draw_map
 from mesh.errors import MeshError, visible
 from mesh.remote.reports import Difference, Facts
-from tests.unit.paged import NOW, amiss, answers, described, paged, public_key, recorded, redaction, with_text
+from tests.unit.paged import NOW, answers, described, faulty, paged, public_key, recorded, redaction, with_text
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u2028\x1b]0;owned\x07"
 VOID = {"meta", "input", "img", "link", "br"}
@@ -63,7 +63,7 @@ def data_of(html: str) -> dict[str, list[dict[str, list[list[object]]]]]:
 @pytest.mark.parametrize("count", [4, 30, pytest.param(100, marks=pytest.mark.thorough)])
 def test_every_pair_is_in_the_matrix_without_a_script(count: int) -> None:
     """With what was found first, in doctor's words, and every host below."""
-    page = amiss(count)
+    page = faulty(count)
     html = show_page(page)
     (mesh,) = page.meshes
     cells = re.findall(r"<td class=(\w)>", html)
@@ -128,7 +128,7 @@ def test_a_pending_host_is_well_and_says_why() -> None:
 
 def test_only_our_script_and_style_may_run() -> None:
     """Each by its digest, and nothing may be asked for; a page that is served may ask its own server."""
-    html = show_page(amiss(4))
+    html = show_page(faulty(4))
     found = Elements(html)
     (given,) = (of["content"] for tag, of in found.elements if of.get("http-equiv") == "Content-Security-Policy")
     digests = [f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}" for text in found.scripts]
@@ -145,7 +145,7 @@ def test_only_our_script_and_style_may_run() -> None:
 
 def test_what_hosts_and_people_write_is_only_text() -> None:
     """Wherever it stands: the elements are those of a page with other words, and control characters are shown."""
-    page = amiss(4)
+    page = faulty(4)
     tame, hostile = (Elements(show_page(with_text(page, text))) for text in ("x", HOSTILE))
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in tame.elements]
     assert [sorted(of) for _, of in hostile.elements] == [sorted(of) for _, of in tame.elements]
@@ -157,8 +157,8 @@ def test_what_hosts_and_people_write_is_only_text() -> None:
 
 
 def test_a_page_to_share_has_no_name_address_or_key_of_the_mesh() -> None:
-    """Whatever the text, and in its title; what is amiss is still told."""
-    page = amiss(30)
+    """Whatever the text, and in its title; what is faulty is still told."""
+    page = faulty(30)
     shared = every_text(page, redaction(recorded(30)).text)
     html = show_page(shared)
     for word in ("bernard", "klavier", "edgeworth", "testwg", "production", "fd00", "ada at", "corp.example", "QQQQ"):

@@ -11,7 +11,7 @@ import pytest
 from mesh.cli.page.render import show_page
 from mesh.cli.page.serve import PageServer
 from tests.browser import Browser, open_browser
-from tests.unit.paged import amiss, paged, with_text
+from tests.unit.paged import faulty, paged, with_text
 
 WIDTHS = (400, 1400)
 
@@ -63,7 +63,7 @@ def shown(browser: Browser, selector: str) -> int:
 def test_a_page_is_drawn_on_every_window(visit: Browser, tmp_path: Path, count: int, width: int, *, dark: bool) -> None:
     """Nothing is wider than the window but what scrolls by itself, and a hundred hosts have names that can be read."""
     visit.look(width, dark=dark)
-    visit.visit(put(tmp_path, show_page(amiss(count))))
+    visit.visit(put(tmp_path, show_page(faulty(count))))
     visit.screenshot(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 10_000
     assert visit.run("document.documentElement.scrollWidth") == width
@@ -81,7 +81,7 @@ def test_a_page_is_drawn_on_every_window(visit: Browser, tmp_path: Path, count: 
 
 def test_a_hundred_hosts_fit_a_window(visit: Browser, tmp_path: Path) -> None:
     """All columns of the matrix are seen at once on a wide one."""
-    visit.visit(put(tmp_path, show_page(amiss(100))))
+    visit.visit(put(tmp_path, show_page(faulty(100))))
     wide, area = visit.run(
         "(() => { const table = document.querySelector('.matrix');"
         "return [table.offsetWidth, table.parentNode.clientWidth]; })()"
@@ -91,7 +91,7 @@ def test_a_hundred_hosts_fit_a_window(visit: Browser, tmp_path: Path) -> None:
 
 def test_a_pair_is_told_in_words(visit: Browser, tmp_path: Path) -> None:
     """From a click on its cell, in both directions, with what was found; Escape closes."""
-    visit.visit(put(tmp_path, show_page(amiss(4))))
+    visit.visit(put(tmp_path, show_page(faulty(4))))
     visit.click(".matrix tbody tr:nth-child(1) td:nth-child(4)")
     said = text(visit, "#panel")
     for words in (
@@ -112,7 +112,7 @@ def test_a_pair_is_told_in_words(visit: Browser, tmp_path: Path) -> None:
 
 def test_a_host_is_told_in_words(visit: Browser, tmp_path: Path) -> None:
     """From a click on its name, wherever that stands; its peers lead on."""
-    visit.visit(put(tmp_path, show_page(amiss(4))))
+    visit.visit(put(tmp_path, show_page(faulty(4))))
     for place in (".finding a.go", ".matrix tbody tr:nth-child(4) th", ".dot[data-number='3']"):
         visit.click(place)
         said = text(visit, "#panel")
@@ -128,7 +128,7 @@ def test_a_host_is_told_in_words(visit: Browser, tmp_path: Path) -> None:
 
 def test_the_row_and_the_column_of_a_cell_are_marked(visit: Browser, tmp_path: Path) -> None:
     """And a line says what it is."""
-    visit.visit(put(tmp_path, show_page(amiss(30))))
+    visit.visit(put(tmp_path, show_page(faulty(30))))
     visit.click(".matrix tbody tr:nth-child(5) td:nth-child(3)")
     names = "[...document.querySelectorAll('.matrix th.at')].map((head) => head.textContent)"
     assert visit.run(names) == ["franziska-1", "carol"]
@@ -138,7 +138,7 @@ def test_the_row_and_the_column_of_a_cell_are_marked(visit: Browser, tmp_path: P
 
 def test_all_can_be_done_with_the_keyboard(visit: Browser, tmp_path: Path) -> None:
     """The next finding, the matrix with its arrows, the panel, the search, the theme."""
-    visit.visit(put(tmp_path, show_page(amiss(30))))
+    visit.visit(put(tmp_path, show_page(faulty(30))))
     visit.press("n", "n")
     assert visit.run("document.activeElement.querySelector('.code').textContent") == "W31"
     visit.run("document.querySelector('.scroll').focus()")
@@ -155,7 +155,7 @@ def test_all_can_be_done_with_the_keyboard(visit: Browser, tmp_path: Path) -> No
 
 def test_a_filter_leaves_the_hosts_that_fit(visit: Browser, tmp_path: Path) -> None:
     """By site, tag and state: rows, hosts, and what was found; columns if both ends are to fit."""
-    where = put(tmp_path, show_page(amiss(30)))
+    where = put(tmp_path, show_page(faulty(30)))
     visit.visit(f"{where}#site=fra&tag=edge")
     assert text(visit, "#count") == "4 of 31"
     assert shown(visit, ".matrix tbody tr") == shown(visit, ".hosts details") == 4
@@ -173,7 +173,7 @@ def test_a_filter_leaves_the_hosts_that_fit(visit: Browser, tmp_path: Path) -> N
 
 def test_names_from_hosts_are_only_text(visit: Browser, tmp_path: Path) -> None:
     """Also in the panel, which the script makes."""
-    page = with_text(amiss(4), "<img src=http://192.0.2.1/x onerror=document.title='owned'>")
+    page = with_text(faulty(4), "<img src=http://192.0.2.1/x onerror=document.title='owned'>")
     visit.visit(put(tmp_path, show_page(page)))
     for place in (".matrix tbody tr:nth-child(1) td:nth-child(4)", ".finding a.go", ".dot"):
         visit.click(place)
@@ -186,7 +186,7 @@ def test_names_from_hosts_are_only_text(visit: Browser, tmp_path: Path) -> None:
 def test_it_prints_all_of_the_matrix(visit: Browser, tmp_path: Path) -> None:
     """On pages of paper, light, without what is for the screen."""
     visit.look(1400, dark=True)
-    visit.visit(put(tmp_path, show_page(amiss(100))))
+    visit.visit(put(tmp_path, show_page(faulty(100))))
     visit.call("Emulation.setEmulatedMedia", media="print")
     assert shown(visit, ".filter, #theme, .now") == 0
     assert visit.run("getComputedStyle(document.documentElement).colorScheme") == "light"
@@ -198,7 +198,7 @@ def test_a_page_without_its_script_has_all_but_the_panel(visit: Browser, tmp_pat
     """Whoever forbids scripts sees the matrix, the map, and every host with a click."""
     visit.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        visit.visit(put(tmp_path, show_page(amiss(30))))
+        visit.visit(put(tmp_path, show_page(faulty(30))))
         assert shown(visit, ".matrix td[class]") == 30 * 31
         assert shown(visit, ".filter, #theme") == 0
         visit.click(".hosts details:nth-child(3) summary")
@@ -213,7 +213,7 @@ def test_a_page_that_is_served_renews_itself_and_keeps_what_is_open(browser: Bro
     browser.requests.clear()
     browser.said.clear()
     browser.look(1400)
-    with PageServer(lambda: amiss(4), 0, 1) as server:
+    with PageServer(lambda: faulty(4), 0, 1) as server:
         where = f"http://127.0.0.1:{server.server_port}/"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser.visit(f"{where}#at=testwg/bernard/dora")

@@ -46,7 +46,7 @@ def test_rules_ask_for_metrics_that_are_there() -> None:
         ('node_textfile_mtime_seconds{file="/var/lib/node_exporter/mesh.prom"}', "0", "MeshMetricsOld"),
     ],
 )
-def test_a_rule_fires_where_something_is_amiss(tmp_path: Path, series: str, value: str, alert: str) -> None:
+def test_a_rule_fires_where_something_is_wrong(tmp_path: Path, series: str, value: str, alert: str) -> None:
     """And no other one does."""
     require("promtool")
     fires = {"expr": "count by (alertname) (ALERTS{alertstate='firing'})", "eval_time": "20m"}

@@ -48,10 +48,10 @@ const fields = ["text", "site", "tag", "state"].map($).filter(Boolean);
 const value = (id) => $(id)?.value.trim() ?? "";
 const passes = (mesh, number) => {
   const [, site, tags, state] = mesh.hosts[number];
-  const amiss = () => "amiss" in mesh.details[number].dataset || ["drifted", "unreachable"].includes(state)
+  const faulty = () => "faulty" in mesh.details[number].dataset || ["drifted", "unreachable"].includes(state)
     || /[sk]/.test(mesh.states[number] ?? "");
   return (!value("site") || site === value("site")) && (!value("tag") || tags.includes(value("tag")))
-    && (!value("state") || (value("state") === "amiss" ? amiss() : state === value("state")))
+    && (!value("state") || (value("state") === "faulty" ? faulty() : state === value("state")))
     && (!value("text") || mesh.details[number].textContent.toLowerCase().includes(value("text").toLowerCase()));
 };
 const filter = () => {

@@ -27,7 +27,7 @@ go_back() (
 	return 0
 )
 
-# forget_way_back: nothing is kept any more of how to roll back, once what was restored is on the disk.
+# forget_way_back: what rolling back would need goes, once what was restored is on the disk.
 forget_way_back() {
 	sign_of_life 60
 	set -- "${configuration%/*}" $(kept_files)
