@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
+from mesh.errors import HostsFailedError
 from mesh.remote.concurrency import gather
 from mesh.remote.orders import ORDER_SECONDS, Order, Reply
 from mesh.remote.replies import read_clock
@@ -70,14 +71,29 @@ class Deadline:
             HostsFailedError: After all have ended, naming each host that failed.
         """
         work = asyncio.ensure_future(self._fan.each(orders))
+        unheard: HostsFailedError | None = None
+        is_moved = False
         try:
             while not (await asyncio.wait({work}, timeout=self._seconds / 4))[0]:
+                if unheard:
+                    # What is under way ends before anything is told, since a host that is at work cannot be led back.
+                    continue
                 waiting = [host for host in self.hosts if self._fan.sessions[host].is_free]
-                moved = self.moved(self._seconds)
-                await self._fan.each({host: [moved[host]] for host in waiting})
-            await work
-        finally:
+                moved, is_moved = self.moved(self._seconds), True
+                try:
+                    await self._fan.each({host: [moved[host]] for host in waiting})
+                except HostsFailedError as error:
+                    unheard = error
+        except asyncio.CancelledError:
             work.cancel()
+            await asyncio.wait({work})
+            raise
+        await work
+        if unheard:
+            raise unheard
+        if is_moved:
+            # Those that were at work have missed it, and all of them go back at one moment.
+            await self.move(self._seconds)
 
     async def move(self, seconds: int) -> None:
         """Set the deadline to `seconds` from now; `renew` then gives as many.

@@ -193,7 +193,16 @@ def test_what_administrators_reload_takes_nothing_away(stack: Stack, lab: Lab) -
 def test_an_interface_that_something_else_makes_at_boot_makes_room_for_the_tunnel(stack: Stack, lab: Lab) -> None:
     """wg-quick would find it there and end, and the host would be silent until somebody looks."""
     carol = lab.hosts["carol"]
+    # Where a file says so, it is told before anything changes.
+    netdev, enabled = "/etc/systemd/network/10-own.netdev", "/etc/systemd/system/multi-user.target.wants"
+    carol.run(
+        f"printf '[NetDev]\\nName=testwg\\nKind=wireguard\\n' >{netdev}; "
+        f"ln -s /usr/lib/systemd/system/systemd-networkd.service {enabled}/"
+    )
     stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51825}})
+    said = stack.fail()
+    carol.run(f"rm {netdev} {enabled}/systemd-networkd.service")
+    assert f"{netdev} brings up an interface testwg at boot too" in " ".join(said.split())
     stack.up()
     carol.run("cat >/etc/systemd/system/maker.service; systemctl enable -q maker", text=_MAKER)
     try:
@@ -202,12 +211,4 @@ def test_an_interface_that_something_else_makes_at_boot_makes_room_for_the_tunne
         assert "removed an interface testwg that something else had brought up" in _log(carol)
     finally:
         carol.run("systemctl disable -q maker; rm /etc/systemd/system/maker.service; systemctl daemon-reload")
-    # Where a file says so, it is told before anything changes.
-    netdev = "/etc/systemd/network/10-own.netdev"
-    carol.run(f"mkdir -p /etc/systemd/network; printf '[NetDev]\\nName=testwg\\nKind=wireguard\\n' >{netdev}")
-    stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51826}})
-    said = stack.fail()
-    assert f"{netdev} brings up an interface testwg at boot too" in " ".join(said.split())
-    carol.run(f"rm {netdev}")
-    stack.up()
     stack.destroy()

@@ -151,7 +151,9 @@ def test_a_name_that_does_not_resolve_or_resolves_to_another_host_is_reported(
     assert not [name for name, host in hosts.items() if "testwg" in host.run("ip link")]
     _point(hosts["edgeworth"], _NOBODY)
     output = stack.fail()
-    assert f"edgeworth → bernard: no answer: {_NAME} resolves to {_NOBODY}:51825; is bernard there" in output
+    assert (
+        f"edgeworth → bernard: no answer: {_NAME} resolves to {_NOBODY}:51825; see whether bernard is there" in output
+    )
     _point(hosts["edgeworth"], _OLD)
     stack.up()
     stack.destroy()

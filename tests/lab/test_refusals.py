@@ -86,7 +86,7 @@ def test_an_interface_with_another_name_is_a_new_mesh_and_the_old_one_runs_until
     before = stack.running_keys("testwg")
     stack.write({"officewg": mesh})
     assert (
-        f"UDP port {_PORT} is taken by interface testwg, another mesh; choose another port. If testwg was to get"
+        f"UDP port {_PORT} is taken by interface testwg, another mesh; choose another port. To rename testwg"
         in stack.fail()
     )
     assert stack.running_keys("testwg") == before

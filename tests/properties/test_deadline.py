@@ -4,9 +4,11 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.errors import HostsFailedError
 from mesh.remote.orders import Order, Reply
 from mesh.rollout.deadline import Deadline
 
@@ -67,7 +69,8 @@ class _Worker:
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.is_free, self.host = seconds, True, ""
-        self.moved = 0
+        self.moved = self.ended = 0
+        self.is_dead = False
 
     async def orders(self, orders: list[Order], **_: Any) -> list[Reply]:
         assert self.is_free, "a host takes one order at a time"
@@ -75,17 +78,18 @@ class _Worker:
         now = asyncio.get_running_loop().time()
         if orders[0].words[0] == "renew":
             self.moved += 1
+            if self.is_dead:
+                self.is_free = True
+                raise HostsFailedError({"dead": "ended the session"})
         elif orders[0].words[0] == "finish":
             await asyncio.sleep(self.seconds)
+            self.ended += 1
         self.is_free = True
         return [Reply(["1.00"], now, now) for _ in orders]
 
 
-@given(st.lists(st.sampled_from([0.0, 0.3]), min_size=1, max_size=4))
-@settings(max_examples=8, deadline=None)
-def test_hosts_that_wait_for_a_slow_one_keep_their_time(seconds: list[float]) -> None:
-    """They are told so before theirs is gone, and the slow one is not asked for anything meanwhile."""
-    workers = {f"h{number}": _Worker(each) for number, each in enumerate(seconds)}
+def _work(workers: dict[str, _Worker], steps: int = 1) -> None:
+    """Let all hosts carry out so many steps, with a deadline of a fifth of a second."""
 
     async def each(orders: dict[str, list[Order]]) -> dict[str, list[Reply]]:
         replies = await asyncio.gather(*(workers[host].orders(said) for host, said in orders.items()))
@@ -96,7 +100,28 @@ def test_hosts_that_wait_for_a_slow_one_keep_their_time(seconds: list[float]) ->
         deadline = Deadline(fan, 0.2, list(workers))  # type: ignore[arg-type]
         for host in workers:
             await deadline.ask(host, Order(("stage",)))
-        await deadline.work({host: [Order(("finish",))] for host in workers})
+        for _ in range(steps):
+            await deadline.work({host: [Order(("finish",))] for host in workers})
 
     asyncio.run(run())
-    assert [worker for worker in workers.values() if not worker.seconds and bool(worker.moved) != any(seconds)] == []
+
+
+@given(st.lists(st.sampled_from([0.0, 0.3]), min_size=1, max_size=4), st.integers(1, 2))
+@settings(max_examples=8, deadline=None)
+def test_hosts_that_wait_for_a_slow_one_keep_their_time(seconds: list[float], steps: int) -> None:
+    """They are told so before theirs is gone, and the slow one once it has ended, in each step."""
+    workers = {f"h{number}": _Worker(each) for number, each in enumerate(seconds)}
+    _work(workers, steps)
+    moved = [worker.moved for worker in workers.values()]
+    assert min(moved) >= steps * any(seconds)
+    assert [worker.ended for worker in workers.values()] == [steps] * len(workers)
+
+
+def test_a_host_that_is_lost_while_another_is_at_work_is_told_when_that_has_ended() -> None:
+    """Who is at work can be led back only then."""
+    workers = {"slow": _Worker(0.5), "dead": _Worker(0)}
+    workers["dead"].is_dead = True
+    with pytest.raises(HostsFailedError, match="ended the session"):
+        _work(workers)
+    assert workers["slow"].ended == 1
+    assert workers["slow"].is_free

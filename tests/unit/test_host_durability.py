@@ -302,6 +302,39 @@ def test_a_configuration_that_was_cut_off_never_counts(host: HostProgram, missin
     assert "the configuration came out incomplete" in host.run(script, fails=True).stderr
 
 
+def test_an_empty_configuration_is_none_of_a_mesh_without_peers(host: HostProgram) -> None:
+    """As of a disk that was full when it was written."""
+    _prepare(host)
+    script = (
+        f"{_PROVEN}lay run old 1; : >$home/run/peers; mkdir -p /etc/wireguard; render() {{ :; }}; lay_configuration run"
+    )
+    assert "came out incomplete" in host.run(script, fails=True).stderr
+
+
+def test_a_rollback_ends_where_a_folder_has_gone_and_waits_for_no_other_file_system(host: HostProgram) -> None:
+    """`sync` without a file writes everything, and a mount of somebody else may hang."""
+    _prepare(host).stub("sync", '[ $# -gt 0 ] || echo "everything"')
+    said = host.run(f"{_PROVEN}prove; configuration=/etc/gone/testwg.conf; forget_way_back; ls $home")
+    assert "everything" not in said.stdout
+    assert "deadline" not in said.stdout.split()
+
+
+@pytest.mark.parametrize("ends", ["true", "false", "fail words"])
+def test_the_time_of_a_slow_start_is_given_back_however_it_ends(host: HostProgram, ends: str) -> None:
+    """And where this host has gone back meanwhile, there is no deadline any more."""
+    _prepare(host)
+    ask = "read -r until token boot <$home/deadline; echo $((${until%.*} - $(clock))) $token"
+    script = f"""{_PROVEN}prove
+        write_deadline 20 token "$(precise_clock)"
+        (outlast {ends}) || :
+        {ask}
+        (outlast rm -rf "$home/next" "$home/deadline"); ls $home
+    """
+    first, *rest = host.run(script).stdout.splitlines()
+    assert first in ("19 token", "20 token")
+    assert "deadline" not in rest
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_a_settling_that_fails_is_told_by_every_shell(host: HostProgram, shell: str) -> None:
     """Of bash, which is `sh` on many systems, no `set -e` counts within a condition."""

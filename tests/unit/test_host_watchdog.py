@@ -306,3 +306,11 @@ def test_a_line_of_a_plan_is_no_order(armed: tuple[_Host, list[str]]) -> None:
     running = host.runs()
     assert len(host.order("= peer carol key\n= port 1\nclock")) == 2
     assert host.runs() == running
+
+
+def test_a_deadline_that_cannot_be_read_spares_no_session(armed: tuple[_Host, list[str]]) -> None:
+    """It has passed, and whoever is there may be who missed it."""
+    host, before = armed
+    host.run("cd /var/lib/mesh/testwg; read -r _ rest <deadline; echo nonsense $rest >moved; mv moved deadline")
+    _wait(lambda: not host.left(), 60)
+    assert host.runs() == before

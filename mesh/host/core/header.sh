@@ -43,7 +43,7 @@ precise_clock() {
 }
 
 # Differs after every boot.
-read -r this_boot </proc/sys/kernel/random/boot_id
+{ read -r this_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || this_boot=unknown
 
 # first_word FILE [OTHERWISE]: what a file of one line says, without a process.
 first_word() {
@@ -52,20 +52,20 @@ first_word() {
 	printf '%s\n' "$word"
 }
 
-# at_once COMMAND...: carries out COMMAND with the words of each line of standard input, each in a process of its own, 128 at a time,
-# since one for each peer of a large mesh would be hundreds. $at_once_failed is how many have failed so far, also within COMMAND.
+# at_once COMMAND...: carries out COMMAND with the words of each line of standard input, each in a process of its own, 128 at a time
+# ($at_once_most), since one for each peer of a large mesh would be hundreds. $at_once_failed is how many have failed so far, also within COMMAND.
 at_once() {
 	at_once_failed=0
 	while
 		at_once_numbers=''
 		at_once_count=0
-		while [ "$at_once_count" -lt 128 ] && read -r at_once_line; do
+		while [ "$at_once_count" -lt "${at_once_most:-128}" ] && read -r at_once_line; do
 			# shellcheck disable=SC2086 # words
 			"$@" $at_once_line &
 			at_once_numbers="$at_once_numbers $!" at_once_count=$((at_once_count + 1))
 		done
 		for at_once_number in $at_once_numbers; do wait "$at_once_number" || at_once_failed=$((at_once_failed + 1)); done
-		[ "$at_once_count" = 128 ]
+		[ "$at_once_count" = "${at_once_most:-128}" ]
 	do :; done
 }
 

@@ -30,9 +30,13 @@ go_back() (
 # forget_way_back: what rolling back would need goes, once what was restored is on the disk.
 forget_way_back() {
 	sign_of_life 60
-	set -- "${configuration%/*}" $(kept_files)
-	[ ! -e "$configuration" ] || set -- "$configuration" "$@"
-	persist "$@"
+	restored_files=
+	for restored_file in "$configuration" "${configuration%/*}" $(kept_files); do
+		[ ! -e "$restored_file" ] || restored_files="$restored_files $restored_file"
+	done
+	# Nothing but these: a file system of somebody else may hang.
+	# shellcheck disable=SC2086 # words
+	sync $restored_files 2>/dev/null || :
 	rm -rf "$home/deadline" "$home/previous" "$home/next" "$configuration.new"
 }
 

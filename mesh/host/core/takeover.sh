@@ -72,19 +72,66 @@ check_their_configuration() {
 	[ -z "$dropped" ] || fail "$configuration has $dropped, which mesh would drop; do without it, then take it out of the file"
 }
 
-# other_maker: prints the file by which something other than wg-quick brings up an interface of this name at boot, if there is one:
-# systemd-networkd, ifupdown, NetworkManager, netplan.
+# other_maker: prints the file by which something other than wg-quick makes an interface of this name at each boot, if there is one.
 other_maker() {
-	maker_name=$(printf '%s' "$interface" | sed 's/[.+]/\\&/g')
 	{
-		# Each is asked, whatever the one before had.
-		set +e
-		grep -rlsE "^[[:space:]]*Name[[:space:]]*=[[:space:]]*${maker_name}[[:space:]]*$" \
-			/etc/systemd/network /run/systemd/network /usr/local/lib/systemd/network /usr/lib/systemd/network | grep '\.netdev$'
-		grep -rlsE "^[[:space:]]*iface[[:space:]]+${maker_name}([[:space:]]|$)" /etc/network/interfaces /etc/network/interfaces.d
-		grep -rlsE "^interface-name=$maker_name$" /etc/NetworkManager/system-connections
-		grep -rlsE "^[[:space:]]+[\"']?${maker_name}[\"']?:" /etc/netplan
-	} | head -n 1
+		# What other files only mention is none of this: each has to make a device, and to be read at boot.
+		[ ! -e "$systemd_wants/systemd-networkd.service" ] || made_by_networkd
+		! has_command ifup || made_by_ifupdown
+		[ ! -e "$systemd_wants/NetworkManager.service" ] || made_by_networkmanager
+		! has_command netplan || made_by_netplan
+	} 2>/dev/null | head -n 1
+}
+
+made_by_networkd() {
+	maker_seen=
+	for maker_folder in /etc /run /usr/local/lib /usr/lib; do
+		for maker_file in $(matching "$maker_folder/systemd/network/*.netdev"); do
+			# One of the same name in an earlier folder stands for it.
+			if has_line "$maker_seen" "${maker_file##*/}"; then continue; fi
+			maker_seen="$maker_seen
+${maker_file##*/}"
+			awk -F= -v own="$interface" '
+				{ gsub(/[ \t]/, "") }
+				$1 == "Name" && $2 == (own "") { found = FILENAME }
+				END { if (found != "") print found }' "$maker_file" || :
+		done
+	done
+}
+
+# What ifupdown does by itself: a stanza of a method, or with a command, that makes the interface.
+made_by_ifupdown() {
+	for maker_file in /etc/network/interfaces $(matching '/etc/network/interfaces.d/*'); do
+		case ${maker_file##*/} in *[!A-Za-z0-9_-]*) continue ;; esac
+		awk -v own="$interface" '
+			$1 == "auto" || $1 == "allow-hotplug" || $1 == "allow-auto" { for (i = 2; i <= NF; i++) if ($i == (own "")) begins = 1 }
+			$1 == "iface" { here = $2 == (own ""); if (here && $4 ~ /^(wireguard|tunnel)$/) makes = 1 }
+			here && $1 ~ /^(pre-up|up)$/ && /ip .*link add|wg-quick .*up|wireguard-go/ { makes = 1 }
+			END { if (begins && makes) print FILENAME }' "$maker_file" || :
+	done
+}
+
+made_by_networkmanager() {
+	# Their names may have spaces.
+	find /etc/NetworkManager/system-connections -name '*.nmconnection' -exec awk -v own="$interface" '
+		$0 == "interface-name=" own { named = 1 }
+		/^type=(wireguard|dummy|bridge|bond|vlan|veth|tun|ip-tunnel)$/ { makes = 1 }
+		/^autoconnect=(false|0|no)$/ { waits = 1 }
+		END { if (named && makes && !waits) print FILENAME }' {} \; || :
+}
+
+made_by_netplan() {
+	for maker_file in $(matching '/etc/netplan/*.yaml'); do
+		awk -v own="$interface" '
+			{ match($0, /^ */); depth = RLENGTH; word = $1; gsub(/["\047:]/, "", word) }
+			/^[ ]*(#|$)/ { next }
+			depth <= kind_at { kind_at = -1 }
+			/^ +(tunnels|bridges|bonds|vlans|vrfs|dummy-devices|virtual-ethernets):/ { kind_at = depth; id_at = -1; next }
+			kind_at >= 0 && id_at < 0 { id_at = depth }
+			kind_at >= 0 && depth == id_at && $1 ~ /:$/ && word == (own "") { found = 1 }
+			BEGIN { kind_at = -1 }
+			END { if (found) print FILENAME }' "$maker_file" || :
+	done
 }
 
 # their_files: what there may be of the interface before it is ours: its file, and what starts it at boot.

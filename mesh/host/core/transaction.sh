@@ -127,7 +127,9 @@ check_foreign() {
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
 	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
 	check_port "$(setting incoming port)"
-	maker=$(other_maker)
+	# Where a tunnel of ours has run, it makes room at boot (service.sh).
+	maker=
+	[ -n "$ours" ] || maker=$(other_maker)
 	[ -z "$maker" ] || fail "$maker brings up an interface $interface at boot too, and wg-quick would stop at that; take it out there, or choose another name"
 	clash=$(taken_route)
 	[ -z "$clash" ] ||
@@ -176,9 +178,14 @@ outlast() {
 	fi
 	deadline_left=$((${until%.*} - $(clock))) deadline_token=$token
 	[ "$deadline_left" -ge 90 ] || write_deadline 90 "$deadline_token" "$(precise_clock)"
+	# Also where it fails, which ends the order.
+	trap 'go_on_counting' EXIT
 	"$@"
-	write_deadline "$deadline_left" "$deadline_token" "$(precise_clock)"
+	trap - EXIT
+	go_on_counting
 }
+
+go_on_counting() { if is_armed; then write_deadline "$deadline_left" "$deadline_token" "$(precise_clock)"; fi; }
 
 # renew SECONDS SINCE: the work goes on, so the deadline moves with it.
 order_renew() {

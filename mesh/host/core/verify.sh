@@ -78,7 +78,7 @@ last_try() {
 
 # prove_peer NAME ADDRESS MTU: replies `well NAME` where a ping of the tunnel's full size is answered, `silent NAME [WHY]` where none
 # is at all, WHY being unsent, unresolved, unheard or unclear, and `narrow NAME BYTES` where smaller ones are. It fails where the peer
-# is silent; where several have been, it takes a peer for silent after four seconds and not after 24.
+# is silent; where several have been, it takes a peer for silent after eight seconds and not after 24.
 prove_peer() {
 	if answers_ping "$3" "$2" 2; then
 		echo "well $1" >&3
@@ -86,7 +86,7 @@ prove_peer() {
 	fi
 	if ! answers_ping 1280 "$2" 2; then
 		aim "$1"
-		if [ "${at_once_failed:-0}" -ge 8 ]; then
+		if [ "${at_once_failed:-0}" -ge 8 ] && ! answers_ping 1280 "$2" 4; then
 			echo "silent $1" >&3
 			return 1
 		fi
@@ -140,10 +140,12 @@ order_ping() {
 
 # ping_peer NAME ADDRESS: replies as `ping` does for one peer; it fails where there is no answer, and waits less where several failed.
 ping_peer() {
-	for patience in 3 6; do
+	# A second time, since the first may have had to wait for a handshake that crossed another.
+	patiences="3 6"
+	[ "${at_once_failed:-0}" -lt 8 ] || patiences=6
+	for patience in $patiences; do
 		answer=$(ping -6 -c 1 -W "$patience" "$2" 2>/dev/null | sed -n 's/.*time[=<]\([0-9.]*\).*/\1/p')
-		# A second time, since the first may have had to wait for a handshake that crossed another.
-		[ -z "$answer" ] && [ "${at_once_failed:-0}" -lt 8 ] || break
+		[ -z "$answer" ] || break
 	done
 	echo "ping $1 ${answer:-none}"
 	[ -n "$answer" ]

@@ -92,11 +92,12 @@ watchdog() {
 take_back() (
 	set +e
 	sign_of_life 15
+	later_session=
 	end_session
 	open_lock
 	# What is left of a session that missed it may still hold the lock, and no longer changes anything. A later one takes this host
 	# back itself.
-	timeout 5 flock 9 || ! is_process session serve || fail "a session is taking it back"
+	timeout 5 flock 9 || [ -z "$later_session" ] || fail "a session is taking it back"
 	is_due || exit 0
 	is_led_back || (hurry && retreat)
 	go_back || exit 1
@@ -104,14 +105,19 @@ take_back() (
 )
 
 # end_session: ends the session that missed the deadline, with all that it began, also where it is stopped. One that began later has
-# missed nothing.
+# missed nothing, and is named in $later_session.
 end_session() {
 	is_process session serve || return 0
 	session_began=$(sed -n 2p "$home/session")
-	case $session_began in
-	*[!0-9.]* | *.*.*) ;;
-	# Whatever reads the moment of a deadline has set it.
-	[0-9]*.[0-9][0-9]) if [ "${session_began%.*}${session_began#*.}" -gt "${until%.*}${until#*.}" ]; then return 0; fi ;;
+	# Of a deadline that cannot be read, nobody knows who has missed it; nor does an earlier version say when a session began.
+	case $until/$session_began in
+	0.00/* | *[!0-9./]* | */*.*.*) ;;
+	*/[0-9]*.[0-9][0-9])
+		if [ "${session_began%.*}${session_began#*.}" -gt "${until%.*}${until#*.}" ]; then
+			later_session=$process
+			return 0
+		fi
+		;;
 	esac
 	read -r line <"/proc/$process/stat" || return 0
 	# State, parent and group come after the name, which may hold anything.

@@ -15,7 +15,7 @@ networkd_write() {
 	has_command networkctl || return 0
 	# Another interface may make it at this moment; where systemd does not run, it cannot be made.
 	[ -d "${1%/*}" ] || mkdir -m 755 "${1%/*}" 2>/dev/null || [ -d "${1%/*}" ] || return 0
-	write_when_changed "$1" 644 "$2" || :
+	(write_when_changed "$1" 644 "$2") 2>/dev/null || :
 }
 
 networkd_spare_link() { networkd_write "$(networkd_link)" "$(printf '[Match]\nName=%s\n\n[Link]\nUnmanaged=yes' "$interface")"; }

@@ -232,8 +232,21 @@ service_start() {
 # clear_place: at boot, before wg-quick starts the tunnel, an interface of its name is somebody else's, and wg-quick would stop at it.
 # A host that has been looked at since its boot (keep.sh) is past that.
 clear_place() {
-	if [ ! -d "$home/run" ] || [ -d "$keep_folder/$interface" ] || ! tunnel_is_up; then return 0; fi
-	ip link delete dev "$interface" && say "removed an interface $interface that something else had brought up; see what does so at boot"
+	if [ ! -d "$home/run" ] || [ -d "$keep_folder/$interface" ] || ! tunnel_is_up || is_the_mesh; then return 0; fi
+	if ip link delete dev "$interface"; then
+		say "removed an interface $interface that something else had brought up; see what does so at boot"
+	else
+		say "something else has brought up an interface $interface, which cannot be removed; see what does so at boot"
+	fi
+}
+
+# is_the_mesh: 0 when the interface has our key, and a peer that was confirmed.
+is_the_mesh() {
+	[ "$(wg show "$interface" public-key 2>/dev/null)" = "$(setting run public-key)" ] || return 1
+	wg show "$interface" peers | awk -v confirmed="$home/run/peers" '
+		BEGIN { while ((getline line < confirmed) > 0) { split(line, field, " "); known[field[2]] = 1 } }
+		$1 in known { found = 1 }
+		END { exit !found }'
 }
 
 # service_stop: the tunnel is down, whoever had brought it up, and its service knows.

@@ -66,7 +66,13 @@ look_up() {
 }
 
 # look_up_all DIRECTORY: a line NAME:PORT ENDPOINT for each name in DIRECTORY that leads anywhere now.
-look_up_all() { names_wanted "$1" | at_once look_up_line "$1"; }
+look_up_all() {
+	names_wanted "$1" | {
+		# Each takes some ten processes.
+		at_once_most=32
+		at_once look_up_line "$1"
+	}
+}
 
 look_up_line() {
 	found=$(look_up "$1" "$2")

@@ -85,11 +85,18 @@ make_configuration_folder() {
 # lay_configuration DIRECTORY: the wg-quick file lies beside its place, and DIRECTORY remembers its digest.
 lay_configuration() {
 	make_configuration_folder
-	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0: every peer ends with this line.
+	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
 	render "$1" >"$configuration.new" && [ -z "$(tail -c 1 "$configuration.new")" ] &&
-		[ "$(grep -c '^PersistentKeepalive = .' "$configuration.new")" = "$(awk 'END { print NR }' "$home/$1/peers")" ] ||
+		awk -v peers="$(awk 'END { print NR }' "$home/$1/peers")" '
+			NR == 1 { head += /^# Managed by mesh / }
+			/^(PrivateKey|ListenPort|MTU) = ./ { head++ }
+			# Every peer ends with this.
+			/^PersistentKeepalive = ./ { ends++ }
+			END { exit !(head == 4 && ends + 0 == peers) }' "$configuration.new" ||
 		fail "the configuration came out incomplete; see whether the disk is full"
-	digest_of "$configuration.new" >"$home/$1/configuration"
+	# What was confirmed has its digest already.
+	digest_of "$configuration.new" >"$home/$1/digest.new" && mv "$home/$1/digest.new" "$home/$1/configuration" || [ "$1" = run ] ||
+		fail "cannot write $home/$1/configuration; see whether the disk is full"
 }
 
 # write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
@@ -301,4 +308,9 @@ set_link() {
 }
 
 # knock ADDRESS...: one ping to each, not waited for longer than a second; wakes sessions up.
-knock() { [ $# = 0 ] || printf '%s\n' "$@" | at_once ping -6 -q -c 1 -W 1 >/dev/null 2>&1; }
+knock() {
+	[ $# = 0 ] || printf '%s\n' "$@" | {
+		at_once_most=512
+		at_once ping -6 -q -c 1 -W 1
+	} >/dev/null 2>&1
+}
