@@ -111,7 +111,7 @@ def test_an_interface_that_something_else_brought_up_at_boot_makes_room(host: Ho
     assert is_deleted("theirs", "hers\n", lay)
     assert is_deleted("ours", "somebody\n")
     assert not is_deleted("ours", "somebody\nhers\n")
-    assert not is_deleted("theirs", "", "mkdir -p /run/mesh/testwg")
     # What cannot be removed is no reason to leave the firewall closed.
     host.stub("ip", '[ "$2" = show ]')
     assert is_deleted("theirs", "")
+    assert not is_deleted("theirs", "", "mkdir -p /run/mesh/testwg")

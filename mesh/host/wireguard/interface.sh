@@ -96,7 +96,7 @@ lay_configuration() {
 		fail "the configuration came out incomplete; see whether the disk is full"
 	# What was confirmed has its digest already.
 	digest_of "$configuration.new" >"$home/$1/digest.new" && mv "$home/$1/digest.new" "$home/$1/configuration" || [ "$1" = run ] ||
-		fail "cannot write $home/$1/configuration; see whether the disk is full"
+		fail "cannot write $home/$1/configuration; make room on the disk, and let root write there"
 }
 
 # write_configuration DIRECTORY: puts the wg-quick file in its place, beside and renamed.
