@@ -60,7 +60,7 @@ order_ready() {
 		exchange "$1" >"$ready/$1"
 		address_of "$1" >"$ready/.address.$1"
 	else
-		shared 20 open_port
+		outlast shared 20 open_port
 		# Never empty, so that `finish` knows that it is there.
 		{
 			echo
@@ -125,12 +125,12 @@ order_finish() {
 		: >"$ready/.all"
 		set_link next
 	else
-		shared 20 open_port
+		outlast shared 20 open_port
 		# From here on it would boot, and only the deadline tells that it is not confirmed.
 		persist "$home/deadline" "$home"
 		outlast start_with_peers next
 	fi
-	shared 20 finish_shared
+	outlast shared 20 finish_shared
 }
 
 # finish_shared: the same for what interfaces of this host share.

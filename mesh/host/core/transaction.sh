@@ -165,18 +165,22 @@ order_arm() {
 }
 
 # write_deadline SECONDS TOKEN SINCE: to the hundredth, since hosts that roll back by themselves take turns by it.
-write_deadline() {
-	echo "$((${3%.*} + $1)).${3#*.} $2 $this_boot" >"$home/deadline.new"
+write_deadline() { set_deadline "$((${3%.*} + $1)).${3#*.}" "$2"; }
+
+set_deadline() {
+	echo "$1 $2 $this_boot" >"$home/deadline.new"
 	mv "$home/deadline.new" "$home/deadline"
 }
 
 # outlast COMMAND...: carries it out. Nobody can move the deadline meanwhile, so its time, up to 90 seconds, does not count.
 outlast() {
-	if ! is_armed || is_passed "$until"; then
+	# On the way back, the deadline is only looked at.
+	if [ -L "$home/deadline" ] || ! is_armed || is_passed "$until"; then
 		"$@"
 		return
 	fi
-	deadline_left=$((${until%.*} - $(clock))) deadline_token=$token
+	deadline_was=$until deadline_token=$token deadline_begun=$(clock)
+	deadline_left=$((${until%.*} - deadline_begun))
 	[ "$deadline_left" -ge 90 ] || write_deadline 90 "$deadline_token" "$(precise_clock)"
 	# Also where it fails, which ends the order.
 	trap 'go_on_counting' EXIT
@@ -185,7 +189,17 @@ outlast() {
 	go_on_counting
 }
 
-go_on_counting() { if is_armed; then write_deadline "$deadline_left" "$deadline_token" "$(precise_clock)"; fi; }
+# go_on_counting: the deadline is what it was, the same moment as on other hosts; or, where a good part of its time is gone, as long
+# from now as it was before.
+go_on_counting() {
+	if ! is_armed; then
+		return 0
+	elif [ $(($(clock) - deadline_begun)) -le $((deadline_left / 4)) ]; then
+		set_deadline "$deadline_was" "$deadline_token"
+	else
+		write_deadline "$deadline_left" "$deadline_token" "$(precise_clock)"
+	fi
+}
 
 # renew SECONDS SINCE: the work goes on, so the deadline moves with it.
 order_renew() {
