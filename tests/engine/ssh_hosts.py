@@ -292,8 +292,9 @@ class Hosts:
         while said := (first := await lines.get())[1]:
             order, *words = said
             count = int(words[0]) if order == "stage" else 0
-            # Each line begins with a sign.
-            payload = [(await lines.get())[1][1:] for _ in range(count)]
+            # Each line begins with a sign, but for an earlier version.
+            staged = [(await lines.get())[1] for _ in range(count)]
+            payload = [entry[entry[0] == "=" :] for entry in staged]
             host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
             host.secrets.update(entry[2] for entry in payload if entry[0] == "pair-key")
             host.orders.append(order)
