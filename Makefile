@@ -13,7 +13,9 @@ ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 unexport PYTHONDONTWRITEBYTECODE
 # Labs wait for their hosts more than they compute, so there are more of them than processors. Where there is an engine, its
 # tests compute beside them. What measures loss comes first for a processor, in two of the labs (tests/conftest.py).
-PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=short --require="$$MESH_REQUIRE"
+# Tracebacks are Python's own: for others pytest parses sources, at which 3.11 can fail beside another thread (gh-106905), and that
+# ends the whole run.
+PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=native --require="$$MESH_REQUIRE"
 LABS ?= $$($(ENGINE) command -v pulumi >/dev/null && echo 5 || echo 7)
 COUNT := .venv/count
 
