@@ -280,6 +280,7 @@ def test_a_firewall_that_takes_seconds_for_each_rule_does_not_end_the_rollback(a
     assert host.runs() == before
 
 
+@pytest.mark.thorough
 def test_a_watchdog_that_begins_again_leaves_a_later_session_alone(armed: tuple[_Host, list[str]]) -> None:
     """Only a session that was there before the deadline has missed it."""
     host, before = armed
@@ -308,6 +309,7 @@ def test_a_line_of_a_plan_is_no_order(armed: tuple[_Host, list[str]]) -> None:
     assert host.runs() == running
 
 
+@pytest.mark.thorough
 def test_a_deadline_that_cannot_be_read_spares_no_session(armed: tuple[_Host, list[str]]) -> None:
     """It has passed, and whoever is there may be who missed it."""
     host, before = armed

@@ -12,6 +12,9 @@ import pytest
 
 from tests.unit.scanned import OTHER_KEY
 
+# Each starts processes of its own.
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 FILE = f"""\
 config:
@@ -47,7 +50,7 @@ def run(project: Path, script: str) -> subprocess.CompletedProcess[str]:
     [
         ("MESH export hosts test >/dev/full", "standard output: No space left on device; see that it can be used"),
         ("MESH export hosts test >&-", "standard output: Bad file descriptor; see that it can be used"),
-        ("mkdir gone; cd gone; rmdir ../gone; MESH export hosts test", "mesh: the working directory is not there any"),
+        ("mkdir gone; cd gone; rmdir ../gone; MESH export hosts test", "mesh: the working directory no longer exists"),
         ("MESH engine --record /nonexistent/x", "/nonexistent/x: No such file or directory; choose another path"),
         ("MESH engine --record stacks", "stacks: is a folder; name a file in it"),
         ("MESH metrics test --output .", ".: is a folder; name a file in it"),
