@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mesh.errors import HostsFailedError
 from mesh.remote.concurrency import gather
@@ -19,9 +19,12 @@ _UNTOLD = 0.01
 class Deadline:
     """A deadline of `seconds` on some hosts of a fan, which is moved while the work goes on."""
 
-    def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str]) -> None:
-        """Describe the deadline; it begins with `arm`, before which `ask` has to read the clock of each host."""
-        self._fan, self._seconds, self.hosts, self._set = fan, seconds, hosts, 0.0
+    def __init__(self, fan: Fan, seconds: int, hosts: Sequence[str], alive: Callable[[], bool] = lambda: True) -> None:
+        """Describe the deadline; it begins with `arm`, before which `ask` has to read the clock of each host.
+
+        `alive` tells whether there is anybody who would confirm.
+        """
+        self._fan, self._seconds, self.hosts, self._alive, self._set = fan, seconds, hosts, alive, 0.0
         # By host, how far its clock, the seconds since its boot, is ahead of ours: at least and at most.
         self._ahead: dict[str, tuple[float, float]] = {}
 
@@ -75,7 +78,7 @@ class Deadline:
         is_moved = False
         try:
             while not (await asyncio.wait({work}, timeout=self._seconds / 4))[0]:
-                if unheard:
+                if unheard or not self._alive():
                     # What is under way ends before anything is told, since a host that is at work cannot be led back.
                     continue
                 waiting = [host for host in self.hosts if self._fan.sessions[host].is_free]

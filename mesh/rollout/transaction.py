@@ -57,7 +57,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             changing = sorted(host for host in fan.sessions if host in rollout.changing)
             count = len(changing)
             seconds = int(rollout.roster["deadline"])
-            deadline = Deadline(fan, seconds, changing)
+            deadline = Deadline(fan, seconds, changing, rollout.alive)
             systems = await _prepare(rollout, deadline, changing)
             say(f"{interface}: staging on {_hosts(count)}")
             running = await _stage(rollout, deadline, changing, sorted(fan.absent))

@@ -88,7 +88,7 @@ class _Worker:
         return [Reply(["1.00"], now, now) for _ in orders]
 
 
-def _work(workers: dict[str, _Worker], steps: int = 1) -> None:
+def _work(workers: dict[str, _Worker], steps: int = 1, *, is_alive: bool = True) -> None:
     """Let all hosts carry out so many steps, with a deadline of a fifth of a second."""
 
     async def each(orders: dict[str, list[Order]]) -> dict[str, list[Reply]]:
@@ -97,7 +97,7 @@ def _work(workers: dict[str, _Worker], steps: int = 1) -> None:
 
     async def run() -> None:
         fan: Any = SimpleNamespace(sessions=workers, each=each)
-        deadline = Deadline(fan, 0.2, list(workers))  # type: ignore[arg-type]
+        deadline = Deadline(fan, 0.2, list(workers), lambda: is_alive)  # type: ignore[arg-type]
         for host in workers:
             await deadline.ask(host, Order(("stage",)))
         for _ in range(steps):
@@ -125,3 +125,10 @@ def test_a_host_that_is_lost_while_another_is_at_work_is_told_when_that_has_ende
         _work(workers)
     assert workers["slow"].ended == 1
     assert workers["slow"].is_free
+
+
+def test_hosts_get_no_more_time_where_nobody_would_confirm() -> None:
+    """As when the engine was killed, and the provider goes on: they roll back at the deadline that they have."""
+    workers = {"slow": _Worker(0.3), "quick": _Worker(0)}
+    _work(workers, is_alive=False)
+    assert [worker.moved for worker in workers.values()] == [0, 0]
