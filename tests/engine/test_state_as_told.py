@@ -97,7 +97,7 @@ def test_a_stack_moves_to_another_backend(stack: Stack) -> None:
         project.write_text(re.sub(r"(?m)^  url: .*$", f"  url: file://{place}", text))
 
     write_backend(stack.state)
-    stack.must("config", "set", "--secret", "note", "of the stack")
+    stack.must("config", "set", "--secret", "own:note", "of the stack")
     keys, lines = stack.public_keys(), shell_of(_PAGE, "Another backend").splitlines(keepends=True)
     do(stack, lines[0])
     assert f"file://{stack.state}" in stack.must("whoami", "--verbose").output
@@ -106,6 +106,6 @@ def test_a_stack_moves_to_another_backend(stack: Stack) -> None:
     assert "11 unchanged" in said
     assert f"file://{new}" in stack.must("whoami", "--verbose").output
     assert stack.public_keys() == keys
-    assert stack.must("config", "get", "note").output.strip() == "of the stack"
+    assert stack.must("config", "get", "own:note").output.strip() == "of the stack"
     assert not (stack.folder / "state.json").exists()
     is_as_it_was(stack)

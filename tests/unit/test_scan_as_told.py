@@ -18,7 +18,7 @@ from mesh.errors import ConfigurationError, HostError
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
 from tests.documents import ROOT, shell_of
-from tests.unit.scanned import OTHER_KEY, FakeHost, running_host
+from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host
 
 pytestmark = pytest.mark.thorough
 _SCAN = re.compile(r"python -m mesh scan [^;,\n]*?--accept-changed")
@@ -71,6 +71,10 @@ def test_the_keys_of_an_example_are_replaced_as_its_head_says(example: Path, tmp
     """It was copied to stacks/, and has the addresses of hosts that are there."""
     found = _SCAN.search(example.read_text())
     assert found is not None
+    # One stands for all hosts, which cannot have one external address.
+    host.answer = "".join(
+        line for line in ANSWER.splitlines(keepends=True) if "78.11." not in line and "2a01" not in line
+    )
     file = project(tmp_path, example.stem.removeprefix("Pulumi."), example.read_text())
     yaml = YAML()
     content = yaml.load(file)
