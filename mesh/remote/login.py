@@ -22,7 +22,7 @@ from mesh.remote.wire import unpack
 __all__ = ["LoginRefusedError", "dial", "is_post_quantum", "key_exchange_of", "post_quantum_exchanges"]
 
 _TRIES = 3
-_HEARINGS = 3
+_HEARINGS = 6
 # Each with a classical part beside it, so that breaking either alone is not enough; sntrup761 needs liboqs here.
 _POST_QUANTUM = (
     "mlkem768x25519-sha256",
