@@ -44,6 +44,7 @@ class Stack:
     def __init__(self, folder: Path, hosts: Hosts, client_key: Path) -> None:
         """Make the project, the state's folder and an empty stack."""
         self.hosts = hosts
+        self._sessions: set[int] = set()
         # How many seconds one run may take.
         self.patience = 600.0
         # Where to keep the hosts instead of in the stack file, if anywhere.
@@ -77,7 +78,7 @@ class Stack:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start pulumi in a session of its own."""
         self._note(words)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
             cwd=self.folder,
             env=self.environment,
@@ -87,16 +88,18 @@ class Stack:
             text=True,
             start_new_session=True,
         )
+        self._sessions.add(process.pid)
+        return process
 
     def _note(self, words: Sequence[str]) -> None:
         if words[0] not in _READS and tuple(words[:2]) not in _READS:
             self._settled_by = ""
 
     def end_orphans(self) -> None:
-        """End what a killed engine left behind: the providers of this very project, told by their path."""
+        """End what a killed engine left behind: providers and plugins of the sessions that it had."""
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if str(self.folder) in (process / "cmdline").read_text(errors="replace"):
+                if int((process / "stat").read_text().rpartition(")")[2].split()[3]) in self._sessions:
                     os.kill(int(process.name), signal.SIGKILL)
 
     def run(self, *words: str, seconds: float | None = None) -> Outcome:
