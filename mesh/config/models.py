@@ -199,23 +199,24 @@ class Interface(Settings):
         return (*self.hosts, *self.peers)
 
     @property
-    def _entries(self) -> dict[str, MemberOverrides | UnmanagedPeer]:
+    def entries(self) -> dict[str, MemberOverrides | UnmanagedPeer]:
+        """What is said of single participants, by name: in `members` of hosts, in `peers` of the others."""
         return {**self.members, **self.peers}
 
     @property
     def ipv4_addresses(self) -> dict[str, IPv4Address]:
         """The IPv4 addresses of the participants that have one, by name."""
-        return {name: entry.ipv4 for name, entry in self._entries.items() if entry.ipv4 is not None}
+        return {name: entry.ipv4 for name, entry in self.entries.items() if entry.ipv4 is not None}
 
     @property
     def routes(self) -> dict[str, tuple[Network, ...]]:
         """The networks behind the participants that have any, sorted, by name."""
-        return {name: in_order(entry.routes) for name, entry in self._entries.items() if entry.routes}
+        return {name: in_order(entry.routes) for name, entry in self.entries.items() if entry.routes}
 
     @property
     def exit_nodes(self) -> dict[str, str]:
         """The exit node of each participant that uses one, by name."""
-        chosen = {name: entry.exit_node for name, entry in self._entries.items() if entry.exit_node is not None}
+        chosen = {name: entry.exit_node for name, entry in self.entries.items() if entry.exit_node is not None}
         users = [name for name in self.participants if not self.is_unsure_of(name, "exitNode")]
         # The exit node of the whole interface uses none itself.
         default = {name: self.exit_node for name in users if self.exit_node not in (None, name)}
@@ -233,7 +234,7 @@ class Interface(Settings):
     @property
     def fixed_addresses(self) -> dict[str, IPv6Interface]:
         """The addresses that do not follow from the participant's name, by name."""
-        return {name: entry.address for name, entry in self._entries.items() if entry.address is not None}
+        return {name: entry.address for name, entry in self.entries.items() if entry.address is not None}
 
 
 # By name.

@@ -38,6 +38,15 @@ def files(**changes: tuple[str, str]) -> dict[str, str]:
     return made
 
 
+def addressed(*addresses: tuple[str, str]) -> dict[str, str]:
+    """Return the same with other addresses: for each host what it has itself, and what its peers send to it."""
+    given = files()
+    for path in given:
+        for number, (own, sent) in enumerate(addresses, 1):
+            given[path] = given[path].replace(f"fd12:{number}::1/64", own).replace(f"fd12:{number}::/64", sent)
+    return given
+
+
 def read(found: Mapping[str, str | bytes]) -> FoundMesh:
     """Return the one mesh in a folder."""
     (mesh,) = read_wg_quick_files(found, None)
@@ -186,11 +195,7 @@ def test_a_list_of_all_hosts_may_hold_the_host_itself() -> None:
 
 def test_hosts_that_share_a_subnet_send_each_other_addresses_only() -> None:
     """Each is a /128 to its peers, and keeps the length of its own."""
-    shared = files()
-    for path in shared:
-        for number in (1, 2, 3):
-            shared[path] = shared[path].replace(f"fd12:{number}::1/64", f"fd12::{number}/64")
-            shared[path] = shared[path].replace(f"fd12:{number}::/64", f"fd12::{number}/128")
+    shared = addressed(*((f"fd12::{number}/64", f"fd12::{number}/128") for number in (1, 2, 3)))
     assert [str(member.address) for member in read(shared).members] == ["fd12::1/64", "fd12::2/64", "fd12::3/64"]
 
 
@@ -268,11 +273,7 @@ def test_a_name_as_endpoint_is_kept(tmp_path: Path) -> None:
 
 def test_a_mesh_of_ipv4_addresses_keeps_them_and_gets_ipv6_beside(tmp_path: Path) -> None:
     """As most meshes made by hand are: one network, and an address of it for each host."""
-    given = files()
-    for path in given:
-        for number in (1, 2, 3):
-            given[path] = given[path].replace(f"fd12:{number}::1/64", f"10.0.0.{number}/24")
-            given[path] = given[path].replace(f"fd12:{number}::/64", f"10.0.0.{number}/32")
+    given = addressed(*((f"10.0.0.{number}/24", f"10.0.0.{number}/32") for number in (1, 2, 3)))
     mesh = read(given)
     assert mesh.notes == (
         "bernard, carol, edgeworth: gets an IPv6 address beside its IPv4 address; the tunnels are verified by it",
@@ -284,11 +285,8 @@ def test_a_mesh_of_ipv4_addresses_keeps_them_and_gets_ipv6_beside(tmp_path: Path
 
 def test_both_ip_versions_are_kept(tmp_path: Path) -> None:
     """Addresses without a network's length get the smallest prefix that holds all."""
-    given = files()
-    for path in given:
-        for number, last in ((1, 7), (2, 8), (3, 9)):
-            given[path] = given[path].replace(f"fd12:{number}::1/64", f"fd12:{number}::1/64, 10.0.0.{last}/32")
-            given[path] = given[path].replace(f"fd12:{number}::/64", f"fd12:{number}::/64, 10.0.0.{last}/32")
+    both = ((f"fd12:{number}::", f"10.0.0.{number + 6}/32") for number in (1, 2, 3))
+    given = addressed(*((f"{own}1/64, {ipv4}", f"{own}/64, {ipv4}") for own, ipv4 in both))
     interface = written(tmp_path, read(given))["mesh:interfaces"]["wg0"]
     assert interface["ipv4"] == "10.0.0.0/28"
     assert interface["members"]["carol"] == {"address": "fd12:2::1/64", "ipv4": "10.0.0.8"}
@@ -337,11 +335,7 @@ def test_what_the_stack_file_cannot_hold_is_told_by_the_file_that_is_there(
 
 def test_a_range_around_each_hosts_address_is_kept(tmp_path: Path) -> None:
     """It becomes a route to the host whose address is in it, unless another one is in it too."""
-    given = files()
-    for path in given:
-        for number in (1, 2, 3):
-            given[path] = given[path].replace(f"fd12:{number}::1/64", f"10.{number}.0.1/16")
-            given[path] = given[path].replace(f"fd12:{number}::/64", f"10.{number}.0.0/16")
+    given = addressed(*((f"10.{number}.0.1/16", f"10.{number}.0.0/16") for number in (1, 2, 3)))
     mesh = read(given)
     kept = "is sent all of 10.1.0.0/16, which becomes its routes; take that out of the stack file after the first up"
     assert mesh.notes[0] == f"bernard: {kept} if nothing else is there"
@@ -472,24 +466,13 @@ def test_the_prefix_of_ipv4_addresses_is_one_that_holds_them(
 
 def test_ipv4_addresses_that_no_network_holds_are_refused() -> None:
     """A mesh has one network for all."""
-    given = files()
-    for path in given:
-        for number, address in ((1, "10.0.0.1"), (2, "192.168.1.1"), (3, "172.16.0.1")):
-            given[path] = (
-                given[path]
-                .replace(f"fd12:{number}::1/64", f"{address}/32")
-                .replace(f"fd12:{number}::/64", f"{address}/32")
-            )
+    given = addressed(*((f"{address}/32", f"{address}/32") for address in ("10.0.0.1", "192.168.1.1", "172.16.0.1")))
     assert "folder: 10.0.0.1 and 192.168.1.1 are in no network of 8 bits or more" in refused(given)
 
 
 def test_an_address_that_no_network_has_for_a_host_is_told() -> None:
     """Both ends of a /31 are hosts, which a mesh cannot keep where it is the first of all wider ones too."""
-    given = files()
-    for path in given:
-        for number in (1, 2, 3):
-            given[path] = given[path].replace(f"fd12:{number}::1/64", f"10.0.0.{number - 1}/31")
-            given[path] = given[path].replace(f"fd12:{number}::/64", f"10.0.0.{number - 1}/32")
+    given = addressed(*((f"10.0.0.{number - 1}/31", f"10.0.0.{number - 1}/32") for number in (1, 2, 3)))
     assert (
         "10.0.0.0 is the first or the last address of every network that holds all, which a mesh gives to no host; "
         "give another one first"

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from mesh.config import peering
 from mesh.config.fields import is_host_name
-from mesh.config.models import Host, Hosts, Interface, Interfaces, MemberOverrides, UnmanagedPeer
+from mesh.config.models import Host, Hosts, Interface, Interfaces
 from mesh.config.route_fields import OFF
 from mesh.config.validation import join_path
 from mesh.errors import PlacedFault, show_name
@@ -161,8 +161,7 @@ def _masquerade(name: str, interface: Interface) -> Iterator[PlacedFault]:
 
 def _named_off(name: str, interface: Interface) -> Iterator[PlacedFault]:
     """Yield a fault for each `exitNode: off` of an interface with a host of that name, which may be meant."""
-    entries: dict[str, MemberOverrides | UnmanagedPeer] = {**interface.members, **interface.peers}
-    given = {_place(name, interface, user): entry.exit_node for user, entry in entries.items()}
+    given = {_place(name, interface, user): entry.exit_node for user, entry in interface.entries.items()}
     for place, node in {join_path("mesh:interfaces", name): interface.exit_node, **given}.items():
         if node == OFF and OFF in interface.hosts:
             yield PlacedFault(
