@@ -1,10 +1,14 @@
 """What the runs of a stack changed, from the engine's history: the configuration that it keeps of each, run by run.
 
 A run that failed changed no mesh, and one with targets perhaps a part of it; so the next one is compared with the run
-before them. What follows from no stack file, such as a repair or a key that expired, can only be counted.
+before them. Where that one is not among what the engine keeps, nothing is said of the difference: the state of a stack
+can move to another backend, and its history does not.
+
+What follows from no stack file, such as a repair or a key that expired, can only be counted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +23,9 @@ __all__ = ["Run", "read_history"]
 
 _SECTIONS = ("mesh:hosts", "mesh:interfaces")
 _KINDS = {"update": "up"}
+# The runs that make the meshes as the stack file has them; others change none of that.
+_ASKED_FOR = ("update", "destroy")
+_NO_RUN_BEFORE = "what changed is not kept: the engine no longer has the run before it"
 _NOT_KEPT = "what changed is not kept: its configuration names a file of hosts, or is none that this version can read"
 
 _Meshes = Mapping[str, MeshPlan]
@@ -85,26 +92,58 @@ def _new_keys(old: MeshPlan, new: MeshPlan) -> list[str]:
     return [f"~ {name} gets a new key: rotation {was} becomes {now}" for name, (was, now) in turned.items()]
 
 
-def read_history(entries: Sequence[Mapping[str, Any]]) -> list[Run]:
-    """Return the runs that `pulumi stack history --json` tells, in its order: the latest first."""
-    runs = []
+def read_history(entries: Iterable[Mapping[str, Any]], limit: int) -> list[Run]:
+    """Return the latest runs, in the order of what `pulumi stack history --json` tells: the latest first.
+
+    Of older ones, no more `entries` are taken than it needs to know what the oldest of these changed.
+    """
+    taken: list[Mapping[str, Any]] = []
+    for entry in entries:
+        taken.append(entry)
+        if len(taken) > limit and _is_whole(entry):
+            break
+    runs: deque[Run] = deque(maxlen=limit)
     before: _Meshes | None = {}
-    for entry in reversed(entries):
-        kind, result, environment = entry["kind"], entry["result"], entry.get("environment") or {}
-        after = {} if kind == "destroy" else _meshes(entry.get("config") or {}) if kind == "update" else before
-        lines = [_NOT_KEPT] if before is None or after is None else list(_changes(before, after))
-        is_part = "pulumi.flag.target" in environment or "pulumi.flag.exclude" in environment
-        if not lines:
-            count = sum(number for verb, number in (entry.get("resourceChanges") or {}).items() if verb != "same")
-            lines = [f"{count} resources changed" if count else "nothing changed"]
-        elif result != "succeeded":
-            lines.insert(0, "this was to change:")
-        elif is_part:
-            lines.insert(0, "a part of this, since the run had targets:")
-        if result == "succeeded" and not is_part:
-            before = after
-        message = "".join(entry.get("message", "").splitlines()[:1])
-        git = [environment.get(f"git.{word}", "") for word in ("author", "head", "dirty")]
-        who = (git[0], git[1], git[2] == "true")
-        runs.append(Run(entry["startTime"], _KINDS.get(kind, kind), result, *who, message, tuple(lines)))
-    return runs[::-1]
+    why = _NOT_KEPT
+    if taken and not _made_all(taken[-1]):
+        before, why = None, _NO_RUN_BEFORE
+    for entry in reversed(taken):
+        lines: list[str] = []
+        if entry["kind"] in _ASKED_FOR:
+            after = {} if entry["kind"] == "destroy" else _meshes(entry.get("config") or {})
+            lines = [why] if before is None or after is None else list(_changes(before, after))
+            if _is_whole(entry):
+                before, why = after, _NOT_KEPT
+        runs.appendleft(_run(entry, lines))
+    return list(runs)
+
+
+def _is_whole(entry: Mapping[str, Any]) -> bool:
+    """Tell whether the meshes are since a run as its configuration has them."""
+    return entry["kind"] in _ASKED_FOR and entry["result"] == "succeeded" and not _is_part(entry)
+
+
+def _is_part(entry: Mapping[str, Any]) -> bool:
+    environment = entry.get("environment") or {}
+    return "pulumi.flag.target" in environment or "pulumi.flag.exclude" in environment
+
+
+def _made_all(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a run found nothing, not even the stack itself, so that it is the first one."""
+    return not {verb for verb, number in (entry.get("resourceChanges") or {}).items() if number} - {"create", "read"}
+
+
+def _run(entry: Mapping[str, Any], lines: list[str]) -> Run:
+    kind, result, environment = entry["kind"], entry["result"], entry.get("environment") or {}
+    if not lines:
+        count = sum(number for verb, number in (entry.get("resourceChanges") or {}).items() if verb != "same")
+        lines = [f"{count} resources changed" if count else "nothing changed"]
+    elif result != "succeeded":
+        lines.insert(0, "this was to change:")
+    elif _is_part(entry):
+        lines.insert(0, "a part of this, since the run had targets:")
+    message = "".join(entry.get("message", "").splitlines()[:1])
+    git = [environment.get(f"git.{word}", "") for word in ("author", "head", "dirty")]
+    return Run(
+        entry["startTime"], _KINDS.get(kind, kind), result, git[0], git[1], git[2] == "true", message, tuple(lines)
+    )

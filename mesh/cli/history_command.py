@@ -27,10 +27,12 @@ def history_command(console: Console) -> Callable[..., None]:
         from mesh.cli.history import read_history  # noqa: PLC0415
         from mesh.cli.history_json import show_history  # noqa: PLC0415
 
-        runs = read_history(PulumiCli(find_project(), stack).history())[:limit]
+        runs = read_history(PulumiCli(find_project(), stack).history(), limit)
         if as_json:
             sys.stdout.write(show_history(runs) + "\n")
             return
+        if not runs:
+            console.print("no run of this stack yet")
         for run in runs:
             began = datetime.fromisoformat(run.began).astimezone(UTC)
             words = [f"{began:%Y-%m-%d %H:%M} UTC", run.kind, run.result, *filter(None, (run.who, run.message))]

@@ -9,8 +9,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,6 +35,8 @@ _ROLLOUT = ":dynamic/mesh:Rollout"
 _FILE_NAME = re.compile(r"Pulumi\.([A-Za-z0-9_.-]+)\.ya?ml")
 _KEY = re.compile(r"[A-Za-z0-9+/]{42,43}=*")
 _SECONDS = 120
+# Without a number, the engine tells of the last ten runs only. Pulumi Cloud gives no more than these at once.
+_RUNS_AT_ONCE = 100
 # By what pulumi says.
 _ADVICE = {
     "passphrase": "set PULUMI_CONFIG_PASSPHRASE_FILE to the file with the stack's passphrase",
@@ -135,10 +138,14 @@ class PulumiCli:
                 found[name] = RecordedMesh(members, frozenset(last["notWiped"]), last, modified, states.get(name, {}))
         return found
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return what the engine keeps of each run, the latest first."""
-        runs: list[dict[str, Any]] = json.loads(self._ask("stack", "history", "--json"))
-        return runs
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Yield what the engine keeps of each run, the latest first, and ask for older ones when they are taken."""
+        for page in count(1):
+            shown = ("--page-size", str(_RUNS_AT_ONCE), "--page", str(page))
+            runs: list[dict[str, Any]] = json.loads(self._ask("stack", "history", "--json", *shown))
+            yield from runs
+            if len(runs) < _RUNS_AT_ONCE:
+                return
 
     def peer_files(self) -> dict[str, dict[str, str]]:
         """Return the files of the unmanaged peers, in clear, by interface and name."""

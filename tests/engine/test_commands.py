@@ -307,6 +307,31 @@ def test_the_history_tells_what_a_run_changed(stack: Stack) -> None:
     shutil.rmtree(stack.folder / ".git")
 
 
+def test_the_history_is_more_than_the_engine_shows_at_once(make_stack: Maker) -> None:
+    """The oldest run that is shown is compared with the one before it, and the first one with nothing."""
+    stack = make_stack(1)
+    assert stack.companion("history").output == "no run of this stack yet\n"
+    assert json.loads(stack.companion("history", "--json").output)["runs"] == []
+    stack.write({"testwg": {"hosts": ["h1"]}})
+    stack.up("--message", "the first run")
+    kept = stack.state / ".pulumi/history/mesh/test"
+    (record,) = (path for path in kept.glob("*.history.json"))
+    run = json.loads(record.read_text())
+    # As the same up again, a minute later each time; copies take no time.
+    for number in range(1, 105):
+        stamp = int(record.name.split("-")[-1].split(".")[0]) + number * 60_000_000_000
+        again = {**run, "startTime": run["startTime"] + number * 60, "message": "", "resourceChanges": {"same": 7}}
+        (kept / f"test-{stamp}.history.json").write_text(json.dumps(again))
+    lines = stack.companion("history", "--limit", "10").output.splitlines()
+    assert len([line for line in lines if "  up  succeeded" in line]) == 10
+    assert {line for line in lines if line.startswith("    ")} == {"    nothing changed"}
+    runs = json.loads(stack.companion("history", "--json", "--limit", "1000").output)["runs"]
+    assert len(runs) == 105
+    assert runs[-1]["message"] == "the first run"
+    assert runs[-1]["changes"][0] == "testwg: + a new mesh"
+    assert {tuple(each["changes"]) for each in runs[:-1]} == {("nothing changed",)}
+
+
 def test_the_plan_is_what_a_run_would_change(stack: Stack) -> None:
     """Without the passphrase of the stack; nothing is asked of hosts, and nothing changes by asking."""
     passphrase = stack.environment.pop("PULUMI_CONFIG_PASSPHRASE")

@@ -1,6 +1,7 @@
 """The runs of a stack in words of the mesh, from what the engine keeps of each."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,9 +40,10 @@ def entry(
     }
 
 
-def told(*entries: dict[str, Any]) -> list[Run]:
-    """Return the runs in the order in which they were made."""
-    return read_history(entries[::-1])[::-1]
+def told(first: dict[str, Any], *entries: dict[str, Any], limit: int = 100) -> list[Run]:
+    """Return the runs of a stack that was empty, in the order in which they were made."""
+    made = [{**first, "resourceChanges": {"create": 3}}, *entries]
+    return read_history(made[::-1], limit)[::-1]
 
 
 def test_each_run_is_compared_with_the_one_before() -> None:
@@ -113,6 +115,31 @@ def test_a_configuration_that_cannot_be_read_is_said() -> None:
     del lost["config"]["mesh:hosts"]
     runs = told(entry(["h1"]), lost, entry(["h1"]), entry(["h1", "h2"]))
     assert [run.lines[0].startswith("what changed is not kept") for run in runs] == [False, True, True, False]
+
+
+def test_no_more_runs_are_asked_for_than_the_difference_needs() -> None:
+    """Down to the last one that changed the meshes as a whole, which tells what the next one found."""
+    runs = [entry(["h1"]), entry(["h1", "h2"], result="failed"), {**entry(["h1"]), "kind": "refresh"}]
+    taken: list[int] = []
+
+    def latest_first() -> Iterator[dict[str, Any]]:
+        for number, run in enumerate([entry(["h1", "h2"]), *runs[::-1], entry([])]):
+            taken.append(number)
+            yield run
+
+    (latest,) = read_history(latest_first(), 1)
+    assert latest.lines[0].startswith("testwg: + h2 joins")
+    assert taken == [0, 1, 2, 3]
+
+
+def test_nothing_is_said_of_what_a_run_changed_where_the_one_before_is_not_kept() -> None:
+    """A history does not move with a state to another backend; the runs after it are told as always."""
+    latest, refresh, first = read_history(
+        [entry(["h1", "h2"]), {**entry(["h1"]), "kind": "refresh"}, entry(["h1"])], 10
+    )
+    assert first.lines == ("what changed is not kept: the engine no longer has the run before it",)
+    assert refresh.lines == ("nothing changed",)
+    assert latest.lines[0].startswith("testwg: + h2 joins")
 
 
 @pytest.mark.parametrize(
