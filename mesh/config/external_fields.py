@@ -3,19 +3,17 @@
 The models say which field has which type. Hosts resolve names, we never do.
 """
 
-import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from mesh.config.fields import fault, is_dns_name
-from mesh.config.patterns import EXTERNAL_NAME, IPV4, IPV6, Accepts, matching
-from mesh.wireguard.endpoint import join_endpoint
+from mesh.config.fields import fault
+from mesh.config.patterns import IPV4, IPV6, Accepts, matching
+from mesh.wireguard.endpoint import ENDPOINT_NAME, is_endpoint_name, join_endpoint
 
 __all__ = ["ExternalAddress", "ExternalName", "PeerEndpoint", "is_address"]
 
-_EXTERNAL_NAME = re.compile(EXTERNAL_NAME)
 _BROADCAST = IPv4Address("255.255.255.255")
 
 
@@ -34,7 +32,7 @@ def _external_address(value: object) -> str:
     try:
         address = ip_address(value)
     except (AddressValueError, ValueError):
-        if _is_external_name(value):
+        if is_endpoint_name(value):
             raise fault("a name, and this takes addresses; give a name as externalName") from None
         raise fault(
             "not an IP address; give an IPv4 or IPv6 address, without brackets, port or prefix length"
@@ -56,14 +54,10 @@ def _external_address(value: object) -> str:
     return str(address)
 
 
-def _is_external_name(value: str) -> bool:
-    return is_dns_name(value) and _EXTERNAL_NAME.fullmatch(value) is not None
-
-
 def _external_name(value: object) -> str:
     if isinstance(value, str) and is_address(value):
         raise fault("an address, and this takes a name; give it in externalIps instead")
-    if not isinstance(value, str) or not _is_external_name(value):
+    if not isinstance(value, str) or not is_endpoint_name(value):
         raise fault("not a DNS name; give one such as bernard.example.org, without a port")
     name = value.lower()
     if f".{name.rstrip('.')}".endswith(".localhost"):
@@ -80,13 +74,13 @@ def _peer_endpoint(value: object) -> str:
         or not port.isdigit()
         or not 1 <= int(port) <= 65535
         or bracketed != (":" in host)
-        or not (_is_external_name(host) or is_address(host.strip("[]")))
+        or not (is_endpoint_name(host) or is_address(host.strip("[]")))
     ):
         raise fault(
             "not an endpoint; give an IP address or a DNS name, and a UDP port, such as 78.11.11.11:51820, "
             "[2001:db8::1]:51820 or router.example.org:51820"
         )
-    read = _external_name if _is_external_name(host) else _external_address
+    read = _external_name if is_endpoint_name(host) else _external_address
     return join_endpoint(read(host.strip("[]")), int(port))
 
 
@@ -96,12 +90,12 @@ ExternalAddress = Annotated[
 ExternalName = Annotated[
     str,
     BeforeValidator(_external_name),
-    matching(EXTERNAL_NAME),
+    matching(ENDPOINT_NAME),
     Accepts("a DNS name such as bernard.example.org"),
 ]
 PeerEndpoint = Annotated[
     str,
     BeforeValidator(_peer_endpoint),
-    matching(rf"({EXTERNAL_NAME}|{IPV4}|\[{IPV6}\]):[0-9]+"),
+    matching(rf"({ENDPOINT_NAME}|{IPV4}|\[{IPV6}\]):[0-9]+"),
     Accepts("an IP address or a DNS name, and a UDP port"),
 ]

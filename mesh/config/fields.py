@@ -45,7 +45,6 @@ __all__ = [
     "SshUser",
     "Tag",
     "fault",
-    "is_dns_name",
     "is_host_name",
 ]
 
@@ -76,7 +75,7 @@ def is_host_name(text: object) -> bool:
     return isinstance(text, str) and len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
 
 
-def is_dns_name(text: object) -> bool:
+def _is_dns_name(text: object) -> bool:
     """Tell whether `text` is a name that resolvers may know: as a host name, and underscores and a last dot too."""
     return isinstance(text, str) and len(text) <= 254 and _DNS_NAME.fullmatch(text) is not None
 
@@ -147,7 +146,7 @@ def _ssh_address(value: object) -> str:
             return str(ip_address(value))
         except ValueError:
             # All-numeric labels are a mistyped IPv4 address, which a resolver would read in surprising ways.
-            if is_dns_name(value) and not value.replace(".", "").isdigit():
+            if _is_dns_name(value) and not value.replace(".", "").isdigit():
                 return value.lower()
     raise fault("not an address; give a host name or an IP address, without user, brackets or port")
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 from pydantic import WithJsonSchema
 
-__all__ = ["DNS_NAME", "EXTERNAL_NAME", "HOST_NAME", "IPV4", "IPV6", "LABEL", "Accepts", "matching"]
+from mesh.wireguard.endpoint import DNS_LABEL
+
+__all__ = ["DNS_NAME", "HOST_NAME", "IPV4", "IPV6", "LABEL", "Accepts", "matching"]
 
 LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 HOST_NAME = rf"{LABEL}(\.{LABEL})*"
-# What resolvers take: with underscores too, alone or with a dot at the end that says that the name is whole.
-_DNS_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*\.?"
-# Resolvers read a last label that begins with a digit as a part of an IPv4 address, in surprising ways.
-EXTERNAL_NAME = rf"({_DNS_LABEL}\.)*[A-Za-z]([A-Za-z0-9_-]{{0,61}}[A-Za-z0-9_])?\.?"
+DNS_NAME = rf"{DNS_LABEL}(\.{DNS_LABEL})*\.?"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
 IPV6 = "[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"

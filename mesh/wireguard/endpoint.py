@@ -3,9 +3,30 @@
 `config.external_fields` says which of them a stack file may hold. Hosts resolve names, we never do.
 """
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-__all__ = ["address_of", "host_part", "ip_version", "join_endpoint", "split_endpoint"]
+__all__ = [
+    "DNS_LABEL",
+    "ENDPOINT_NAME",
+    "address_of",
+    "host_part",
+    "ip_version",
+    "is_endpoint_name",
+    "join_endpoint",
+    "split_endpoint",
+]
+
+# What resolvers take: with underscores too, alone or with a dot at the end that says that the name is whole.
+DNS_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+# Resolvers read a last label that begins with a digit as a part of an IPv4 address, in surprising ways.
+ENDPOINT_NAME = rf"({DNS_LABEL}\.)*[A-Za-z]([A-Za-z0-9_-]{{0,61}}[A-Za-z0-9_])?\.?"
+_ENDPOINT_NAME = re.compile(ENDPOINT_NAME)
+
+
+def is_endpoint_name(text: str) -> bool:
+    """Tell whether an endpoint may have `text` in place of an address: a name that resolvers may know."""
+    return len(text) <= 254 and _ENDPOINT_NAME.fullmatch(text) is not None
 
 
 def join_endpoint(host: str, port: int | str) -> str:

@@ -19,6 +19,7 @@ from ipaddress import (
 )
 
 from mesh.wireguard.addressing import Network
+from mesh.wireguard.endpoint import is_endpoint_name
 from mesh.wireguard.keys import ZERO_KEY, is_key
 
 __all__ = [
@@ -42,9 +43,6 @@ Endpoint = tuple[str, int]
 
 _BITS = {4: 32, 6: 128}
 _NETWORKS: dict[int, type[Network]] = {4: IPv4Network, 6: IPv6Network}
-# A host name of RFC 1123.
-_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*", re.ASCII)
 _SEPARATORS = re.compile(r"[ \t,]+")
 
 
@@ -172,7 +170,6 @@ def _place(host: str) -> str:
         return str(_address(host))
     except ValueError:
         name = host.lower().removesuffix(".")
-        # What is all numbers would be read as an IPv4 address, in surprising ways.
-        if not _HOST_NAME.fullmatch(name) or name.replace(".", "").isdigit():
+        if not is_endpoint_name(name):
             raise
         return name

@@ -271,6 +271,14 @@ def test_a_name_as_endpoint_is_kept(tmp_path: Path) -> None:
     assert "mesh:hosts.bernard.externalName: another place than its peers send to, vpn.example.org" in str(caught.value)
 
 
+def test_an_endpoint_may_have_every_name_that_the_stack_file_takes(tmp_path: Path) -> None:
+    """Underscores are in names of many networks at home, and resolvers take them."""
+    given = {path: text.replace("78.11.11.11", "my_host.lan") for path, text in files().items()}
+    hosts = written(tmp_path, read(given))["mesh:hosts"]
+    assert hosts["bernard"]["externalName"] == "my_host.lan"
+    assert "bernard/wg0.conf:9: Endpoint: not usable; give" in refused(files(bernard=("[2001:db8::3]", "lan.3")))
+
+
 def test_a_mesh_of_ipv4_addresses_keeps_them_and_gets_ipv6_beside(tmp_path: Path) -> None:
     """As most meshes made by hand are: one network, and an address of it for each host."""
     given = addressed(*((f"10.0.0.{number}/24", f"10.0.0.{number}/32") for number in (1, 2, 3)))
