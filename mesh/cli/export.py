@@ -9,6 +9,7 @@ their inventories and of file_sd.
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ __all__ = ["ansible_inventory", "etc_hosts", "known_hosts", "prometheus_targets"
 
 _Hosts = Mapping[str, Host]
 _Meshes = Sequence[MeshPlan]
+# What Ansible does not allow in the name of a group.
+_NOT_IN_A_GROUP = re.compile(r"\W", re.ASCII)
+# Of a name in DNS, without the last dot.
+_LONGEST_NAME = 253
 
 
 def _addresses(participant: PlannedParticipant) -> list[str]:
@@ -35,11 +40,11 @@ def _members(hosts: _Hosts, meshes: _Meshes) -> Iterator[tuple[str, Host, dict[s
         yield name, hosts[name], {mesh: _addresses(own[name]) for mesh, own in plans.items() if name in own}
 
 
-def _check_names(named: Iterable[tuple[str, str]]) -> None:
+def _check_names(named: Iterable[tuple[str, str]], *, fold: bool = True) -> None:
+    """Refuse a name of two owners; most formats do not tell capital letters from small ones, so that these `fold`."""
     owners: dict[str, str] = {}
     for name, owner in named:
-        # Whoever reads these formats does not tell capital letters from small ones.
-        if (first := owners.setdefault(name.lower(), owner)) != owner:
+        if (first := owners.setdefault(name.lower() if fold else name, owner)) != owner:
             raise MeshError(f"export: {name} would be the name of {first} and of {owner}; rename one of the two")
 
 
@@ -113,25 +118,37 @@ def known_hosts(hosts: _Hosts, meshes: _Meshes) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _proxy_command(way: Bastion) -> str:
+    # By ProxyJump, ssh would hand on the user to a shell without quotes, and CORP\jump would become CORPjump.
+    words = ["ssh", "-W", "[%h]:%p", "-p", str(way.port), "-l", way.user, way.address.replace("%", "%%")]
+    return shlex.join(words)
+
+
 def ansible_inventory(hosts: _Hosts, meshes: _Meshes) -> str:
     """Return an inventory with a group for each mesh, site and tag; every host has its addresses as `mesh_addresses`.
 
     It is JSON, which Ansible takes as YAML: in YAML itself, some names would be numbers or truth values.
+
+    Raises:
+        MeshError: If one name would be that of two groups.
     """
     variables: dict[str, Any] = {}
     groups: dict[str, Any] = {}
+    owners: list[tuple[str, str]] = []
     for name, host, inside in _members(hosts, meshes):
         ssh = host.ssh
         own: dict[str, Any] = {"ansible_host": ssh.address, "ansible_port": ssh.port, "ansible_user": ssh.user}
         if ssh.uses_sudo:
             own["ansible_become"] = True
         if way := ssh.bastion:
-            own["ansible_ssh_common_args"] = f"-o ProxyJump={way.user}@{join_endpoint(way.address, way.port)}"
+            own["ansible_ssh_common_args"] = shlex.join(["-o", f"ProxyCommand={_proxy_command(way)}"])
         variables[name] = {**own, "mesh_addresses": inside}
-        words = [*(f"mesh_{interface}" for interface in inside), *(f"tag_{tag}" for tag in host.tags)]
-        for group in [*words, *([f"site_{host.site}"] if host.site else [])]:
-            # What Ansible allows in the name of a group.
-            groups.setdefault(re.sub(r"\W", "_", group, flags=re.ASCII), {"hosts": {}})["hosts"][name] = {}
+        words = [*(("mesh", interface) for interface in inside), *(("tag", tag) for tag in host.tags)]
+        for kind, word in [*words, *([("site", host.site)] if host.site else [])]:
+            group = f"{kind}_{_NOT_IN_A_GROUP.sub('_', word)}"
+            owners.append((group, f"{kind} {word!r}"))
+            groups.setdefault(group, {"hosts": {}})["hosts"][name] = {}
+    _check_names(owners, fold=False)
     return json.dumps({"all": {"hosts": variables, "children": groups}}, indent=2) + "\n"
 
 
@@ -163,13 +180,23 @@ def zone(mesh: MeshPlan, origin: str, name_server: str, serial: int) -> str:
     """Return a zone in which each participant of a mesh is HOST.ORIGIN.
 
     Raises:
-        MeshError: If one name would be that of two participants.
+        MeshError: If one name would be that of two participants or too long, or the name server has no address there.
     """
     _check_names((owner.name, owner.name) for owner in mesh.participants)
+    names = [f"{owner.name}.{origin}" for owner in mesh.participants]
+    contact = f"hostmaster.{origin}"
+    if too_long := [name for name in (contact, *names) if len(name) > _LONGEST_NAME]:
+        raise MeshError(f"zone: {too_long[0]} is longer than DNS allows; give a shorter --origin")
+    # A server refuses a zone with a server in it that has no address there.
+    if f".{name_server}".lower().endswith(f".{origin}".lower()) and name_server.lower() not in map(str.lower, names):
+        raise MeshError(
+            f"zone: {name_server} is in the zone itself, and no participant is called so; give as --name-server "
+            f"HOST.{origin} of a participant, or a name outside of {origin}"
+        )
     lines = [
         f"$ORIGIN {origin}.",
         "$TTL 300",
-        f"@ IN SOA {name_server}. hostmaster.{origin}. {serial} 3600 900 604800 300",
+        f"@ IN SOA {name_server}. {contact}. {serial} 3600 900 604800 300",
         f"@ IN NS {name_server}.",
     ]
     found = ((owner.name, address) for owner in mesh.participants for address in _addresses(owner))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -122,9 +123,35 @@ def test_ansible_reads_the_inventory(stack: str, tmp_path: Path) -> None:
         "ansible_port": 2222,
         "ansible_user": "OFFICE\\admin",
         "ansible_become": True,
-        "ansible_ssh_common_args": "-o ProxyJump=jump@[2001:db8::2]:2200",
+        "ansible_ssh_common_args": "-o 'ProxyCommand=ssh -W '\"'\"'[%h]:%p'\"'\"' -p 2200 -l jump 2001:db8::2'",
         "mesh_addresses": {"testwg": ["fd12:2::1", "10.20.0.2"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("user", "address"), [("jump", "2001:db8::2"), ("CORP\\jump", "10.0.0.9"), ("a.b@corp", "fe80::2%eth0")]
+)
+def test_ssh_logs_in_to_the_bastion_of_the_inventory_as_the_stack_file_says(
+    tmp_path: Path, user: str, address: str
+) -> None:
+    """Through the shells of Ansible and of ssh, to each of which a backslash means something."""
+    way = {"address": address, "port": 2200, "user": user, "hostKey": BASTION_KEY}
+    hosts = {"bernard": {"ssh": {"address": "10.0.0.5", "hostKey": HOST_KEY, "bastion": way}}}
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(
+        json.dumps({"config": {"mesh:hosts": hosts, "mesh:interfaces": {"testwg": {"hosts": ["bernard"]}}}})
+    )
+    own = json.loads(export("ansible", str(path)))["all"]["hosts"]["bernard"]
+    # In the place of the user's shell, what tells which words it would run.
+    shell = tmp_path / "shell"
+    shell.write_text(f"""#!/bin/sh\neval "set -- ${{2#exec }}"\nprintf '%s\\n' "$@" >{tmp_path}/said\nexit 1\n""")
+    shell.chmod(0o755)
+    words = ["ssh", "-F", "/dev/null", *shlex.split(own["ansible_ssh_common_args"]), own["ansible_host"], "true"]
+    if shutil.which("ssh") is None:
+        pytest.skip("there is no ssh on this machine")
+    subprocess.run(words, env={**os.environ, "SHELL": str(shell)}, capture_output=True, check=False)
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said == ["ssh", "-W", "[10.0.0.5]:22", "-p", "2200", "-l", user, address]
 
 
 def test_hosts_are_lines_of_etc_hosts(stack: str) -> None:
@@ -156,7 +183,14 @@ def test_prometheus_reads_the_targets(stack: str, tmp_path: Path) -> None:
     assert subprocess.run(["promtool", "check", "config", config], capture_output=True, check=False).returncode
 
 
-@pytest.mark.parametrize("options", [[], ["--origin", "mesh.example.org", "--name-server", "ns1.example.net"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--origin", "mesh.example.org", "--name-server", "ns1.example.net"],
+        ["--origin", "mesh.example.org", "--name-server", "Bernard.mesh.example.org"],
+    ],
+)
 def test_a_dns_server_loads_the_zone(stack: str, tmp_path: Path, options: list[str]) -> None:
     """Under the name of the interface, or another."""
     file = tmp_path / "zone"
@@ -182,6 +216,18 @@ def test_a_dns_server_loads_the_zone(stack: str, tmp_path: Path, options: list[s
             "--known-hosts: a path that ssh's configuration cannot hold; give one",
         ),
         (["ssh-config", "--known-hosts", ""], "is a folder; name a file in it"),
+        (
+            ["zone", "--interface", "testwg", "--origin", "mesh.example.org", "--name-server", "ns1.Mesh.example.org"],
+            "zone: ns1.Mesh.example.org is in the zone itself, and no participant is called so; give as --name-server",
+        ),
+        (
+            ["zone", "--interface", "testwg", "--name-server", "testwg"],
+            "zone: testwg is in the zone itself, and no participant is called so; give as --name-server HOST.testwg of",
+        ),
+        (
+            ["zone", "--interface", "testwg", "--origin", ".".join(["a" * 61] * 4)],
+            " is longer than DNS allows; give a shorter --origin",
+        ),
         (["zone", "--interface", ""], "has no interface ''; give one of testwg"),
         (["zone", "--interface", "testwg", "--origin", ""], "zone: '' is no DNS name"),
         (["ssh-config", "--known-hosts", "/nowhere/at/all"], "/nowhere/at/all: No such file or directory; choose"),
@@ -215,6 +261,31 @@ def test_a_name_is_never_that_of_two_machines(
             CliRunner().invoke(app, ["export", form, str(path), *options], catch_exceptions=False)
     assert not keys.exists()
     assert export("prometheus-sd", str(path))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (
+            ({"tags": ["eu-west"]}, {"tags": ["eu_west"]}),
+            "export: tag_eu_west would be the name of tag 'eu-west' and of tag 'eu_west'; rename one of the two",
+        ),
+        (({"site": "Köln"}, {"site": "K-ln"}), "export: site_K_ln would be the name of site 'Köln' and of site 'K-ln'"),
+        (({"tags": ["EU"]}, {"tags": ["eu"]}), ""),
+    ],
+)
+def test_a_group_of_the_inventory_is_never_two_groups(
+    tmp_path: Path, entries: tuple[dict[str, Any], ...], message: str
+) -> None:
+    """What is run on the one would be run on the other's hosts."""
+    hosts = {
+        f"h{n}": {"ssh": {"address": f"10.0.0.{n}", "hostKey": HOST_KEY}, **entry} for n, entry in enumerate(entries)
+    }
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(json.dumps({"config": {"mesh:hosts": hosts, "mesh:interfaces": {"w0": {"hosts": ["h0", "h1"]}}}}))
+    done = CliRunner().invoke(app, ["export", "ansible", str(path)])
+    assert message in str(done.exception or "")
+    assert bool(done.exception) is bool(message)
 
 
 def test_a_host_that_is_reached_by_the_name_of_another_gets_no_line_with_it(tmp_path: Path) -> None:
