@@ -52,7 +52,26 @@ contents = st.one_of(
     st.builds(lambda text, encoding: text.encode(encoding, "replace"), texts, st.sampled_from(ENCODINGS)),
     st.binary(max_size=200),
 )
-NIX = ["{", "}", "[", "]", "=", ";", '"', "secrets", "hosts", "testwg-key", "owners", "public.raw", "a.b", "#", "\n"]
+NIX = [
+    "{",
+    "}",
+    "[",
+    "]",
+    "=",
+    ";",
+    '"',
+    "secrets",
+    "hosts",
+    "testwg-key",
+    "owners",
+    "public.raw",
+    "a.b",
+    "#",
+    "\n",
+    "''",
+    ".",
+    "hostSecrets",
+]
 nix = st.lists(st.one_of(st.sampled_from(NIX), values), max_size=30).map(" ".join)
 COLUMNS = ("Name", "Address", "Endpoint", "AllowedIPs", "ListenPort", "PrivateKey", "Comment", "PostUp")
 cells = st.one_of(values, st.sampled_from([f'"{value}"' for value in PLAIN]), st.just(""))

@@ -58,6 +58,44 @@ def test_a_fleet_state_gives_hosts_and_the_public_keys_to_compare(tmp_path: Path
     assert hosts_without_address(file) == []
 
 
+def test_every_form_in_which_fleet_writes_is_read() -> None:
+    """Texts that end in a newline, names with dots, and keys below each host."""
+    plain = read_fleet(FLEET, None)
+    lines = """''
+          <ENCRYPTED><BASE64-ENCODED>
+          YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNzaC1lZDI1NTE5IEFBQUEgYmJiYgpj '''x ''${y}
+          Y2NjCg
+        ''"""
+    written = FLEET.replace('"<ENCRYPTED><BASE64-ENCODED>abc"', lines)
+    assert read_fleet(written, None) == plain
+    public = '"<PLAINTEXT>T7F6A+6jU87kz4c8GftttyU+xB0KhHIaplDV65psb3M="'
+    for text in ("''\n          {}\n        ''", '"{}\\n"', "''{}''"):
+        assert read_fleet(FLEET.replace(public, text.format(public.strip('"'))), None) == plain
+    dotted = FLEET.replace("    bernard.encryptionKey", '    "db.example.org"."encryptionKey"')
+    (mesh,) = read_fleet(dotted.replace('"bernard"', '"db.example.org"'), None)
+    assert [(member.host, member.host_key) for member in mesh.members] == [
+        ("db.example.org", plain[0].members[0].host_key),
+        ("edgeworth", plain[0].members[1].host_key),
+    ]
+
+
+def test_keys_below_each_host_are_read_as_those_that_hosts_share() -> None:
+    """As other versions of Fleet have them."""
+    shared = FLEET.replace("  secrets = {", "  sharedSecrets = {")
+    assert read_fleet(shared, None) == read_fleet(FLEET, None)
+    keys = {
+        "bernard": ("29.532714437", "T7F6A+6jU87kz4c8GftttyU+xB0KhHIaplDV65psb3M="),
+        "edgeworth": ("43.337788671", "QgERRQnE+blQaVNMNiQZ+uk+HEOFKVTmvg4O+MqQ0hA="),
+    }
+    own = "".join(
+        f'hostSecrets.{host}.testwg-key = {{ createdAt = "2026-04-23T16:39:{second}Z"; '
+        f'public.raw = "<PLAINTEXT>{key}"; secret.raw = "<ENCRYPTED>abc"; }};\n'
+        for host, (second, key) in keys.items()
+    )
+    hosts = FLEET.partition("  secrets = {")[0]
+    assert read_fleet(f"{hosts}{own}}}", None) == read_fleet(FLEET, None)
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -71,6 +109,9 @@ def test_a_fleet_state_gives_hosts_and_the_public_keys_to_compare(tmp_path: Path
         ("{ secrets = { }; }", "state.nix"),
         ("\ufeff{\n ?", "state.nix:2"),
         ("\0", "state.nix"),
+        ("{ a = ''\nb;\n}", "state.nix:1"),
+        ("{ a. = 1; }", "state.nix:1"),
+        ("{ a = .5; }", "state.nix:1"),
     ],
 )
 def test_what_is_no_fleet_state_is_refused(text: str, place: str) -> None:

@@ -1,9 +1,12 @@
 """The state of Fleet, as its module for WireGuard leaves it: who shares a mesh, public keys, and when they were made.
 
+Versions of Fleet have the keys as a secret that hosts share, with its owners, or below each host.
+
 Private keys are in it encrypted for the hosts alone, so they are taken from the hosts: `python -m mesh adopt`.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +21,19 @@ from mesh.wireguard.text import read_text
 
 __all__ = ["read_fleet"]
 
-_TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<text>"(?:[^"\\]|\\.)*")|(?P<name>[A-Za-z0-9_][\w.'-]*)|(?P<sign>[{}\[\]=;])""")
+_TOKEN = re.compile(
+    r"""
+      \s+ | \#[^\n]*
+    | (?P<text>"(?:[^"\\]|\\.)*")
+    | (?P<lines>''(?:[^']|'(?!')|''['$]|''\\.)*''(?!['$\\]))
+    | (?P<name>[A-Za-z0-9_][\w'-]*)
+    | (?P<sign>[{}\[\]=;.])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# What is written with a backslash in a text; before any other character it stands for nothing.
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+_IN_LINES = re.compile(r"''(?:(['$])|\\(.))", re.DOTALL)
 _PLAIN = "<PLAINTEXT>"
 _DEEPEST = 20
 
@@ -47,18 +62,18 @@ def read_fleet(content: bytes | str, port: int | None, where: str = "fleet.nix")
     except _NotNixError as error:
         place = f"{where}:{_line(text, error.place)}"
         raise ConfigurationError([PlacedFault(place, _NO_STATE)], "import") from None
-    secrets, hosts = _mapping(state.get("secrets")), _mapping(state.get("hosts"))
+    hosts = _mapping(state.get("hosts"))
     found: list[FoundMesh] = []
     faults: list[PlacedFault] = []
-    for name, value in sorted(secrets.items()):
+    for name, entries in sorted(_secrets(state).items()):
         interface = name.removesuffix("-key")
-        made = {owner: entry for entry in _entries(value) for owner in _owners(entry) if is_key(_public_key(entry))}
+        made = {owner: entry for entry in entries for owner in _owners(entry) if is_key(_public_key(entry))}
         if not made or interface == name:
             continue
         if not is_interface_name(interface):
             place = f"{where}:{_line_of(text, name)}"
             faults.append(PlacedFault(place, "no interface can have the name of this secret; rename it"))
-        wrong = [_line_of(text, f'"{owner}"') for owner in made if not is_host_name(owner)]
+        wrong = [_line_of(text, f'"{owner}"', owner) for owner in made if not is_host_name(owner)]
         faults.extend(PlacedFault(f"{where}:{line}", _NO_HOST) for line in wrong)
         if len(made) > MOST_HOSTS:
             place = f"{where}:{_line_of(text, name)}"
@@ -77,8 +92,8 @@ def _line(text: str, place: int) -> int:
     return text.count("\n", 0, place) + 1
 
 
-def _line_of(text: str, word: str) -> int:
-    return _line(text, max(text.find(word), 0))
+def _line_of(text: str, *words: str) -> int:
+    return _line(text, next((place for place in map(text.find, words) if place >= 0), 0))
 
 
 def _mesh(interface: str, made: Mapping[str, Any], hosts: Mapping[str, Any], port: int | None, where: str) -> FoundMesh:
@@ -102,9 +117,16 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _entries(value: object) -> list[dict[str, Any]]:
-    """Return the distributions of one secret: several, or one for all its owners."""
-    return [_mapping(entry) for entry in (value if isinstance(value, list) else [value])]
+def _secrets(state: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the distributions of each secret by its name: several, or one for all its owners."""
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for section in ("secrets", "sharedSecrets"):
+        for name, value in _mapping(state.get(section)).items():
+            found[name] += [_mapping(entry) for entry in (value if isinstance(value, list) else [value])]
+    for host, own in _mapping(state.get("hostSecrets")).items():
+        for name, value in _mapping(own).items():
+            found[name].append({**_mapping(value), "owners": [host]})
+    return found
 
 
 def _owners(entry: Mapping[str, Any]) -> list[str]:
@@ -114,7 +136,7 @@ def _owners(entry: Mapping[str, Any]) -> list[str]:
 
 def _public_key(entry: Mapping[str, Any]) -> str:
     raw = _mapping(entry.get("public")).get("raw")
-    return raw.removeprefix(_PLAIN) if isinstance(raw, str) else ""
+    return raw.removeprefix(_PLAIN).strip() if isinstance(raw, str) else ""
 
 
 def _moment(entry: Mapping[str, Any]) -> str:
@@ -160,16 +182,21 @@ class _Reader:
             return items
         if word == "{":
             return self._set(depth)
-        if word in "}]=;":
+        if word in "}]=;.":
             self._next -= 1
             raise self._error()
+        while not word.startswith(('"', "''")) and self._peek() == ".":
+            # A number.
+            word += self._take() + self._take()
         return _unquoted(word)
 
     def _set(self, depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
         while self._peek() != "}":
-            name = self._take()
-            path = [_unquoted(name)] if name.startswith('"') else name.split(".")
+            path = [_unquoted(self._take())]
+            while self._peek() == ".":
+                self._take(".")
+                path.append(_unquoted(self._take()))
             self._take("=")
             holder = made
             for part in path[:-1]:
@@ -194,4 +221,20 @@ def _tokens(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _unquoted(token: str) -> str:
-    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL) if token.startswith('"') else token
+    if token.startswith("''"):
+        return _lines(token[2:-2])
+    if not token.startswith('"'):
+        return token
+    return re.sub(r"\\(.)", lambda found: _ESCAPED.get(found[1], found[1]), token[1:-1], flags=re.DOTALL)
+
+
+def _lines(text: str) -> str:
+    """Return a text of several lines without the indentation that they share, as Nix reads it."""
+    first, newline, rest = text.partition("\n")
+    lines = (rest if newline and not first.strip(" ") else text).split("\n")
+    indents = [len(line) - len(line.lstrip(" ")) for line in lines if line.strip(" ")]
+    lines = [line[min(indents, default=0) :] if line.strip(" ") else "" for line in lines]
+    return _IN_LINES.sub(
+        lambda found: ("''" if found[1] == "'" else found[1]) if found[1] else _ESCAPED.get(found[2], found[2]),
+        "\n".join(lines),
+    )
