@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.cli.importers.fleet import read_fleet
-from mesh.cli.importers.found import FoundMesh
+from mesh.cli.importers.found import FoundMember, FoundMesh
 from mesh.cli.importers.stack import add_meshes
 from mesh.cli.importers.wg_meshconf import read_wg_meshconf
 from mesh.cli.importers.wg_quick import read_wg_quick_files
-from mesh.cli.stack_file import StackFile
+from mesh.cli.stack_file import INTERFACES, StackFile
+from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
+from mesh.plan.topology import plan_meshes
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
 from mesh.wireguard.wg_quick import read_wg_quick
-from tests.strategies import SECRETS
+from tests.strategies import HOST_KEY, SECRETS
 
 FAULT = re.compile(r"[^\n]+?: [^\n]+[;?] ?[^\n]*")
 PAIRS = [generate_key_pair() for _ in range(3)]
@@ -129,6 +132,42 @@ def test_a_broken_database_is_refused_in_words(content: Any) -> None:
 def test_a_broken_fleet_state_is_refused_in_words(content: Any) -> None:
     """Sets that do not close, texts that do not end, and what is no Nix at all."""
     check(lambda: write(*read_fleet(content, None, "state.nix")), "state.nix")
+
+
+@st.composite
+def _found(draw: st.DrawFn, interface: str, places: Any) -> FoundMesh:
+    hosts = draw(st.lists(st.sampled_from("abc"), min_size=2, max_size=3, unique=True))
+    keepalives = st.sampled_from([None, 0, 15, 25])
+    members = tuple(FoundMember(host, None, draw(places(host)), draw(keepalives)) for host in sorted(hosts))
+    return FoundMesh(interface, members, 51820 if interface == "wg0" else 51821)
+
+
+def _places(host: str) -> st.SearchStrategy[tuple[str, ...]]:
+    number = ord(host)
+    return st.sampled_from(
+        [(), (f"203.0.113.{number}",), (f"203.0.113.{number}", f"2001:db8::{number}"), (f"{host}.lan",)]
+    )
+
+
+@given(_found("wg0", _places), _found("wg1", _places), st.booleans())
+def test_no_mesh_changes_another_one_in_the_stack_file(one: FoundMesh, other: FoundMesh, together: bool) -> None:
+    """Each is refused, or has the endpoints and keepalives that it has alone, also if it was there already."""
+
+    def plans(steps: list[list[FoundMesh]]) -> dict[str, list[tuple[str, str | None, int]]]:
+        file = StackFile(Path("none.yaml"), complete=True)
+        for meshes in steps:
+            add_meshes(file, meshes)
+        ssh = {"address": "1.2.3.4", "hostKey": HOST_KEY}
+        hosts = {name: {**entry, "ssh": ssh} for name, entry in file.hosts.items()}
+        made = plan_meshes(read_configuration(hosts, file.section(INTERFACES)))
+        return {
+            name: [(own.name, own.endpoint, own.persistent_keepalive) for own in plan.members]
+            for name, plan in made.items()
+        }
+
+    with suppress(ConfigurationError):
+        both = plans([[one, other]] if together else [[one], [other]])
+        assert both == {**plans([[one]]), **plans([[other]])}
 
 
 READERS: dict[str, Callable[[str], object]] = {

@@ -498,6 +498,83 @@ def test_a_host_that_two_meshes_seek_at_different_places_is_refused(tmp_path: Pa
         written(tmp_path, *meshes)
 
 
+@pytest.mark.parametrize("order", [("wg0", "wg1"), ("wg1", "wg0")])
+def test_a_host_that_is_roaming_in_one_mesh_only_stops_the_import_of_the_other(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """It would get an endpoint there, and lose its keepalive, whichever comes first."""
+    given = {**files(), **another_mesh()}
+    given["bernard/wg1.conf"] = given["bernard/wg1.conf"].replace("Endpoint = 192.168.1.7:51821\n", "")
+    meshes = {mesh.interface: mesh for mesh in read_wg_quick_files(given, None)}
+    told = {
+        "wg0": "edgeworth has no endpoint on wg0, and would get 192.168.1.7:51820 there for bernard, carol, by what it "
+        "has on wg1; a host has one place for all its meshes, so ",
+        "wg1": "bernard has no endpoint on wg1, and would get 78.11.11.11:51821 there for carol, edgeworth, by what "
+        "it has on wg0; a host has one place for all its meshes, so ",
+    }
+    again = "give {} that Endpoint on {} first, here and on the host, or import into another stack"
+    with pytest.raises(ConfigurationError) as together:
+        written(tmp_path, *meshes.values())
+    assert together.value.faults == (
+        f"edgeworth/wg0.conf: {told['wg0']}{again.format('bernard, carol', 'wg0')}",
+        f"bernard/wg1.conf: {told['wg1']}{again.format('carol, edgeworth', 'wg1')}",
+    )
+    first, second = (meshes[name] for name in order)
+    written(tmp_path, first)
+    text = (tmp_path / "Pulumi.office.yaml").read_text()
+    with pytest.raises(ConfigurationError) as after:
+        written(tmp_path, second, text=text)
+    given_first = f"if that is right on {first.interface} too, give it in the stack file first, or import into another"
+    assert f"{told[first.interface]}{given_first}" in str(after.value)
+    assert told[second.interface] in str(after.value)
+    assert (tmp_path / "Pulumi.office.yaml").read_text() == text
+
+
+def another_mesh() -> dict[str, str]:
+    """Return the files of another mesh of the same hosts, of which the last has an endpoint there."""
+    other = {path.replace("wg0", "wg1"): text.replace("fd12:", "fd13:") for path, text in files().items()}
+    other = {path: text.replace("51820", "51821") for path, text in other.items()}
+    for path in ("bernard/wg1.conf", "carol/wg1.conf"):
+        own = f"PublicKey = {KEYS['edgeworth'].public_key}\n"
+        other[path] = other[path].replace(own, f"{own}Endpoint = 192.168.1.7:51821\n")
+    for path in ("carol/wg1.conf", "edgeworth/wg1.conf"):
+        other[path] = other[path].replace("Endpoint = 78.11.11.11:51821\n", "")
+    return other
+
+
+def test_what_the_hosts_of_the_stack_file_change_of_a_mesh_is_told_or_refused(tmp_path: Path) -> None:
+    """Their sites change where peers send to, and small links the MTU."""
+    text = "config:\n  mesh:hosts:\n"
+    for number, host in enumerate(("bernard", "carol"), 1):
+        text += f"    {host}: {{site: office, localIps: [192.168.1.{number}]}}\n"
+    with pytest.raises(ConfigurationError) as caught:
+        written(tmp_path, read(files()), text=text)
+    assert caught.value.faults[0] == (
+        "carol/wg0.conf:5: Endpoint: bernard has 78.11.11.11:51820 on wg0, and would get 192.168.1.1:51820 there for "
+        "carol, by what it has in the stack file; a host has one place for all its meshes, so give carol that Endpoint "
+        "on wg0 first, here and on the host, or import into another stack"
+    )
+    (tmp_path / "Pulumi.fresh.yaml").write_text("config:\n  mesh:hosts: {bernard: {linkMtu: 1400}}\n")
+    file = StackFile(tmp_path / "Pulumi.fresh.yaml", complete=True)
+    assert add_meshes(file, [read(files())]) == [
+        "wg0: MTU 1320 with the first up, by the linkMtu of hosts in the stack file"
+    ]
+
+
+def test_what_a_mesh_has_for_all_hosts_is_told_of_each_that_has_it_not() -> None:
+    """The MTU and the keepalive of tunnels that run."""
+    mesh = read(files(bernard=("ListenPort", "MTU = 1380\nListenPort"), edgeworth=("PersistentKeepalive = 25\n", "")))
+    assert mesh.notes == (
+        "edgeworth: no keepalive, and since it is roaming one of 25 s with the first up",
+        "carol: no MTU in its file, and 1380 with the first up, as bernard",
+        "edgeworth: no MTU in its file, and 1380 with the first up, as bernard",
+    )
+    part = files()["edgeworth/wg0.conf"].replace("PersistentKeepalive = 25\n", "", 1)
+    assert read({**files(), "edgeworth/wg0.conf": part}).notes == (
+        "edgeworth: a keepalive for some of its peers only, and with the first up 25 s for all",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

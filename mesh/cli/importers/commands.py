@@ -33,13 +33,15 @@ def import_commands(show: Callable[[str], None]) -> typer.Typer:
         keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
         # Before anything is written: without its stack and passphrase nothing can be encrypted.
         held = pulumi.read_adopted() if keys else {}
-        add_meshes(file, meshes)
+        notes = add_meshes(file, meshes)
         file.write()
         if keys:
             pulumi.write_adopted({**held, **keys})
         for mesh in meshes:
             for note in mesh.notes:
                 show(f"{mesh.interface}: {note}")
+        for note in notes:
+            show(note)
         names = ", ".join(f"{mesh.interface} with {len(mesh.members)} hosts" for mesh in meshes)
         show(f"{path.name}: {names}; {f'{len(keys)} keys in {ADOPTED}, encrypted' if keys else 'no keys yet'}; next:")
         if missing := hosts_without_address(file):

@@ -11,16 +11,16 @@ __all__ = ["FoundMember", "FoundMesh", "FoundPeer"]
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """One host; None and empty stand for what is not known, no `externals` also for roaming.
+    """One host; None stands for what is not known.
 
     `externals` are the address or the name at which its peers reach it, or an address of each IP version, in the order
-    of the stack file. `external_port` is theirs, where the host listens on another. `routes` are the networks behind
-    it.
+    of the stack file, and empty where its peers have no endpoint of it, so that it is roaming. `external_port` is
+    theirs, where the host listens on another. `routes` are the networks behind it.
     """
 
     host: str
     address: IPv6Interface | None = None
-    externals: tuple[str, ...] = ()
+    externals: tuple[str, ...] | None = None
     keepalive: int | None = None
     private_key: str | None = field(default=None, repr=False)
     ssh_address: str | None = None

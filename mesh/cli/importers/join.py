@@ -16,6 +16,7 @@ from mesh.cli.importers.source import Source, some
 from mesh.cli.importers.unmatched_peers import UnmatchedPeer, find_unmatched_peers
 from mesh.cli.stack_file import HOSTS, INTERFACES
 from mesh.errors import ConfigurationError, PlacedFault
+from mesh.plan.topology import ROAMING_KEEPALIVE
 from mesh.wireguard.wg_quick import ConfiguredPeer, Endpoint, WgQuick
 
 __all__ = ["find_own_faults", "join_configurations"]
@@ -90,10 +91,10 @@ class _Joined:
             FoundMember(
                 host,
                 inside.ipv6.get(host),
-                externals := sought[host].addresses,
+                sought[host].addresses if self._known[host] else None,
                 self._keepalive(host),
                 own.private_key,
-                externals[0] if externals else None,
+                next(iter(sought[host].addresses), None),
                 ipv4=inside.ipv4[host].ip if inside.ipv4 else None,
                 routes=routing.routes[host],
                 external_port=sought[host].port if sought[host].port != port else None,
@@ -212,14 +213,26 @@ class _Joined:
         return min(first, default=None)
 
     def _keepalive(self, host: str) -> int:
-        values = sorted({peer.keepalive for peer in self.hosts[host].peers} - {0})
+        said = {peer.keepalive for peer in self.hosts[host].peers}
+        values = sorted(said - {0})
         if len(values) > 1:
             self.notes.append(f"{host}: several keepalives; the shortest, {values[0]} s, will be for all its peers")
+        elif values and 0 in said:
+            self.notes.append(
+                f"{host}: a keepalive for some of its peers only, and with the first up {values[0]} s for all"
+            )
+        elif not values and said and host not in self._placed:
+            self.notes.append(
+                f"{host}: no keepalive, and since it is roaming one of {ROAMING_KEEPALIVE} s with the first up"
+            )
         return values[0] if values else 0
 
     def _mtu(self) -> int | None:
         found = {host: own.mtu for host, own in self.hosts.items() if own.mtu}
-        return self._only("MTU", "MTU", found)
+        mtu = self._only("MTU", "MTU", found)
+        for host in sorted(self.hosts.keys() - found.keys()) if mtu else ():
+            self.notes.append(f"{host}: no MTU in its file, and {mtu} with the first up, as {some(found)}")
+        return mtu
 
     def _preshared_key(self) -> str | None:
         keys = set[str | None]().union(*(own.preshared_keys for own in self.hosts.values()))

@@ -4,12 +4,13 @@ Keys are not written here: they go through the engine, which encrypts them.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.importers.found import FoundMember, FoundMesh, FoundPeer
+from mesh.cli.importers.other_meshes import changes_of_meshes, notes_of_meshes
 from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES, StackFile
 from mesh.cli.yaml_values import flow_list, flow_mapping, quote_colons
 from mesh.config.external_fields import is_address
@@ -17,7 +18,7 @@ from mesh.config.models import Bastion
 from mesh.config.reader import read_configuration
 from mesh.config.validation import PLACEHOLDER_ADDRESS, PLACEHOLDER_HOST_KEY, join_path, read_entry
 from mesh.errors import ConfigurationError, MeshError, PlacedFault
-from mesh.plan.topology import ROAMING_KEEPALIVE
+from mesh.plan.topology import ROAMING_KEEPALIVE, MeshPlan, plan_meshes
 from mesh.wireguard.addressing import derive_subnet, host_address
 
 __all__ = ["add_meshes", "hosts_without_address"]
@@ -26,11 +27,14 @@ __all__ = ["add_meshes", "hosts_without_address"]
 _LAST_PART = re.compile(r'(\.[A-Za-z0-9_-]+|\["[^"]*"\]|\[[0-9]+\])\Z')
 
 
-def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
-    """Add the meshes to the content of `file`; a host that is there already keeps what it has.
+def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> list[str]:
+    """Add the meshes to the content of `file`, and return what there is to note of them in it.
+
+    A host that is there already keeps what it has.
 
     Raises:
-        ConfigurationError: If the file says otherwise, or could not hold them; the content is then of no use.
+        ConfigurationError: If the file says otherwise, could not hold them, or one mesh would change another; the
+            content is then of no use.
     """
     if hosts_file := file.content["config"].get(HOSTS_FILE):
         words = (
@@ -41,6 +45,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
     # What is there already is built upon.
     file.check()
     interfaces = file.section(INTERFACES)
+    alone = dict(_plans(file.hosts, interfaces))
     faults: list[PlacedFault] = []
     places: dict[str, str] = {}
     there, fresh = set(file.hosts), dict[str, str]()
@@ -53,24 +58,44 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> None:
         for member in mesh.members:
             if member.host not in there and member.externals:
                 fresh.setdefault(member.host, mesh.places.get((HOSTS, member.host), mesh.interface))
-            entry = file.hosts.setdefault(member.host, CommentedMap())
-            if member.externals and not {"externalIps", "externalName"} & set(entry):
-                by_address = is_address(member.externals[0])
-                value = flow_list(member.externals) if by_address else member.externals[0]
-                entry.insert(0, "externalIps" if by_address else "externalName", value)
-            entry.setdefault("ssh", _ssh(member))
-        interfaces[mesh.interface] = _interface(mesh)
+        interfaces[mesh.interface] = _add_mesh(file.hosts, mesh)
     if faults:
         raise ConfigurationError(faults, "import")
-    # Values that are still missing must not hide what is wrong.
-    hosts = {
-        name: {**entry, "ssh": {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY}}
-        for name, entry in file.hosts.items()
-    }
     try:
-        read_configuration(hosts, interfaces)
+        together = _plans(file.hosts, interfaces)
+        for mesh in meshes:
+            hosts = dict[str, Any]()
+            entry = _add_mesh(hosts, mesh)
+            alone |= _plans(hosts, {mesh.interface: entry})
     except ConfigurationError as error:
         raise ConfigurationError([_in_its_source(fault, places) for fault in error.placed], "import") from None
+    if faults := list(changes_of_meshes(alone, together, meshes)):
+        raise ConfigurationError(faults, "import")
+    return list(notes_of_meshes(alone, together, meshes))
+
+
+def _plans(hosts: Mapping[str, Any], interfaces: Mapping[str, Any]) -> Mapping[str, MeshPlan]:
+    """Return what entries ask for, of which those may be missing that say how SSH reaches a host."""
+    if not interfaces:
+        return {}
+    ssh = {"address": PLACEHOLDER_ADDRESS, "hostKey": PLACEHOLDER_HOST_KEY}
+    return plan_meshes(read_configuration({name: {**entry, "ssh": ssh} for name, entry in hosts.items()}, interfaces))
+
+
+def _add_mesh(hosts: dict[str, Any], mesh: FoundMesh) -> CommentedMap:
+    """Add what `hosts` lack of the members of a mesh, and return the entry of its interface."""
+    for member in mesh.members:
+        entry = hosts.setdefault(member.host, CommentedMap())
+        if member.externals and not _has_place(entry):
+            by_address = is_address(member.externals[0])
+            value = flow_list(member.externals) if by_address else member.externals[0]
+            entry.insert(0, "externalIps" if by_address else "externalName", value)
+        entry.setdefault("ssh", _ssh(member))
+    return _interface(mesh, {name for name, entry in hosts.items() if not _has_place(entry)})
+
+
+def _has_place(entry: Mapping[str, Any]) -> bool:
+    return bool({"externalIps", "externalName"} & set(entry))
 
 
 def _in_its_source(fault: PlacedFault, places: Mapping[str, str]) -> PlacedFault:
@@ -91,7 +116,7 @@ def _conflicts(file: StackFile, mesh: FoundMesh, before: Mapping[str, str]) -> I
         place = join_path(INTERFACES, mesh.interface)
         yield PlacedFault(place, "is there already; take it out, or import into another stack")
     for member in mesh.members:
-        words, field = _other_place(file.hosts.get(member.host) or {}, member.externals)
+        words, field = _other_place(file.hosts.get(member.host) or {}, member.externals or ())
         if words and member.host in before:
             # There is no stack file yet in which it could be changed.
             here = mesh.places.get((HOSTS, member.host), mesh.interface)
@@ -132,7 +157,7 @@ def _ssh(member: FoundMember) -> CommentedMap:
     return ssh
 
 
-def _interface(mesh: FoundMesh) -> CommentedMap:
+def _interface(mesh: FoundMesh, roaming: Collection[str]) -> CommentedMap:
     entry = CommentedMap({"hosts": flow_list(member.host for member in mesh.members)})
     if mesh.port:
         entry["port"] = mesh.port
@@ -140,18 +165,18 @@ def _interface(mesh: FoundMesh) -> CommentedMap:
         entry["mtu"] = mesh.mtu
     if mesh.ipv4:
         entry["ipv4"] = str(mesh.ipv4)
-    members = {member.host: overrides for member in mesh.members if (overrides := _overrides(mesh.interface, member))}
-    if members:
-        entry["members"] = CommentedMap(members)
+    members = {each.host: _overrides(mesh.interface, each, is_roaming=each.host in roaming) for each in mesh.members}
+    if any(members.values()):
+        entry["members"] = CommentedMap({host: overrides for host, overrides in members.items() if overrides})
     if mesh.peers:
         entry["peers"] = CommentedMap({peer.name: _peer(mesh.interface, peer) for peer in mesh.peers})
     return entry
 
 
-def _overrides(interface: str, member: FoundMember) -> dict[str, Any]:
+def _overrides(interface: str, member: FoundMember, *, is_roaming: bool) -> dict[str, Any]:
     overrides = _inside(interface, member.host, member)
     # Without one of its own, a roaming host gets the usual one: it disturbs nothing, and peers can reach it.
-    if member.keepalive and (member.externals or member.keepalive != ROAMING_KEEPALIVE):
+    if member.keepalive and (not is_roaming or member.keepalive != ROAMING_KEEPALIVE):
         overrides["persistentKeepalive"] = member.keepalive
     if member.external_port:
         overrides["externalPort"] = member.external_port
