@@ -5,12 +5,13 @@ here touches a file or a host. `routing` finds routes, and `unmatched_peers` the
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
 
 from mesh.cli.importers.endpoints import Sought, choose_endpoint
 from mesh.cli.importers.found import FoundMember, FoundMesh
-from mesh.cli.importers.inside import Inside, find_address_faults, find_ipv4_prefix, why_no_prefix
+from mesh.cli.importers.inside import Inside, find_ipv4_prefix, why_no_prefix
+from mesh.cli.importers.misfits import misfits, unkept_settings
 from mesh.cli.importers.routing import Routing
 from mesh.cli.importers.source import Source, some
 from mesh.cli.importers.unmatched_peers import UnmatchedPeer, find_unmatched_peers
@@ -19,7 +20,7 @@ from mesh.errors import ConfigurationError, PlacedFault
 from mesh.plan.topology import ROAMING_KEEPALIVE
 from mesh.wireguard.wg_quick import ConfiguredPeer, Endpoint, WgQuick
 
-__all__ = ["find_own_faults", "join_configurations"]
+__all__ = ["join_configurations"]
 
 
 def join_configurations(interface: str, hosts: Mapping[str, WgQuick], source: Source) -> FoundMesh:
@@ -29,36 +30,10 @@ def join_configurations(interface: str, hosts: Mapping[str, WgQuick], source: So
         ConfigurationError: With everything that mesh could not keep as it is.
     """
     # What cannot be kept of one host does not hide how it fits together with others.
-    faults = list(_misfits(hosts))
+    faults = list(misfits(hosts))
     if faults:
-        raise ConfigurationError([*_unkept_settings(hosts), *faults], "import")
-    return _Joined(interface, dict(sorted(hosts.items())), source, list(_unkept_settings(hosts))).mesh()
-
-
-def find_own_faults(hosts: Mapping[str, WgQuick]) -> list[PlacedFault]:
-    """Return what is wrong with hosts of which some others could not be read."""
-    return [*_unkept_settings(hosts), *_misfits(hosts)]
-
-
-def _unkept_settings(hosts: Mapping[str, WgQuick]) -> Iterator[PlacedFault]:
-    for own in hosts.values():
-        for name in own.others:
-            yield PlacedFault(
-                f"{own.place(name)}: {name}",
-                "mesh has no place for it and would drop it; do without it here and on the host first, or leave this "
-                "mesh as it is",
-            )
-
-
-def _misfits(hosts: Mapping[str, WgQuick]) -> Iterator[PlacedFault]:
-    owners: dict[str, WgQuick] = {}
-    for own in hosts.values():
-        if own.public_key is None:
-            yield PlacedFault(own.where, "no PrivateKey; give the one that the host has")
-        elif (other := owners.setdefault(own.public_key, own)) is not own:
-            words = f"the key in {other.place('PrivateKey')} too; give each host its own"
-            yield PlacedFault(own.place("PrivateKey"), words)
-    yield from find_address_faults(hosts)
+        raise ConfigurationError([*unkept_settings(hosts), *faults], "import")
+    return _Joined(interface, dict(sorted(hosts.items())), source, list(unkept_settings(hosts))).mesh()
 
 
 class _Joined:

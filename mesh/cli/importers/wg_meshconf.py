@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mesh.cli.importers.found import FoundMesh
-from mesh.cli.importers.join import find_own_faults, join_configurations
+from mesh.cli.importers.join import join_configurations
+from mesh.cli.importers.misfits import find_own_faults
 from mesh.cli.importers.source import MOST_HOSTS, Source
 from mesh.cli.importers.table import read_table
 from mesh.config.fields import is_host_name

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from mesh.cli.importers.files import read_bytes, show_path
 from mesh.cli.importers.found import FoundMesh
-from mesh.cli.importers.join import find_own_faults, join_configurations
+from mesh.cli.importers.join import join_configurations
+from mesh.cli.importers.misfits import find_own_faults
 from mesh.cli.importers.source import MOST_HOSTS, Source, some
 from mesh.config.fields import is_host_name
 from mesh.config.interface_name import is_interface_name
