@@ -12,6 +12,7 @@ import typer
 
 from mesh.cli import export_command
 from mesh.cli.adopt import Adoption
+from mesh.cli.adopted_keys import write_with_keys
 from mesh.cli.allocate import allocate_addresses as write_addresses
 from mesh.cli.bundle_command import bundle_command
 from mesh.cli.completion import complete_host, complete_interface
@@ -114,8 +115,7 @@ def adopt(
         hosts=host or [],
     ).run()
     # The keys that it holds were read before the question, and all are written again.
-    file.check_unchanged()
-    pulumi.write_adopted({**held, **keys})
+    write_with_keys(file, pulumi, {**held, **keys})
     done = f"{file.path.name}: {len(keys)} keys in {ADOPTED}, encrypted"
     _console.print(
         f"{done}; next:\n    pulumi up --stack {pulumi.stack}\n    {pulumi.removal}    # once up has succeeded",

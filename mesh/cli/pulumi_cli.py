@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
+
+from ruamel.yaml import YAML
 
 from mesh.cli.engine import find_engine
 from mesh.cli.stack_places import find_stack_file
@@ -170,13 +173,19 @@ class PulumiCli:
             raise MeshError(f"mesh:adopted: not a mapping; remove it with: {self.removal}")
         return held
 
-    def write_adopted(self, keys: Mapping[str, str]) -> None:
-        """Make `keys` all that `mesh:adopted` holds, at once, so that an interruption leaves what was there.
+    def encrypt(self, name: str, value: object, text: str) -> dict[str, Any]:
+        """Return what a stack file of that `text` would hold with a value set, encrypted. It is written nowhere.
 
         Raises:
-            MeshError: As `read_adopted`, or if the file cannot be written.
+            MeshError: If the stack is not there, or its passphrase is missing or wrong.
         """
-        self._output_of(self._run("config", "set", "--secret", ADOPTED, *self._file, text=json.dumps(keys)))
+        with TemporaryDirectory() as folder:
+            copy = Path(folder, "Pulumi.copy.yaml")
+            copy.write_text(text)
+            words = ("config", "set", "--secret", name, "--config-file", str(copy))
+            self._output_of(self._run(*words, text=json.dumps(value)))
+            held: dict[str, Any] = YAML(typ="safe").load(copy.read_text())
+        return held
 
     @property
     def removal(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mesh.cli.adopted_keys import write_with_keys
 from mesh.cli.importers.files import read_bytes, show_path
 from mesh.cli.importers.fleet import read_fleet
 from mesh.cli.importers.found import FoundMesh
@@ -31,12 +32,12 @@ def import_commands(show: Callable[[str], None]) -> typer.Typer:
         pulumi = pulumi_of(path, find_project())
         file = StackFile(path, complete=True)
         keys = {name: key for mesh in meshes for name, key in mesh.keys.items()}
-        # Before anything is written: without its stack and passphrase nothing can be encrypted.
         held = pulumi.read_adopted() if keys else {}
         notes = add_meshes(file, meshes)
-        file.write()
         if keys:
-            pulumi.write_adopted({**held, **keys})
+            write_with_keys(file, pulumi, {**held, **keys})
+        else:
+            file.write()
         for mesh in meshes:
             for note in mesh.notes:
                 show(f"{mesh.interface}: {note}")

@@ -1,0 +1,31 @@
+"""Write keys into a stack file, encrypted, together with all else that is new in it.
+
+Pulumi encrypts, and it does so in a copy of the file. Where it cannot, since the passphrase is missing or wrong,
+nothing was written, and the same command works once that is corrected.
+"""
+
+from collections.abc import Mapping
+
+from mesh.cli.pulumi_cli import ADOPTED, PulumiCli
+from mesh.cli.stack_file import StackFile
+
+__all__ = ["write_with_keys"]
+
+# The last two are as Pulumi reads the name too, and as it once wrote it.
+_SPELLINGS = (ADOPTED, ADOPTED.partition(":")[2], ADOPTED.replace(":", ":config:"))
+
+
+def write_with_keys(file: StackFile, pulumi: PulumiCli, keys: Mapping[str, str]) -> None:
+    """Write the file, with `keys` as all that `mesh:adopted` holds.
+
+    Raises:
+        MeshError: If they cannot be encrypted, or the file cannot be written; then it is as it was.
+    """
+    encrypted = pulumi.encrypt(ADOPTED, keys, file.text())
+    # What encrypts is at the top of the file, and new with the first secret of a stack.
+    file.content.update({name: value for name, value in encrypted.items() if name != "config"})
+    config = file.content["config"]
+    for name in _SPELLINGS:
+        config.pop(name, None)
+    (config[ADOPTED],) = (value for name, value in encrypted["config"].items() if name in _SPELLINGS)
+    file.write()
