@@ -26,6 +26,7 @@ from mesh.cli.redaction import Redaction
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.cli.stack_places import stack_of
 from mesh.cli.status_json import show_json
+from mesh.cli.words_of_everybody import words_of_everybody
 from mesh.config.connection import Connection
 from mesh.config.models import Configuration
 from mesh.doctor.asking import ask_mesh
@@ -55,8 +56,8 @@ Names, addresses and keys are replaced, and the same one by the same in all file
 itself), mesh-1 (an interface), peer-1, site-1, tag-1, user-1, stack-1, folder-1 (that of the project, or your own),
 name-1.example (a DNS name), key-1 (a public key, a host key, a fingerprint or a digest). Addresses are of the
 documentation ranges. Those of one /24 (IPv4), /48 or /64 (IPv6) stay together, and networks of other lengths lie apart,
-whatever they hold. Ports, times, sizes, versions and users that every system has are as they were, and so are addresses
-that everybody has, such as ::1 and 0.0.0.0/0.
+whatever they hold. Ports, times, sizes and versions are as they were, and so are addresses that everybody has, such as
+::1 and 0.0.0.0/0, and names that are words of everybody, such as root, ubuntu, relay or address.
 No private key and no preshared key was read. What looks like a key in a log is replaced too.
 Look through it before you send it: what a log or a message says in words of its own, nobody can replace."""
 _NAMED = """\
@@ -71,7 +72,7 @@ class Bundle:
         """Begin with no file; `progress` is told what is being asked. `failures` is for the screen alone."""
         self.files: dict[str, str] = {}
         self.failures: dict[str, str] = {}
-        self._redaction = Redaction(keep=keep)
+        self._redaction = Redaction(words_of_everybody(), keep=keep)
         self._keep = keep
         self._stack = stack or ""
         self._progress = progress

@@ -11,18 +11,20 @@ from mesh.config.connection import Connection
 from mesh.config.models import Configuration
 from mesh.plan.roster import participants_of
 from mesh.stored.forms import RecordedRollout
+from mesh.wireguard.endpoint import host_part
 
 __all__ = ["learn_machine", "learn_operator", "learn_roster", "learn_stack_file"]
 
 
-# What a machine is called to which nobody gave a name.
-_NO_NAMES = frozenset({"localhost", "alpine", "debian", "fedora", "ubuntu"})
+# Of every host, with the folders around them.
+_OF_EVERYBODY = (Path("/root"), Path("/etc/wireguard"), Path("/var/lib/mesh"))
 
 
 def learn_operator(redaction: Redaction) -> None:
     """Learn what the operator, this machine and the folders of both are called."""
     learn_machine(redaction, platform.node())
-    redaction.learn("folder", [each for each in map(str, (Path.cwd(), Path.home())) if each not in ("/", "/root")])
+    own = [path for path in (Path.cwd(), Path.home()) if not any(ours.is_relative_to(path) for ours in _OF_EVERYBODY)]
+    redaction.learn("folder", map(str, own))
     redaction.learn("user", [Path.home().name])
     with suppress(KeyError, OSError):
         redaction.learn("user", [getpass.getuser()])
@@ -30,7 +32,7 @@ def learn_operator(redaction: Redaction) -> None:
 
 def learn_machine(redaction: Redaction, name: str) -> None:
     """Learn what a machine calls itself, also without its domain."""
-    redaction.learn("machine", [each for each in (name, name.partition(".")[0]) if each not in _NO_NAMES])
+    redaction.learn("machine", [name, name.partition(".")[0]])
 
 
 def learn_stack_file(redaction: Redaction, configuration: Configuration) -> None:
@@ -43,14 +45,14 @@ def learn_stack_file(redaction: Redaction, configuration: Configuration) -> None
         redaction.learn("site", filter(None, [host.site]))
         redaction.learn("tag", host.tags)
         _learn_connection(redaction, host.ssh.connection())
-        _learn_bare_name(redaction, host.external_name or "")
+        redaction.learn_place(host.external_name or "")
     for mesh in interfaces.values():
         redaction.learn("host", mesh.forgotten)
         redaction.learn("peer", mesh.peers)
         for peer in mesh.peers.values():
             redaction.learn("tag", peer.tags)
             redaction.learn_keys(filter(None, [peer.public_key]))
-            _learn_bare_name(redaction, (peer.endpoint or "").rpartition(":")[0])
+            redaction.learn_place(host_part(peer.endpoint or ""))
 
 
 def learn_roster(redaction: Redaction, rollout: RecordedRollout) -> None:
@@ -62,7 +64,7 @@ def learn_roster(redaction: Redaction, rollout: RecordedRollout) -> None:
     for entry in participants_of(roster).values():
         redaction.learn("site", filter(None, [entry.get("site")]))
         redaction.learn_keys([entry["publicKey"]])
-        _learn_bare_name(redaction, str(entry["endpoint"]).rpartition(":")[0])
+        redaction.learn_place(host_part(str(entry["endpoint"])))
     for member in roster["members"].values():
         _learn_connection(redaction, member["ssh"])
 
@@ -71,13 +73,7 @@ def _learn_connection(redaction: Redaction, connection: Connection) -> None:
     for each in _machines(connection):
         redaction.learn("user", [each["user"]])
         redaction.learn_keys([each["hostKey"].split(" ")[1]])
-        _learn_bare_name(redaction, each["address"])
-
-
-def _learn_bare_name(redaction: Redaction, place: str) -> None:
-    # An address, or a name with a dot, is found by what it looks like.
-    if (name := place.rstrip(".")).replace("-", "").replace("_", "").isalnum():
-        redaction.learn("machine", [name])
+        redaction.learn_place(each["address"])
 
 
 def _machines(connection: Connection) -> Iterator[Connection]:

@@ -1,22 +1,24 @@
 """Stand-ins for what tells whose a mesh is: names, addresses and keys; the same value has the same one everywhere.
 
-Known values are given first, with `learn`. What only looks like an address, a DNS name, a key or a user's folder is
-replaced too. What somebody wrote in their own words cannot be known, so a person has to look through the result.
+Known values are given first, with `learn` and `learn_place`. What only looks like an address, a DNS name, a key or a
+user's folder is replaced too. What somebody wrote in their own words cannot be known, so a person has to look through
+the result.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from mesh.cli.stand_in_addresses import StandInAddresses
+from mesh.config.external_fields import is_address
 
 __all__ = ["Redaction"]
 
-# Users that every system has, names that every key exchange of SSH has, and what messages of ours and of wg-quick name.
+# Names with dots that every key exchange of SSH has, and that messages of ours and of wg-quick name.
 _EVERYBODYS = frozenset(
     {
-        *("root", "localhost", "openssh.com", "libssh.org", "git.zx2c4.com", "www.wireguard.com"),
+        *("openssh.com", "libssh.org", "git.zx2c4.com", "www.wireguard.com"),
         *("ssh.address", "ssh.port", "ssh.user", "ssh.bastion", "hosts.deny", "multi-user.target", "timers.target"),
         *("net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.forwarding", "ipv6.disable"),
     }
@@ -24,7 +26,14 @@ _EVERYBODYS = frozenset(
 # What ends the name of a file or a unit, and no DNS name. All else that is a name with a dot may be somebody's.
 _NO_DOMAIN = frozenset({"conf", "service", "timer", "socket", "slice", "scope", "json", "yaml", "txt", "log", "tmp"})
 _WORD = re.compile(r"[A-Za-z0-9]+|.", re.DOTALL)
-_DOMAIN = r"(?:[A-Za-z0-9_][A-Za-z0-9_-]*\.)+(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]+)(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9_-])"
+# What ends names of networks at home, and tells nothing.
+_LOCAL_ENDS = frozenset({"lan", "local", "localdomain", "internal", "home"})
+_END = r"(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9_-])"
+# A version may have letters at its end too, but it begins with digits.
+_DOMAIN = (
+    rf"(?:(?:[A-Za-z0-9_][A-Za-z0-9_-]*\.)+(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]+){_END}"
+    rf"|(?:[A-Za-z_][A-Za-z0-9_-]*\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]{_END})"
+)
 _SOMETHING = re.compile(
     rf"""
       (?P<private>-----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*-----|\Z))
@@ -48,10 +57,14 @@ _SECRET = re.compile(
 
 
 class Redaction:
-    """What was replaced so far; with `keep`, only what may be a secret is, and known public keys stay."""
+    """What was replaced so far; with `keep`, only what may be a secret is, and known public keys stay.
 
-    def __init__(self, *, keep: bool = False) -> None:
+    A name that is one of `words`, which are in small letters, tells nothing, and stays.
+    """
+
+    def __init__(self, words: Collection[str], *, keep: bool = False) -> None:
         """Know nothing."""
+        self._words_that_stay = words
         self._keep = keep
         self._names: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
@@ -65,20 +78,31 @@ class Redaction:
         for name in names:
             self.name(kind, name)
 
+    def learn_place(self, place: str) -> None:
+        """Have the name of a machine replaced, with dots or without; an address is found by what it looks like."""
+        name = place.strip("[]").rstrip(".")
+        if "." not in name or is_address(name):
+            self.learn("machine", [] if is_address(name) else [name])
+        elif not self._keep and name not in self._names:
+            self._add(name, self._stand_in_of_domain(name))
+
     def learn_keys(self, keys: Iterable[str]) -> None:
         """Take these keys for public ones, which stay where names stay."""
         self._public.update(keys)
 
     def name(self, kind: str, name: str) -> str:
         """Return what stands for a name."""
-        if self._keep or not name or name in _EVERYBODYS:
+        if self._keep or not name or name.casefold() in self._words_that_stay:
             return name
         if name not in self._names:
-            self._names[name] = self._next(kind)
-            alike = self._by_word.setdefault(_word_at(name, 0).casefold(), [])
-            alike.append(name)
-            alike.sort(key=len, reverse=True)
+            self._add(name, self._next(kind))
         return self._names[name]
+
+    def _add(self, name: str, stand_in: str) -> None:
+        self._names[name] = stand_in
+        alike = self._by_word.setdefault(_word_at(name, 0).casefold(), [])
+        alike.append(name)
+        alike.sort(key=len, reverse=True)
 
     def address(self, text: str) -> str:
         """Return what stands for an address, a prefix or a network.
@@ -137,7 +161,7 @@ class Redaction:
                 is_ours = found["at"] in _EVERYBODYS or found["at"].rpartition(".")[2] in _NO_DOMAIN
                 return None if is_ours else self.name("user", said[:-1]) + "@"
             case "domain":
-                return self._domain(said)
+                return self._domain(said, found.string[: found.start()].endswith("mesh:"))
             case "of":
                 return found["folder"] + self.name("user", found["of"])
         return None
@@ -156,18 +180,34 @@ class Redaction:
         except ValueError:
             return self._other("address", said)
 
-    def _domain(self, said: str) -> str | None:
+    def _domain(self, said: str, is_path: bool) -> str:
+        """Return what stands for words with dots between; `is_path` where they are a place in the stack file."""
         if said in self._names:
             return self._names[said]
-        labels = said.split(".")
-        if said in _EVERYBODYS or labels[-1] in _NO_DOMAIN:
-            return None
+        if said in _EVERYBODYS:
+            return said
+        # The name of a file or a unit, or a place, has names of ours beside those that are known.
+        if is_path or said.rpartition(".")[2] in _NO_DOMAIN or said.endswith(".conf.new"):
+            return self._words(said)
+        return self._stand_in_of_domain(said)
+
+    def _stand_in_of_domain(self, said: str) -> str:
         # `bernard.testwg` and the like are made of names that are known.
+        labels = said.split(".")
         for count in range(len(labels) - 1, 0, -1):
             head, rest = ".".join(labels[:count]), ".".join(labels[count:])
             if head in self._names:
-                return f"{self._names[head]}.{self.text(rest)}"
+                is_told = rest in self._names or rest in _LOCAL_ENDS
+                return f"{self._names[head]}.{self._words(rest) if is_told else self._stand_in_of_domain(rest)}"
         return f"{self._other('name', said.lower())}.example"
+
+    def _words(self, text: str) -> str:
+        """Return a text with what is known in it replaced, and no more."""
+        parts, place = [], 0
+        while place < len(text):
+            part, place = self._word(text, place)
+            parts.append(part)
+        return "".join(parts)
 
     def _word(self, text: str, place: int) -> tuple[str, int]:
         """Return what stands for the known name that begins at a place, or the word there; and where it ends."""

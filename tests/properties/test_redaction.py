@@ -10,15 +10,25 @@ from hypothesis import strategies as st
 
 from mesh.cli.redaction import Redaction
 from mesh.cli.stand_in_addresses import StandInAddresses
+from mesh.cli.words_of_everybody import words_of_everybody
+from mesh.wireguard.endpoint import is_endpoint_name
 from tests.strategies import host_names, interface_names
 
+_EVERYBODYS = words_of_everybody()
 # What stand-ins are made of, so that it tells nothing.
 _OURS = re.compile(r"(?:host|mesh|site|user|key|name|example|address|mac|[0-9a-f]{1,4}|-)*", re.IGNORECASE)
 _KINDS = ("host", "mesh", "site", "user")
 # Sites and tags may be any text.
 _sites = st.from_regex(r"[A-Za-zÀ-ž][\wÀ-ž ./-]{2,15}", fullmatch=True)
 _names = st.one_of(host_names, interface_names, _sites).filter(
-    lambda name: len(name) > 2 and not _OURS.fullmatch(name.replace(".", "-")) and name not in ("root", "localhost")
+    lambda name: len(name) > 2 and not _OURS.fullmatch(name.replace(".", "-")) and name.casefold() not in _EVERYBODYS
+)
+_labels = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,6}[A-Za-z0-9_])?", fullmatch=True)
+# As resolvers take them, with anything as the last label.
+_places = (
+    st.lists(_labels, min_size=2, max_size=4)
+    .map(".".join)
+    .filter(lambda name: is_endpoint_name(name) and len(name) > 4 and not _OURS.fullmatch(name.replace(".", "-")))
 )
 _known = st.lists(st.tuples(st.sampled_from(_KINDS), _names), max_size=6, unique_by=lambda each: each[1].casefold())
 _v4 = st.integers(0, 2**32 - 1).map(IPv4Address)
@@ -45,7 +55,7 @@ def _survives(value: str, text: str) -> bool:
 @given(known=_known, words=st.data())
 def test_no_known_name_survives_in_a_text(known: list[tuple[str, str]], words: st.DataObject) -> None:
     """Whatever stands beside it, in whatever case."""
-    redaction = Redaction()
+    redaction = Redaction(_EVERYBODYS)
     for kind, name in known:
         redaction.learn(kind, [name])
     names = [name for _, name in known]
@@ -53,6 +63,46 @@ def test_no_known_name_survives_in_a_text(known: list[tuple[str, str]], words: s
     text = "".join(piece + mark for piece, mark in words.draw(st.lists(st.tuples(pieces, _between), max_size=8)))
     said = redaction.text(text) + redaction.text(text.upper() if text.isascii() else text)
     assert [name for name in names if _survives(name, said)] == []
+
+
+@given(places=st.lists(_places, min_size=1, max_size=4, unique_by=str.casefold), known=_known, words=st.data())
+@example(places=["vpn.acme-corp", "gate.acme.k8s"], known=[("host", "vpn")], words=None)
+def test_no_place_that_is_known_survives_in_a_text(
+    places: list[str], known: list[tuple[str, str]], words: st.DataObject | None
+) -> None:
+    """With dots or without, whatever its last label looks like, and also where a host is called like a part of it."""
+    redaction = Redaction(_EVERYBODYS)
+    for kind, name in known:
+        redaction.learn(kind, [name])
+    for place in places:
+        redaction.learn_place(place)
+    pieces = st.lists(st.tuples(st.sampled_from(places), _between), min_size=1, max_size=6)
+    drawn = words.draw(pieces) if words else [(place, " ") for place in places]
+    text = "".join(piece + mark for piece, mark in drawn)
+    said = redaction.text(text) + redaction.text(text.upper())
+    assert [place for place in places if _survives(place, said)] == []
+    shown = redaction.document({"endpoint": [f"{place}:51820" for place in places]})
+    assert [place for place in places if _survives(place, json.dumps(shown))] == []
+
+
+_KEPT = """Ubuntu 24.04.1 LTS
+Debian GNU/Linux 12 (bookworm), Linux 6.8.0-1012-aws x86_64, 5.14.0-427.13.1.el9_4.x86_64, 6.9.7-200.fc40
+mesh-boot@ wg-quick@ mesh-keep@ /var/lib/mesh/program /etc/wireguard/ /run/systemd/system
+wireguard-tools v1.0.20210914 - https://git.zx2c4.com/wireguard-tools/
+net.ipv6.conf.all.forwarding = 1, ip -4 address add dev, multi-user.target, ssh.address, sshd[1]: user root
+mesh:hosts: missing; state up, drifted or unreachable, relayed, kernel
+"""
+
+
+@given(known=st.lists(st.tuples(st.sampled_from(_KINDS), st.sampled_from(sorted(_EVERYBODYS)))), upper=st.booleans())
+def test_a_name_that_is_a_word_of_everybody_takes_nothing_away(known: list[tuple[str, str]], upper: bool) -> None:
+    """A user `ubuntu`, a tag `relay`, a site `address`: distributions, units, paths, fields and states stay."""
+    redaction = Redaction(_EVERYBODYS)
+    for kind, name in known:
+        redaction.learn(kind, [name.upper() if upper else name])
+    assert redaction.text(_KEPT) == _KEPT
+    document = {name: [{name: f"{name} ({name})"}] for _, name in known}
+    assert redaction.document(document) == document
 
 
 @given(addresses=st.lists(st.one_of(_addresses, _prefixes()), max_size=12, unique=True))
@@ -91,16 +141,16 @@ def test_what_looks_like_an_address_or_a_key_does_not_survive_in_a_text(
     """Though nobody knew it, and whatever is around it."""
     assume(StandInAddresses().replace(address) != address)
     text = f"x{more}{address}{mark}{key}{more}[{address}]:51820{mark}SHA256:{key[:43]} fc"
-    said = Redaction().text(text)
+    said = Redaction(_EVERYBODYS).text(text)
     assert not _survives(key, said)
     assert not _survives(key[:43], said)
-    assert not _survives(address, said.replace(Redaction().address(address), ""))
+    assert not _survives(address, said.replace(Redaction(_EVERYBODYS).address(address), ""))
 
 
 @given(known=_known)
 def test_names_of_a_document_are_replaced_alike_in_names_and_values_of_fields(known: list[tuple[str, str]]) -> None:
     """And never two by one."""
-    redaction = Redaction()
+    redaction = Redaction(_EVERYBODYS)
     for kind, name in known:
         redaction.learn(kind, [name])
     names = [name for _, name in known]

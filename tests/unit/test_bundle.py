@@ -2,14 +2,18 @@
 
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from mesh.cli import host_logs
 from mesh.cli.bundle_command import archive_of
-from mesh.cli.names_to_hide import learn_stack_file
+from mesh.cli.names_to_hide import learn_roster, learn_stack_file
 from mesh.cli.redaction import Redaction
+from mesh.cli.words_of_everybody import words_of_everybody
+from mesh.config.connection import Connection
 from mesh.config.reader import read_configuration
+from mesh.stored.forms import RecordedRollout
 from tests.strategies import HOST_KEY
 
 
@@ -50,24 +54,35 @@ def test_the_log_of_a_host_without_a_journal_is_in_the_files_that_exist(
         ("mlkem768x25519-sha256@openssh.com", "mlkem768x25519-sha256@openssh.com"),
         ("02:42:ac:11:00:02 peer:fe80::1%testwg", "mac-1 peer:2001:db8::1%mesh-1"),
         ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBb/ ada@desk", "ssh-ed25519 key-1"),
+        ("mesh:hosts.bernard.externalIps[0]: missing", "mesh:hosts.host-1.externalIps[0]: missing"),
+        ("testwg.conf.new bernard.lan bernard.acmecorp", "mesh-1.conf.new host-1.lan host-1.name-1.example"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n", "[key]"),
     ],
 )
 def test_a_text_keeps_all_that_tells_nothing(text: str, shown: str) -> None:
     """And names of units, folders and tables stay readable."""
-    redaction = Redaction()
+    redaction = Redaction(words_of_everybody())
     redaction.learn("host", ["bernard"])
     redaction.learn("mesh", ["testwg"])
     assert redaction.text(text) == shown
 
 
-def test_a_name_without_a_dot_is_hidden_too() -> None:
-    """It does not look like one, so the stack file tells it."""
-    ssh = {"address": "way_in", "hostKey": HOST_KEY}
-    mesh = {"hosts": ["bernard"], "peers": {"phone": {"endpoint": "router.:51820"}}}
-    redaction = Redaction()
+def test_every_name_of_a_place_that_the_stack_file_or_the_state_tells_is_hidden() -> None:
+    """Also one that does not look like a name: without a dot, or with a digit or a hyphen in its last label."""
+    bastion = {"address": "gate.acme.k8s", "hostKey": HOST_KEY}
+    ssh = {"address": "way_in", "hostKey": HOST_KEY, "bastion": bastion}
+    mesh = {"hosts": ["bernard"], "peers": {"phone": {"endpoint": "router.:51820"}, "tv": {"endpoint": "tv.my-lab:1"}}}
+    redaction = Redaction(words_of_everybody())
     learn_stack_file(
         redaction, read_configuration({"bernard": {"ssh": ssh, "externalName": "home-1"}}, {"testwg": mesh})
     )
-    said = redaction.text("home-1:51820 router.:51820 at way_in")
-    assert not [name for name in ("home-1", "router", "way_in") if name in said]
+    way: Connection = {"address": "alpha.acme-corp", "port": 22, "user": "ada", "sudo": True, "hostKey": HOST_KEY}
+    member = {"publicKey": "x", "address": "fd00::1/64", "endpoint": "vpn.acme2:51820", "keepalive": 0, "ssh": way}
+    roster = {"interface": "testwg", "members": {"alpha": member}, "forgotten": []}
+    learn_roster(redaction, cast("RecordedRollout", {"roster": roster, "notWiped": []}))
+    said = redaction.text(
+        "home-1:51820 router.:51820 at way_in by gate.acme.k8s, tv.my-lab, vpn.acme2, ALPHA.acme-corp"
+    )
+    assert not [name for name in ("home-1", "router", "way_in", "acme", "my-lab", "ALPHA") if name in said]
+    # What nobody told looks like a name all the same.
+    assert redaction.text("vault.acme-corp, nas.home2") == "name-6.example, name-7.example"

@@ -11,6 +11,7 @@ from mesh.cli.page.describe import describe_mesh
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
 from mesh.cli.redaction import Redaction
 from mesh.cli.stack_file import StackFile
+from mesh.cli.words_of_everybody import words_of_everybody
 from mesh.config.peering import TagsByName, tags_of
 from mesh.doctor.asking import ask_mesh
 from mesh.errors import MeshError
@@ -49,7 +50,7 @@ def ask_page(pulumi: PulumiCli, interfaces: Collection[str] | None, *, redact: b
 
 def redaction_of(stack: str, meshes: Mapping[str, RecordedMesh], tags: Mapping[str, TagsByName]) -> Redaction:
     """Return what takes every name that a page of these meshes may have out of a text."""
-    redaction = Redaction()
+    redaction = Redaction(words_of_everybody())
     for name, mesh in meshes.items():
         learn_roster(redaction, mesh.rollout)
         for own in tags.get(name, {}).values():
