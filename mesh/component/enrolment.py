@@ -21,6 +21,7 @@ from pulumi import (
     ResourceOptions,
     log,
 )
+from pulumi.runtime import is_dry_run
 from pulumi_command import remote
 
 from mesh.config.connection import Connection
@@ -163,7 +164,9 @@ def enrol(
         name,
         connection=_connection(ssh, real),
         create=installation.apply(lambda count: command(interface, sudo=ssh.uses_sudo, installation=count)),
-        stdin=Output.secret(private_key),
+        # What a preview knows of it is a secret as it comes. Made one there before it is known, it would be to
+        # `up --plan` another value than the key that is made, and the engine would print both.
+        stdin=private_key if is_dry_run() else Output.secret(private_key),
         logging=remote.Logging.NONE,
         add_previous_output_in_env=False,
         opts=ResourceOptions.merge(secret, opts),

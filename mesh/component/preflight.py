@@ -40,7 +40,9 @@ def absent_hosts(configuration: Configuration, unknown: Collection[str] = ()) ->
         HostsFailedError: Naming each host that does not answer and may not be skipped.
         MeshError: If there is no key to log in with.
     """
-    return _recall_pending() if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
+    # In both, since `up --plan` expects of the engine what the preview asked it for.
+    pending = _recall_pending()
+    return pending if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
 
 
 def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict[str, set[str]]:
@@ -111,5 +113,7 @@ def _recall_pending() -> dict[str, set[str]]:
     """Return by output of this stack the hosts that the last run left out."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value
-    outputs = read["outputs"].items()
-    return {name: set(mesh["pending"]) for name, mesh in outputs if isinstance(mesh, dict) and "pending" in mesh}
+    # A program of one's own has outputs of other kinds too.
+    outputs = {name: mesh for name, mesh in read["outputs"].items() if isinstance(mesh, dict)}
+    lists = {name: mesh.get("pending") for name, mesh in outputs.items()}
+    return {name: {*map(str, hosts)} for name, hosts in lists.items() if isinstance(hosts, list)}

@@ -25,5 +25,7 @@ def read_values(folder: Path) -> StackValues:
     sections = sections_of_texts({**pulumi.runtime.get_config_env(), **CONFIG.get()})
     adopted = sections.get(ADOPTED)
     written = adopted_in_file(folder / "stacks" / f"Pulumi.{pulumi.get_stack()}.yaml") if adopted else None
-    is_secret = pulumi.runtime.is_config_secret(ADOPTED)
-    return read_stack(sections, folder, faults_in_clear(adopted, is_secret=is_secret, written=written))
+    encrypted = [name for name in sections if pulumi.runtime.is_config_secret(name)]
+    return read_stack(
+        sections, folder, faults_in_clear(adopted, is_secret=ADOPTED in encrypted, written=written), encrypted
+    )

@@ -53,6 +53,31 @@ def test_no_verb_shows_a_key(stack: Stack, verb: tuple[str, ...]) -> None:
     assert reveals(stack, stack.must(*verb).text) == []
 
 
+def test_a_plan_that_was_saved_is_carried_out_and_shows_no_key(make_stack: Maker) -> None:
+    """Where a value is not the planned one, the engine prints both, secrets in clear."""
+    stack = make_stack(3)
+    all_keys = {"hosts": ["h1", "h2", "h3"], "rotation": 2}
+    for settings in ({"hosts": ["h1", "h2"]}, all_keys, {**all_keys, "mtu": 1380}):
+        stack.write({"testwg": {"deadline": 10, **settings}})
+        said = stack.must("preview", "--save-plan", "plan.json").text
+        plan = (stack.folder / "plan.json").read_text()
+        said += stack.up("--plan", "plan.json").text
+        assert reveals(stack, said + plan) == []
+    assert stack.changed() == {}
+
+
+def test_what_the_state_has_in_clear_is_not_taken_encrypted(make_stack: Maker) -> None:
+    """Whoever encrypts an address wants it secret; the program and each command say that it would not be."""
+    stack = make_stack(1)
+    stack.write({"testwg": {"hosts": ["h1"], "deadline": 10}})
+    stack.must("config", "set", "--secret", "--path", "mesh:hosts.h1.externalIps[0]", "198.18.9.9")
+    said = [stack.run("preview").text, *(stack.companion(command, "test").errors for command in ("plan", "graph"))]
+    for text in said:
+        assert "mesh:hosts: a value here is encrypted, and the state and the hosts would have it in clear; " in text
+        assert "198.18.9.9" not in text
+        assert "Traceback" not in text
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_failure_at_any_order_shows_no_key(stack: Stack, order: str) -> None:
     """Neither the output nor any file of the state, and the next run succeeds."""
