@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from mesh.cli.engine import find_engine
 from mesh.cli.stack_places import find_stack_file
 from mesh.config.adopted import faults_in_clear
+from mesh.config.interface_name import PEER_FILES
 from mesh.config.models import Configuration
 from mesh.config.sections import ADOPTED, sections_of_texts
 from mesh.config.stack import read_stack
@@ -32,8 +33,6 @@ from mesh.stored.reader import read_peer_files, read_recorded, read_recorded_key
 __all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
 
 _FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
-# What ends the name of a stack's output that holds the files of peers.
-_PEERS = "-peers"
 _ROLLOUT = ":dynamic/mesh:Rollout"
 _FILE_NAME = re.compile(r"Pulumi\.([A-Za-z0-9_.-]+)\.ya?ml")
 _KEY = re.compile(r"[A-Za-z0-9+/]{42,43}=*")
@@ -116,7 +115,8 @@ class PulumiCli:
         # What is encrypted is shown to nobody; keys that are in clear have a value here.
         sections = sections_of_texts({name: entry["value"] for name, entry in values.items() if "value" in entry})
         in_clear = faults_in_clear(sections.get(ADOPTED), is_secret=False, written=None)
-        return read_stack(sections, self._folder, in_clear).configuration
+        encrypted = [name for name, entry in values.items() if entry.get("secret")]
+        return read_stack(sections, self._folder, in_clear, encrypted).configuration
 
     def recorded(self) -> dict[str, RecordedMesh]:
         """Return what the state says of each mesh that was ever rolled out, by interface."""
@@ -153,8 +153,12 @@ class PulumiCli:
     def peer_files(self) -> dict[str, dict[str, str]]:
         """Return the files of the unmanaged peers, in clear, by interface and name."""
         outputs: Mapping[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
-        found = {name: files for name, files in outputs.items() if name.endswith(_PEERS) and files}
-        return {name.removesuffix(_PEERS): read_peer_files(name, files) for name, files in found.items()}
+        # An interface may be called so too.
+        meshes = {name for name, output in outputs.items() if isinstance(output, dict) and "cannotMeet" in output}
+        found = {
+            name: files for name, files in outputs.items() if name.endswith(PEER_FILES) and files and name not in meshes
+        }
+        return {name.removesuffix(PEER_FILES): read_peer_files(name, files) for name, files in found.items()}
 
     def read_adopted(self) -> dict[str, Any]:
         """Return what `mesh:adopted` holds, decrypted; empty where it is not set.

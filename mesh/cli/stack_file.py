@@ -18,7 +18,7 @@ from mesh.config.adopted import faults_in_clear
 from mesh.config.hosts_file import NO_VALUES
 from mesh.config.models import Configuration
 from mesh.config.schema import editor_line_in_project
-from mesh.config.sections import ADOPTED, HOSTS, HOSTS_FILE, INTERFACES, sections_in_file
+from mesh.config.sections import ADOPTED, HOSTS, HOSTS_FILE, INTERFACES, sections_in_file, sections_with_encrypted
 from mesh.config.stack import read_stack
 from mesh.errors import ConfigurationError, MeshError, PlacedFault, show_name
 
@@ -148,7 +148,9 @@ class StackFile:
         sections = sections_in_file(config)
         written = sections.get(ADOPTED)
         in_clear = faults_in_clear(written, is_secret=True, written=written)
-        return read_stack(sections, folder, in_clear).configuration
+        encrypted = sections_with_encrypted(sections)
+        readable = {name: value for name, value in sections.items() if name == ADOPTED or name not in encrypted}
+        return read_stack(readable, folder, in_clear, encrypted).configuration
 
     def _faults(self, raw: bytes) -> list[PlacedFault]:
         """Return what a preview would refuse in a text of this file, but for values that are still missing."""

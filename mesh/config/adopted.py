@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from mesh.config.hosts_file import NO_VALUES
 from mesh.config.models import Configuration, Interfaces
-from mesh.config.sections import ADOPTED, sections_in_file
+from mesh.config.sections import ADOPTED, is_encrypted, sections_in_file
 from mesh.config.validation import join_path
 from mesh.errors import ConfigurationError, PlacedFault, show_name
 from mesh.wireguard import keys
@@ -45,7 +45,7 @@ def examine_adopted(adopted: object, interfaces: Interfaces | None) -> tuple[Ado
 
     A value that is encrypted still is passed over. So are names, where it is not known which `interfaces` there are.
     """
-    if adopted is None or _is_encrypted(adopted):
+    if adopted is None or is_encrypted(adopted):
         return Adopted(), []
     if not isinstance(adopted, Mapping):
         return Adopted(), [PlacedFault(ADOPTED, "not a mapping; give keys by interface/host, or by interface")]
@@ -57,7 +57,7 @@ def examine_adopted(adopted: object, interfaces: Interfaces | None) -> tuple[Ado
         words = _wrong_owner(interface, host if slash else None, interfaces) or _wrong_key(value)
         if words:
             faults.append(PlacedFault(join_path(ADOPTED, name), words))
-        elif _is_encrypted(value):
+        elif is_encrypted(value):
             continue
         elif slash:
             private_keys[interface, host] = value
@@ -79,7 +79,7 @@ def _wrong_owner(name: str, host: str | None, interfaces: Interfaces | None) -> 
 
 
 def _wrong_key(value: object) -> str:
-    if _is_encrypted(value):
+    if is_encrypted(value):
         return ""
     if not isinstance(value, str) or not keys.is_key(value):
         return "not a WireGuard key; give 44 characters of base64, as wg prints them"
@@ -133,13 +133,9 @@ def faults_in_clear(adopted: object, *, is_secret: bool, written: object) -> lis
     return [PlacedFault(place, _IN_CLEAR) for place in places]
 
 
-def _is_encrypted(value: object) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"secure"}
-
-
 def _in_clear(written: object, path: str) -> Iterator[str]:
     if isinstance(written, str):
         yield path
-    elif isinstance(written, Mapping) and not _is_encrypted(written):
+    elif isinstance(written, Mapping) and not is_encrypted(written):
         for name, value in written.items():
             yield from _in_clear(value, join_path(path, str(name)))

@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
-__all__ = ["WORDS_OF_IP", "interface_name_fault", "interface_name_schema", "is_interface_name"]
+__all__ = ["PEER_FILES", "WORDS_OF_IP", "interface_name_fault", "interface_name_schema", "is_interface_name"]
+
+# What follows an interface's name in that of the stack's output with the files of its unmanaged peers.
+PEER_FILES = "-peers"
 
 _INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,14}")
 # What ip takes for its own words and no name in `ip link add NAME type wireguard`, as wg-quick calls it. Of what

@@ -15,8 +15,11 @@ __all__ = [
     "NAMESPACE",
     "ROTATION",
     "SECTIONS",
+    "encrypted_faults",
+    "is_encrypted",
     "sections_in_file",
     "sections_of_texts",
+    "sections_with_encrypted",
     "unknown_sections",
 ]
 
@@ -60,6 +63,32 @@ def sections_in_file(config: Mapping[Any, object]) -> dict[str, object]:
         if name.startswith(f"{NAMESPACE}:"):
             sections[name] = "" if value is None else plain(value)
     return sections
+
+
+def is_encrypted(value: object) -> bool:
+    """Tell whether this stands for an encrypted value in a stack file."""
+    return isinstance(value, Mapping) and set(value) == {"secure"}
+
+
+def sections_with_encrypted(sections: Mapping[str, object]) -> list[str]:
+    """Return the sections of a stack file in which a value is encrypted, at any depth."""
+
+    def holds(value: object) -> bool:
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        return is_encrypted(value) or any(map(holds, inner))
+
+    return [name for name, value in sections.items() if holds(value)]
+
+
+def encrypted_faults(names: Iterable[str]) -> Iterator[PlacedFault]:
+    """Yield a fault for each of these sections, in which a value is encrypted, but for the keys."""
+    for name in names:
+        if name in SECTIONS and name != ADOPTED:
+            yield PlacedFault(
+                name,
+                "a value here is encrypted, and the state and the hosts would have it in clear; "
+                "set it again without --secret, or take it out",
+            )
 
 
 def unknown_sections(names: Iterable[str]) -> Iterator[PlacedFault]:

@@ -1,6 +1,6 @@
 """Read a whole stack: all its sections, with every fault of all at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,15 @@ from mesh.config.adopted import Adopted, examine_adopted
 from mesh.config.hosts_file import read_hosts
 from mesh.config.models import Configuration
 from mesh.config.reader import UNREAD, examine
-from mesh.config.sections import ADOPTED, HOSTS, HOSTS_FILE, INTERFACES, ROTATION, unknown_sections
+from mesh.config.sections import (
+    ADOPTED,
+    HOSTS,
+    HOSTS_FILE,
+    INTERFACES,
+    ROTATION,
+    encrypted_faults,
+    unknown_sections,
+)
 from mesh.errors import ConfigurationError, PlacedFault
 
 __all__ = ["StackValues", "read_stack"]
@@ -22,15 +30,25 @@ class StackValues:
     adopted: Adopted
 
 
-def read_stack(sections: Mapping[str, object], folder: Path, in_clear: Iterable[PlacedFault] = ()) -> StackValues:
+def read_stack(
+    sections: Mapping[str, object],
+    folder: Path,
+    in_clear: Iterable[PlacedFault] = (),
+    encrypted: Collection[str] = (),
+) -> StackValues:
     """Return what the sections of a stack say; a file of hosts is looked for from `folder`.
 
-    `in_clear` are the faults of keys that are not encrypted, which only the caller can know.
+    `in_clear` are the faults of keys that are not encrypted, and `encrypted` the sections in which any value is, which
+    only the caller can know.
 
     Raises:
         ConfigurationError: With these and every other fault of all sections; none shows a value that could be a secret.
     """
-    faults = [*unknown_sections(sections)]
+    sealed = [*encrypted_faults(encrypted)]
+    faults = [*unknown_sections(sections), *sealed]
+    if any(fault.place not in sections for fault in sealed):
+        # What it holds is not known here, and whatever else is found may follow from that.
+        raise ConfigurationError(faults)
     hosts: object = UNREAD
     try:
         hosts = read_hosts(sections.get(HOSTS), sections.get(HOSTS_FILE), folder)

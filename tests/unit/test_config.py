@@ -455,6 +455,16 @@ def test_two_interfaces_cannot_listen_on_one_port_of_a_host(hosts: Section, inte
     )
 
 
+def test_an_interface_has_another_name_than_the_files_of_the_peers_of_one(hosts: Section, interfaces: Section) -> None:
+    """Both are outputs of the stack."""
+    interfaces["testwg-peers"] = {"hosts": ["edgeworth"], "port": 51999}
+    read_configuration(hosts, interfaces)
+    interfaces["testwg"]["peers"] = {"phone": {}}
+    place, words = faults_of(hosts, interfaces)[0].split(": ", 1)
+    assert place == "mesh:interfaces.testwg-peers"
+    assert words == "the files of the peers of interface 'testwg' are the output of that name; choose another one"
+
+
 def test_two_interfaces_may_have_one_port_where_they_share_no_host(hosts: Section) -> None:
     """A port belongs to a host."""
     apart = {"one": {"hosts": ["bernard"]}, "two": {"hosts": ["edgeworth"]}}

@@ -38,3 +38,12 @@ def test_the_ages_of_keys_are_those_of_our_resources(monkeypatch: pytest.MonkeyP
     assert recorded.key_times() == {"B=": (MADE, "2026-07-31T10:00:00Z"), "": (MADE, "")}
     assert {owner: key.get("publicKey") for owner, key in recorded.key_states.items()} == {"h1": "B=", "": None}
     assert recorded.changed_at == MADE
+
+
+def test_an_interface_may_be_called_as_the_files_of_peers_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as no interface has the other half of its name, and peers."""
+    public = {"port": 1, "hosts": {}, "cannotMeet": [], "notWiped": [], "pending": []}
+    outputs = {"off-peers": public, "wg0": public, "wg0-peers": {"phone": "[Interface]"}, "my-peers": {}}
+    monkeypatch.setattr(pulumi_cli, "find_engine", lambda: Engine(Path("pulumi"), "3.250.0"))
+    monkeypatch.setattr(PulumiCli, "_ask", lambda *_: json.dumps(outputs))
+    assert PulumiCli(Path(), None).peer_files() == {"wg0": {"phone": "[Interface]"}}

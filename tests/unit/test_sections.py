@@ -11,7 +11,12 @@ from pulumi.runtime.config import CONFIG
 from mesh.cli.stack_file import StackFile
 from mesh.component import values
 from mesh.config.plain import plain, plain_of_text
-from mesh.config.sections import sections_in_file, sections_of_texts, unknown_sections
+from mesh.config.sections import (
+    sections_in_file,
+    sections_of_texts,
+    sections_with_encrypted,
+    unknown_sections,
+)
 from mesh.config.stack import read_stack
 from mesh.errors import ConfigurationError
 from tests.strategies import SECRETS
@@ -67,6 +72,36 @@ def test_the_program_shows_no_value_of_a_section(good: Section, monkeypatch: pyt
     assert clear.startswith(IN_CLEAR)
     assert others == [NO_MAPPING]
     assert "mesh:rotations: unknown section; did you mean mesh:rotation?" in caught.value.faults
+
+
+SEALED = {"secure": "v1:abc"}
+ENCRYPTED = "a value here is encrypted, and the state and the hosts would have it in clear"
+
+
+@pytest.mark.parametrize("place", [("mesh:hosts",), ("mesh:hosts", "bernard", "externalIps", 0), ("mesh:rotation",)])
+def test_an_encrypted_value_is_refused_where_the_state_would_have_it_in_clear(
+    good: Section, place: tuple[Any, ...], tmp_path: Path
+) -> None:
+    """By commands that read the file, which follow nothing from it, and by what Pulumi tells of the section."""
+    sections = json.loads(json.dumps({**good, "mesh:rotation": 1, "mesh:adopted": SEALED}))
+    inner = sections
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = SEALED
+    assert sections_with_encrypted(sections) == [place[0], "mesh:adopted"]
+    file = tmp_path / "Pulumi.office.yaml"
+    file.write_text(json.dumps({"config": sections}))
+    with pytest.raises(ConfigurationError) as caught:
+        StackFile(file).configuration()
+    [fault] = caught.value.faults
+    assert fault.startswith(f"{place[0]}: {ENCRYPTED}; ")
+    with pytest.raises(ConfigurationError) as caught:
+        read_stack({**good, "mesh:rotation": "none"}, Path(), (), [place[0]])
+    # Where the values are known, so is all else that is wrong.
+    assert [f.partition(";")[0] for f in caught.value.faults] == [
+        f"{place[0]}: {ENCRYPTED}",
+        "mesh:rotation: not usable",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from itertools import product
 
 from mesh.config import peering
 from mesh.config.fields import NO_HOST_NAME, is_host_name
+from mesh.config.interface_name import PEER_FILES
 from mesh.config.models import AUTO, Bastion, Hosts, Interfaces
 from mesh.config.rules import endpoints, prefixes, routes
 from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path
@@ -149,6 +150,11 @@ def _membership(declared: Collection[str] | None, interfaces: Interfaces) -> Ite
 
 def _peers(interfaces: Interfaces) -> Iterator[PlacedFault]:
     for name, interface in interfaces.items():
+        if interface.peers and (taken := f"{name}{PEER_FILES}") in interfaces:
+            yield PlacedFault(
+                join_path("mesh:interfaces", taken),
+                f"the files of the peers of interface {name!r} are the output of that name; choose another one",
+            )
         first: dict[str, str] = {}
         for peer, declared in interface.peers.items():
             path = join_path("mesh:interfaces", name, "peers", peer)
