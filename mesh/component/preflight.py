@@ -40,9 +40,7 @@ def absent_hosts(configuration: Configuration, unknown: Collection[str] = ()) ->
         HostsFailedError: Naming each host that does not answer and may not be skipped.
         MeshError: If there is no key to log in with.
     """
-    # In both, since `up --plan` expects of the engine what the preview asked it for.
-    pending = _recall_pending()
-    return pending if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
+    return _recall_pending() if pulumi.runtime.is_dry_run() else _find_absent(configuration, unknown)
 
 
 def _find_absent(configuration: Configuration, unknown: Collection[str]) -> dict[str, set[str]]:
