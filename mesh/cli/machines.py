@@ -49,11 +49,15 @@ class Machine:
         return "same" if keys == {self.shown.line} else "CHANGED"
 
     @property
+    def revocation(self) -> str:
+        """Where known_hosts says that nobody is to trust the key it shows; what the file says changes nothing."""
+        return next((place for place, key in self.known.revoked.items() if key == self.shown.line), "")
+
+    @property
     def contradiction(self) -> str:
         """Where known_hosts says that the key it shows, which the file does not have, is not this host's."""
-        revoked = (place for place, key in self.known.revoked.items() if key == self.shown.line)
         other = (place for place, key in self.known.trusted.items() if key.split()[0] == self.shown.type)
-        return next(revoked, "") or (next(other, "") if self.status == "new" else "")
+        return next(other, "") if self.status == "new" else ""
 
     def pin(self) -> None:
         """Put the key that it shows into the file."""

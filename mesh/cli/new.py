@@ -18,11 +18,13 @@ from mesh.cli.engine import find_engine
 from mesh.cli.output_file import check_output
 from mesh.cli.pulumi_cli import PulumiCli
 from mesh.cli.scan import Scan
+from mesh.cli.ssh_destination import read_destination
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.cli.stack_places import find_or_name_stack_file, stack_of
-from mesh.cli.yaml_values import flow_list, flow_mapping
+from mesh.cli.yaml_values import flow_list
 from mesh.config.external_fields import is_address
 from mesh.config.fields import is_host_name
+from mesh.config.models import SshSettings
 from mesh.errors import HostError, MeshError, show_name
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
@@ -36,33 +38,40 @@ _PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 @dataclass(frozen=True)
 class Wanted:
-    """One host as it was named on the command line; without a name it is called as it calls itself."""
+    """One host as it was named on the command line; without a name it is called as it calls itself.
+
+    `typed` is what `ssh` is given, and `machine` what is between user and port there.
+    """
 
     name: str
-    address: str = ""
-    user: str = "root"
+    typed: str
+    machine: str
 
 
 def read_wanted(text: str) -> Wanted:
-    """Return the host that `name`, `address`, `user@address` or `name=user@address` means.
+    """Return the host that is meant by what `ssh` takes, or by NAME= and that.
 
     Raises:
         MeshError: If it means none.
     """
-    name, equals, place = text.rpartition("=")
-    user, at, address = place.rpartition("@")
-    if not (equals or at or is_address(place)):
-        name, address = place, ""
-    elif not (is_address(address) or is_host_name(address)) or (at and not user):
-        raise MeshError(f"{show_name(text)}: no host; give NAME, ADDRESS, USER@ADDRESS or NAME=USER@ADDRESS")
-    if (equals or not address) and not is_host_name(name):
+    name, equals, typed = text.rpartition("=")
+    try:
+        machine = read_destination(typed).host
+    except ValueError:
+        raise MeshError(
+            f"{show_name(text)}: no host; give NAME, ADDRESS, USER@ADDRESS, USER@ADDRESS:PORT or NAME=USER@ADDRESS"
+        ) from None
+    if equals and not is_host_name(name):
         raise MeshError(f"{show_name(text)}: {show_name(name)} is no host name; give NAME, or NAME=USER@ADDRESS")
-    return Wanted(name, address, user or "root")
+    if not equals and is_host_name(machine) and not is_address(machine):
+        # A name of the SSH configuration, be it with a user, and not where in the internet the host is.
+        name = machine if machine == typed or "." not in machine else ""
+    return Wanted(name, typed, machine)
 
 
 def _stand_in(wanted: Wanted) -> str:
     """Return what a host is called until it has said its own name."""
-    return wanted.name or _UNFIT.sub("-", f"host-{wanted.address.lower()}".replace(":", "-").replace(".", "-"))
+    return wanted.name or f"host-{re.sub('[^a-z0-9]+', '-', wanted.machine.lower())}".rstrip("-")
 
 
 def _first_content(file: StackFile, wanted: Sequence[Wanted]) -> None:
@@ -71,9 +80,6 @@ def _first_content(file: StackFile, wanted: Sequence[Wanted]) -> None:
         if name in file.hosts:
             raise MeshError(f"{show_name(name)}: named twice; name each host once")
         file.hosts[name] = CommentedMap()
-        if host.address:
-            user = {"user": host.user} if host.user != "root" else {}
-            file.hosts[name]["ssh"] = flow_mapping({"address": host.address, **user})
 
 
 def name_stack_file(stack: str) -> Path:
@@ -111,7 +117,7 @@ def make_stack_file(
         check_output(path)
     file = StackFile(path, complete=True)
     _first_content(file, wanted)
-    scan = Scan(file.select([]), show, confirm)
+    scan = Scan(file.select([]), show, confirm, typed={_stand_in(host): host.typed for host in wanted})
     scan.run()
     problems = dict(scan.problems)
     if all(_stand_in(host) in problems for host in wanted):
@@ -141,7 +147,7 @@ def _call_by_their_own_names(file: StackFile, unnamed: Iterable[str], problems: 
     for stand_in in unnamed:
         if stand_in in problems:
             continue
-        connection = {"port": 22, "user": "root", "bastion": None, **file.hosts[stand_in]["ssh"]}
+        connection = SshSettings.model_validate(file.hosts[stand_in]["ssh"]).connection()
         try:
             said = run(lambda name=stand_in, way=connection: run_command(name, way, "uname -n"))  # type: ignore[misc]
         except HostError:

@@ -28,7 +28,8 @@ def new_command(console: Console, errors: Console, confirm: Confirm) -> Callable
     def new(
         stack: Annotated[str, typer.Argument(help="the name of a stack that is not there yet")],
         host: Annotated[
-            list[str], typer.Argument(help="a name that ssh knows, or ADDRESS, USER@ADDRESS or NAME=USER@ADDRESS")
+            list[str],
+            typer.Argument(help="what ssh takes: a name, ADDRESS, USER@ADDRESS, USER@ADDRESS:PORT; or NAME= and that"),
         ],
         interface: Annotated[str, typer.Option(help="the name of the mesh's interface")] = "mesh0",
         yes: Annotated[bool, typer.Option("--yes", help="accept new fingerprints without asking")] = False,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mesh.cli.machines import Machine, read_machines, show_keys
-from mesh.cli.ssh_config import fill_in_way, keys_known_of
+from mesh.cli.ssh_config import KnownKeys, fill_in_way, keys_known_of
 from mesh.cli.yaml_values import flow_list
 from mesh.errors import HostError
 from mesh.plan.topology import COMMON_LINK_MTU
@@ -42,13 +42,17 @@ async def _ask_system(machine: Machine) -> Found:
 
 @dataclass
 class Scan:
-    """One run over a stack file; `show` prints, `confirm` asks, and `problems` says per machine what went wrong."""
+    """One run over a stack file; `show` prints, `confirm` asks, and `problems` says per machine what went wrong.
+
+    `typed` has what `ssh` is to be given for hosts that are called otherwise in the file.
+    """
 
     entries: Mapping[str, Any]
     show: Callable[[object], None]
     confirm: Callable[[str], None]
     accept_changed: bool = False
     problems: dict[str, str] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
         """Fill in the entries; what could not be had is in `problems`, and the rest is filled in all the same.
@@ -71,7 +75,7 @@ class Scan:
         usable = {}
         for name, entry in self.entries.items():
             try:
-                if isinstance(entry, dict) and (way := fill_in_way(name, entry)):
+                if isinstance(entry, dict) and (way := fill_in_way(self.typed.get(name, name), entry)):
                     self.show(f"{name}: reached as your SSH configuration says: {way}")
                 usable[name] = entry
             except HostError as error:
@@ -95,44 +99,61 @@ class Scan:
         return run(work)
 
     def _pin(self, machines: list[Machine]) -> list[Machine]:
-        unfit = run(lambda: check_reachability({machine.name: machine.connection for machine in machines}))
+        # Of which type the key is, the machine may have changed, and the file with it.
+        ways: dict[str, Any] = {machine.name: {**machine.connection, "hostKey": ""} for machine in machines}
+        unfit = run(lambda: check_reachability(ways))
         self.problems |= unfit
         machines = [machine for machine in machines if machine.name not in unfit]
-        for machine in machines:
-            if not machine.pinned:
-                machine.known = keys_known_of(machine.known_as, machine.connection)
-        shown = self._each(machines, self._fetch)
-        for machine, key in shown.items():
+        recalled = self._each(machines, self._recall)
+        for machine, known in recalled.items():
+            machine.known = known
+        for machine, key in self._each(recalled, self._fetch).items():
             machine.shown = key
         answering = [machine for machine in machines if machine.shown.line]
         if answering:
             self.show(show_keys(answering))
+        usable = []
         for machine in answering:
+            if problem := self._distrust(machine):
+                self.problems[machine.name] = problem
+                continue
+            usable.append(machine)
             if machine.status == "known":
                 place = next(place for place, key in machine.known.trusted.items() if key == machine.shown.line)
                 self.show(f"{machine.name}: its key is trusted already, by {place}")
-            elif place := machine.contradiction:
-                self.problems[machine.name] = (
-                    f"shows a host key that is not the one of {place}; if it was reinstalled, compare the fingerprint "
-                    "and remove that line, otherwise somebody may be in between"
-                )
-                machine.connection["hostKey"] = ""
-        answering = [machine for machine in answering if not machine.contradiction]
-        usable = [machine for machine in answering if machine.status != "CHANGED" or self.accept_changed]
-        for machine in answering:
+        for machine in machines:
             if machine not in usable:
-                was = fingerprint(machine.pinned) or "no readable key"
-                self.problems[machine.name] = (
-                    f"its host key has changed, the file has {was}; compare with what ssh-keygen -lf "
-                    "/etc/ssh/ssh_host_ed25519_key.pub prints on its console, then add --accept-changed"
-                )
-                # No connection goes through it either.
+                # No connection goes to it, nor through it.
                 machine.connection["hostKey"] = ""
         if any(machine.status not in ("same", "known") for machine in usable):
             self.confirm("Are these the fingerprints of your hosts?")
         for machine in usable:
             machine.pin()
         return usable
+
+    def _distrust(self, machine: Machine) -> str:
+        """Return why the key that a machine shows must not be used; empty if it may be."""
+        if place := machine.revocation:
+            return f"shows a host key that {place} revokes; make a new one on it, and restart its sshd"
+        if place := machine.contradiction:
+            return (
+                f"shows a host key that is not the one of {place}; if it was reinstalled, compare the fingerprint "
+                "and remove that line, otherwise somebody may be in between"
+            )
+        if machine.status == "CHANGED" and not self.accept_changed:
+            was = fingerprint(machine.pinned) or "no readable key"
+            return (
+                f"its host key has changed, the file has {was}; compare with what ssh-keygen -lf "
+                "/etc/ssh/ssh_host_ed25519_key.pub prints on its console, then add --accept-changed"
+            )
+        return ""
+
+    async def _recall(self, machine: Machine) -> KnownKeys:
+        name = self.typed.get(machine.known_as, machine.known_as)
+        try:
+            return await asyncio.to_thread(keys_known_of, name, machine.connection)
+        except HostError as error:
+            raise HostError(machine.name, f"may be trusted or not by known_hosts: {error.message}") from None
 
     async def _fetch(self, machine: Machine) -> ShownHostKey:
         known = [key.split()[0] for key in machine.known.trusted.values()]

@@ -48,23 +48,49 @@ def configure(config: Path, port: int, *more: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "name", "machine"),
     [
-        ("bernard", Wanted("bernard")),
-        ("root@78.11.11.11", Wanted("", "78.11.11.11")),
-        ("78.11.11.11", Wanted("", "78.11.11.11")),
-        ("2001:db8::1", Wanted("", "2001:db8::1")),
-        ("admin@web.example.org", Wanted("", "web.example.org", "admin")),
-        ("web=admin@10.0.0.5", Wanted("web", "10.0.0.5", "admin")),
-        ("web=10.0.0.5", Wanted("web", "10.0.0.5")),
+        ("bernard", "bernard", "bernard"),
+        ("root@bernard", "bernard", "bernard"),
+        ("bernard:2222", "bernard", "bernard"),
+        ("web.example.org", "web.example.org", "web.example.org"),
+        ("my_host", "", "my_host"),
+        ("root@78.11.11.11", "", "78.11.11.11"),
+        ("root@78.11.11.11:2222", "", "78.11.11.11"),
+        ("ssh://root@78.11.11.11:2222/", "", "78.11.11.11"),
+        ("78.11.11.11", "", "78.11.11.11"),
+        ("2001:db8::1", "", "2001:db8::1"),
+        ("root@2001:db8::1", "", "2001:db8::1"),
+        ("root@[2001:db8::1]:2222", "", "2001:db8::1"),
+        ("admin@web.example.org", "", "web.example.org"),
+        ("web=admin@10.0.0.5", "web", "10.0.0.5"),
+        ("web=ssh://[2001:db8::1]:2222", "web", "2001:db8::1"),
     ],
 )
-def test_a_host_is_named_in_the_ways_that_people_write(text: str, wanted: Wanted) -> None:
-    """As ssh takes them, with a name before it if one is wanted."""
-    assert read_wanted(text) == wanted
+def test_a_host_is_named_in_the_ways_that_people_write(text: str, name: str, machine: str) -> None:
+    """As ssh takes them, with a name before it if one is wanted; what is behind that is for ssh to read."""
+    assert read_wanted(text) == Wanted(name, text.rpartition("=")[2], machine)
 
 
-@pytest.mark.parametrize("text", ["", "-oProxyCommand=x", "a b", "@10.0.0.1", "root@", "=10.0.0.1", "x=", "-G=1.2.3.4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-oProxyCommand=x",
+        "a b",
+        "@10.0.0.1",
+        "root@",
+        "=10.0.0.1",
+        "x=",
+        "-G=1.2.3.4",
+        "a:b",
+        "a:0",
+        "a:65536",
+        "http://a",
+        "[a]:22",
+        "x@-oProxyCommand=x",
+    ],
+)
 def test_what_names_no_host_is_refused(text: str) -> None:
     """An option of ssh above all."""
     with pytest.raises(MeshError, match="give NAME"):
@@ -100,11 +126,48 @@ def test_what_the_file_says_of_the_way_wins(ssh_config: Path, tmp_path: Path) ->
     assert tmp_path.exists()
 
 
-@pytest.mark.parametrize("way", ["ProxyCommand nc %h %p", "ProxyJump one,two"])
+@pytest.mark.parametrize(
+    ("typed", "settings"),
+    [
+        ("bernard", {"address": "10.0.0.5", "port": 2222, "user": "deploy"}),
+        ("root@bernard", {"address": "10.0.0.5", "port": 2222}),
+        ("root@bernard:22", {"address": "10.0.0.5"}),
+        ("78.11.11.11", {"address": "10.0.0.5", "port": 2222, "user": "deploy"}),
+        ("ssh://bob@78.11.11.11", {"address": "10.0.0.5", "port": 2222, "user": "bob"}),
+        ("root@[2001:db8::1]:23", {"address": "2001:db8::1", "port": 23}),
+    ],
+)
+def test_the_configuration_holds_for_every_way_to_name_a_host_and_what_was_typed_wins(
+    ssh_config: Path, typed: str, settings: dict[str, Any]
+) -> None:
+    """As for `ssh`, which applies its Host sections to what it was given."""
+    ssh_config.write_text(
+        "Host bernard 78.11.11.11\n  HostName 10.0.0.5\n  Port 2222\n  User deploy\n  ProxyJump gate\n"
+        "Host gate\n  HostName 198.51.100.1\n  User jump\n"
+    )
+    entry: dict[str, Any] = {}
+    fill_in_way(typed, entry)
+    behind = {} if "2001" in typed else {"bastion": {"address": "198.51.100.1", "user": "jump"}}
+    assert entry["ssh"] == {**settings, **behind}
+
+
+@pytest.mark.parametrize("way", ["ProxyCommand nc %h %p", "ProxyJump one,two", "ProxyJump gate"])
 def test_a_way_that_a_stack_file_cannot_say_is_named(ssh_config: Path, way: str) -> None:
-    """With what to write instead."""
+    """With what to write instead, which is all it needs; a jump host behind another one is such a way too."""
     configure(ssh_config, 22, way)
-    with pytest.raises(HostError, match=r"give ssh.address, or ssh.bastion"):
+    ssh_config.write_text(f"{ssh_config.read_text()}Host gate\n  ProxyJump edge\n")
+    with pytest.raises(HostError, match=r"give ssh.address, or ssh.bastion") as error:
+        find_way("bernard")
+    assert ("ProxyJump gate, which is itself reached by ProxyJump edge" in str(error.value)) == (way[-4:] == "gate")
+    entry: dict[str, Any] = {"ssh": {"bastion": {"address": "10.0.0.9"}}}
+    assert fill_in_way("bernard", entry) == "root@127.0.0.1 port 22"
+    assert entry["ssh"] == {"address": "127.0.0.1", "bastion": {"address": "10.0.0.9"}}
+
+
+def test_what_ssh_says_of_its_configuration_is_told(ssh_config: Path) -> None:
+    """It names the file and the line."""
+    ssh_config.write_text("Host *\n  PortNumber 22\n")
+    with pytest.raises(HostError, match=rf"`ssh -G` says: {ssh_config}: line 2: Bad configuration option: portnumber"):
         find_way("bernard")
 
 
@@ -129,20 +192,47 @@ def test_a_key_in_known_hosts_is_trusted_without_a_question(
     assert f"bernard: its key is trusted already, by {known}:1" in shown
 
 
-@pytest.mark.parametrize("marker", ["", "@revoked "])
+@pytest.mark.parametrize("way", ["", "ProxyCommand nc %h %p", "ProxyJump one,two"])
 def test_a_key_that_known_hosts_contradicts_is_refused(
-    tmp_path: Path,
-    ssh_config: Path,
-    host: FakeHost,
-    marker: str,
+    tmp_path: Path, ssh_config: Path, host: FakeHost, way: str
 ) -> None:
-    """Another one of its type, or a revoked one; the host is not logged in to."""
-    known = configure(ssh_config, host.port)
-    known.write_text(f"{marker}[127.0.0.1]:{host.port} {host.public_key() if marker else OTHER_KEY}\n")
+    """Also where `ssh` would take a way that a stack file cannot say; the host is not logged in to."""
+    known = configure(ssh_config, host.port, *filter(None, [way]))
+    known.write_text(f"[127.0.0.1]:{host.port} {OTHER_KEY}\n")
     file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
     assert f"shows a host key that is not the one of {known}:1" in scan(file).problems["bernard"]
     assert host.logins == 0
     assert "hostKey" not in file.text()
+
+
+def test_no_key_is_taken_while_known_hosts_cannot_be_found(tmp_path: Path, ssh_config: Path, host: FakeHost) -> None:
+    """It may contradict; one line that ssh refuses keeps it from telling where it is."""
+    ssh_config.write_text("Nonsense yes\n")
+    file = write(tmp_path, f"address: 127.0.0.1, port: {host.port}")
+    told = scan(file).problems["bernard"]
+    assert "may be trusted or not by known_hosts: `ssh -G` says: " in told
+    assert "Bad configuration option: nonsense; correct your SSH configuration" in told
+    assert host.logins == 0
+    assert "hostKey" not in file.text()
+
+
+@pytest.mark.parametrize("pinned", [None, 0, 1])
+def test_a_revoked_key_is_refused_whatever_the_file_says(
+    tmp_path: Path, ssh_config: Path, host: FakeHost, pinned: int | None
+) -> None:
+    """New, pinned, or in the place of another one that is accepted as changed; the line of known_hosts stays."""
+    known = configure(ssh_config, host.port)
+    known.write_text("".join(f"@revoked * {host.public_key(number)}\n" for number in (0, 1)))
+    keys = {0: host.public_key(), 1: OTHER_KEY}
+    file = write(
+        tmp_path,
+        f"address: 127.0.0.1, port: {host.port}" + (f", hostKey: {keys[pinned]}" if pinned is not None else ""),
+    )
+    before = file.text()
+    told = scan(file, accept_changed=True).problems["bernard"]
+    assert told == f"shows a host key that {known}:1 revokes; make a new one on it, and restart its sshd"
+    assert host.logins == 0
+    assert file.text() == before
 
 
 def test_an_authority_in_known_hosts_is_no_host_key(tmp_path: Path) -> None:
@@ -178,6 +268,23 @@ def test_a_first_file_is_complete(tmp_path: Path, ssh_config: Path, host: FakeHo
     configuration = StackFile(path).configuration()
     assert configuration.interfaces["mesh0"].hosts == ("bernard",)
     assert configuration.hosts["bernard"].external_ips == ("78.11.11.11",)
+
+
+def test_a_host_behind_a_jump_that_is_named_by_its_address_is_called_as_it_calls_itself(
+    tmp_path: Path, ssh_config: Path, host: FakeHost
+) -> None:
+    """The way there leads over the bastion too."""
+    configure(ssh_config, host.port, "ProxyJump gate")
+    ssh_config.write_text(
+        ssh_config.read_text().replace("bernard", "10.9.9.9") + f"Host gate\n  HostName 127.0.0.1\n  Port {host.port}\n"
+    )
+    host.answer = "x86_64\n2: eth0    inet 78.11.11.11/32 scope global eth0\n"
+    path = tmp_path / "Pulumi.office.yaml"
+    assert make(path, "root@10.9.9.9") == {}
+    [(name, entry)] = StackFile(path).hosts.items()
+    # It gives that answer to `uname -n` too.
+    assert name.startswith("2-eth0-inet-78.11.11.11")
+    assert entry["ssh"]["bastion"]["port"] == host.port
 
 
 def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
