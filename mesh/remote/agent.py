@@ -6,12 +6,12 @@ other way to a key. It ends with this process, and has what the operator's agent
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 
+from mesh.remote.concurrency import begin_in_thread
 from mesh.remote.identities import Identity, SigningError
 from mesh.remote.wire import pack, unpack
 
@@ -85,13 +85,15 @@ def list_identities(path: str) -> list[AgentIdentity]:
 
 
 def serve(path: Path, identities: Sequence[Identity]) -> None:
-    """Answer as an agent at the socket `path`, which its owner alone can open, for as long as this process lives."""
-    ready = Event()
-    Thread(target=lambda: asyncio.run(_serve(path, identities, ready)), daemon=True, name="mesh-agent").start()
-    ready.wait()
+    """Answer as an agent at the socket `path`, which its owner alone can open, for as long as this process lives.
+
+    Raises:
+        OSError: If there can be no socket.
+    """
+    begin_in_thread("mesh-agent", lambda ready: asyncio.run(_serve(path, identities, ready)))
 
 
-async def _serve(path: Path, identities: Sequence[Identity], ready: Event) -> None:
+async def _serve(path: Path, identities: Sequence[Identity], ready: Callable[[], None]) -> None:
     by_blob = {identity.blob: identity for identity in identities}
     listing = b"".join(pack(identity.blob, identity.comment.encode()) for identity in identities)
     listing = _IDENTITIES + len(identities).to_bytes(4, "big") + listing
@@ -132,5 +134,5 @@ async def _serve(path: Path, identities: Sequence[Identity], ready: Event) -> No
     fresh.chmod(0o600)
     server = await asyncio.start_unix_server(talk, sock=listener, backlog=1024)
     fresh.replace(path)
-    ready.set()
+    ready()
     await server.serve_forever()

@@ -8,15 +8,15 @@ import atexit
 import fcntl
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from threading import Event, Thread
 
+from mesh.errors import MeshError
 from mesh.progress import announce
 from mesh.remote.agent import list_identities, serve
-from mesh.remote.concurrency import allow_many_connections
+from mesh.remote.concurrency import allow_many_connections, begin_in_thread
 from mesh.remote.identities import Identity
 
 __all__ = ["AGENT_LINK", "serve_commands"]
@@ -30,35 +30,44 @@ def serve_commands(identities: tuple[Identity, ...]) -> None:
     """Serve the keys at `AGENT_LINK` as long as this process lives.
 
     Another run in the same checkout that serves the same keys shares the link. One that serves others is waited for.
+
+    Raises:
+        MeshError: If there can be no link.
     """
-    _LINK.parent.mkdir(mode=0o700, exist_ok=True)
-    _LINK.parent.chmod(0o700)
     # The plugin keeps a connection for each command open until the run ends.
     allow_many_connections()
     own = _LINK.with_name(f"agent.{os.getpid()}")
-    serve(own, identities)
-    atexit.register(own.unlink, missing_ok=True)
-    ready = Event()
-    blobs = [identity.blob for identity in identities]
-    Thread(target=_hold_link, args=(own, blobs, ready), daemon=True, name="mesh-agent-link").start()
-    ready.wait()
+    blobs = {identity.blob for identity in identities}
+    try:
+        _LINK.parent.mkdir(mode=0o700, exist_ok=True)
+        _LINK.parent.chmod(0o700)
+        serve(own, identities)
+        atexit.register(own.unlink, missing_ok=True)
+        begin_in_thread("mesh-agent-link", lambda ready: _hold_link(own, blobs, ready))
+    except OSError as error:
+        raise MeshError(
+            f"{error.filename or _LINK.parent}: cannot be written ({error.strerror or error}); let your user own "
+            f"{_LINK.parent}, or remove it, which is made again, and see that the disk has room"
+        ) from None
 
 
-def _hold_link(own: Path, blobs: Sequence[bytes], ready: Event) -> None:
+def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -> None:
     """Take the link when no other run's agent is behind it; until then that one serves us, if it has our keys."""
+    is_served = False
     while True:
         with _turn():
             other = _connect_to_another(own)
             if other is None:
                 _clear_ended()
                 _point_link(own)
-                ready.set()
+                ready()
                 return
         with other:
             with suppress(OSError, ValueError):
-                if [identity.blob for identity in list_identities(AGENT_LINK)] == blobs:
-                    ready.set()
-            if not ready.is_set():
+                if {identity.blob for identity in list_identities(AGENT_LINK)} == blobs:
+                    is_served = True
+                    ready()
+            if not is_served:
                 announce("SSH", ["another pulumi up in this checkout logs in with other keys; waiting for it to end"])
             with suppress(OSError):
                 # Nothing is ever sent here, so this returns when the other run has ended, however it did.

@@ -6,14 +6,23 @@ Nothing here speaks SSH: that is `sessions`.
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from threading import Thread
 from typing import TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
-__all__ = ["HOSTS_AT_ONCE", "LOGINS_AT_ONCE", "allow_many_connections", "gather", "run", "run_apart", "settle"]
+__all__ = [
+    "HOSTS_AT_ONCE",
+    "LOGINS_AT_ONCE",
+    "allow_many_connections",
+    "begin_in_thread",
+    "gather",
+    "run",
+    "run_apart",
+    "settle",
+]
 
 # Each host is asked once; this bounds the operator's own machine, also where much is sent to each host, or received.
 HOSTS_AT_ONCE = 64
@@ -79,6 +88,30 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     # Pulumi runs the program inside its own event loop, which cannot run another one.
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(_run, work).result()
+
+
+def begin_in_thread(name: str, work: Callable[[Callable[[], None]], None]) -> None:
+    """Start `work` in a thread that ends with this process, and return when it calls what it is given.
+
+    Raises:
+        Exception: What ends the work before that.
+    """
+    begun: Future[None] = Future()
+
+    def begin() -> None:
+        if not begun.done():
+            begun.set_result(None)
+
+    def run_to_end() -> None:
+        try:
+            work(begin)
+        except Exception as error:
+            if begun.done():
+                raise
+            begun.set_exception(error)
+
+    Thread(target=run_to_end, daemon=True, name=name).start()
+    begun.result()
 
 
 _TURNS_APART = asyncio.Semaphore(HOSTS_AT_ONCE)

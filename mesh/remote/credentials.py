@@ -8,6 +8,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -152,20 +153,27 @@ def fingerprint_of(identity: Identity) -> str:
 def prefer(identities: Iterable[Identity]) -> list[Identity]:
     """Return `identities`, and first what hosts accepted before if there are too many for one connection."""
     every = list(identities)
-    if len(every) <= OFFERED or not _ACCEPTED.exists():
+    if len(every) <= OFFERED:
         return every
-    accepted = _ACCEPTED.read_text(encoding="utf-8").split()
-    places = {fingerprint: place for place, fingerprint in enumerate(accepted)}
+    places = {fingerprint: place for place, fingerprint in enumerate(_read_accepted())}
     return sorted(every, key=lambda identity: places.get(fingerprint_of(identity), len(places)))
+
+
+def _read_accepted() -> list[str]:
+    # It only saves tries, so nothing fails for want of it.
+    with suppress(OSError, ValueError):
+        return _ACCEPTED.read_text(encoding="utf-8").split()
+    return []
 
 
 def remember(identity: Identity) -> None:
     """Record that a host has accepted a key, so that it is offered first from now on."""
-    known = _ACCEPTED.read_text(encoding="utf-8").split() if _ACCEPTED.exists() else []
-    accepted = fingerprint_of(identity)
+    known, accepted = _read_accepted(), fingerprint_of(identity)
     if accepted in known[:OFFERED]:
         return
-    _ACCEPTED.parent.mkdir(mode=0o700, exist_ok=True)
     fresh = _ACCEPTED.with_name(f"accepted.{os.getpid()}")
-    fresh.write_text("\n".join([accepted, *(word for word in known if word != accepted)][:20]) + "\n", encoding="utf-8")
-    fresh.replace(_ACCEPTED)
+    words = [accepted, *(word for word in known if word != accepted)][:20]
+    with suppress(OSError):
+        _ACCEPTED.parent.mkdir(mode=0o700, exist_ok=True)
+        fresh.write_text("\n".join(words) + "\n", encoding="utf-8")
+        fresh.replace(_ACCEPTED)

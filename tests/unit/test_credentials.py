@@ -340,6 +340,31 @@ def test_a_run_with_other_keys_waits_for_the_one_before(own_folder: Path) -> Non
             second.communicate("")
 
 
+@pytest.mark.parametrize("place", [".mesh", ".mesh/agent.lock"])
+def test_what_cannot_be_written_ends_a_run_in_words(own_folder: Path, place: str) -> None:
+    """Also in the threads that serve, for which the run would wait for ever."""
+    key = make_key(own_folder / "key")
+    if place == ".mesh":
+        Path(place).touch()
+    else:
+        Path(place).mkdir(parents=True)
+    with serve(key) as process:
+        _, errors = process.communicate("", timeout=30)
+    assert process.returncode
+    assert f"MeshError: {place}: cannot be written (" in errors
+    assert "let your user own .mesh, or remove it, which is made again, and see that the disk has room" in errors
+
+
+def test_what_cannot_be_kept_of_accepted_keys_stops_no_login(own_folder: Path, agent: Path) -> None:
+    """It only saves tries."""
+    keys = [make_key(own_folder / f"key{number}") for number in range(6)]
+    add(*keys)
+    Path(".mesh").touch()
+    many = list_identities(str(agent))
+    credentials.remember(many[5])
+    assert credentials.prefer(many) == many
+
+
 def test_a_key_that_was_accepted_comes_first_where_there_are_many(own_folder: Path, agent: Path) -> None:
     """Of few keys the order is the user's."""
     keys = [make_key(own_folder / f"key{number}") for number in range(7)]
