@@ -27,7 +27,7 @@ from mesh.remote.identities import (
     with_certificate,
 )
 
-__all__ = ["KEY_FILE_VARIABLE", "OFFERED", "Credentials", "fingerprint_of", "load", "prefer", "remember"]
+__all__ = ["KEY_FILE_VARIABLE", "OFFERED", "Credentials", "fingerprint_of", "load", "prefer", "remember", "renew"]
 
 KEY_FILE_VARIABLE = "MESH_SSH_KEY_FILE"
 _NAMED = "SSH_AUTH_SOCK"
@@ -61,6 +61,11 @@ def load() -> Credentials:
         MeshError: If the key file that it names cannot be used.
     """
     return _load(os.environ.get(KEY_FILE_VARIABLE) or "", os.environ.get(_NAMED) or "")
+
+
+def renew() -> None:
+    """Have the next `load` look again, which otherwise gives the same as the last."""
+    _load.cache_clear()
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ import asyncssh
 
 from mesh.config.connection import Connection
 from mesh.errors import HostError, HostsFailedError
-from mesh.remote import commands, host_program
+from mesh.remote import commands, credentials, host_program
 from mesh.remote.concurrency import HOSTS_AT_ONCE, allow_many_connections, gather, settle
 from mesh.remote.login import dial, key_exchange_of
 from mesh.remote.new_connection import meet
@@ -126,6 +126,8 @@ async def _logged_in(
     """Log in to every host, and return the connections and the failures; all are closed on leaving."""
     # Two a host, with the new connection of the verification.
     allow_many_connections()
+    # A command that looks again and again outlives keys, certificates and agents.
+    credentials.renew()
     async with AsyncExitStack() as stack:
         opened, failures = await _connect_all(stack, connections, partial(dial, post_quantum=post_quantum))
         for connection in opened.values():
