@@ -26,6 +26,7 @@ from pulumi_command import remote
 
 from mesh.config.connection import Connection
 from mesh.config.models import Bastion, SshSettings
+from mesh.errors import UnreachableHostError
 from mesh.remote import host_program
 from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.concurrency import run_apart
@@ -80,11 +81,14 @@ async def _explain(failure: ErrorHookArgs) -> bool:
     words = explain_command_error(failure.errors[0])
     if words is None and _CUT_OFF.search(failure.errors[0]) and len(failure.errors) <= _RETRIES:
         # The plugin keeps what a host says at a login to itself, so another login asks for it.
-        from mesh.remote.ssh import find_refusal  # noqa: PLC0415
+        from mesh.remote.ssh import find_refusal, unless_cut_off  # noqa: PLC0415
 
         await asyncio.sleep(len(failure.errors))
         way = await _way_of(failure.new_inputs)
-        words = await run_apart(lambda: find_refusal(way))
+        try:
+            words = await unless_cut_off(lambda: run_apart(lambda: find_refusal(way)))
+        except UnreachableHostError as error:
+            words = error.message
         if words is None:
             return True
     if words:
@@ -101,20 +105,12 @@ async def _try(change: ResourceHookArgs) -> None:
     """
     # It brings the SSH library in, which a run that enrols nobody does without.
     from mesh.remote.commands import try_command  # noqa: PLC0415
-    from mesh.remote.ssh import CutOffError  # noqa: PLC0415
+    from mesh.remote.ssh import unless_cut_off  # noqa: PLC0415
 
     inputs = change.new_inputs or {}
     _, host, _ = change.name.split("/")
     way, sudo = await _way_of(inputs), inputs["create"].startswith(_SUDO)
-    for left in reversed(range(_RETRIES + 1)):
-        try:
-            await run_apart(lambda: try_command(host, way, sudo=sudo))
-        except CutOffError:
-            if not left:
-                raise
-            await asyncio.sleep(_RETRIES + 1 - left)
-        else:
-            break
+    await unless_cut_off(lambda: run_apart(lambda: try_command(host, way, sudo=sudo)))
 
 
 async def _way_of(inputs: Mapping[str, Any] | None) -> Connection:

@@ -6,13 +6,16 @@ other way to a key. It ends with this process, and has what the operator's agent
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.progress import announce
 from mesh.remote.concurrency import begin_in_thread
 from mesh.remote.identities import Identity, SigningError
+from mesh.remote.ssh_errors import UNWILLING_AGENT
 from mesh.remote.wire import pack, unpack
 
 __all__ = ["AgentIdentity", "list_identities", "serve"]
@@ -22,8 +25,15 @@ _LIST, _IDENTITIES = b"\x0b", b"\x0c"
 _SIGN, _SIGNATURE = b"\x0d", b"\x0e"
 # An agent that is there answers at once, and one that asks its owner, or wants a key touched, waits for a person.
 _LIST_SECONDS, _SIGN_SECONDS = 5, 60
+# After which a person is told of a wait, and is told again.
+_PATIENCE_SECONDS, _SILENCE_SECONDS = 4, 60
 # As much as OpenSSH's agent takes.
 _LONGEST = 256 * 1024
+
+
+# Keys that the agent has not signed with when it was asked last.
+_unwilling: set[bytes] = set()
+_told_at = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -38,12 +48,33 @@ class AgentIdentity:
     def sign(self, data: bytes, flags: int) -> bytes:
         """Have the agent sign."""
         try:
-            answer = _ask(self.socket, _SIGN + pack(self.held, data) + flags.to_bytes(4, "big"), _SIGN_SECONDS)
+            signature = self._ask_to_sign(data, flags)
+        except SigningError:
+            _unwilling.add(self.held)
+            raise
+        _unwilling.discard(self.held)
+        return signature
+
+    def _ask_to_sign(self, data: bytes, flags: int) -> bytes:
+        request = _SIGN + pack(self.held, data) + flags.to_bytes(4, "big")
+        try:
+            answer = _ask(self.socket, request, _SIGN_SECONDS, _tell_of_wait)
             if answer[:1] == _SIGNATURE:
                 return next(unpack(answer[1:], 1))
+        except TimeoutError:
+            raise SigningError(UNWILLING_AGENT) from None
         except (OSError, ValueError) as error:
-            raise SigningError(f"the agent does not answer ({error})") from None
-        raise SigningError("the agent refuses to sign")
+            raise SigningError(f"the ssh-agent does not answer ({error}); see whether ssh-add -l does") from None
+        raise SigningError(UNWILLING_AGENT)
+
+
+def _tell_of_wait() -> None:
+    """Say once for all who wait that it is the agent that is waited for."""
+    global _told_at  # noqa: PLW0603 - one terminal, one line
+    now = time.monotonic()
+    if now - _told_at > _SILENCE_SECONDS:
+        _told_at = now
+        announce("SSH", ["waiting for the ssh-agent to sign a login; it may want the key touched, or a confirmation"])
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
@@ -56,11 +87,19 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _ask(path: str, message: bytes, seconds: float) -> bytes:
+def _ask(path: str, message: bytes, seconds: float, tell: Callable[[], None] | None = None) -> bytes:
+    """Return what the agent answers in time; if it takes long, `tell` whoever waits."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         connection.connect(path)
         connection.sendall(pack(message))
+        if tell:
+            connection.settimeout(_PATIENCE_SECONDS)
+            try:
+                connection.recv(1, socket.MSG_PEEK)
+            except TimeoutError:
+                tell()
+            connection.settimeout(seconds)
         size = int.from_bytes(_receive(connection, 4), "big")
         if size > _LONGEST:
             raise ValueError("it is no agent")
@@ -95,15 +134,16 @@ def serve(path: Path, identities: Sequence[Identity]) -> None:
 
 async def _serve(path: Path, identities: Sequence[Identity], ready: Callable[[], None]) -> None:
     by_blob = {identity.blob: identity for identity in identities}
-    listing = b"".join(pack(identity.blob, identity.comment.encode()) for identity in identities)
-    listing = _IDENTITIES + len(identities).to_bytes(4, "big") + listing
     loop = asyncio.get_running_loop()
     # A key that has to be touched is asked for one signature at a time, and must not hold up those that are not.
     signers = ThreadPoolExecutor(4)
 
     async def answer(message: bytes) -> bytes:
         if message[:1] == _LIST:
-            return listing
+            # The plugin gives up at the first key that a host accepts and that does not sign.
+            willing = sorted(identities, key=lambda identity: getattr(identity, "held", b"") in _unwilling)
+            listing = b"".join(pack(identity.blob, identity.comment.encode()) for identity in willing)
+            return _IDENTITIES + len(willing).to_bytes(4, "big") + listing
         if message[:1] != _SIGN:
             return _FAILURE
         blob, data, flags = unpack(message[1:], 2)

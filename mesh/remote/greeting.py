@@ -8,10 +8,10 @@ from collections.abc import Collection
 from typing import Any
 
 from mesh.config.connection import HOST_KEY_TYPES
-from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, NO_POST_QUANTUM, RSA_ONLY, TURNED_AWAY, quote
+from mesh.remote.ssh_errors import BUSY, CLOSED_AT_ONCE, GONE_KEY_TYPE, NO_POST_QUANTUM, RSA_ONLY, TURNED_AWAY, quote
 from mesh.remote.wire import unpack
 
-__all__ = ["find_ssh_obstacle"]
+__all__ = ["explain_end", "explain_start", "find_ssh_obstacle"]
 
 # What golang.org/x/crypto/ssh takes at most, its version included.
 _LONGEST_GREETING = 255
@@ -51,33 +51,46 @@ _SHARED = {
 _WITH_OWN_MAC = set(_SHARED["Ciphers"][:3])
 
 
-async def find_ssh_obstacle(reader: Any, writer: Any, exchanges: Collection[str] = ()) -> str:
+async def find_ssh_obstacle(reader: Any, writer: Any, exchanges: Collection[str] = (), pinned: str = "") -> str:
     """Return why one of our clients cannot log in over this stream, in words for the user; empty if both can.
-
-    Where `exchanges` are given, the server has to offer one of these.
 
     Raises:
         OSError: If the stream breaks.
     """
-    said = b""
-    while (end := _end_of_greeting(said)) is None:
+    said, has_greeted = b"", False
+    while (obstacle := explain_start(said, exchanges, pinned)) is None:
+        if not has_greeted and _end_of_greeting(said) is not None:
+            has_greeted = True
+            writer.write(_HELLO)
         piece = await reader.read(_MUCH)
         if not piece or len(said) > _MUCH:
-            return _explain_no_greeting(said)
+            return explain_end(said) or CLOSED_AT_ONCE
         said += piece
+    return obstacle
+
+
+def explain_start(said: bytes, exchanges: Collection[str] = (), pinned: str = "") -> str | None:
+    """Return why one of our clients cannot log in to a server that says this first; None while more is to be heard.
+
+    Where `exchanges` are given, the server has to offer one of these, and the type of the key that is `pinned` for it.
+    """
+    end = _end_of_greeting(said)
+    if end is None:
+        return None
     if end > _LONGEST_GREETING:
         return (
             f"says {end} bytes before it speaks SSH, and commands take {_LONGEST_GREETING}; "
             "shorten what is printed before its version"
         )
-    writer.write(_HELLO)
     rest = said[end:]
-    while len(rest) < 5 or len(rest) < 4 + int.from_bytes(rest[:4], "big"):
-        piece = await reader.read(_MUCH)
-        if not piece or len(rest) > _MUCH:
-            return CLOSED_AT_ONCE
-        rest += piece
-    return _explain_offer(rest, exchanges)
+    if len(rest) < 5 or len(rest) < 4 + int.from_bytes(rest[:4], "big"):
+        return None
+    return _explain_offer(rest, exchanges, pinned)
+
+
+def explain_end(said: bytes) -> str:
+    """Return what it means that a server hangs up after this, if it never came to its greeting; empty if it did."""
+    return _explain_no_greeting(said) if _end_of_greeting(said) is None else ""
 
 
 def _end_of_greeting(said: bytes) -> int | None:
@@ -100,7 +113,7 @@ def _explain_no_greeting(said: bytes) -> str:
     return f"is no SSH server (it says {quote(said)}); check ssh.address and ssh.port"
 
 
-def _explain_offer(packet: bytes, exchanges: Collection[str]) -> str:
+def _explain_offer(packet: bytes, exchanges: Collection[str], pinned: str) -> str:
     if packet[5:6] != bytes([_KEXINIT]):
         return CLOSED_AT_ONCE
     try:
@@ -120,6 +133,8 @@ def _explain_offer(packet: bytes, exchanges: Collection[str]) -> str:
             f"offers none of the {setting} that are needed (it offers {quote(','.join(offered[setting]).encode())}); "
             f"let its sshd_config have one of {', '.join(shared)}"
         )
+    if pinned and pinned.split(maxsplit=1)[0] not in offered["HostKeyAlgorithms"]:
+        return GONE_KEY_TYPE
     if exchanges and not set(exchanges) & set(offered["KexAlgorithms"]):
         return NO_POST_QUANTUM
     return ""

@@ -94,7 +94,7 @@ class FileIdentity:
                     return pack(b"rsa-sha2-512", self.key.sign(data, padding.PKCS1v15(), hashes.SHA512()))
                 if flags & _RSA_SHA2_256:
                     return pack(b"rsa-sha2-256", self.key.sign(data, padding.PKCS1v15(), hashes.SHA256()))
-        raise SigningError("RSA with SHA-1 is not supported")
+        raise SigningError("it wants RSA with SHA-1 for it; use a key of type ed25519")
 
 
 def read_private_key(text: bytes) -> PrivateKey | None:

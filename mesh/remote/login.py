@@ -6,8 +6,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import cast
+from dataclasses import dataclass
 
 import asyncssh
 from asyncssh.kex import get_kex_algs
@@ -15,12 +14,28 @@ from asyncssh.kex import get_kex_algs
 from mesh.config.connection import Connection
 from mesh.errors import MeshError
 from mesh.remote import credentials
-from mesh.remote.identities import Identity, SigningError
-from mesh.remote.ssh_errors import NO_LOGIN_KEY, NO_POST_QUANTUM, TOO_MANY_KEYS, explain_words
-from mesh.remote.wire import unpack
+from mesh.remote.identities import Identity
+from mesh.remote.listener import EXCHANGE, HungUpError, Listener, LoginRefusedError
+from mesh.remote.signing import Login, Signer
+from mesh.remote.ssh_errors import (
+    MORE_ASKED,
+    NO_LOGIN_KEY,
+    NO_POST_QUANTUM,
+    NOT_LET_IN,
+    TOO_MANY_KEYS,
+)
 
-__all__ = ["LoginRefusedError", "dial", "is_post_quantum", "key_exchange_of", "post_quantum_exchanges"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "HungUpError",
+    "LoginRefusedError",
+    "dial",
+    "is_post_quantum",
+    "key_exchange_of",
+    "post_quantum_exchanges",
+]
 
+CONNECT_SECONDS = 15
 _TRIES = 3
 _HEARINGS = 6
 # Each with a classical part beside it, so that breaking either alone is not enough; sntrup761 needs liboqs here.
@@ -31,12 +46,11 @@ _POST_QUANTUM = (
     "sntrup761x25519-sha512",
     "sntrup761x25519-sha512@openssh.com",
 )
-_EXCHANGE = "key_exchange"
 # A run asks a host several times, and a bastion for each of those behind it. sshd counts each refused login, for five
 # seconds each (PerSourcePenalties), and those of one moment are one.
 _REFUSED_SECONDS = 15.0
-# By whom and where: until when, and the reason.
-_refusals: dict[tuple[object, ...], tuple[float, str]] = {}
+# By whom and where: until when, the reason, and of which kind it is.
+_refusals: dict[tuple[object, ...], tuple[float, str, type[asyncssh.PermissionDenied]]] = {}
 
 
 def is_post_quantum(key_exchange: str) -> bool:
@@ -61,7 +75,7 @@ def post_quantum_exchanges() -> tuple[str, ...]:
 
 def key_exchange_of(connection: asyncssh.SSHClientConnection) -> str:
     """Return by which key exchange a connection began, as sshd_config names it; empty if that is not known."""
-    return str(connection.get_extra_info(_EXCHANGE, ""))
+    return str(connection.get_extra_info(EXCHANGE, ""))
 
 
 async def dial(
@@ -70,56 +84,59 @@ async def dial(
     """Return an authenticated connection to the host that `connection` names, whose key is pinned there.
 
     With `post_quantum`, only such a key exchange will do. A host that has just refused all keys is not asked again: its
-    answer is given once more.
+    answer is given once more. It has `CONNECT_SECONDS` to let us in; time in which an agent signs is not counted.
 
     Raises:
         OSError, asyncssh.Error, ValueError: As they come; `explain` words them.
     """
     known = credentials.load()
     who = (*(str(connection.get(field)) for field in ("address", "port", "user", "hostKey", "bastion")), known)
-    until, reason = _refusals.get(who, (0.0, ""))
+    until, reason, kind = _refusals.get(who, (0.0, "", asyncssh.PermissionDenied))
     if time.monotonic() < until:
-        raise asyncssh.PermissionDenied(reason)
+        raise kind(reason)
+    exchanges = post_quantum_exchanges() if post_quantum else ()
     try:
-        return await _offer(connection, tunnel, known, post_quantum_exchanges() if post_quantum else ())
-    except LoginRefusedError:
-        raise
+        async with asyncio.timeout(CONNECT_SECONDS) as timeout:
+            return await _offer(_Attempt(connection, tunnel, exchanges, Login(timeout)), known)
     except asyncssh.PermissionDenied as refusal:
-        _refusals[who] = time.monotonic() + _REFUSED_SECONDS, refusal.reason
+        if type(refusal) is asyncssh.PermissionDenied or refusal.reason in (MORE_ASKED, NOT_LET_IN):
+            _refusals[who] = time.monotonic() + _REFUSED_SECONDS, refusal.reason, type(refusal)
         raise
 
 
-async def _offer(
-    connection: Connection,
-    tunnel: asyncssh.SSHClientConnection | None,
-    known: credentials.Credentials,
-    exchanges: Sequence[str],
-) -> asyncssh.SSHClientConnection:
+@dataclass(frozen=True)
+class _Attempt:
+    """A login that is tried, be it in several connections, one after another."""
+
+    connection: Connection
+    tunnel: asyncssh.SSHClientConnection | None
+    exchanges: Sequence[str]
+    login: Login
+
+
+async def _offer(attempt: _Attempt, known: credentials.Credentials) -> asyncssh.SSHClientConnection:
     """Offer all keys.
 
     An sshd takes a few in one connection only, so further ones are offered in a next; but in three at most, since
     OpenSSH turns away an address for a while after more failures (PerSourcePenalties of sshd_config, from 9.8 on).
     """
     offers = list(_batches(credentials.prefer(known.identities)))[:_TRIES]
-    for batch in offers[:-1]:
+    for batch in offers or [()]:
         try:
-            return await _connect(connection, tunnel, batch, exchanges)
+            return await _connect(attempt, batch, known)
         except LoginRefusedError:
             raise
-        except asyncssh.PermissionDenied:
-            continue
-    try:
-        return await _connect(connection, tunnel, offers[-1] if offers else [], exchanges)
-    except asyncssh.PermissionDenied:
-        if known.lack:
-            raise LoginRefusedError(NO_LOGIN_KEY.format(lack=known.lack)) from None
-        if len(known.identities) > _TRIES * credentials.OFFERED:
-            raise LoginRefusedError(TOO_MANY_KEYS) from None
-        raise
-
-
-class LoginRefusedError(asyncssh.PermissionDenied):
-    """A host refuses every key that we have; the reason is for the user to read."""
+        except asyncssh.PermissionDenied as error:
+            refusal = error
+        if attempt.login.is_signed:
+            break
+    if words := attempt.login.explain_refusal():
+        raise LoginRefusedError(words)
+    if known.lack:
+        raise LoginRefusedError(NO_LOGIN_KEY.format(lack=known.lack))
+    if len(known.identities) > _TRIES * credentials.OFFERED:
+        raise LoginRefusedError(TOO_MANY_KEYS)
+    raise refusal
 
 
 def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:
@@ -127,110 +144,44 @@ def _batches(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:
         yield identities[start : start + credentials.OFFERED]
 
 
-class _KeyPair(asyncssh.SSHAgentKeyPair):
-    def set_sig_algorithm(self, sig_algorithm: bytes) -> None:
-        """Name an RSA certificate by SHA-2 at once (RFC 8332).
-
-        asyncssh tries the name of SHA-1 first, which costs one of the few tries, and gives up there if it is the last.
-        """
-        super().set_sig_algorithm(sig_algorithm)
-        if self.has_cert and sig_algorithm.startswith(b"rsa-"):
-            self.algorithm = sig_algorithm + b"-cert-v01@openssh.com"
-
-
-class _Signer:
-    """What asyncssh takes for an agent that holds one key."""
-
-    def __init__(self, identity: Identity, is_one_of_many: bool) -> None:
-        self._identity = identity
-        self._is_one_of_many = is_one_of_many
-
-    def key_pair(self) -> asyncssh.SSHKeyPair:
-        [kind, *_] = unpack(self._identity.blob, 1)
-        agent = cast("asyncssh.SSHAgentClient", self)
-        return _KeyPair(agent, kind, self._identity.blob, self._identity.comment.encode())
-
-    async def sign(self, _blob: bytes, data: bytes, flags: int = 0) -> bytes:
-        """Sign, which is asked for only when the host accepts the key."""
-        if self._is_one_of_many:
-            credentials.remember(self._identity)
-        try:
-            return await asyncio.to_thread(self._identity.sign, data, flags)
-        except SigningError as error:
-            raise ValueError(str(error)) from None
-
-
 async def _connect(
-    connection: Connection,
-    tunnel: asyncssh.SSHClientConnection | None,
-    identities: Sequence[Identity],
-    exchanges: Sequence[str],
+    attempt: _Attempt, identities: Sequence[Identity], known: credentials.Credentials
 ) -> asyncssh.SSHClientConnection:
-    are_many = credentials.load().are_many
-    signers = [_Signer(identity, are_many) for identity in identities]
-    client = _Client()
-    try:
-        # An sshd without any of these hangs up, and that may overtake what it offers.
-        for _ in range(_HEARINGS if exchanges else 0):
-            with suppress(asyncssh.ConnectionLost):
-                return await _open(client, connection, tunnel, signers, exchanges)
-        return await _open(client, connection, tunnel, signers, exchanges)
-    except asyncssh.KeyExchangeFailed as error:
-        if exchanges and "key exchange algorithm" in error.reason:
-            raise LoginRefusedError(NO_POST_QUANTUM) from None
-        raise
-    except (asyncssh.Error, OSError) as error:
-        # sshd says in a banner why PAM lets nobody in, and hangs up.
-        if isinstance(error, asyncssh.PermissionDenied) or not (words := explain_words(client.banner)):
+    signers = [Signer(identity, attempt.login, is_one_of_many=known.are_many) for identity in identities]
+    # An sshd that has none of them hangs up, and that may overtake what it offers.
+    left = _HEARINGS if attempt.exchanges else 0
+    while True:
+        listener = Listener(attempt.login, attempt.exchanges, attempt.connection["hostKey"])
+        try:
+            return await _open(listener, attempt, signers)
+        except (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable):
             raise
-        raise LoginRefusedError(words) from None
+        except asyncssh.KeyExchangeFailed as error:
+            if attempt.exchanges and "key exchange algorithm" in error.reason:
+                raise LoginRefusedError(NO_POST_QUANTUM) from None
+            raise listener.explained(error) from None
+        except (asyncssh.Error, OSError) as error:
+            if not left or listener.obstacle is not None or not isinstance(error, asyncssh.ConnectionLost):
+                raise listener.explained(error) from None
+            left -= 1
 
 
-class _Client(asyncssh.SSHClient):
-    """Keeps what a host says while we log in, and which key exchange is chosen."""
-
-    banner = ""
-
-    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        """Look at the key exchange while the host's key is checked: asyncssh forgets it then, and tells nobody.
-
-        It only shows; which ones are accepted is said to asyncssh in its own words.
-        """
-        validate = conn.validate_server_host_key
-
-        def look(key_data: bytes) -> asyncssh.SSHKey:
-            exchange = getattr(getattr(conn, "_kex", None), "algorithm", b"")
-            conn.set_extra_info(**{_EXCHANGE: exchange.decode("ascii", "replace")})
-            return validate(key_data)
-
-        conn.validate_server_host_key = look  # type: ignore[method-assign]
-
-    def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002 - asyncssh's signature
-        """Keep it."""
-        self.banner = f"{self.banner}{msg}"[:4096]
-
-
-async def _open(
-    client: _Client,
-    connection: Connection,
-    tunnel: asyncssh.SSHClientConnection | None,
-    signers: Sequence[_Signer],
-    exchanges: Sequence[str],
-) -> asyncssh.SSHClientConnection:
+async def _open(listener: Listener, attempt: _Attempt, signers: Sequence[Signer]) -> asyncssh.SSHClientConnection:
+    connection = attempt.connection
     return await asyncssh.connect(
         connection["address"],
         int(connection["port"]),
-        client_factory=lambda: client,
+        client_factory=lambda: listener,
         username=connection["user"],
         known_hosts=asyncssh.import_known_hosts(f"* {connection['hostKey']}\n"),
         # asyncssh takes an empty list for the files of ~/.ssh, and None for no public keys at all.
         client_keys=[signer.key_pair() for signer in signers] or None,
         agent_path=None,
-        tunnel=tunnel or (),
+        tunnel=attempt.tunnel or (),
         config=None,
         preferred_auth="publickey",
         # Without any, asyncssh's own, of which post-quantum ones come first.
-        kex_algs=exchanges,
+        kex_algs=attempt.exchanges,
         compression_algs=None,
         # A sixth (small packets) to a third (large ones) of the operator's time that asyncssh's own first choice takes.
         encryption_algs="^aes256-gcm@openssh.com",

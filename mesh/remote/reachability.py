@@ -13,9 +13,9 @@ from mesh.config.connection import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.greeting import find_ssh_obstacle
-from mesh.remote.ssh_errors import CLOSED_AT_ONCE, FORWARDING
+from mesh.remote.ssh_errors import CLOSED_AT_ONCE
 
-__all__ = ["ForwardingForbiddenError", "check_reachability"]
+__all__ = ["FromBastionError", "check_reachability"]
 
 # Opens a stream to an address and a port, from here or from a bastion.
 _Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
@@ -26,8 +26,8 @@ Exchanges = Mapping[str, Collection[str]]
 _SECONDS = 8
 
 
-class ForwardingForbiddenError(OSError):
-    """A bastion does not open streams to a host."""
+class FromBastionError(OSError):
+    """A bastion opens no stream to a host, or loses it; the text is for the user to read."""
 
 
 async def check_reachability(
@@ -35,7 +35,8 @@ async def check_reachability(
 ) -> dict[str, str]:
     """Return why each host that does not greet as an SSH server within `seconds` cannot be used; empty when all do.
 
-    Neither can one that offers none of the key exchanges that `exchanges` has for it.
+    Neither can one that offers none of the key exchanges that `exchanges` has for it, or no host key of the type that
+    is pinned.
     """
     direct = {host: connection for host, connection in connections.items() if not connection.get("bastion")}
     failures = await _check_from(direct, asyncio.open_connection, seconds, exchanges)
@@ -64,13 +65,13 @@ async def _check_from(
             async with asyncio.timeout(seconds):
                 reader, writer = await dial(connection["address"], int(connection["port"]))
                 try:
-                    trouble = await find_ssh_obstacle(reader, writer, exchanges.get(host, ()))
+                    trouble = await find_ssh_obstacle(reader, writer, exchanges.get(host, ()), connection["hostKey"])
                 finally:
                     writer.close()
         except TimeoutError:
             raise UnreachableHostError(host, f"does not greet as SSH within {seconds:.0f} seconds; start it") from None
-        except ForwardingForbiddenError:
-            raise UnreachableHostError(host, FORWARDING) from None
+        except FromBastionError as error:
+            raise UnreachableHostError(host, str(error)) from None
         except (ConnectionResetError, BrokenPipeError):
             raise UnreachableHostError(host, CLOSED_AT_ONCE) from None
         except OSError as error:

@@ -72,7 +72,11 @@ class Fan:
         """
         async with AsyncExitStack() as stack:
             wanted = {host: self._connections[host] for host in hosts}
-            _stop_unless((), (await _connect_all(stack, wanted, meet))[1])
+            _stop_unless((), (await _connect_all(stack, wanted, _meet_in_time))[1])
+
+
+async def _meet_in_time(connection: Connection, tunnel: asyncssh.SSHClientConnection | None) -> None:
+    await asyncio.wait_for(meet(connection, tunnel), CONNECT_SECONDS)
 
 
 async def _connect_all(
@@ -84,11 +88,11 @@ async def _connect_all(
 
     async def explained(host: str, opening: Awaitable[Opened]) -> Opened:
         try:
-            return await asyncio.wait_for(opening, CONNECT_SECONDS)
+            return await opening
         except (asyncssh.HostKeyNotVerifiable, asyncssh.PermissionDenied) as error:
             # It answers; going on without it would hide what is wrong.
             raise HostError(host, explain(error)) from None
-        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+        except (OSError, asyncssh.Error, ValueError) as error:
             raise as_unreachable(host, error) from None
 
     async def enter(bastion: Connection) -> asyncssh.SSHClientConnection:

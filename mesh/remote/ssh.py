@@ -4,17 +4,18 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncssh
 
 from mesh.config.connection import HOST_KEY_TYPES, Connection
 from mesh.errors import UnreachableHostError
-from mesh.remote.login import LoginRefusedError, dial
-from mesh.remote.reachability import ForwardingForbiddenError
+from mesh.remote.login import CONNECT_SECONDS, HungUpError, LoginRefusedError, dial
+from mesh.remote.reachability import FromBastionError
 from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, NOTHING_SHARED, OTHER_HOST_KEY, explain_words
 
 __all__ = [
@@ -29,13 +30,16 @@ __all__ = [
     "find_refusal",
     "fingerprint",
     "open_bastion",
+    "unless_cut_off",
 ]
 
 # Opens a stream to an address and a port: what is read from, and what is written to.
 Dial = Callable[[str, int], Awaitable[tuple[Any, Any]]]
 
-CONNECT_SECONDS = 15
 COMMAND_SECONDS = 30
+_PAUSES = (1, 2)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,20 @@ class CutOffError(UnreachableHostError):
 def as_unreachable(host: str, error: Exception) -> UnreachableHostError:
     """Return what to raise for an error of a connection to `host`."""
     is_cut_off = isinstance(error, asyncssh.ConnectionLost | ConnectionResetError | BrokenPipeError)
+    if isinstance(error, HungUpError):
+        is_cut_off = error.passes
     return (CutOffError if is_cut_off else UnreachableHostError)(host, explain(error))
+
+
+async def unless_cut_off(log_in: Callable[[], Awaitable[T]]) -> T:
+    """Log in, and twice more if that is cut off, as by a host or a bastion where others are just logging in."""
+    for seconds in _PAUSES:
+        try:
+            return await log_in()
+        except CutOffError:
+            # Those who were cut off together do not come back together.
+            await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+    return await log_in()
 
 
 def explain(error: Exception) -> str:
@@ -68,7 +85,7 @@ def explain(error: Exception) -> str:
             return f"does not answer SSH within {CONNECT_SECONDS} seconds; check that it runs and its address is right"
         case asyncssh.HostKeyNotVerifiable():
             return OTHER_HOST_KEY
-        case LoginRefusedError():
+        case LoginRefusedError() | HungUpError():
             return error.reason
         case asyncssh.PermissionDenied():
             return KEY_REFUSED
@@ -78,8 +95,8 @@ def explain(error: Exception) -> str:
             return words
         case asyncssh.KeyExchangeFailed():
             return NOTHING_SHARED
-        case asyncssh.ConnectionLost() | asyncssh.DisconnectError() | BrokenPipeError():
-            return f"closed the SSH connection ({error}); run pulumi up again"
+        case asyncssh.DisconnectError() | ConnectionResetError() | BrokenPipeError():
+            return f"closed the SSH connection ({getattr(error, 'strerror', None) or error}); run pulumi up again"
         case OSError():
             return f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
         case _:
@@ -102,24 +119,46 @@ async def open_bastion(bastion: Connection) -> AsyncIterator[Dial]:
         UnreachableHostError: If the bastion does not let us in.
     """
     try:
-        connection = await asyncio.wait_for(dial(bastion, None), CONNECT_SECONDS)
-    except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
-        raise UnreachableHostError(f"bastion {bastion['address']}", explain(error)) from None
+        connection = await dial(bastion, None)
+    except (OSError, asyncssh.Error, ValueError) as error:
+        raise as_unreachable(f"bastion {bastion['address']}", error) from None
 
     async def stream(address: str, port: int) -> tuple[Any, Any]:
-        try:
-            return await connection.open_connection(address, port)
-        except asyncssh.ChannelOpenError as error:
-            if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
-                raise ForwardingForbiddenError from None
-            raise OSError(f"from its bastion: {error.reason}") from None
-        except asyncssh.Error as error:
-            raise OSError(f"from its bastion: {error.reason}") from None
+        with _told_of_bastion():
+            reader, writer = await connection.open_connection(address, port)
+        return _FromBastion(reader), writer
 
     try:
         yield stream
     finally:
         connection.close()
+
+
+class _FromBastion:
+    """What is read from a stream that a bastion opened."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    async def read(self, size: int) -> bytes:
+        """Return what there is; FromBastionError if the bastion hangs up."""
+        with _told_of_bastion():
+            said: bytes = await self._reader.read(size)
+        return said
+
+
+@contextmanager
+def _told_of_bastion() -> Iterator[None]:
+    try:
+        yield
+    except asyncssh.ChannelOpenError as error:
+        if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+            raise FromBastionError(FORWARDING) from None
+        raise FromBastionError(
+            f"cannot be reached from its bastion ({error.reason}); check ssh.address and ssh.port"
+        ) from None
+    except asyncssh.Error as error:
+        raise FromBastionError(f"its bastion {explain(error)}") from None
 
 
 async def _tunnel(stack: AsyncExitStack, host: str, connection: Connection) -> asyncssh.SSHClientConnection | None:
@@ -128,14 +167,22 @@ async def _tunnel(stack: AsyncExitStack, host: str, connection: Connection) -> a
     try:
         return await stack.enter_async_context(await dial(bastion, None))
     except (OSError, asyncssh.Error, ValueError) as error:
-        raise UnreachableHostError(host, f"its bastion {bastion['address']} {explain(error)}") from None
+        # Of the same kind, since another try may help where the bastion was busy.
+        kind = type(as_unreachable(host, error))
+        raise kind(host, f"its bastion {bastion['address']} {explain(error)}") from None
 
 
 async def find_refusal(connection: Connection) -> str | None:
-    """Log in and out again, and return why that fails; None if it does not."""
+    """Log in and out again, and return why that fails; None if it does not.
+
+    Raises:
+        CutOffError: If the login is cut off, which is no reason.
+    """
     try:
         async with connected("", connection):
             return None
+    except CutOffError:
+        raise
     except UnreachableHostError as error:
         return error.message
 
@@ -152,14 +199,16 @@ async def fetch_host_key(host: str, connection: Connection, known: Collection[st
     # A host has a key of each type: asking for another type than the pinned one would look like a changed key.
     types = sorted(HOST_KEY_TYPES, key=lambda name: name not in ({pinned} if pinned else known))
     try:
-        async with asyncio.timeout(CONNECT_SECONDS), AsyncExitStack() as stack:
-            key = await asyncssh.get_server_host_key(
-                connection["address"],
-                int(connection["port"]),
-                tunnel=await _tunnel(stack, host, connection) or (),
-                server_host_key_algs=types,
-                config=None,
-            )
+        async with AsyncExitStack() as stack:
+            tunnel = await _tunnel(stack, host, connection)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                key = await asyncssh.get_server_host_key(
+                    connection["address"],
+                    int(connection["port"]),
+                    tunnel=tunnel or (),
+                    server_host_key_algs=types,
+                    config=None,
+                )
     except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
         raise as_unreachable(host, error) from None
     if key is None:
@@ -177,9 +226,8 @@ async def connected(host: str, connection: Connection) -> AsyncIterator[asyncssh
     """
     async with AsyncExitStack() as stack:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, host, connection)))
-        except (OSError, TimeoutError, asyncssh.Error, ValueError) as error:
+            opened = await stack.enter_async_context(await dial(connection, await _tunnel(stack, host, connection)))
+        except (OSError, asyncssh.Error, ValueError) as error:
             raise as_unreachable(host, error) from None
         try:
             yield opened

@@ -7,14 +7,21 @@ __all__ = [
     "CLOSED_AT_ONCE",
     "FEW_TRIES",
     "FORWARDING",
+    "GONE_KEY_TYPE",
     "KEY_REFUSED",
+    "MORE_ASKED",
     "NOTHING_SHARED",
+    "NOT_LET_IN",
     "NO_LOGIN_KEY",
     "NO_POST_QUANTUM",
     "OTHER_HOST_KEY",
+    "PASSING",
     "RSA_ONLY",
+    "SLOW_AGENT",
     "TOO_MANY_KEYS",
     "TURNED_AWAY",
+    "UNSIGNED",
+    "UNWILLING_AGENT",
     "explain_command_error",
     "explain_words",
     "quote",
@@ -24,7 +31,27 @@ OTHER_HOST_KEY = (
     "has another SSH host key than the stack file says; if it was reinstalled, compare the fingerprint and "
     "run python -m mesh scan STACK --host HOST --accept-changed, otherwise somebody may be in between"
 )
+GONE_KEY_TYPE = (
+    "no longer has a host key of the type that the stack file says; compare the fingerprint of another one and run "
+    "python -m mesh scan STACK --host HOST --accept-changed, or let its sshd_config have that HostKey again"
+)
 KEY_REFUSED = "refuses your SSH key; check ssh.user, and that ssh-add -l lists a key it accepts"
+MORE_ASKED = (
+    "accepts your key, and asks for more than a key; let AuthenticationMethods of its sshd_config be publickey for "
+    "ssh.user"
+)
+NOT_LET_IN = (
+    "accepts your key and its signature, and still does not let ssh.user in; see PermitRootLogin of its sshd_config "
+    "if that is root, or name another ssh.user"
+)
+UNSIGNED = "accepts your key, but {reason}"
+UNWILLING_AGENT = (
+    "the ssh-agent does not sign with it; touch the key or confirm when you are asked, or name another one"
+)
+SLOW_AGENT = (
+    "accepts your key, but hung up before the ssh-agent had signed; touch the key or confirm sooner, or name by "
+    "MESH_SSH_KEY_FILE a key that needs neither"
+)
 NO_LOGIN_KEY = "lets nobody in without a key: {lack}"
 TOO_MANY_KEYS = (
     "accepts none of the first 15 keys, and more tries would lock you out; name the right one by MESH_SSH_KEY_FILE, "
@@ -57,6 +84,8 @@ FORWARDING = (
     "its bastion forbids forwarding; let the bastion's sshd_config have AllowTcpForwarding yes or local, and "
     "PermitOpen this host's address and port or any"
 )
+# Of these another try a moment later may hear nothing.
+PASSING = (BUSY, CLOSED_AT_ONCE)
 _STILL_BOOTING = "lets only root log in while it boots or goes down (/run/nologin); wait until it has, then run again"
 _EXPIRED = "wants the password of ssh.user changed, which has expired; log in and change it, or run chage -d -1 for it"
 _NO_SHELL = "has no login shell for ssh.user; name another ssh.user, or give this one a shell by usermod -s /bin/sh"
@@ -79,9 +108,10 @@ _SAID_BY_HOSTS = {
 # As golang.org/x/crypto/ssh words them in the errors of the command plugin.
 _COMMAND_ERRORS = {
     "host key mismatch": OTHER_HOST_KEY,
-    "no common algorithm for host key; we offered: [ssh-rsa]": RSA_ONLY,
+    "no common algorithm for host key": GONE_KEY_TYPE,
     "no common algorithm": NOTHING_SHARED,
     "administratively prohibited": FORWARDING,
+    "failed to sign challenge": UNSIGNED.format(reason=UNWILLING_AGENT),
     "unable to authenticate": KEY_REFUSED,
     "i/o timeout": "does not answer SSH; check that it runs and its address is right",
     "connection refused": "refuses the connection; check ssh.address and ssh.port",

@@ -140,6 +140,15 @@ def an_rsa_key_in_the_agent(operator: Operator) -> None:
     operator.use(agent=operator.agent)
 
 
+def a_key_ahead_that_its_owner_does_not_confirm(operator: Operator) -> None:
+    """The host would let it in, and there is nobody to say yes; the command plugin ends at the first such key."""
+    other, mine = operator.key("other"), operator.key()
+    operator.sshd.authorize("".join(key.with_suffix(".pub").read_text() for key in (other, mine)))
+    operator.load(Path("-c"), other)
+    operator.load(mine)
+    operator.use(agent=operator.agent)
+
+
 def a_passphrase_that_the_agent_knows(operator: Operator) -> None:
     """The file says which key, and the agent signs."""
     key = operator.key(passphrase=SECRET)
@@ -185,6 +194,7 @@ CASES: list[Callable[[Operator], None]] = [
     an_ecdsa_file,
     an_rsa_file,
     an_rsa_key_in_the_agent,
+    a_key_ahead_that_its_owner_does_not_confirm,
     a_passphrase_that_the_agent_knows,
     a_certificate_beside_a_file,
     an_rsa_certificate_beside_a_file,

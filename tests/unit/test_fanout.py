@@ -155,7 +155,10 @@ async def _by_a_fan() -> str:
 
 
 async def _by_itself() -> str:
-    return await ssh.find_refusal(_BEHIND) or ""
+    try:
+        return await ssh.find_refusal(_BEHIND) or ""
+    except ssh.CutOffError as error:
+        return str(error)
 
 
 async def _for_its_key() -> str:
@@ -171,6 +174,10 @@ async def _for_its_key() -> str:
         (asyncssh.PermissionDenied("no"), "its bastion 192.0.2.1 refuses your SSH key"),
         (asyncssh.HostKeyNotVerifiable("no"), "its bastion 192.0.2.1 has another SSH host key"),
         (ConnectionRefusedError(111, "Connection refused"), "its bastion 192.0.2.1 "),
+        (
+            ConnectionResetError(104, "Connection reset by peer"),
+            "its bastion 192.0.2.1 closed the SSH connection (Conn",
+        ),
     ],
 )
 def test_what_a_bastion_refuses_is_told_of_the_bastion(

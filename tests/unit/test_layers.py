@@ -66,7 +66,8 @@ ENGINE = {"pulumi", "pulumi_command", "pulumi_random"}
 ONLY_IN = {
     "pulumi_command": {"mesh/component/enrolment.py"},
     "asyncssh": {
-        f"mesh/remote/{name}.py" for name in ("login", "ssh", "commands", "orders", "sessions", "new_connection")
+        f"mesh/remote/{name}.py"
+        for name in ("login", "listener", "signing", "ssh", "commands", "orders", "sessions", "new_connection")
     },
 }
 LINES = 260
