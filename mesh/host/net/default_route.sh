@@ -48,7 +48,7 @@ exit_rules() {
 
 # exit_found VERSION: prints the rules with our numbers that there are.
 exit_found() {
-	ip "-$1" rule show | awk -v table="$exit_table" '{ number = $1 + 0 } number >= table && number <= table + 4' |
+	ip "-$1" rule show | awk -v table="$exit_table" '$1 ~ /^[0-9]+:$/ { number = $1 + 0; if (number >= table && number <= table + 4) print }' |
 		tr '\t' ' ' | sed 's/ *$//'
 }
 
