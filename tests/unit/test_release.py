@@ -48,3 +48,11 @@ def test_the_workflow_makes_what_is_told() -> None:
     told = _TOLD.partition("The release workflow")[2]
     assert set(re.findall(r"`make ([a-z-]+)`", told)) == made == {"check", "test-fast"}
     assert not made & set(re.findall(r"`make ([a-z-]+)`", _TOLD.partition("3. ")[0]))
+
+
+def test_the_changelog_tells_each_thing_once_and_whole() -> None:
+    """An entry that was reworded leaves no beginning of its former words behind."""
+    entries = re.findall(r"^- (.+(?:\n  .+)*)", read(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert len(entries) > 100
+    assert [entry for entry in entries if not entry.endswith(".")] == []
+    assert len(entries) == len(set(entries))
