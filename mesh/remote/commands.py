@@ -171,7 +171,7 @@ async def start(host: str, connection: asyncssh.SSHClientConnection, script: str
         return stream
     words = await stream.noise()
     if not (begun and sudo):
-        raise UnreachableHostError(host, f"ended the session ({words or 'without a word'}); run pulumi up again")
+        raise UnreachableHostError(host, f"ended the session ({words or 'without a word'}); run it again")
     raise HostError(host, await _explain_sudo(connection, int(begun[1]), words))
 
 

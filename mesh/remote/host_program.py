@@ -100,6 +100,6 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p; }} 2>&1) || '
         "{ rm -f $p.$$; why=${why##*: }; why=${why:-it did not arrive whole}; "
         f'echo ".error the host program cannot be written below {DIRECTORY}: $why; '
-        'let root write there, with room on the disk, and run pulumi up again"; exit 1; }; }; '
+        'let root write there, with room on the disk, and run it again"; exit 1; }; }; '
         f"exec timeout {_SESSION_SECONDS} sh $p serve {shlex.quote(interface)}"
     )

@@ -84,7 +84,7 @@ class Session:
                 late reply could be mistaken for the next one, so the session accepts no further orders.
         """
         if self._fault:
-            raise UnreachableHostError(self.host, f"{self._fault}; run pulumi up again")
+            raise UnreachableHostError(self.host, f"{self._fault}; run it again")
         asked = time.monotonic()
         self._stream.forget()
         self._stream.write("".join(f"{' '.join(map(str, words))}\n{payload}" for words, payload in orders))
@@ -124,4 +124,4 @@ class Session:
         if end and end["error"] is not None:
             raise _OrderFailedError(self.host, end["error"].decode("utf-8", "replace")[:_MESSAGE].strip())
         noise = await self._stream.noise()
-        raise UnreachableHostError(self.host, f"ended the session{f': {noise}' if noise else ''}; run pulumi up again")
+        raise UnreachableHostError(self.host, f"ended the session{f': {noise}' if noise else ''}; run it again")

@@ -166,7 +166,7 @@ async def open_fan(
                 session = Session(stream, key_exchange_of(opened[host]))
                 await asyncio.wait_for(session.begin(), ORDER_SECONDS)
             except TimeoutError:
-                raise HostError(host, f"took no orders within {ORDER_SECONDS} seconds; run pulumi up again") from None
+                raise HostError(host, f"took no orders within {ORDER_SECONDS} seconds; run it again") from None
             except (OSError, asyncssh.Error) as error:
                 raise as_unreachable(host, error) from None
             return session

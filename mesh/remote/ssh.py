@@ -96,7 +96,7 @@ def explain(error: Exception) -> str:
         case asyncssh.KeyExchangeFailed():
             return NOTHING_SHARED
         case asyncssh.DisconnectError() | ConnectionResetError() | BrokenPipeError():
-            return f"closed the SSH connection ({getattr(error, 'strerror', None) or error}); run pulumi up again"
+            return f"closed the SSH connection ({getattr(error, 'strerror', None) or error}); run it again"
         case OSError():
             return f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
         case _:

@@ -106,7 +106,7 @@ def test_of_orders_that_go_together_the_first_that_failed_is_told_and_the_sessio
 def test_a_host_that_hangs_up_is_told_with_its_last_word() -> None:
     """The last line that it printed as an error."""
     talk, _ = session("a line\n", noise="first\nno space left\n")
-    with pytest.raises(UnreachableHostError, match="ended the session: no space left; run pulumi up again"):
+    with pytest.raises(UnreachableHostError, match="ended the session: no space left; run it again"):
         asyncio.run(talk.order("stage"))
 
 

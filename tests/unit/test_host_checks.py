@@ -238,7 +238,7 @@ def test_a_host_that_cannot_keep_the_program_says_why(script: str, cause: str) -
     said = _alone(script, ["sh", "-c", host_program.invocation("testwg")])
     assert said == (
         f".program\n.error the host program cannot be written below /var/lib/mesh: {cause}; let root write there, with "
-        "room on the disk, and run pulumi up again\n"
+        "room on the disk, and run it again\n"
     )
 
 

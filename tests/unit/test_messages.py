@@ -71,3 +71,10 @@ def test_a_template_is_every_text_that_it_can_be() -> None:
     node = ast.parse('f\'{a} is {"up" if b else "down"} now\'').body[0]
     assert isinstance(node, ast.Expr)
     assert messages.templates(node.value, {}) == {"… is up now", "… is down now"}
+
+
+def test_what_any_command_may_say_of_a_connection_advises_no_up() -> None:
+    """After a failed `adopt` it would be the one thing not to do; what failed is to be run again, whatever it was."""
+    remote = [message for message, page in find_messages().items() if page == "ssh"]
+    assert [message for message in remote if "pulumi up again" in message] == []
+    assert "closed the SSH connection (…); run it again" in remote

@@ -77,7 +77,7 @@ shared() (
 	# For reading, since a file system that has become read-only must not keep a host from rolling back.
 	exec 8<"$base/lock"
 	# What waits may outlive a session that is ended, and must not keep anything of it.
-	flock -n 8 || timeout "$1" flock 8 >/dev/null 2>&1 4>&- 9<&- || fail "another run is changing this host; wait for it and run pulumi up again"
+	flock -n 8 || timeout "$1" flock 8 >/dev/null 2>&1 4>&- 9<&- || fail "another run is changing this host; wait for it and run it again"
 	shift
 	"$@" 8<&-
 )
