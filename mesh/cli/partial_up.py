@@ -1,6 +1,6 @@
 """Choose what `pulumi up` has to target so that a run is the change of some hosts, whole, and of no other host's keys.
 
-The result is `--target` patterns; `pulumi_cli` runs pulumi.
+Unmanaged peers count as hosts here. The result is `--target` patterns; `pulumi_cli` runs pulumi.
 """
 
 from collections.abc import Collection, Mapping, Set
@@ -9,8 +9,10 @@ from mesh.errors import MeshError
 
 __all__ = ["target_options"]
 
-# What one change of a mesh may change besides the hosts; the component itself only where the mesh is new.
-_OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/survey", "/rollout")
+# What one change of a mesh may change besides the hosts; the component itself only where the mesh is new. The rollout
+# is to all members, so it needs the enrolments of all: a host that does not answer has none until it is back, and one
+# that was reinstalled, or has another SSH address, is enrolled again with the key that it has.
+_OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/survey", "/*/enrol", "/rollout")
 
 Members = Mapping[str, Set[str]]
 
@@ -18,7 +20,7 @@ Members = Mapping[str, Set[str]]
 def target_options(only: Collection[str], planned: Members, running: Members) -> list[str]:
     """Return the options that limit a run to the hosts `only`; none for all.
 
-    `planned` are the members of each mesh by the stack file, `running` those of the last confirmed rollout.
+    `planned` are the participants of each mesh by the stack file, `running` those of the last confirmed rollout.
 
     Raises:
         MeshError: If a host is in no mesh, or if another host joins or leaves a mesh of theirs: a host

@@ -1,10 +1,12 @@
 """`python -m mesh up --only`, and pulumi's own options and variables."""
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.engine.conftest import Maker
+from tests.engine.ssh_hosts import Interface
 from tests.engine.stack import Stack
 
 YES = ("--", "--yes", "--skip-preview", "--color", "never")
@@ -73,6 +75,36 @@ def test_who_joins_or_leaves_has_to_be_named(stack: Stack) -> None:
     assert stack.hosts["h2"].public_key("testwg") == before["h2"]
     assert set(stack.resources()) >= {"testwg/h4/key", "testwg/h4/enrol"}
     assert "testwg/h3/key" not in stack.resources()
+    stack.up()
+    assert stack.changed() == {}
+
+
+def test_a_phone_that_joins_or_leaves_has_to_be_named_too(stack: Stack) -> None:
+    """It is a peer of every member, and has a key in the state."""
+    before = stack.public_keys()
+    for verb, rotation in (("joins", 2), ("leaves", 3)):
+        peers: dict[str, Any] = {"phone": {}} if verb == "joins" else {}
+        testwg = {"hosts": ["h1", "h2", "h3"], "deadline": 10, "members": {"h2": {"rotation": rotation}}}
+        other = {"hosts": ["h1", "h2"], "port": 51900, "deadline": 10}
+        stack.write({"testwg": {**testwg, "peers": peers}, "other": other})
+        refused = stack.companion("up", "--only", "h2", *YES)
+        assert refused.text.strip() == (
+            f"error: testwg: phone {verb}, and every member must learn of it; add --only phone, or undo it in the "
+            "stack file for now"
+        )
+        assert stack.companion("up", "--only", "phone", *YES).code == 0
+        assert ("testwg/phone/key" in stack.resources()) == bool(peers)
+        assert {host: key for host, key in stack.public_keys().items() if host != "phone"} == before
+    write(stack, ["h1", "h2", "h3"])
+
+
+def test_another_host_that_was_reinstalled_or_moved_is_enrolled_with_the_key_that_it_has(stack: Stack) -> None:
+    """The rollout is to all members, and would stop at one that has no private key."""
+    before = stack.public_keys()
+    stack.hosts["h3"].interfaces["testwg"] = Interface()
+    write(stack, ["h1", "h2", "h3"], h2=20)
+    assert stack.companion("up", "--only", "h2", *YES, "--refresh").code == 0
+    assert changed_keys(before, stack) == {"h2"}
     stack.up()
     assert stack.changed() == {}
 

@@ -30,6 +30,7 @@ def test_a_host_is_its_resources_and_those_of_its_meshes() -> None:
         "**::testwg/preshared-key",
         "**::testwg/roster",
         "**::testwg/survey",
+        "**::testwg/*/enrol",
         "**::testwg/rollout",
     ]
 
