@@ -105,6 +105,12 @@ class _ToldProvider(ResourceProvider):
         """Keep the stack file's values."""
         self._config = req.config
 
+    def _is_described(self, interface: str) -> bool:
+        """Tell whether the stack file describes the mesh, and so commands and a refresh can tell what it asks for."""
+        import json  # noqa: PLC0415
+
+        return interface in json.loads(self._config.get("mesh:interfaces") or "{}")
+
 
 class SurveyProvider(_ToldProvider):
     """Which installation of each host of one mesh this is; only a refresh asks the hosts.
@@ -230,7 +236,7 @@ class RolloutProvider(_ToldProvider):
         from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
         old, new = _stored(read_rollout, _id, _olds), complete_rollout_inputs(_news)
-        announce(old["roster"]["interface"], tell_unfinished(old, new))
+        announce(old["roster"]["interface"], tell_unfinished(old, new, described=self._is_described(_id)))
         return DiffResult(changes=differs(old, new))
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
@@ -244,14 +250,10 @@ class RolloutProvider(_ToldProvider):
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""
-        import json  # noqa: PLC0415
-
         from mesh.rollout import apply  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.reader import read_rollout  # noqa: PLC0415
 
-        # Where the stack file describes the mesh, a refresh enrols reinstalled hosts again.
-        surveyed = id_ in json.loads(self._config.get("mesh:interfaces") or "{}")
         with errors_are_one_line():
-            drift = apply.find_drift(read_rollout(id_, props), surveyed=surveyed)
+            drift = apply.find_drift(read_rollout(id_, props), surveyed=self._is_described(id_))
         return ReadResult(id_, {**props, "drift": drift})

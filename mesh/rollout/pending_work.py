@@ -93,16 +93,20 @@ def describe_unfinished(olds: RolloutState, recorded: object) -> list[str]:
     return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
 
 
-def describe_waiting(olds: RolloutState, news: RolloutProperties) -> list[str]:
-    """Return a line for each host that an earlier run did not reach, and that this one tries again."""
+def describe_waiting(olds: RolloutState, news: RolloutProperties, *, described: bool = True) -> list[str]:
+    """Return a line for each host that an earlier run did not reach, and that this one tries again.
+
+    `described` tells whether a stack file describes the mesh: there `forget` writes what a user's own program is to.
+    """
     if not isinstance(news["leavers"], Mapping):
         return []
+    interface = olds["roster"]["interface"]
     not_wiped = sorted(set(olds["notWiped"]) & set(to_wipe(news, olds)))
     return [
         *(f"~ {host} was left out of an earlier run and gets its change" for host in olds["pending"]),
         *(
             f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
-            f"python -m mesh forget {host}"
+            + (f"python -m mesh forget {host}" if described else f'set "forgotten": ["{host}"] for {interface}')
             for host in not_wiped
         ),
     ]

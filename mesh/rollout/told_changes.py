@@ -24,7 +24,10 @@ def tell_roster_change(old: Roster, new: Roster) -> list[str]:
     return describe_changes(old, new)
 
 
-def tell_unfinished(olds: RolloutState, news: RolloutProperties) -> list[str]:
-    """Return what earlier runs left to do: what they recorded and did not roll out, and hosts that wait."""
+def tell_unfinished(olds: RolloutState, news: RolloutProperties, *, described: bool = True) -> list[str]:
+    """Return what earlier runs left to do: what they recorded and did not roll out, and hosts that wait.
+
+    `described` is as for `describe_waiting`.
+    """
     recorded: Any = _told_from.get(olds["roster"]["interface"], news["roster"])
-    return [*describe_unfinished(olds, recorded), *describe_waiting(olds, news)]
+    return [*describe_unfinished(olds, recorded), *describe_waiting(olds, news, described=described)]

@@ -32,12 +32,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a virtual environment with the wheel, and with the locked packages of this one."""
+    """Return a virtual environment into which pip has put the wheel, with the locked packages of this one."""
     folder = tmp_path_factory.mktemp("user") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    words = [sys.executable, "-m", "pip", "--python", str(folder), "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(words, check=True, capture_output=True, text=True)
     [packages] = folder.glob("lib/python*/site-packages")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages)
+    assert (packages / "mesh/__init__.py").is_file()
     (packages / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
 
@@ -85,6 +86,14 @@ class Programs:
         assert (outcome.code == 0) == succeeds, outcome.text
         return outcome
 
+    def companion(self, *words: str) -> Outcome:
+        """Run `mesh`, as the wheel installs it, in the example's folder, and return how it ended."""
+        done = subprocess.run(
+            [self.network / ".venv/bin/mesh", *words], cwd=self.network, stdin=subprocess.DEVNULL, capture_output=True,
+            env={**self.stack.environment, "COLUMNS": "200"}, text=True, check=False, timeout=600,
+        )  # fmt: skip
+        return Outcome(done.returncode, done.stdout, done.stderr, 0)
+
     def up(self, *words: str, succeeds: bool = True) -> Outcome:
         """Bring the example up."""
         return self.run(self.network, "up", "--yes", "--skip-preview", *words, succeeds=succeeds)
@@ -121,6 +130,45 @@ def test_machines_of_another_stack_become_a_mesh(make_stack: Maker, environment:
     programs.run(programs.network, "preview", "--refresh", "--expect-no-changes")
     programs.run(programs.network, "destroy", "--yes", "--skip-preview")
     assert {host.public_key("backend") for host in hosts.by_name.values()} == {None}
+
+
+def test_a_host_that_is_gone_for_good_is_forgotten_by_a_setting(make_stack: Maker, environment: Path) -> None:
+    """The preview names it, since the command that writes it into a stack file has none here; and so does the page."""
+    programs = Programs(
+        make_stack(3), environment, ('"names": True', '"names": True, **(config.get_object("more") or {})')
+    )
+    programs.up()
+    programs.stack.hosts.become("h3", "dead")
+    programs.run(programs.network, "config", "set", "names", json.dumps(["h1", "h2"]))
+    programs.up()
+    line = 'if it is gone for good: set "forgotten": ["h3"] for backend'
+    assert line in programs.run(programs.network, "preview").text
+    programs.run(programs.network, "config", "set", "more", '{"forgotten": ["h3"]}')
+    programs.up()
+    assert programs.outputs()["backend"]["notWiped"] == []
+
+
+def test_the_page_tells_which_commands_know_a_program_of_ones_own(make_stack: Maker, environment: Path) -> None:
+    """Those that read the state work, and those that read a stack file say that there is none."""
+    page = " ".join((ROOT / "docs/tasks/library.md").read_text().split())
+    told = page.partition("the commands that read a stack file (")[2].partition(")")[0]
+    programs = Programs(make_stack(2), environment)
+    programs.up()
+    for words in (
+        ["status", "--no-ping"], ["doctor"], ["metrics"], ["page", "--output", "mesh.html"], ["ping", "h1", "h2"],
+        ["up", "--", "--yes", "--skip-preview"], ["up", "--skip-unreachable", "--", "--yes", "--skip-preview"],
+    ):  # fmt: skip
+        outcome = programs.companion(*words)
+        assert outcome.code == 0, f"{words}: {outcome.text}"
+        assert f"`{words[0]}`" not in told
+    for words in (
+        ["plan"], ["forget", "h2"], ["export", "hosts", "test"], ["graph", "test"], ["scan", "test"],
+        ["allocate", "test"], ["adopt", "test"], ["up", "--only", "h1"],
+    ):  # fmt: skip
+        outcome = programs.companion(*words)
+        assert outcome.code == 1, f"{words}: {outcome.text}"
+        assert "Traceback" not in outcome.text
+        assert f"`{' '.join(words[:2]) if words[0] == 'up' else words[0]}`" in told
 
 
 _KNOWN = 'machines = pulumi.StackReference(config.require("machines")).require_output("machines")'

@@ -150,6 +150,8 @@ def test_hosts_that_wait_for_a_run_are_told(olds: RolloutState, news: Properties
         "~ carol was left out of an earlier run and gets its change",
         f"- edgeworth has left and is not wiped yet; {gone} python -m mesh forget edgeworth",
     ]
+    [line] = pending_work.describe_waiting({**olds, "notWiped": ["edgeworth"]}, leaving, described=False)
+    assert line.endswith(f'{gone} set "forgotten": ["edgeworth"] for testwg')
     assert pending_work.describe_waiting({**olds, "notWiped": ["edgeworth"]}, {**news, "leavers": "unknown"}) == []
     assert pending_work.describe_waiting(olds, news) == []
 
