@@ -26,6 +26,7 @@ _KINDS = {"update": "up"}
 # The runs that make the meshes as the stack file has them; others change none of that.
 _ASKED_FOR = ("update", "destroy")
 _NO_RUN_BEFORE = "what changed is not kept: the engine no longer has the run before it"
+_NOT_DESCRIBED = "what changed is not kept: its configuration describes no mesh, as where a program of your own does"
 _NOT_KEPT = "what changed is not kept: its configuration names a file of hosts, or is none that this version can read"
 
 _Meshes = Mapping[str, MeshPlan]
@@ -61,6 +62,11 @@ def _meshes(config: Mapping[str, Any]) -> _Meshes | None:
         return plan_meshes(read_configuration(hosts, interfaces, config.get("mesh:rotation", {}).get("value")))
     except ConfigurationError:
         return None
+
+
+def _why_not_kept(config: Mapping[str, Any]) -> str:
+    """Return why the change of a run cannot be told, by its configuration."""
+    return _NOT_KEPT if any(name.startswith("mesh:") for name in config) else _NOT_DESCRIBED
 
 
 def _roster(plan: MeshPlan, before: MeshPlan | None) -> Roster:
@@ -111,9 +117,10 @@ def read_history(entries: Iterable[Mapping[str, Any]], limit: int) -> list[Run]:
         lines: list[str] = []
         if entry["kind"] in _ASKED_FOR:
             after = {} if entry["kind"] == "destroy" else _meshes(entry.get("config") or {})
-            lines = [why] if before is None or after is None else list(_changes(before, after))
+            reason = _why_not_kept(entry.get("config") or {}) if after is None else why
+            lines = [reason] if before is None or after is None else list(_changes(before, after))
             if _is_whole(entry):
-                before, why = after, _NOT_KEPT
+                before, why = after, reason
         runs.appendleft(_run(entry, lines))
     return list(runs)
 

@@ -76,6 +76,18 @@ def test_new_keys_of_all_are_one_line_and_a_renamed_host_keeps_its_own() -> None
     assert renamed[0] == "testwg: ~ new was h1, and keeps its key"
 
 
+def test_a_run_of_a_program_of_ones_own_tells_why_its_change_is_not_kept() -> None:
+    """Its configuration has no hosts and interfaces, or other sections; a file of hosts is another reason."""
+    for config, reason in (
+        ({"network:names": {"value": "[]"}}, "its configuration describes no mesh"),
+        ({}, "its configuration describes no mesh"),
+        ({"mesh:hostsFile": {"value": "hosts.yaml"}}, "its configuration names a file of hosts"),
+    ):
+        [run] = told({**entry(["h1"]), "config": config})
+        [line] = run.lines
+        assert line.startswith(f"what changed is not kept: {reason}")
+
+
 def test_a_run_that_failed_or_had_targets_is_no_state_to_compare_with() -> None:
     """The next one brings what it did not."""
     failed, part, whole = told(
