@@ -105,7 +105,7 @@ def adopt(
 ) -> None:
     """Take over the keys that hosts run already: from their interfaces into the stack's encrypted configuration."""
     file = StackFile(find_stack_file(stack))
-    pulumi = pulumi_of(file.path, find_project())
+    pulumi = pulumi_of(file.path, find_project(), stack)
     held = pulumi.read_adopted()
     keys = Adoption(
         file.configuration(),

@@ -45,5 +45,5 @@ def _ask(drawing: Drawing, stack: str, interface: str) -> Drawing:
     from mesh.cli.graph_live import mark_faulty  # noqa: PLC0415
     from mesh.cli.look import look  # noqa: PLC0415
 
-    [mesh] = look(pulumi_of(find_stack_file(stack), find_project()), [interface], "graph", ping=True)
+    [mesh] = look(pulumi_of(find_stack_file(stack), find_project(), stack), [interface], "graph", ping=True)
     return mark_faulty(drawing, mesh)

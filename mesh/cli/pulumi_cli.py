@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from ruamel.yaml import YAML
 
 from mesh.cli.engine import find_engine
-from mesh.cli.stack_places import find_stack_file
+from mesh.cli.stack_places import find_stack_file, is_stack_file
 from mesh.config.adopted import faults_in_clear
 from mesh.config.interface_name import PEER_FILES
 from mesh.config.models import Configuration
@@ -32,7 +32,6 @@ from mesh.stored.reader import read_peer_files, read_recorded, read_recorded_key
 
 __all__ = ["ADOPTED", "PulumiCli", "RecordedMesh", "pulumi_of"]
 
-_FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 _ROLLOUT = ":dynamic/mesh:Rollout"
 _FILE_NAME = re.compile(r"Pulumi\.([A-Za-z0-9_.-]+)\.ya?ml")
 _KEY = re.compile(r"[A-Za-z0-9+/]{42,43}=*")
@@ -102,8 +101,8 @@ class PulumiCli:
         return self._name or self._ask("stack", "--show-name").strip()
 
     def stack_file(self) -> Path:
-        """Return the stack's file: the one that Pulumi's own variable names, else the one in stacks/."""
-        return find_stack_file(os.environ.get(_FILE_VARIABLE) or self.stack.rpartition("/")[2])
+        """Return the stack's file."""
+        return find_stack_file(self.stack)
 
     def configuration(self) -> Configuration:
         """Return what the stack file asks for.
@@ -228,12 +227,16 @@ class PulumiCli:
         raise MeshError(f"pulumi {done.args[1]}: {said[0].removeprefix('error: ')}; {advice.format(stack=self._name)}")
 
 
-def pulumi_of(file: Path, folder: Path) -> PulumiCli:
+def pulumi_of(file: Path, folder: Path, stack: str = "") -> PulumiCli:
     """Return Pulumi on the stack whose file is `file`, in the project in `folder`.
+
+    The file is called after its stack, unless `stack` is what a command was given, and that is a name and no path.
 
     Raises:
         MeshError: If the file is not named after a stack, or there is no engine that fits.
     """
+    if stack and not is_stack_file(stack):
+        return PulumiCli(folder, stack, file)
     found = _FILE_NAME.fullmatch(file.name)
     if found is None:
         raise MeshError(f"{file.name}: names no stack; call it Pulumi.NAME.yaml")

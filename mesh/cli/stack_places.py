@@ -1,13 +1,15 @@
 """Where the stack files of a project lie, and which stack each is of."""
 
+import os
 import re
 from pathlib import Path
 
 from mesh.cli.project import find_project
 from mesh.errors import MeshError
 
-__all__ = ["find_or_name_stack_file", "find_stack_file", "list_stack_files", "stack_of"]
+__all__ = ["find_or_name_stack_file", "find_stack_file", "is_stack_file", "list_stack_files", "stack_of"]
 
+_FILE_VARIABLE = "PULUMI_OPTION_CONFIG_FILE"
 # As Pulumi takes a stack of an organization, or of that and a project.
 _FULL_NAME = re.compile(r"(?:[A-Za-z0-9_.-]+/){1,2}(?P<stack>[A-Za-z0-9_.-]+)")
 
@@ -44,15 +46,25 @@ def _with_real_folder(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
+def is_stack_file(name: str) -> bool:
+    """Tell whether a command was given the path of a stack's file, and not the stack's name."""
+    return _is_file(Path(name))
+
+
 def find_stack_file(name: str) -> Path:
-    """Return the file that `name` means: a path, or a stack whose file is in the project's folder `stacks`.
+    """Return the file that `name` means: a path, or a stack, whose file Pulumi's own variable names for every stack.
+
+    Without that variable it is in the project's folder `stacks`.
 
     Raises:
         MeshError: If there is neither.
     """
-    for path in (Path(name), _path_of(name)):
+    named = os.environ.get(_FILE_VARIABLE)
+    for path in (Path(name), Path(named) if named else _path_of(name)):
         if _is_file(path):
             return _with_real_folder(path)
+    if named:
+        raise MeshError(f"{named}: no such stack file; correct {_FILE_VARIABLE}, or unset it")
     raise MeshError(f"{name}: no such stack file; give its path, or a stack that has one in stacks/")
 
 

@@ -163,6 +163,24 @@ def test_a_stack_is_the_one_that_is_named_whatever_its_file_leads_to(project: Pa
     assert pulumi_of(path, project).stack == stack_of(path)
 
 
+def test_the_file_that_pulumis_variable_names_is_the_file_of_every_stack(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For all commands, as for pulumi itself; only a path that is given comes before it."""
+    elsewhere = project.parent / "common.yaml"
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(elsewhere))
+    for name in ("sym", "office", "organization/mesh/office"):
+        assert find_stack_file(name) == elsewhere
+        assert pulumi_of(elsewhere, project, name).stack == name
+        assert pulumi_of(elsewhere, project, name).stack_file() == elsewhere
+    given = "stacks/Pulumi.sym.yaml"
+    assert find_stack_file(given) == project / given
+    assert pulumi_of(find_stack_file(given), project, given).stack == "sym"
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", "nowhere.yaml")
+    with pytest.raises(MeshError, match=r"nowhere\.yaml: no such stack file; correct PULUMI_OPTION_CONFIG_FILE"):
+        find_stack_file("sym")
+
+
 def test_a_file_is_written_where_its_link_leads(project: Path) -> None:
     """The link stays."""
     file = StackFile(find_stack_file("sym"))
