@@ -1,6 +1,7 @@
 """The mesh as a part of a bigger program: the wheel, an example program with it, and values that come later."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -152,10 +153,15 @@ def test_the_page_tells_which_commands_know_a_program_of_ones_own(make_stack: Ma
     """Those that read the state work, and those that read a stack file say that there is none."""
     page = " ".join((ROOT / "docs/tasks/library.md").read_text().split())
     told = page.partition("the commands that read a stack file (")[2].partition(")")[0]
-    programs = Programs(make_stack(2), environment)
+    programs = Programs(make_stack(2), environment, ('"names": True}', '"names": True, "peers": {"phone": {}}}'))
+    exports = re.search(r"`(pulumi\.export\(.*?\))`", page)
+    assert exports
+    with (programs.network / "__main__.py").open("a") as program:
+        program.write(f"{exports[1]}\n")
     programs.up()
     for words in (
-        ["status", "--no-ping"], ["doctor"], ["metrics"], ["page", "--output", "mesh.html"], ["ping", "h1", "h2"],
+        ["peer", "phone"], ["status", "--no-ping"], ["doctor"], ["metrics"], ["page", "--output", "mesh.html"],
+        ["ping", "h1", "h2"],
         ["up", "--", "--yes", "--skip-preview"], ["up", "--skip-unreachable", "--", "--yes", "--skip-preview"],
     ):  # fmt: skip
         outcome = programs.companion(*words)
