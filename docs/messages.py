@@ -57,7 +57,9 @@ def _fixed(text: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    return re.sub(rf"{_GAP}+", _GAP, " ".join(re.sub(r"\\([;?])", r"\1", text).split()))
+    # What is filled in by `format` stands in braces.
+    text = re.sub(r"\{[a-z_]+\}", _GAP, re.sub(r"\\([;?])", r"\1", text))
+    return re.sub(rf"{_GAP}+", _GAP, " ".join(text.split()))
 
 
 def templates(node: ast.AST, constants: dict[str, str]) -> set[str]:
