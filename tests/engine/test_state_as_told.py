@@ -2,11 +2,12 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.documents import shell_of
+from tests.documents import ROOT, shell_of
 from tests.engine.conftest import Maker
 from tests.engine.stack import Outcome, Stack
 
@@ -82,6 +83,27 @@ def test_an_earlier_state_is_put_in_where_the_message_sends_its_reader(stack: St
     listed = do(stack, lines[0], **{"~": str(stack.state)}).output.splitlines()
     assert len(listed) > 1
     do(stack, "".join(lines[1:]), FILE=listed[0])
+    assert stack.public_keys() == keys
+    is_as_it_was(stack)
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd is installed here")
+def test_an_earlier_state_that_was_compressed_is_unpacked_first(stack: Stack) -> None:
+    """By the name that the page says it has."""
+    keys = stack.public_keys()
+    stack.environment["PULUMI_DIY_BACKEND_ZSTD"] = "true"
+    stack.write({"testwg": {"hosts": HOSTS, "deadline": 10, "mtu": 1400}})
+    stack.up()
+    page = (ROOT / _PAGE).read_text()
+    (ending,) = re.findall(r"they end in `(\S+)`", page)
+    (unpack,) = re.findall(r"`(zstd .*)`", page)
+    assert "history/mesh/office/*.checkpoint.json" in page
+    (packed,) = (stack.state / ".pulumi/history/mesh/test").glob(f"*{ending}")
+    places = {"FILE.zst": str(packed), "FILE": str(stack.folder / "earlier.json")}
+    # So that the rest of these tests finds the state by its usual name.
+    del stack.environment["PULUMI_DIY_BACKEND_ZSTD"]
+    do(stack, unpack, **places)
+    do(stack, "".join(shell_of(_PAGE, "An earlier state").splitlines(keepends=True)[1:]), **places)
     assert stack.public_keys() == keys
     is_as_it_was(stack)
 
