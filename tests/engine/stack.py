@@ -78,8 +78,22 @@ class Stack:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start pulumi in a session of its own."""
         self._note(words)
+        return self._begin("pulumi", *words, "--non-interactive", "--color", "never")
+
+    def start_up(self, *options: str) -> subprocess.Popen[str]:
+        """Start `python -m mesh up` in a session of its own."""
+        self._settled_by = ""
+        pulumis = ("--yes", "--skip-preview", "--non-interactive", "--color", "never")
+        return self._begin(sys.executable, "-m", "mesh", "up", *options, "--", *pulumis)
+
+    def start_shell(self, script: str) -> subprocess.Popen[str]:
+        """Start lines of a shell in a session of its own, which say yes to pulumi themselves."""
+        self._settled_by = ""
+        return self._begin("sh", "-ec", script)
+
+    def _begin(self, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            ["pulumi", *words, "--non-interactive", "--color", "never"],
+            words,
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

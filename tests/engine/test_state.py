@@ -176,6 +176,45 @@ def test_ctrl_c_twice_leaves_all_old_and_the_next_run_goes_on(stack: Stack, orde
     assert set(made.values()).isdisjoint(old.values())
 
 
+@pytest.mark.parametrize(("times", "rotation"), [(1, 7), (2, 8)], ids=["once", "twice"])
+def test_a_run_without_checkpoints_that_ctrl_c_ends_writes_the_keys_that_it_made(
+    stack: Stack, times: int, rotation: int
+) -> None:
+    """As the page of large meshes says: only a kill leaves the state without them."""
+    old = stack.public_keys()
+    write(stack, rotation=rotation)
+    host = stack.hosts["h2"]
+    host.hang_at = "stage" if times > 1 else ""
+    seen = host.orders.count("stage")
+    process = stack.start_up("--no-checkpoints")
+    wait_until(lambda: host.orders.count("stage") > seen)
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+    assert "Traceback" not in end(stack, process)
+    made = stack.public_keys()
+    assert set(made.values()).isdisjoint(old.values())
+    wait_until(lambda: kernels(stack) in (old, made))
+    stack.up("--refresh")
+    assert kernels(stack) == stack.public_keys() == made
+
+
+def test_a_run_without_checkpoints_that_fails_writes_the_keys_that_it_made(stack: Stack) -> None:
+    """And the next run brings these to the hosts."""
+    old = kernels(stack)
+    write(stack, rotation=9)
+    stack.hosts["h2"].fail_at = "stage"
+    outcome = stack.companion("up", "--no-checkpoints", "--", "--yes", "--skip-preview", "--color", "never")
+    stack.hosts["h2"].fail_at = ""
+    assert outcome.code != 0
+    assert "nothing was changed" in outcome.text
+    assert kernels(stack) == old
+    made = stack.public_keys()
+    assert set(made.values()).isdisjoint(old.values())
+    stack.up()
+    assert kernels(stack) == stack.public_keys() == made
+
+
 def test_a_state_that_was_imported_holds_no_key_in_clear(stack: Stack) -> None:
     """Neither does its export."""
     exported = json.dumps(stack.export())
