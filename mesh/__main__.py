@@ -2,6 +2,8 @@
 
 import signal
 
+from mesh.core_dumps import forbid_core_dumps
+
 __all__ = ["run_mesh"]
 
 
@@ -11,6 +13,9 @@ def run_mesh() -> None:
     is_interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Keys pass through some commands, and one goes on as pulumi, which has them too. What libraries start while they
+    # are read has none, and no page has to tell it apart.
+    forbid_core_dumps()
     from mesh.cli.app import main  # noqa: PLC0415
 
     if is_interruptible:

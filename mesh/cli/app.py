@@ -39,7 +39,6 @@ from mesh.cli.stack_places import find_stack_file
 from mesh.cli.status_command import status_command
 from mesh.cli.streams import finish_output, open_missing_streams
 from mesh.cli.up_command import up_command
-from mesh.core_dumps import forbid_core_dumps
 from mesh.errors import MeshError, visible
 
 app = typer.Typer(
@@ -233,8 +232,6 @@ def engine(
 
 def main() -> None:
     """Run a command; an expected failure is reported in words, with exit status 1."""
-    # Keys pass through some commands, and one goes on as pulumi, which has them too.
-    forbid_core_dumps()
     open_missing_streams()
     try:
         try:

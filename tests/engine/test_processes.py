@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -69,8 +70,12 @@ class Seen:
 
 def watch(stack: Stack, folder: Path, *words: str) -> Seen:
     """Run pulumi, which has to succeed, and return what was seen meanwhile."""
+    return watch_run(stack.start(*words), folder)
+
+
+def watch_run(process: "subprocess.Popen[str]", folder: Path) -> Seen:
+    """Return what was seen of a run, which has to succeed, until its end."""
     seen = Seen()
-    process = stack.start(*words)
     while process.poll() is None:
         seen.look(process.pid, folder)
     output, errors = process.communicate()
@@ -132,6 +137,19 @@ def test_the_processes_that_have_keys_write_no_core_dump(stack: Stack, tmp_path:
     ours = [number for number, words in seen.arguments.items() if _PROGRAM in words or _SERVER in words]
     assert len(ours) >= 2, seen.arguments
     assert {seen.core_limits[number] for number in ours} == {"0"}
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="core dumps are forbidden here anyway")
+@pytest.mark.parametrize("by", ["mesh up", "ulimit"])
+def test_no_process_of_a_run_writes_a_core_dump_where_the_page_of_security_says_so(
+    stack: Stack, tmp_path: Path, by: str
+) -> None:
+    """The engine and its plugins too, which are not ours."""
+    script = "ulimit -c 0\npulumi up --yes --skip-preview --non-interactive"
+    seen = watch_run(stack.start_up() if by == "mesh up" else stack.start_shell(script), tmp_path)
+    names = {Path(words.split("\0")[0]).name for words in seen.arguments.values()}
+    assert {"pulumi", "pulumi-resource-command", "pulumi-language-python"} <= names
+    assert {seen.arguments[number] for number, limit in seen.core_limits.items() if limit != "0"} == set()
 
 
 def test_nothing_of_a_run_listens_beyond_this_machine(stack: Stack, tmp_path: Path) -> None:
