@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["FENCE", "PAGES", "ROOT", "anchors", "blocks", "commands", "label", "read", "shell_of"]
+__all__ = ["FENCE", "PAGES", "ROOT", "anchors", "blocks", "commands", "label", "lines", "read", "shell_of"]
 
 ROOT = Path(__file__).parents[1]
 _FOUND = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/lab/README.md"]
@@ -53,7 +53,8 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def _lines(page: Path) -> Iterator[str]:
+def lines(page: Path) -> Iterator[str]:
+    """Yield every line of a page that somebody may give to a shell: of blocks, and what is quoted in a sentence."""
     for text in blocks(page, "sh"):
         yield from (line.split("#")[0] for line in text.replace("\\\n", " ").splitlines())
     for text in blocks(page, "console"):
@@ -64,7 +65,7 @@ def _lines(page: Path) -> Iterator[str]:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Yield every command of every page, as its page and its words: of shell blocks, and what is quoted in a line."""
     for page in PAGES:
-        for part in (part for line in _lines(page) for part in re.split(r" \| | && |; ", line)):
+        for part in (part for line in lines(page) for part in re.split(r" \| | && |; ", line)):
             try:
                 words = shlex.split(part)
             except ValueError:

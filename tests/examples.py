@@ -8,9 +8,9 @@ from typing import Any
 import typer.main
 
 from mesh.cli.app import app
-from tests.documents import commands
+from tests.documents import PAGES, commands, lines
 
-__all__ = ["COMMAND", "EXAMPLES", "OFFICE_HOSTS", "OFFICE_MESH"]
+__all__ = ["COMMAND", "EXAMPLES", "OFFICE_HOSTS", "OFFICE_MESH", "SHELL_EXAMPLES"]
 
 COMMAND: Any = typer.main.get_command(app)
 # The stack that the pages tell of, where they do not name one that comes with the project.
@@ -45,4 +45,19 @@ def _examples() -> Iterator[tuple[str, tuple[str, ...]]]:
             yield place, ours
 
 
+def _with_a_shell() -> Iterator[str]:
+    """Yield the whole lines of which `_examples` yields the beginning: what a shell does with the output goes along.
+
+    A line is left out where it goes on in the next one, as where a file is handed to another machine by SSH.
+    """
+    for line in (*_helps(COMMAND), *(line for page in PAGES for line in lines(page))):
+        try:
+            words = shlex.split(line)
+        except ValueError:
+            continue
+        if words[:3] == ["python", "-m", "mesh"] and {">", "|"} & set(words):
+            yield line.strip()
+
+
 EXAMPLES = sorted(set(_examples()))
+SHELL_EXAMPLES = sorted(set(_with_a_shell()))
