@@ -67,6 +67,18 @@ def test_what_is_deleted_from_the_state_comes_again(stack: Stack) -> None:
     is_as_it_was(stack)
 
 
+def test_runs_go_on_without_the_logs_of_pulumi(stack: Stack) -> None:
+    """Until they are wanted again."""
+    logs = Path(stack.environment["PULUMI_HOME"], "logs")
+    assert list(logs.iterdir())
+    do(stack, shell_of("docs/tasks/large-meshes.md", "Without Pulumi's own logs"), **{"~/.pulumi": str(logs.parent)})
+    is_as_it_was(stack)
+    assert logs.is_symlink()
+    logs.unlink()
+    is_as_it_was(stack)
+    assert len(list(logs.iterdir())) == 1
+
+
 def test_an_earlier_state_is_put_in_where_the_message_sends_its_reader(stack: Stack) -> None:
     """After somebody has damaged it by hand."""
     keys, state = stack.public_keys(), stack.export()
