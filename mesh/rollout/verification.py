@@ -5,6 +5,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from mesh.plan.pairs import Pairs
@@ -67,10 +68,14 @@ def find_faults(
         for peer in pairs.peers_of(host):
             if peer not in facts or pairs.turn(host, peer) == "never":
                 continue
-            seen = facts[host].peers.get(pairs.participants[peer]["publicKey"])
+            key = pairs.participants[peer]["publicKey"]
+            seen = facts[host].peers.get(key)
+            outdated = bool({host, peer} & fresh) and key in facts[host].stale
             cause = ""
             if (host, peer) in unanswered:
                 reason = "unresolved" if (host, peer) in lost else reasons.get((host, peer), "")
+                # A session of the key before says nothing of this one.
+                seen = replace(seen, handshake=0) if seen and outdated else seen
                 cause = _silence(roster, pairs, (host, peer), seen, sources.get((host, peer), ""), reason)
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
@@ -78,7 +83,7 @@ def find_faults(
                     f"packets of more than {size} bytes inside the tunnel are lost, and mtu is {int(roster['mtu'])}; "
                     f"set mtu to {size} or less, or let the path between them carry more"
                 )
-            elif {host, peer} & fresh and pairs.participants[peer]["publicKey"] in facts[host].stale:
+            elif outdated:
                 cause = "answers, but has no handshake with the new key yet; run pulumi up again"
             if cause:
                 faults.append(Fault(host, cause, peer))
