@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import ROOT, blocks, shell_of
 from tests.lab.conftest import PREFIX, skip_without
 from tests.lab.lab import lab_directory, require_lab
 from tests.lab.network import Network
@@ -25,6 +26,7 @@ class Demo:
     def __init__(self, folder: Path) -> None:
         """Keep its hosts below `folder`, of the roots that are made already."""
         folder.mkdir()
+        self.folder = folder
         (lab_directory() / "roots").mkdir(parents=True, exist_ok=True)
         (folder / "roots").symlink_to(lab_directory() / "roots")
         self.environment = {
@@ -32,12 +34,21 @@ class Demo:
             "MESH_DEMO_PREFIX": _DEMO,
             "MESH_LAB_DIRECTORY": str(folder),
             "COLUMNS": "200",
+            "SHELL": "/bin/sh",
+            "PULUMI_OPTION_YES": "true",
         }
         self.environment.pop("MAKEFLAGS", None)
 
     def make(self, target: str, typed: str = "") -> str:
         """Return what `make TARGET` prints; `typed` is what the reader types meanwhile."""
         return self.run("make", "-s", target, typed=typed)
+
+    def type_in(self, lines: str) -> str:
+        """Return what lines say that are typed into `make demo-shell`, up to the first that fails; it says yes to all.
+
+        They are one command of the shell, so that ssh does not read those that come after it.
+        """
+        return self.make("demo-shell", f"{{ set -e\n{lines}}}\n")
 
     def run(self, *command: str, typed: str = "") -> str:
         """Return what a command of the checkout prints."""
@@ -90,7 +101,36 @@ def _without_pulumi(folder: Path, copies: Path) -> Path:
     return copy
 
 
-def test_make_demo_proves_every_tunnel_and_what_it_says_to_do_next_works(demo: Demo) -> None:
+def _follow_the_tutorial(demo: Demo) -> None:
+    """Change the mesh and break it, by what the page has a reader write and type."""
+    change, broken = (shell_of("docs/tutorial.md", heading) for heading in ("Change it", "Break it"))
+    spoil, mend, rest = broken.removesuffix("make demo-down\n").partition("ssh root@10.99.0.2 nft delete")
+    [block] = [text for text in blocks(ROOT / "docs/tutorial.md", "yaml") if "rotation" in text]
+    *there, members, carol = block.splitlines(keepends=True)
+    mesh = "".join(there[1:])
+    file = demo.folder / "demo/Pulumi.lab.yaml"
+    assert file.read_text().count(mesh) == 1, file.read_text()
+    file.write_text(file.read_text().replace(mesh, f"{mesh}{members}{carol}"))
+    look = "".join(f"ssh root@10.99.0.{number} wg show testwg public-key\n" for number in range(1, 5))
+    changed = demo.type_in(change + look)
+    assert "    ~ 4 to update\n" in changed.partition("Updating")[0], changed
+    assert "~ carol key is regenerated: rotation of carol 1 becomes 2" in changed
+    file.write_text(file.read_text().replace("rotation: 2", "rotation: 3"))
+    failed = demo.type_in(f"{spoil}pulumi up && exit 1\n{look}")
+    assert "testwg: not verified; every host rolls back" in failed
+    for other in ("bernard", "dora", "edgeworth"):
+        assert f"{other} → carol: no answer: no handshake" in failed, failed
+        # The handshake of its key before is no sign that packets come in.
+        assert f"carol → {other}: no answer: no handshake" in failed, failed
+    repaired = demo.type_in(f"{mend}{rest}{look}")
+    assert "testwg: confirmed on 4 hosts" in repaired
+    old, kept, new = (re.findall(r"^[\w+/]{43}=$", said, re.MULTILINE) for said in (changed, failed, repaired))
+    assert len(old) == 4
+    assert kept == old
+    assert [number for number, key in enumerate(new, 1) if key not in old] == [2]
+
+
+def test_make_demo_proves_every_tunnel_and_what_it_and_the_tutorial_say_to_do_next_works(demo: Demo) -> None:
     """With the engine where this machine has one, else rehearsed; the second time nothing is to be done."""
     first = demo.make("demo")
     assert len(_tunnels(first)) == _DIRECTIONS, first
@@ -105,10 +145,11 @@ def test_make_demo_proves_every_tunnel_and_what_it_says_to_do_next_works(demo: D
         assert {"pulumi preview", "pulumi stack output --json"} <= set(advice)
     else:
         assert "a rehearsal already" in again
-    demo.environment["SHELL"] = "/bin/sh"
     inside = demo.make("demo-shell", "set -e\n" + "".join(f"{line}\n" for line in advice))
     assert inside.count("latest handshake") == 3, inside
     assert _changes_nothing(inside) == bool(shutil.which("pulumi"))
+    if shutil.which("pulumi"):
+        _follow_the_tutorial(demo)
 
 
 @pytest.mark.skipif(not shutil.which("pulumi"), reason="without pulumi the test above is this one")
