@@ -15,6 +15,8 @@ _PORT = 51825
 _CONFIGURATION = "/etc/wireguard/testwg.conf"
 _IPV6 = "sysctl -q -w net.ipv6.conf.{}.disable_ipv6={}"
 
+_UNMASK = "systemctl unmask wg-quick@.service"
+
 # What is faulty on carol: what makes it so, what ends it, and what is said of it.
 _FAULTY: dict[str, tuple[str, str, str]] = {
     "IPv6 off": (
@@ -73,6 +75,12 @@ _FAULTY: dict[str, tuple[str, str, str]] = {
         "mv /usr/bin/ping.away /usr/bin/ping",
         "packages: iputils-ping is installed, but there is no command ping, which it brings; reinstall iputils-ping by",
     ),
+    # Ended by what the message says to run.
+    "all tunnels masked": (
+        "systemctl mask wg-quick@.service",
+        _UNMASK,
+        f"service: wg-quick@.service is masked on this host, so no tunnel comes up at boot; run {_UNMASK}",
+    ),
 }
 
 
@@ -122,6 +130,7 @@ def test_what_a_host_lacks_is_told_before_anything_switches(mesh: Stack, lab: La
         assert not re.search(r"program-\w+: (line )?\d+:", said[name]), said[name]
     mesh.up()
     assert carol.run("cat /sys/class/net/testwg/mtu") == "1400\n"
+    mesh.run("preview", "--refresh", "--expect-no-changes")
 
 
 def test_a_new_version_of_the_host_program_that_cannot_be_written_is_told_as_that(
