@@ -10,6 +10,7 @@ from tests.lab.hosts import Host
 from tests.lab.lab import Lab, LabUnavailableError, default_hosts, require_lab
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, plug_in
+from tests.lab.typed import TypedStack
 
 _INTERFACES = ("testwg", "backwg")
 # Two runs of the tests on one machine need two prefixes, and each process of one run has a lab of its own.
@@ -73,4 +74,12 @@ def engine_stack(engine: str, lab: Lab, tmp_path: Path) -> Iterator[Stack]:
     """Return such a stack of the real engine: for what is about targets, locks, secrets in the state and kills."""
     assert engine
     yield Stack(lab, tmp_path / "engine-stack")
+    leave_nothing(lab)
+
+
+@pytest.fixture
+def office(engine: str, lab: Lab, tmp_path: Path) -> Iterator[TypedStack]:
+    """Return a checkout with no stack yet, in which lines of the pages are typed; of the real engine too."""
+    assert engine
+    yield TypedStack(lab, tmp_path / "office")
     leave_nothing(lab)

@@ -24,7 +24,6 @@ from tests.rehearsal.state import in_clear
 __all__ = ["Outcome", "Run", "Stack", "UnexpectedEndError", "mesh_address", "plug_in", "wait_until"]
 
 _PROJECT = Path(__file__).parents[2]
-_NAME = "lab"
 _SECONDS = 300
 
 
@@ -181,16 +180,17 @@ class Run:
 class Stack:
     """One stack with a state, a stack file and a project of its own, all below `folder`."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, name: str = "lab") -> None:
         """Make the stack; nothing is known of hosts before `write`."""
         self.lab = lab
         self.folder = folder
-        self.file = folder / f"Pulumi.{_NAME}.yaml"
+        self.name = name
+        self.file = folder / f"Pulumi.{name}.yaml"
         self.project = folder / "project"
         self.project.mkdir(parents=True)
         # A folder of its own, since the program keeps the way to its agent there; the text is the checkout's.
-        for name in ("Pulumi.yaml", "__main__.py", "mesh", ".venv"):
-            (self.project / name).symlink_to(_PROJECT / name)
+        for part in ("Pulumi.yaml", "__main__.py", "mesh", ".venv"):
+            (self.project / part).symlink_to(_PROJECT / part)
         (folder / "state").mkdir()
         self.environment = {
             **{key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"},
@@ -207,7 +207,7 @@ class Stack:
         self._make_stack()
 
     def _make_stack(self) -> None:
-        self._plain("stack", "init", _NAME)
+        self._plain("stack", "init", self.name)
 
     def describe(self, host: Host, **ssh: Any) -> dict[str, Any]:
         """Return what the stack file says of a host; `ssh` changes how it is reached."""
@@ -236,7 +236,7 @@ class Stack:
 
     def set_adopted(self, keys: Mapping[str, str]) -> None:
         """Put keys into the stack file, encrypted."""
-        self._plain("config", "set", "--secret", "mesh:adopted", "--stack", _NAME, text=json.dumps(keys))
+        self._plain("config", "set", "--secret", "mesh:adopted", "--stack", self.name, text=json.dumps(keys))
 
     def own_program(self, text: str) -> None:
         """Give the stack another program, which can import `mesh`."""
@@ -252,7 +252,7 @@ class Stack:
         return link
 
     def _command(self, *words: str) -> list[str]:
-        return self.lab.command("pulumi", *words, "--stack", _NAME, "--non-interactive", "--color", "never")
+        return self.lab.command("pulumi", *words, "--stack", self.name, "--non-interactive", "--color", "never")
 
     def _plain(self, *words: str, text: str = "") -> str:
         command = self.lab.command("pulumi", *words, "--non-interactive")
@@ -281,7 +281,7 @@ class Stack:
             folder.rename(state)
         else:
             state.mkdir()
-            self._plain("stack", "init", _NAME)
+            self._plain("stack", "init", self.name)
         between.rename(folder)
 
     def start(self, verb: str, *options: str) -> Run:
@@ -360,7 +360,7 @@ class Stack:
 
     def cancel(self) -> None:
         """Take away the lock that an ended engine left."""
-        self._plain("cancel", "--yes", "--stack", _NAME)
+        self._plain("cancel", "--yes", "--stack", self.name)
 
     def wait_until_settled(self, seconds: float) -> None:
         """Wait until no host of `testwg` has a deadline any more: each is confirmed, or has gone back."""
@@ -373,12 +373,12 @@ class Stack:
 
     def forget_adopted(self) -> None:
         """Take adopted keys out of the stack file, as `python -m mesh adopt` tells at its end."""
-        self._plain("config", "rm", "mesh:adopted", "--stack", _NAME)
+        self._plain("config", "rm", "mesh:adopted", "--stack", self.name)
 
     def state(self, *, secrets: bool = True) -> dict[str, Any]:
         """Return the state as exported."""
         shown = ["--show-secrets"] if secrets else []
-        exported: dict[str, Any] = json.loads(self._plain("stack", "export", *shown, "--stack", _NAME))
+        exported: dict[str, Any] = json.loads(self._plain("stack", "export", *shown, "--stack", self.name))
         return exported
 
     def resources(self) -> dict[str, Any]:

@@ -2,20 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
+from tests.documents import shell_of
 from tests.lab.lab import Lab
 from tests.lab.loss import Loss, pinging
 from tests.lab.stack import Stack
+from tests.lab.typed import TypedStack
 
 _PORT = 51825
+_PAGE = shell_of("docs/tasks/lost-state.md", "Lost state")
 
 
 @pytest.fixture
-def stack(engine_stack: Stack) -> Stack:
+def stack(office: TypedStack) -> TypedStack:
     """Return a stack of the engine: `python -m mesh adopt` puts secrets into its stack file."""
-    return engine_stack
+    office.type_in("pulumi stack init office\n")
+    return office
 
 
 def _tunnels(lab: Lab) -> dict[str, str]:
@@ -28,8 +33,8 @@ def _tunnels(lab: Lab) -> dict[str, str]:
     return {name: host.run(script) for name, host in lab.hosts.items()}
 
 
-def test_lost_state_is_rebuilt_by_adopting_the_keys(
-    stack: Stack, lab: Lab, tmp_path: Path, record_property: Callable[[str, object], None]
+def test_lost_state_is_rebuilt_by_what_the_page_says(
+    stack: TypedStack, lab: Lab, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """The same keys on every host, no ping lost, and a further up has nothing to do.
 
@@ -52,9 +57,9 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
         stack.run("destroy")
         assert _tunnels(lab) == before
         stack.write({"testwg": adopted})
-        output = stack.companion("adopt", str(stack.file), "--yes").output
-        output += stack.run("preview").output
-        output += stack.up().output
+        stack.lose_state()
+        output = stack.type_in(_PAGE)
+    assert "Adopt these keys?" in output
     assert _tunnels(lab) == before
     record_property(
         "loss",
@@ -63,8 +68,7 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
         f"{max(loss.gap for loss in lost.values()) * 1000:.0f} ms",
     )
     assert {pair: loss.lost for pair, loss in lost.items() if loss.lost} == {}
-    stack.up("--expect-no-changes")
-    stack.forget_adopted()
+    assert "mesh:adopted" not in stack.file.read_text()
     stack.up("--expect-no-changes")
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
 
@@ -78,6 +82,15 @@ def test_lost_state_is_rebuilt_by_adopting_the_keys(
     assert _tunnels(lab) == before
     stack.swap_state(old)
     stack.write({"testwg": adopted})
+    stack.up("--expect-no-changes")
+
+    # The passphrase is lost too, so what it encrypts cannot be read.
+    stack.lose_state()
+    stack.environment["PULUMI_CONFIG_PASSPHRASE"] = token_hex()
+    lines = stack.file.read_text().splitlines(keepends=True)
+    stack.file.write_text("".join(line for line in lines if not line.startswith("encryptionsalt:")))
+    stack.type_in(_PAGE)
+    assert _tunnels(lab) == before
     stack.up("--expect-no-changes")
     stack.destroy()
 
