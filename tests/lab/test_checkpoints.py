@@ -5,10 +5,12 @@ from contextlib import nullcontext
 
 import pytest
 
+from tests.documents import shell_of
 from tests.lab.conftest import leave_nothing
 from tests.lab.failures import PORT, check_consistent, wait_until_settled
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
+from tests.lab.typed import TypedStack
 
 CONFIRMED = "confirmed on"
 UP = ("up", "--no-checkpoints", "--", "--yes", "--skip-preview")
@@ -46,21 +48,19 @@ def test_a_first_up_that_was_killed_before_it_confirmed_leaves_nothing_and_comes
     leave_nothing(lab)
 
 
-def test_keys_of_an_up_that_was_killed_after_it_confirmed_come_back_from_the_hosts(
-    engine_stack: Stack, lab: Lab
+def test_keys_of_an_up_that_was_killed_after_it_confirmed_come_back_by_what_the_page_says(
+    office: TypedStack, lab: Lab
 ) -> None:
     """Of a first up, whose state has nothing, and of a rotation, whose state has the keys before; none changes."""
+    office.type_in("pulumi stack init office\n")
     for rotation in (1, 2):
-        engine_stack.write(plan(lab, rotation))
-        made = kill_at(engine_stack, CONFIRMED)
+        office.write(plan(lab, rotation))
+        made = kill_at(office, CONFIRMED)
         assert set(made) == set(lab.hosts)
-        exported = json.dumps(engine_stack.state())
+        exported = json.dumps(office.state())
         assert not [key for key in made.values() if key in exported]
-        engine_stack.cancel()
-        engine_stack.companion("adopt", str(engine_stack.file), "--yes")
-        engine_stack.up()
-        assert engine_stack.running_public_keys("testwg") == made
-        check_consistent(engine_stack)
-        engine_stack.forget_adopted()
-        engine_stack.up("--expect-no-changes")
-    engine_stack.destroy()
+        office.type_in(shell_of("docs/tasks/large-meshes.md", "What it risks"))
+        assert office.running_public_keys("testwg") == made
+        check_consistent(office)
+        office.up("--expect-no-changes")
+    office.destroy()
