@@ -183,33 +183,25 @@ class RosterProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and the hosts that have left and may still have to be wiped."""
+        import secrets  # noqa: PLC0415
+
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
         from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         import_ahead()
         old = _stored(read_roster, _olds)
-        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"])
+        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"], departure=secrets.token_hex(4))
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:
         """Wipe every host that still belongs to this roster; one that does not answer is named, and is not wiped."""
-        from mesh.progress import announce  # noqa: PLC0415
-        from mesh.remote.concurrency import run  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
-        from mesh.rollout.wipe import wipe  # noqa: PLC0415
+        from mesh.rollout.wipe import disband  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
-        old = _stored(read_roster, _props)
-        interface = old["roster"]["interface"]
-        hosts = {**old["leavers"], **{host: member["ssh"] for host, member in old["roster"]["members"].items()}}
         with errors_are_one_line():
-            # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
-            left = run(lambda: wipe(interface, old["mesh"], _id, hosts, lambda line: announce("", [line])))
-        if left:
-            # Once the stack is gone, nobody knows of it.
-            names, command = ", ".join(sorted(left)), f"sh /var/lib/mesh/program wipe {interface}"
-            announce("", [f"interface {interface} may still be on {names}; to remove it, run there as root: {command}"])
+            disband(read_roster(_props), _id)
 
 
 class RolloutProvider(_ToldProvider):
@@ -242,11 +234,20 @@ class RolloutProvider(_ToldProvider):
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change the mesh, then wipe the hosts that have left."""
         from mesh.rollout import apply  # noqa: PLC0415
+        from mesh.rollout.departures import remember_wiped  # noqa: PLC0415
         from mesh.rollout.provider_process import errors_are_one_line  # noqa: PLC0415
         from mesh.stored.reader import complete_rollout_inputs, read_rollout  # noqa: PLC0415
 
+        # Where the roster is replaced, the one before ends after this.
+        remember_wiped(_olds)
         with errors_are_one_line():
             return UpdateResult(dict(apply.deploy(complete_rollout_inputs(_news), read_rollout(_id, _olds))))
+
+    def delete(self, _id: str, _props: Properties) -> None:
+        """Change no host, which is for the roster's end; that is told who was wiped already."""
+        from mesh.rollout.departures import remember_wiped  # noqa: PLC0415
+
+        remember_wiped(_props)
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Compare the live kernels with the state; a host that does not answer is reported, not an error."""

@@ -124,15 +124,16 @@ def roster_digest(roster: Roster, preshared_key: str, mesh: str) -> str:
     return hashlib.sha256((json.dumps(plan, sort_keys=True) + secret).encode()).hexdigest()
 
 
-def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster) -> dict[str, Any]:
+def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster, departure: str) -> dict[str, Any]:
     """Return how SSH reaches each host that is no longer a member: those of `earlier`, and those that only `old` has.
 
-    A machine that is a member under another name has not left, and one that is forgotten is no longer contacted.
+    The latter are marked with `departure`, which tells this time from an earlier one. A machine that is a member under
+    another name has not left, and one that is forgotten is no longer contacted.
     """
     members = new["members"]
     settled = {*members, *new.get("forgotten", ())}
     machines = [machine_of(member["ssh"]) for member in members.values()]
-    left = {**earlier, **{host: member["ssh"] for host, member in old["members"].items()}}
+    left = {**earlier, **{host: {**member["ssh"], "departure": departure} for host, member in old["members"].items()}}
     return {host: ssh for host, ssh in left.items() if host not in settled and machine_of(ssh) not in machines}
 
 

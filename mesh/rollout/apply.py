@@ -13,6 +13,7 @@ from mesh.plan.roster import is_roster
 from mesh.progress import announce
 from mesh.remote.concurrency import run
 from mesh.remote.sessions import open_fan
+from mesh.rollout.departures import name_departure
 from mesh.rollout.drift import describe_drift
 from mesh.rollout.facts import collect_facts
 from mesh.rollout.fault import Fault
@@ -95,7 +96,7 @@ def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
         "digest": plan,
         "systems": {**olds["systems"], **systems},
         "pending": sorted(pending),
-        "wiped": sorted(set(news["leavers"]) - set(not_wiped)),
+        "wiped": sorted(name_departure(host, left) for host, left in news["leavers"].items() if host not in not_wiped),
         "notWiped": sorted(not_wiped),
         "drift": {},
     }

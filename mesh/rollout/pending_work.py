@@ -8,7 +8,8 @@ from typing import Any
 
 from mesh.plan.roster import is_roster, roster_digest
 from mesh.plan.roster_diff import describe_changes
-from mesh.stored.forms import RolloutState
+from mesh.rollout.departures import not_wiped
+from mesh.stored.forms import Leaver, RolloutState
 
 __all__ = [
     "RolloutProperties",
@@ -28,10 +29,9 @@ def plan_digest(props: RolloutProperties) -> str:
     return roster_digest(props["roster"], props["presharedKey"], props["mesh"])
 
 
-def to_wipe(news: RolloutProperties, olds: RolloutState) -> dict[str, Any]:
-    """Return how SSH reaches each host that has left and is not known to be wiped."""
-    done = set(olds["wiped"])
-    return {host: ssh for host, ssh in news["leavers"].items() if host not in done}
+def to_wipe(news: RolloutProperties, olds: RolloutState) -> dict[str, Leaver]:
+    """Return how SSH reaches each host that has left and is not known to be wiped since."""
+    return not_wiped(news["leavers"], olds["wiped"])
 
 
 def changing_hosts(news: RolloutProperties, olds: RolloutState) -> set[str]:
@@ -101,12 +101,12 @@ def describe_waiting(olds: RolloutState, news: RolloutProperties, *, described: 
     if not isinstance(news["leavers"], Mapping):
         return []
     interface = olds["roster"]["interface"]
-    not_wiped = sorted(set(olds["notWiped"]) & set(to_wipe(news, olds)))
+    waiting = sorted(set(olds["notWiped"]) & set(to_wipe(news, olds)))
     return [
         *(f"~ {host} was left out of an earlier run and gets its change" for host in olds["pending"]),
         *(
             f"- {host} has left and is not wiped yet; no member accepts its keys; if it is gone for good: "
             + (f"python -m mesh forget {host}" if described else f'set "forgotten": ["{host}"] for {interface}')
-            for host in not_wiped
+            for host in waiting
         ),
     ]

@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping
 
 from mesh.config.connection import Connection
 from mesh.errors import HostError
-from mesh.remote.concurrency import settle
+from mesh.progress import announce
+from mesh.remote.concurrency import run, settle
 from mesh.remote.replies import read_each, read_wiped
 from mesh.remote.sessions import open_fan
+from mesh.rollout.departures import still_on_hosts
+from mesh.stored.forms import RosterState
 
-__all__ = ["wipe"]
+__all__ = ["disband", "wipe"]
 
 _SECONDS = 45
 
@@ -28,3 +31,16 @@ async def wipe(
     for host, reason in sorted(left.items()):
         report(f"{interface}: {host} is not wiped: {reason}")
     return left
+
+
+def disband(state: RosterState, roster_id: str) -> None:
+    """Wipe every host that still belongs to a roster, and name those that may go on with the interface."""
+    interface = state["roster"]["interface"]
+    members = {host: member["ssh"] for host, member in state["roster"]["members"].items()}
+    hosts = {**still_on_hosts(roster_id, state["leavers"]), **members}
+    # A replaced roster is deleted after its successor has taken over the hosts, which tell the two apart by id.
+    left = run(lambda: wipe(interface, state["mesh"], roster_id, hosts, lambda line: announce("", [line])))
+    if left:
+        # Once the stack is gone, nobody knows of it.
+        names, command = ", ".join(sorted(left)), f"sh /var/lib/mesh/program wipe {interface}"
+        announce("", [f"interface {interface} may still be on {names}; to remove it, run there as root: {command}"])

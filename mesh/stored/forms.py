@@ -17,6 +17,7 @@ __all__ = [
     "FormerKey",
     "FormerPresharedKey",
     "KeyPairState",
+    "Leaver",
     "PresharedKeyState",
     "RecordedKey",
     "RecordedRollout",
@@ -101,12 +102,18 @@ class SurveyState(TypedDict):
     installations: dict[str, int]
 
 
+class Leaver(Connection):
+    """How SSH reaches a host that has left; `departure` tells this time from another, and was not written at first."""
+
+    departure: NotRequired[str]
+
+
 class RosterState(TypedDict):
     """The members of a mesh, and who has left and may still have to be wiped."""
 
     mesh: str
     roster: Roster
-    leavers: dict[str, Connection]
+    leavers: dict[str, Leaver]
 
 
 class _HostSystem(TypedDict):
@@ -124,14 +131,14 @@ class RecordedRollout(TypedDict):
 
 
 class RolloutState(RecordedRollout):
-    """What was verified last."""
+    """What was verified last; `wiped` holds departures, which an earlier form named by their host alone."""
 
     rosterId: str
     presharedKey: str
     wiped: list[str]
     drift: dict[str, list[str]]
     mesh: NotRequired[str]
-    leavers: NotRequired[dict[str, Connection]]
+    leavers: NotRequired[dict[str, Leaver]]
     absent: NotRequired[list[str]]
 
 

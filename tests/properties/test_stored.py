@@ -33,9 +33,10 @@ _ROSTER = {
 }  # fmt: skip
 _PRESHARED = "C" * 43 + "="
 _ROLLOUT = {
-    "mesh": "m1", "roster": _ROSTER, "rosterId": "r1", "presharedKey": _PRESHARED, "leavers": {"dora": _SSH},
-    "absent": [], "digest": "d" * 64, "systems": {"bernard": {"system": "x86_64-linux"}}, "pending": ["carol"],
-    "wiped": ["dora"], "notWiped": ["miles"], "drift": {"bernard": ["bernard: is otherwise"]},
+    "mesh": "m1", "roster": _ROSTER, "rosterId": "r1", "presharedKey": _PRESHARED,
+    "leavers": {"dora": {**_SSH, "departure": "d1"}}, "absent": [], "digest": "d" * 64,
+    "systems": {"bernard": {"system": "x86_64-linux"}}, "pending": ["carol"],
+    "wiped": ["dora d1"], "notWiped": ["miles"], "drift": {"bernard": ["bernard: is otherwise"]},
 }  # fmt: skip
 _WANTED = {
     **{name: _ROLLOUT[name] for name in ("mesh", "roster", "rosterId", "presharedKey")}, "leavers": {"dora": _SSH},

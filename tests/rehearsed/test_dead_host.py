@@ -108,3 +108,33 @@ def test_the_public_plan_is_that_of_the_members_who_were_verified(stack: Rehears
     assert stack.run("up", "--yes", "--skip-preview").code != 0
     stack.hosts["h1"].fail_at = ""
     assert json.dumps(stack.plan()) == json.dumps(before)
+
+
+@pytest.mark.parametrize("order", ["facts", "confirm"])
+def test_a_host_that_left_and_came_back_in_a_failed_run_is_wiped_when_it_leaves_again(
+    stack: RehearsedStack, order: str
+) -> None:
+    """That it was wiped the first time says nothing about what the failed run left there."""
+    write(stack, REST)
+    stack.up()
+    assert stack.hosts["h4"].interfaces == {}
+    write(stack, HOSTS)
+    stack.hosts["h2"].fail_at = order
+    assert stack.run("up", "--yes", "--skip-preview").code != 0
+    stack.hosts["h2"].fail_at = ""
+    assert stack.hosts["h4"].interfaces
+    write(stack, REST)
+    assert "wiping h4" in stack.up().text
+    assert stack.hosts["h4"].interfaces == {}
+    assert stack.changed() == {}
+
+
+def test_destroy_does_not_try_hosts_that_were_wiped_when_they_left(stack: RehearsedStack) -> None:
+    """Nor does a machine that is gone since then count as one that may still have the interface."""
+    write(stack, REST)
+    stack.up()
+    orders = len(stack.hosts["h4"].orders)
+    stack.hosts.become("h4", "dead")
+    outcome = stack.must("destroy", "--yes")
+    assert "h4" not in outcome.text
+    assert len(stack.hosts["h4"].orders) == orders

@@ -119,8 +119,13 @@ def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: R
 
 
 def test_a_host_that_left_and_came_back_may_leave_again(olds: RolloutState, news: Properties) -> None:
-    """It was wiped once, which says nothing about the second time."""
+    """It was wiped once, which says nothing about the second time, also where a run in between failed."""
     ssh = news["roster"]["members"]["bernard"]["ssh"]
+    left, left_again = ({"edgeworth": {**ssh, "departure": mark}} for mark in ("d1", "d2"))
+    for wiped in ("edgeworth", "edgeworth d1"):
+        after: RolloutState = {**olds, "wiped": [wiped]}
+        assert pending_work.differs(after, {**news, "leavers": left_again})
+    assert not pending_work.differs({**olds, "wiped": ["edgeworth d1"]}, {**news, "leavers": left})
     back = apply.deploy(news, {**olds, "wiped": ["edgeworth"]})
     assert pending_work.differs(back, {**news, "leavers": {"edgeworth": ssh}})
 

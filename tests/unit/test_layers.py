@@ -40,6 +40,7 @@ PURE_MODULES = (
     "mesh.remote.replies",
     "mesh.remote.reports",
     "mesh.remote.examinations",
+    "mesh.rollout.departures",
     "mesh.rollout.host_differences",
     "mesh.rollout.kernel_differences",
     "mesh.rollout.pending_work",

@@ -191,8 +191,9 @@ def test_a_renamed_machine_has_not_left() -> None:
     ssh = {name: {"address": name, "port": 22} for name in ("one", "two")}
     old: Any = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
     new: Any = {"members": {"bern": {"ssh": {**ssh["one"], "port": 22.0, "user": "admin"}}}}
-    assert roster.find_leavers({}, old, new) == {"carol": ssh["two"]}
-    assert roster.find_leavers({"dora": ssh["one"]}, old, new) == {"carol": ssh["two"]}
+    left = {"carol": {**ssh["two"], "departure": "d1"}}
+    assert roster.find_leavers({}, old, new, "d1") == left
+    assert roster.find_leavers({"dora": ssh["one"]}, old, new, "d1") == left
 
 
 def test_hosts_of_one_site_seek_each_other_there(members: Any) -> None:
@@ -234,7 +235,15 @@ def test_a_forgotten_host_is_no_leaver() -> None:
     ssh = {name: {"address": name, "port": 22} for name in ("one", "two", "three")}
     old: Any = {"members": {"bernard": {"ssh": ssh["one"]}, "carol": {"ssh": ssh["two"]}}}
     new: Any = {"members": {}, "forgotten": ["carol", "dora"]}
-    assert roster.find_leavers({"dora": ssh["three"]}, old, new) == {"bernard": ssh["one"]}
+    assert roster.find_leavers({"dora": ssh["three"]}, old, new, "d1") == {"bernard": {**ssh["one"], "departure": "d1"}}
+
+
+def test_who_left_earlier_stays_as_it_was_recorded() -> None:
+    """Each departure keeps its mark, and one of an earlier form has none."""
+    ssh = {"address": "one", "port": 22}
+    new: Any = {"members": {}}
+    earlier = {"dora": {**ssh, "departure": "d0"}, "miles": ssh}
+    assert roster.find_leavers(earlier, new, new, "d1") == earlier
 
 
 def test_forgetting_reads_as_what_it_is(members: Any) -> None:
