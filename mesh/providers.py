@@ -178,7 +178,9 @@ class RosterProvider(ResourceProvider):
         old = _stored(read_roster, _olds)
         changes = old["roster"] != _news["roster"] or old["mesh"] != _news["mesh"]
         if changes:
-            announce(_news["roster"]["interface"], tell_roster_change(old["roster"], _news["roster"]))
+            announce(
+                _news["roster"]["interface"], tell_roster_change(old["roster"], _news["roster"], _news.get("renamed"))
+            )
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

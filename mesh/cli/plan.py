@@ -66,7 +66,7 @@ def _change(plan: MeshPlan, configuration: Configuration, recorded: RecordedMesh
     old = recorded.rollout["roster"] if recorded else None
     keys = _Keys(plan, recorded.key_states if recorded else {})
     new = build_roster(plan, keys.public_keys, logins_of(plan, configuration.hosts))
-    lines = [*([] if old else ["+ a new mesh"]), *describe_changes(old, new), *keys.lines]
+    lines = [*([] if old else ["+ a new mesh"]), *describe_changes(old, new, keys.renamed), *keys.lines]
     if recorded:
         lines += _waiting(recorded, new)
     if not lines and old != new:
@@ -82,7 +82,7 @@ def _waiting(recorded: RecordedMesh, new: Roster) -> list[str]:
     """Return what earlier runs left to do."""
     settled = {*new["members"], *new["forgotten"]}
     olds: Any = {**NO_ROLLOUT, **recorded.rollout}
-    return describe_waiting(olds, {"leavers": dict.fromkeys(recorded.not_wiped - settled)})
+    return describe_waiting(olds, {"leavers": {host: {} for host in recorded.not_wiped - settled}})
 
 
 class _Keys:

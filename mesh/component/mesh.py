@@ -60,6 +60,7 @@ class MeshComponent(ComponentResource):
         """
         self._name = plan.interface
         self._plan, self._hosts, self._adopted, self._real = plan, configuration.hosts, adopted, real
+        self._renamed = {member.formerly: member.name for member in plan.members if member.formerly}
         super().__init__("mesh:index:Mesh", self._name, None, opts)
         # Tells two stacks that claim one interface apart. Entropy that is no key, so its id may be in clear.
         identity = random.RandomId(f"{self._name}/identity", byte_length=8, opts=ResourceOptions(parent=self))
@@ -75,6 +76,7 @@ class MeshComponent(ComponentResource):
             f"{self._name}/roster",
             mesh=identity.hex,
             roster=real(build_roster(plan, public_keys, logins_of(plan, self._hosts))),
+            renamed=self._renamed,
             # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
             # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
             opts=ResourceOptions(parent=self, depends_on=[preshared]),
@@ -111,7 +113,7 @@ class MeshComponent(ComponentResource):
             rotation=plan.rotation,
             adopted=self._adopted.preshared_keys.get(self._name, ""),
             max_key_age=plan.max_key_days,
-            renamed={member.formerly: member.name for member in plan.members if member.formerly},
+            renamed=self._renamed,
             opts=ResourceOptions(parent=self, depends_on=depends_on),
         )
 
@@ -150,6 +152,7 @@ class MeshComponent(ComponentResource):
             pairwise=preshared.pairwise,
             unenrolled=unenrolled,
             absent=sorted(absent),
+            renamed=self._renamed,
             adopted=[host for interface, host in self._adopted.private_keys if interface == self._name],
             opts=ResourceOptions(parent=self, depends_on=without(unenrolled, enrolments)),
         )

@@ -110,10 +110,22 @@ class RosterResource(Resource, module="mesh", name="Roster"):
     leavers: Output[Mapping[str, Any]]
 
     def __init__(
-        self, name: str, *, mesh: Input[str], roster: Mapping[str, Any], opts: ResourceOptions | None = None
+        self,
+        name: str,
+        *,
+        mesh: Input[str],
+        roster: Mapping[str, Any],
+        renamed: Mapping[str, str] | None = None,
+        opts: ResourceOptions | None = None,
     ) -> None:
-        """Record the members."""
-        props = {"mesh": mesh, "roster": roster, "rosterId": None, "leavers": None}
+        """Record the members; `renamed` ones, by their former names, are told as what they are."""
+        props = {
+            "mesh": mesh,
+            "roster": roster,
+            **({"renamed": renamed} if renamed else {}),
+            "rosterId": None,
+            "leavers": None,
+        }
         super().__init__(RosterProvider(), name, props, opts)
 
 
@@ -138,12 +150,13 @@ class RolloutResource(Resource, module="mesh", name="Rollout"):
         unenrolled: Awaitable[Collection[str]],
         absent: Sequence[str],
         adopted: Sequence[str] = (),
+        renamed: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         """Roll the roster out, unless the preshared key is for other `owners` or pairs, or hosts are `unenrolled`.
 
         `absent` are the hosts that are not expected to answer in this run. The hosts in `adopted` may hand over an
-        interface that runs the key they bring.
+        interface that runs the key they bring. `renamed` is that of the roster.
         """
         props = {
             "mesh": mesh,
@@ -156,6 +169,7 @@ class RolloutResource(Resource, module="mesh", name="Rollout"):
             "pairwise": pairwise,
             "unenrolled": unenrolled,
             "adopted": sorted(adopted),
+            **({"renamed": renamed} if renamed else {}),
             **dict.fromkeys(("digest", "systems", "pending", "wiped", "notWiped", "drift")),
         }
         super().__init__(RolloutProvider(), name, props, _with_secrets(opts, "presharedKey"))

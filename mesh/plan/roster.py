@@ -34,6 +34,8 @@ __all__ = [
     "Roster",
     "check_complete",
     "find_leavers",
+    "is_another_installation",
+    "is_another_machine",
     "is_roster",
     "machine_of",
     "participants_of",
@@ -140,7 +142,18 @@ def find_leavers(earlier: Mapping[str, Any], old: Roster, new: Roster, departure
 def machine_of(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what tells one machine from another: where SSH finds it, and behind what."""
     # A user or a key may change with the name; where the machine is, and behind what, does not.
-    return (ssh["address"], int(ssh["port"]), (ssh.get("bastion") or {}).get("address"))
+    # The engine hands back every number as a fraction, which is equal.
+    return (ssh["address"], ssh["port"], (ssh.get("bastion") or {}).get("address"))
+
+
+def is_another_installation(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell whether SSH finds another host key than before, as after a reinstallation: nothing of ours may be there."""
+    return bool(was["ssh"].get("hostKey") != now["ssh"].get("hostKey"))
+
+
+def is_another_machine(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell whether SSH also finds it elsewhere: then the machine before may go on as it is."""
+    return is_another_installation(was, now) and machine_of(was["ssh"]) != machine_of(now["ssh"])
 
 
 def check_complete(roster: Roster) -> None:

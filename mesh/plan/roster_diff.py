@@ -1,10 +1,16 @@
-"""How a change of the roster reads in words of the mesh, for previews; secrets are in no roster."""
+"""How a change of the roster reads in words of the mesh, for previews; secrets are in no roster.
+
+In a preview, any value may be one that is not known yet.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from mesh.plan.impact import rename_hosts
+from mesh.plan.machine_changes import describe_machine
 from mesh.plan.pairs import Pairs, allowed_ips
 from mesh.plan.roster import Participant, Roster, machine_of
+from mesh.plan.unknown import KNOWN_LATER, in_words
 
 __all__ = ["describe_changes"]
 
@@ -13,8 +19,12 @@ _SHOWN_PAIRS = 20
 
 def _fingerprint(member: Mapping[str, Any]) -> str:
     key = member["publicKey"]
-    # In a preview the engine gives an object of its own for a key that is not made yet.
-    return f"{key[:8]}…" if isinstance(key, str) and len(key) == 44 else "a new key"
+    return f"{key[:8]}…" if len(key) == 44 else "a new key"
+
+
+def _where(participant: Participant) -> str:
+    endpoint = participant["endpoint"] or "roaming"
+    return endpoint.replace(KNOWN_LATER, f"an endpoint {KNOWN_LATER.removeprefix('one ')}")
 
 
 def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iterator[str]:
@@ -32,12 +42,12 @@ def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iter
         yield f"- {host} is forgotten: runs no longer try to wipe it"
 
 
-def _renamed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """Return the former name of each host that has the key of one that is no longer a member."""
-    gone = {before[host]["publicKey"]: host for host in set(before) - set(after)}
-    keys = {host: after[host]["publicKey"] for host in set(after) - set(before)}
-    # A key that is not made yet is no text, but an object of the engine's own.
-    return {host: gone[key] for host, key in keys.items() if isinstance(key, str) and key in gone}
+def _former_names(before: Mapping[str, Any], after: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, str]:
+    """Return the former name of each host that is told to be renamed, or has the key of one that is no member now."""
+    left, came = set(before) - set(after), set(after) - set(before)
+    keys = {before[host]["publicKey"]: host for host in left}
+    same_key = {host: keys[key] for host in came if (key := after[host]["publicKey"]) in keys}
+    return same_key | {host: former for former, host in told.items() if former in left and host in came}
 
 
 _FIELDS = (
@@ -68,7 +78,7 @@ def _routing_changes(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) 
     yield from (f"+ {name} routes {route}" for route in after if route not in before)
     yield from (f"- {name} no longer routes {route}" for route in before if route not in after)
     if was.get("masquerade") != now.get("masquerade"):
-        said = {None: "by default", True: "always", False: "never"}
+        said = {None: "by default", True: "always", False: "never", KNOWN_LATER: KNOWN_LATER}
         yield f"~ {name} masquerades: {said[was.get('masquerade')]} becomes {said[now.get('masquerade')]}"
     if (former := was.get("exitNode")) != (node := now.get("exitNode")):
         if node:
@@ -94,8 +104,7 @@ def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
     """Yield the changes of the unmanaged peers."""
     before, after = ((roster.get("peers") if roster else None) or {} for roster in (old, new))
     for name in sorted(after.keys() - before.keys()):
-        where = after[name]["endpoint"] or "roaming"
-        yield f"+ {name} joins, not managed here: {after[name]['address']}, {where}"
+        yield f"+ {name} joins, not managed here: {after[name]['address']}, {_where(after[name])}"
         yield from _routing_changes(name, {}, after[name])
     for name in sorted(before.keys() - after.keys() - new["members"].keys()):
         yield f"- {name} leaves, and was not managed here: its peers drop it; the preshared key is regenerated"
@@ -103,43 +112,54 @@ def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
         yield from _changes_of(name, before[name], after[name])
 
 
-def describe_changes(old: Roster | None, new: Roster) -> list[str]:
-    """Return the change from `old` to `new` in words of the mesh, a line each; keys may still be unknown."""
-    before = old["members"] if old else {}
-    after = new["members"]
-    renamed = _renamed(before, after)
-    joining = sorted(set(after) - set(before) - set(renamed))
-    leaving = sorted(set(before) - set(after) - set(renamed.values()))
+def _of_all_hosts(old: Roster, new: Roster) -> Iterator[str]:
+    """Yield what changes for every host."""
+    if old.get("relay") != new.get("relay"):
+        yield f"~ relay: {old.get('relay') or 'none'} becomes {new.get('relay') or 'none'}"
+        yield from (f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed_pairs())
+    if old.get("presharedKeys") != new.get("presharedKeys"):
+        yield f"~ preshared keys: {'one for each pair' if new.get('presharedKeys') else 'one for all pairs'}"
+    if bool(old.get("postQuantum")) != bool(new.get("postQuantum")):
+        yield f"~ SSH key exchange for preshared keys: {'post-quantum only' if new.get('postQuantum') else 'any'}"
+    if bool(old.get("names")) != bool(new.get("names")):
+        yield f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}"
+    for label, first, then in (("listen port", old["port"], new["port"]), ("MTU", old["mtu"], new["mtu"])):
+        if first != then:
+            yield f"~ every host, {label}: {_number(first)} becomes {_number(then)}"
+
+
+def _number(value: float | str) -> float | str:
+    # The engine hands back every number as a fraction.
+    return value if isinstance(value, str) else int(value)
+
+
+def describe_changes(old: Roster | None, new: Roster, renamed: Mapping[str, str] | None = None) -> list[str]:
+    """Return the change from `old` to `new` in words of the mesh, a line each; any value may still be unknown.
+
+    `renamed` hosts, by their former names, neither join nor leave.
+    """
+    old, new = (in_words(roster) for roster in (old, new))
+    former_names = _former_names(old["members"], new["members"], renamed or {}) if old else {}
+    if old:
+        old = rename_hosts(old, {former: host for host, former in former_names.items()})
+    before, after = old["members"] if old else {}, new["members"]
+    joining, leaving, staying = sorted(after.keys() - before), sorted(before.keys() - after), before.keys() & after
     lines: list[str] = []
     for host in joining:
-        where = after[host]["endpoint"] or "roaming"
-        lines.append(f"+ {host} joins: {after[host]['address']}, {where}")
+        lines.append(f"+ {host} joins: {after[host]['address']}, {_where(after[host])}")
         lines.extend(_routing_changes(host, {}, after[host]))
     lines.extend(_departures(leaving, old, new))
-    lines.extend(f"~ {host} was {former}, and keeps its key" for host, former in sorted(renamed.items()))
-    for host in sorted(set(before) & set(after) | set(renamed)):
-        was, now = before[renamed.get(host, host)], after[host]
-        lines.extend(_changes_of(host, was, now))
+    for host, former in sorted(former_names.items()):
+        keeps = before[host]["publicKey"] == after[host]["publicKey"]
+        lines.append(f"~ {host} was {former}" + (", and keeps its key" if keeps else ""))
+    for host in sorted(staying):
+        lines.extend(_changes_of(host, before[host], after[host]))
+        lines.extend(describe_machine(new["interface"], host, before[host], after[host]))
     lines.extend(_peers_not_managed(old, new))
     if old:
         lines.extend(_peering_changes(old, new, set(Pairs(old).participants) & set(Pairs(new).participants)))
-        if old.get("relay") != new.get("relay"):
-            lines.append(f"~ relay: {old.get('relay') or 'none'} becomes {new.get('relay') or 'none'}")
-            lines.extend(f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed_pairs())
-        if old.get("presharedKeys") != new.get("presharedKeys"):
-            keys = "one for each pair" if new.get("presharedKeys") else "one for all pairs"
-            lines.append(f"~ preshared keys: {keys}")
-        if bool(old.get("postQuantum")) != bool(new.get("postQuantum")):
-            kinds = "post-quantum only" if new.get("postQuantum") else "any"
-            lines.append(f"~ SSH key exchange for preshared keys: {kinds}")
-        if bool(old.get("names")) != bool(new.get("names")):
-            lines.append(f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}")
-        for label, first, then in (("listen port", old["port"], new["port"]), ("MTU", old["mtu"], new["mtu"])):
-            if first != then:
-                lines.append(f"~ every host, {label}: {int(first)} becomes {int(then)}")
-        stay = len(set(before) & set(after))
-        if joining and stay:
-            lines.append(f"  {stay} hosts gain {len(joining)} peer{'s' if len(joining) > 1 else ''}")
-        if leaving and stay:
-            lines.append(f"  {stay} hosts lose {len(leaving)} peer{'s' if len(leaving) > 1 else ''}")
+        lines.extend(_of_all_hosts(old, new))
+        for verb, hosts in (("gain", joining), ("lose", leaving)):
+            if hosts and staying:
+                lines.append(f"  {len(staying)} hosts {verb} {len(hosts)} peer{'s' if len(hosts) > 1 else ''}")
     return lines

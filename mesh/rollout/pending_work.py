@@ -6,8 +6,9 @@ Every preview asks for it, so it imports nothing that reaches a host. `apply` do
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.plan.roster import is_roster, roster_digest
+from mesh.plan.roster import is_another_installation, is_roster, roster_digest
 from mesh.plan.roster_diff import describe_changes
+from mesh.plan.unknown import is_known
 from mesh.rollout.departures import not_wiped
 from mesh.stored.forms import Leaver, RolloutState
 
@@ -54,25 +55,13 @@ def _answering(news: RolloutProperties, olds: RolloutState) -> set[str]:
 def _with_another_key(news: RolloutProperties, olds: RolloutState) -> set[str]:
     """Return the hosts with another SSH host key than before, which may be other installations."""
     before, after = olds["roster"]["members"], news["roster"]["members"]
-    return {host for host in before.keys() & after if before[host]["ssh"]["hostKey"] != after[host]["ssh"]["hostKey"]}
-
-
-def _is_known(value: object) -> bool:
-    """Tell whether a property is wholly known; `destroy --target` asks what would be if some were not.
-
-    What is not known then is an object of the engine's own.
-    """
-    if isinstance(value, Mapping):
-        return all(map(_is_known, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_known, value))
-    return value is None or isinstance(value, str | int | float)
+    return {host for host in before.keys() & after if is_another_installation(before[host], after[host])}
 
 
 def differs(olds: RolloutState, news: RolloutProperties) -> bool:
     """Tell whether `news`, partly unknown in a preview, asks for anything that `olds` does not record as done."""
-    # A value that is not known before the change stands as a text, or has something in it that is not known.
-    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and _is_known(news)):
+    # `destroy --target` asks too what would be if some of it were not known.
+    if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and is_known(news)):
         return True
     return (
         olds["digest"] != plan_digest(news)
@@ -85,11 +74,11 @@ def differs(olds: RolloutState, news: RolloutProperties) -> bool:
     )
 
 
-def describe_unfinished(olds: RolloutState, recorded: object) -> list[str]:
+def describe_unfinished(olds: RolloutState, recorded: object, renamed: Mapping[str, str] | None = None) -> list[str]:
     """Return what an earlier run put into the `recorded` roster and did not bring to the hosts, in words."""
     if not is_roster(recorded):
         return []
-    lines = describe_changes(olds["roster"], recorded)
+    lines = describe_changes(olds["roster"], recorded, renamed)
     return ["an earlier run did not bring this to the hosts:", *(f"  {line}" for line in lines)] if lines else []
 
 

@@ -5,6 +5,7 @@ on it. The roster describes what the run changes. The rollout then describes onl
 roster and did not bring to the hosts: so it has to know from which roster the change was described.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from mesh.plan.roster import Roster
@@ -18,10 +19,10 @@ __all__ = ["tell_roster_change", "tell_unfinished"]
 _told_from: dict[str, Roster] = {}
 
 
-def tell_roster_change(old: Roster, new: Roster) -> list[str]:
+def tell_roster_change(old: Roster, new: Roster, renamed: Mapping[str, str] | None = None) -> list[str]:
     """Return what changes from `old` to `new` in words, and remember that it was described."""
     _told_from[new["interface"]] = old
-    return describe_changes(old, new)
+    return describe_changes(old, new, renamed)
 
 
 def tell_unfinished(olds: RolloutState, news: RolloutProperties, *, described: bool = True) -> list[str]:
@@ -30,4 +31,5 @@ def tell_unfinished(olds: RolloutState, news: RolloutProperties, *, described: b
     `described` is as for `describe_waiting`.
     """
     recorded: Any = _told_from.get(olds["roster"]["interface"], news["roster"])
-    return [*describe_unfinished(olds, recorded), *describe_waiting(olds, news, described=described)]
+    unfinished = describe_unfinished(olds, recorded, news.get("renamed"))
+    return [*unfinished, *describe_waiting(olds, news, described=described)]

@@ -103,7 +103,7 @@ def _without_hosts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (apply, reinstall_check):
             patch.setattr(module, "run", begin)
-        patch.setattr("mesh.remote.concurrency.run", lambda start: start().close())
+        patch.setattr("mesh.rollout.wipe.run", lambda start: start().close())
         patch.setattr(apply, "wipe", lambda *_: {})
         for provider in (providers.SurveyProvider, providers.RolloutProvider):
             patch.setattr(provider, "_config", {}, raising=False)

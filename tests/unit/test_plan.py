@@ -136,6 +136,25 @@ def test_a_renamed_host_keeps_its_tunnels() -> None:
     assert not any("regenerated" in line for line in change.lines)
 
 
+def test_a_renamed_host_with_a_new_key_is_one_host() -> None:
+    """As it reads in a preview."""
+    change = planned(WELL, configuration(["h1", "h2", "h4"], {"h4": {"formerly": "h3", "externalIps": []}},
+                                         rotation=2))  # fmt: skip
+    assert change.lines[0] == "~ h4 was h3, and keeps its key"
+    assert not any("leaves" in line or "joins" in line for line in change.lines)
+    assert "~ every host gets a new key" in change.lines
+
+
+@pytest.mark.parametrize("address", ["h2.example.org", "h9.example.org"])
+def test_another_installation_or_machine_is_counted(address: str) -> None:
+    """The rollout sets the host up, and its tunnels begin anew; its peers change nothing."""
+    key = f"{HOST_KEY.split()[0]} {HOST_KEY.split()[1][:-4]}BBBB"
+    change = planned(WELL, configuration(HOSTS, {"h2": {"ssh": {"address": address, "hostKey": key}}}))
+    assert change.lines[0].startswith("~ h2 is another machine" if "h9" in address else "~ h2 has another SSH host key")
+    assert reach(change) == (1, 2)
+    assert change.losses == ("what goes over the tunnels of h2, which is another machine or installation",)
+
+
 def test_a_renamed_hub_is_no_other_hub() -> None:
     """Also to a phone, and to whoever uses it as exit node or relay."""
 

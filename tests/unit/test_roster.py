@@ -220,6 +220,51 @@ def test_a_renamed_host_reads_as_one_host(members: Any) -> None:
     ]
 
 
+def test_a_host_that_is_renamed_and_gets_a_new_key_reads_as_one_host(members: Any) -> None:
+    """The stack file says its former name; in the same change the key may be rotated, or expire."""
+    new = copy.deepcopy(members)
+    new["members"]["apollo"] = {**new["members"].pop("phoenix"), "publicKey": object()}
+    new["members"]["bernard"]["exitNode"] = "apollo"
+    members["members"]["bernard"]["exitNode"] = "phoenix"
+    said = describe_changes(members, new, {"phoenix": "apollo"})
+    assert said == ["~ apollo was phoenix", f"~ apollo key: {KEYS['phoenix'][:8]}… becomes a new key"]
+    assert describe_changes(new, new, {"phoenix": "apollo"}) == []
+
+
+def moved(members: Any, host: str, **ssh: object) -> Any:
+    """Return the same roster, with another way to `host`."""
+    new = copy.deepcopy(members)
+    new["members"][host]["ssh"] |= ssh
+    return new
+
+
+def test_another_machine_of_a_name_is_told_with_what_becomes_of_the_one_before(members: Any) -> None:
+    """That one goes on with the same private key, and nothing else would say so."""
+    elsewhere = {"address": "10.0.0.9", "hostKey": "ssh-ed25519 BBBB"}
+    machine, before = describe_changes(members, new := moved(members, "bernard", **elsewhere))
+    assert machine == "~ bernard is another machine: SSH finds it elsewhere, with another host key"
+    assert before.startswith("  the one before is not wiped and runs bernard's key too")
+    assert "as root: sh /var/lib/mesh/program wipe testwg" in before
+    new["members"]["bernard"]["publicKey"] = KEYS["phoenix"]
+    _, _, before = describe_changes(members, new)
+    assert before == "  the one before is not wiped; it keeps the former key, which no member with the change accepts"
+
+
+def test_a_machine_that_is_not_made_yet_may_be_another_one(members: Any) -> None:
+    """Only then its address and its host key are known."""
+    machine, _ = describe_changes(members, moved(members, "bernard", address=object(), hostKey=object()))
+    assert machine.startswith("~ bernard may be another machine")
+    [reinstalled] = describe_changes(members, moved(members, "bernard", hostKey=object()))
+    assert reinstalled.startswith("~ bernard may have another SSH host key")
+
+
+def test_another_host_key_in_one_place_is_another_installation(members: Any) -> None:
+    """The rollout sets it up again; a machine that only moved is the same one."""
+    [line] = describe_changes(members, moved(members, "bernard", hostKey="ssh-ed25519 BBBB"))
+    assert line == ("~ bernard has another SSH host key: another installation, which is set up from the beginning")
+    assert describe_changes(members, moved(members, "bernard", address="10.0.0.9", port=2222)) == []
+
+
 def test_a_machine_with_a_new_name_and_a_new_key_is_not_said_to_be_wiped(members: Any) -> None:
     """A reviewer sees how it would keep its key instead."""
     new = copy.deepcopy(members)
