@@ -20,6 +20,7 @@ from mesh.component.stack_traces import no_stack_traces
 from mesh.config.adopted import Adopted
 from mesh.config.models import Configuration
 from mesh.keyring.expiry import expires_at
+from mesh.plan.installations import installation_of
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
 from mesh.plan.roster_builder import build_roster, logins_of
@@ -127,7 +128,7 @@ class MeshComponent(ComponentResource):
                 ssh=self._hosts[member.name].ssh,
                 real=self._real,
                 private_key=keys[member.name].privateKey,
-                installation=survey.installations.apply(partial(_installation, member.name)),
+                installation=survey.installations.apply(partial(_installation, member.name, member.formerly)),
                 opts=ResourceOptions.merge(explained, _former_name(self._name, member, "enrol")),
             )
             for member in self._plan.members
@@ -181,8 +182,8 @@ class MeshComponent(ComponentResource):
         return unless_left_out(Output.secret(files), rollout)
 
 
-def _installation(host: str, installations: Mapping[str, float]) -> int:
-    return int(installations.get(host, 1))
+def _installation(host: str, former: str | None, installations: Mapping[str, float]) -> int:
+    return installation_of(host, former, {name: int(count) for name, count in installations.items()})
 
 
 def _peer_files(known: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from mesh.config.hosts_file import read_hosts
 from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
+from mesh.plan.installations import installation_of
 from mesh.progress import announce
 from mesh.remote import host_program
 from mesh.remote.concurrency import run
@@ -47,4 +48,7 @@ def count_installations(
     bare = sorted(host for host, has in has_key.items() if not has)
     lines = [f"{host}: has no private key of {interface}, and is enrolled again" for host in bare]
     announce(interface, [*lines, *(f"{host}: {error.message}" for host, error in sorted(unreadable.items()))])
-    return known | {host: known.get(host, 1) + 1 for host in bare}
+    formerly = {host: configuration.hosts[host].formerly for host in members}
+    # A renamed host goes on by its count, also once the stack file no longer says its former name.
+    carried = {host: installation_of(host, former, known) for host, former in formerly.items() if former in known}
+    return known | carried | {host: installation_of(host, formerly[host], known) + 1 for host in bare}

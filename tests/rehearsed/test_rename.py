@@ -18,7 +18,7 @@ def stack(make_stack: Maker) -> RehearsedStack:
     return stack
 
 
-def rename(stack: RehearsedStack, *, formerly: bool, fixed: str = "") -> None:
+def rename(stack: RehearsedStack, *, formerly: bool, fixed: str = "", rotation: int = 1) -> None:
     """Call the machine that was h2 db, in the stack file and as the stand-in that it is."""
     if "h2" in stack.hosts.by_name:
         host = stack.hosts.by_name.pop("h2")
@@ -26,7 +26,7 @@ def rename(stack: RehearsedStack, *, formerly: bool, fixed: str = "") -> None:
         host.name = "db"
     members = {"db": {"address": fixed}} if fixed else {}
     stack.write(
-        {"testwg": {"hosts": ["h1", "db", "h3"], "deadline": 10, "members": members}},
+        {"testwg": {"hosts": ["h1", "db", "h3"], "deadline": 10, "members": members, "rotation": rotation}},
         entries={"db": {"formerly": "h2"}} if formerly else {},
     )
 
@@ -68,6 +68,42 @@ def test_a_renamed_host_can_keep_its_address(stack: RehearsedStack) -> None:
     assert "db address" not in preview
     stack.up()
     assert stack.hosts["db"].interfaces["testwg"].kernel["address"] == str(host_address(derive_subnet("h2", "testwg")))  # type: ignore[index]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_host_that_is_renamed_while_keys_are_rotated_reads_as_one_host(stack: RehearsedStack, fails: bool) -> None:
+    """Also after a run that recorded it and failed; nobody joins, leaves or is wiped."""
+    keys = stack.public_keys()
+    rename(stack, formerly=True, rotation=2)
+    if fails:
+        stack.hosts["h1"].fail_at = "facts"
+        assert stack.run("up", "--yes", "--skip-preview").code != 0
+        stack.hosts["h1"].fail_at = ""
+    preview = stack.must("preview").text
+    assert "~ db was h2\n" in preview
+    assert f"~ db key: {keys['h2'][:8]}… becomes " in preview
+    assert "joins" not in preview
+    assert "leaves" not in preview
+    stack.up()
+    assert "wipe" not in stack.hosts["db"].orders
+    assert set(stack.public_keys().values()).isdisjoint(keys.values())
+
+
+def test_a_host_that_was_reinstalled_once_is_not_enrolled_by_its_new_name(stack: RehearsedStack) -> None:
+    """It goes on by its count; also without its former name, once a refresh has seen it."""
+    stack.hosts["h2"].interfaces.clear()
+    stack.up("--refresh")
+    enrolled = stack.hosts["h2"].orders.count("enrol")
+    assert enrolled > 1
+    rename(stack, formerly=True)
+    stack.up()
+    assert stack.changed("--refresh") == {}
+    rename(stack, formerly=False)
+    assert stack.changed() == {}
+    assert stack.hosts["db"].orders.count("enrol") == enrolled
+    stack.hosts["db"].interfaces.clear()
+    assert stack.changed("--refresh") == {"update": 2}
+    assert stack.hosts["db"].orders.count("enrol") == enrolled + 1
 
 
 def test_a_host_that_is_renamed_without_a_word_is_another_host_on_the_same_machine(stack: RehearsedStack) -> None:
