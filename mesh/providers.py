@@ -155,12 +155,10 @@ class RosterProvider(ResourceProvider):
         from mesh.rollout.provider_process import errors_are_one_line, import_ahead  # noqa: PLC0415
 
         with errors_are_one_line():
-            check_complete(props["roster"])
+            check_complete(props["roster"], props.get("mesh"))
         import_ahead()
-        roster_id = secrets.token_hex(8)
-        return CreateResult(
-            roster_id, {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
-        )
+        roster_id, recorded = secrets.token_hex(8), {name: props[name] for name in ("mesh", "roster")}
+        return CreateResult(roster_id, {**recorded, "rosterId": roster_id, "leavers": {}})
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
@@ -174,7 +172,7 @@ class RosterProvider(ResourceProvider):
             # Asked by `destroy --target`, of what it takes away.
             return DiffResult(changes=True)
         with errors_are_one_line():
-            check_complete(_news["roster"])
+            check_complete(_news["roster"], _news["mesh"])
         old = _stored(read_roster, _olds)
         changes = old["roster"] != _news["roster"] or old["mesh"] != _news["mesh"]
         if changes:

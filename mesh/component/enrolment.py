@@ -26,7 +26,7 @@ from pulumi_command import remote
 
 from mesh.config.connection import Connection
 from mesh.config.models import Bastion, SshSettings
-from mesh.errors import UnreachableHostError
+from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program
 from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.concurrency import run_apart
@@ -108,7 +108,9 @@ async def _try(change: ResourceHookArgs) -> None:
     from mesh.remote.ssh import unless_cut_off  # noqa: PLC0415
 
     inputs = change.new_inputs or {}
-    _, host, _ = change.name.split("/")
+    interface, host, _ = change.name.split("/")
+    if "stdin" not in inputs:
+        raise HostError(host, f"the run leaves out its key; let it have '**::{interface}/{host}/key' too")
     way, sudo = await _way_of(inputs), inputs["create"].startswith(_SUDO)
     await unless_cut_off(lambda: run_apart(lambda: try_command(host, way, sudo=sudo)))
 
@@ -147,7 +149,7 @@ def enrol(
     interface: str,
     ssh: SshSettings,
     private_key: Input[str],
-    installation: Output[int],
+    installation: Input[int],
     real: Callable[[Any], Any],
     opts: ResourceOptions | None = None,
 ) -> remote.Command:
@@ -159,7 +161,9 @@ def enrol(
     return remote.Command(
         name,
         connection=_connection(ssh, real),
-        create=installation.apply(lambda count: command(interface, sudo=ssh.uses_sudo, installation=count)),
+        create=Output.from_input(installation).apply(
+            lambda count: command(interface, sudo=ssh.uses_sudo, installation=count)
+        ),
         # What a preview knows of it is a secret as it comes. Made one there before it is known, it would be to
         # `up --plan` another value than the key that is made, and the engine would print both.
         stdin=private_key if is_dry_run() else Output.secret(private_key),

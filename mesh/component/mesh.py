@@ -8,7 +8,7 @@ import pulumi_random as random
 from pulumi import Alias, ComponentResource, CustomResource, Output, ResourceOptions
 
 from mesh.component.enrolment import enrol, explain_failures
-from mesh.component.partial_run import find_left_out, public_key, unless_left_out, without
+from mesh.component.partial_run import find_left_out, public_key, unless_left_out, value_of, without
 from mesh.component.resources import (
     KeyPairResource,
     PresharedKeyResource,
@@ -73,6 +73,7 @@ class MeshComponent(ComponentResource):
             owner.name: owner.public_key or public_key(keyless, owner.name, keys[owner.name].publicKey)
             for owner in plan.participants
         }
+        first = {"preshared-key": preshared}
         roster = RosterResource(
             f"{self._name}/roster",
             mesh=identity.hex,
@@ -80,7 +81,7 @@ class MeshComponent(ComponentResource):
             renamed=self._renamed,
             # One after the other: a run with --target writes a leaver's key ahead of the first resource that had it.
             # Of two at the same time, one may come out ahead of the key, and the state cannot be read again.
-            opts=ResourceOptions(parent=self, depends_on=[preshared]),
+            opts=ResourceOptions(parent=self, depends_on=without(find_left_out(first), first)),
         )
         rollout = self._register_rollout(identity, roster, preshared, self._enrol(keys, absent), absent)
         self.public = self._describe(rollout, keys, preshared)
@@ -128,7 +129,7 @@ class MeshComponent(ComponentResource):
                 ssh=self._hosts[member.name].ssh,
                 real=self._real,
                 private_key=keys[member.name].privateKey,
-                installation=survey.installations.apply(partial(_installation, member.name, member.formerly)),
+                installation=value_of(survey, _count(survey, member), 1),
                 opts=ResourceOptions.merge(explained, _former_name(self._name, member, "enrol")),
             )
             for member in self._plan.members
@@ -184,6 +185,10 @@ class MeshComponent(ComponentResource):
 
 def _installation(host: str, former: str | None, installations: Mapping[str, float]) -> int:
     return installation_of(host, former, {name: int(count) for name, count in installations.items()})
+
+
+def _count(survey: SurveyResource, member: PlannedParticipant) -> Output[int]:
+    return survey.installations.apply(partial(_installation, member.name, member.formerly))
 
 
 def _peer_files(known: Mapping[str, Any]) -> dict[str, str]:

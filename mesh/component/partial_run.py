@@ -11,7 +11,7 @@ from typing import Any
 from pulumi import CustomResource, Output, Resource
 from pulumi.runtime import is_dry_run
 
-__all__ = ["find_left_out", "public_key", "unless_left_out", "without"]
+__all__ = ["find_left_out", "public_key", "unless_left_out", "value_of", "without"]
 
 LeftOut = Awaitable[Collection[str]]
 
@@ -38,6 +38,11 @@ def without(left_out: LeftOut, resources: Mapping[str, Resource]) -> Awaitable[l
     return asyncio.ensure_future(choose())
 
 
+async def value_of(resource: CustomResource, value: Output[Any], otherwise: Any) -> Any:
+    """Return `value`, which comes from the resource, or `otherwise` where that is left out, so that nothing depends."""
+    return value if is_dry_run() or await resource.id.is_known() else otherwise
+
+
 async def public_key(left_out: LeftOut, host: str, key: Output[str]) -> Output[str] | str:
     """Return the public key, or an empty text, on which nothing depends, where the key pair is left out."""
     return "" if host in await left_out else key
@@ -45,8 +50,4 @@ async def public_key(left_out: LeftOut, host: str, key: Output[str]) -> Output[s
 
 def unless_left_out(output: Output[Any], resource: CustomResource) -> Output[Any]:
     """Return `output`, or None where the run leaves out the resource that it comes from."""
-
-    async def choose() -> Output[Any] | None:
-        return output if is_dry_run() or await resource.id.is_known() else None
-
-    return Output.from_input(choose())
+    return Output.from_input(value_of(resource, output, None))

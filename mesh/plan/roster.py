@@ -156,12 +156,17 @@ def is_another_machine(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return is_another_installation(was, now) and machine_of(was["ssh"]) != machine_of(now["ssh"])
 
 
-def check_complete(roster: Roster) -> None:
-    """Check that every member has a key, even if it is not made yet.
+def check_complete(roster: Roster, mesh: object) -> None:
+    """Check that the `mesh` has an identity and every member a key, even if these are not made yet.
 
     Raises:
-        MeshError: Naming the hosts that the run leaves out, though they are new.
+        MeshError: Naming what the run leaves out, though it is new.
     """
+    if not mesh:
+        raise MeshError(
+            f"{roster['interface']}: this run leaves out the identity of the mesh, which is new (--target, --exclude); "
+            "let it have all of the mesh"
+        )
     missing = sorted(name for name, entry in participants_of(roster).items() if entry["publicKey"] == "")
     if missing:
         raise MeshError(

@@ -33,16 +33,22 @@ def _say(line: str) -> None:
 
 
 def _check_complete(news: RolloutProperties) -> None:
-    if not is_roster(news.get("roster")):
-        raise MeshError("rollout: nothing was changed, since this run leaves out the roster; run it without --exclude")
-    interface, participants = news["roster"]["interface"], Pairs(news["roster"]).participants
+    roster = news.get("roster")
+    interface = roster["interface"] if is_roster(roster) else "rollout"
+    # A resource that is new and left out has inputs for outputs, if anything.
+    if not (is_roster(roster) and {"mesh", "rosterId", "leavers"} <= {name for name in news if news[name] is not None}):
+        raise MeshError(
+            f"{interface}: nothing was changed, since this run leaves out the roster (--target, --exclude); let it "
+            "have all of the mesh"
+        )
+    participants = Pairs(roster).participants
     if news["unenrolled"]:
         raise MeshError(
             f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
             "out (--target, --exclude); let the next run have all of such a host"
         )
-    is_pairwise = news["roster"].get("presharedKeys") == "pairwise"
-    if set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
+    is_pairwise = roster.get("presharedKeys") == "pairwise"
+    if not news.get("presharedKey") or set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
         # Else a key would stay in use that a host knew which has left, or would give away the keys of all pairs.
         raise MeshError(
             f"{interface}: nothing was changed, since the preshared key is for other hosts or pairs than the roster; "

@@ -138,6 +138,9 @@ def test_a_host_that_left_and_came_back_may_leave_again(olds: RolloutState, news
         ({"pairwise": True}, r"add --target '\*\*::testwg/preshared-key'"),
         ({"owners": []}, r"add --target '\*\*::testwg/preshared-key'"),
         ({"roster": None}, "rollout: nothing was changed, since this run leaves out the roster"),
+        ({"rosterId": None}, "testwg: nothing was changed, since this run leaves out the roster"),
+        ({"mesh": None}, "testwg: nothing was changed, since this run leaves out the roster"),
+        ({"presharedKey": None}, r"add --target '\*\*::testwg/preshared-key'"),
     ],
     ids=str,
 )

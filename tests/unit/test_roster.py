@@ -314,11 +314,11 @@ def test_who_is_forgotten_is_no_matter_of_the_hosts(members: Any) -> None:
 def test_a_member_without_a_key_is_refused_by_name(members: Any) -> None:
     """A key that is not made yet, as in a preview, is no fault; one that this run leaves out is."""
     members["members"]["bernard"]["publicKey"] = object()
-    roster.check_complete(members)
+    roster.check_complete(members, "m1")
     for name in ("phoenix", "edgeworth"):
         members["members"][name]["publicKey"] = ""
     with pytest.raises(MeshError, match="testwg: edgeworth, phoenix would be new, but this run leaves out the key"):
-        roster.check_complete(members)
+        roster.check_complete(members, "m1")
 
 
 def test_a_subnet_that_is_shared_from_now_on_reads_as_allowed_ips(members: Any) -> None:
