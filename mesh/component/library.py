@@ -2,17 +2,49 @@
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pulumi
+from pulumi.runtime.settings import get_root_resource
 
 from mesh.component.deferred import DeferredValues
 from mesh.component.mesh import MeshComponent
 from mesh.component.preflight import absent_hosts, faults_end_the_run
 from mesh.config.adopted import read_adopted
+from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
+from mesh.config.sections import ADOPTED, INTERFACES
+from mesh.config.validation import join_path
+from mesh.errors import ConfigurationError, PlacedFault, show_name
 from mesh.plan.topology import plan_meshes
 
 __all__ = ["Mesh"]
+
+# By run of a program: who has which port of a machine.
+_claims: WeakKeyDictionary[Any, list[tuple[Any, int, str]]] = WeakKeyDictionary()
+
+
+def _claim_port(interface: str, configuration: Configuration, deferred: DeferredValues) -> None:
+    """Keep two meshes of one program from having one port of one machine, as two interfaces of a stack file are.
+
+    Raises:
+        ConfigurationError: Naming the other mesh.
+    """
+    run = get_root_resource()
+    if run is None:
+        return
+    claims, port = _claims.setdefault(run, []), configuration.interfaces[interface].port
+    for host in configuration.interfaces[interface].hosts:
+        ssh = configuration.hosts[host].ssh
+        machine = (deferred.source(ssh.address), ssh.port)
+        for (address, ssh_port), taken, other in claims:
+            # An output compares with nothing.
+            is_one = address is machine[0] or (isinstance(address, str) and address == machine[0])
+            if is_one and ssh_port == machine[1] and taken == port and other != interface:
+                path = join_path(INTERFACES, interface, "port")
+                said = f"{port} is the port of interface {other!r} too, on {show_name(host)}"
+                raise ConfigurationError([PlacedFault(path, f"{said}; give one of them another port")])
+        claims.append((machine, port, interface))
 
 
 class Mesh(MeshComponent):
@@ -48,8 +80,14 @@ class Mesh(MeshComponent):
             RunError: With every fault of the description, or each host that does not answer.
         """
         with faults_end_the_run():
-            deferred = DeferredValues(hosts)
-            configuration = read_configuration(deferred.plain, {interface: {"hosts": list(hosts), **(settings or {})}})
+            known = {INTERFACES: {interface: settings} if isinstance(interface, str) else interface, ADOPTED: adopted}
+
+            def read(hosts: Mapping[str, Any]) -> Configuration:
+                return read_configuration(hosts, {interface: {"hosts": list(hosts), **(settings or {})}})
+
+            deferred = DeferredValues(hosts, known, read)
+            configuration = read(deferred.plain)
+            _claim_port(interface, configuration, deferred)
             keys = read_adopted(adopted, configuration)
             absent = absent_hosts(configuration, deferred.hosts)
         plan = plan_meshes(configuration)[interface]

@@ -217,6 +217,43 @@ def test_machines_may_have_names_that_are_not_known_yet(make_stack: Maker, envir
     programs.up("--expect-no-changes")
 
 
+_OF_BOTH_VERSIONS = (
+    '"externalIps": [machine(name)["publicIp"]]',
+    '"externalIps": (lambda ip: [ip, sixth(ip)] if name == "h1" else [sixth(ip)])(machine(name)["publicIp"])',
+)
+_SIXTH = """
+
+def sixth(ip):
+    return ip.apply(lambda ip: "2001:db8::" + ip.rpartition(".")[2])
+
+"""
+
+
+def test_addresses_that_come_later_are_chosen_and_compared_like_those_of_a_stack_file(
+    make_stack: Maker, environment: Path
+) -> None:
+    """A peer with IPv6 only gets the endpoint that it can reach, and one address is not that of two hosts."""
+    programs = Programs(make_stack(2), environment, _OF_BOTH_VERSIONS)
+    program = programs.network / "__main__.py"
+    program.write_text(program.read_text().replace("\nimport pulumi\n", f"\nimport pulumi\n{_SIXTH}", 1))
+    programs.up()
+    [h1, h2] = programs.stack.hosts.by_name.values()
+    kernels = [host.interfaces["backend"].kernel for host in (h1, h2)]
+    assert [next(iter(kernel["peers"].values()))[2] for kernel in kernels if kernel] == [
+        "[2001:db8::2]:51825",
+        "[2001:db8::1]:51825",
+    ]
+    programs.up("--expect-no-changes")
+    machines = json.loads(programs.stack.environment["MACHINES"])
+    machines["h1"]["publicIp"] = machines["h2"]["publicIp"]
+    programs.stack.environment["MACHINES"] = json.dumps(machines)
+    programs.run(programs.makers, "up", "--yes", "--skip-preview")
+    for verb in (("preview",), ("up", "--yes", "--skip-preview")):
+        refused = programs.run(programs.network, *verb, succeeds=False).text
+        assert "mesh:hosts.h2.externalIps: 2001:db8::2 is an address of host 'h1' too" in refused
+        assert "Traceback" not in refused
+
+
 _FAULTY = ('"port": 51825', '"port": 0, "mtu": 1')
 
 
