@@ -42,9 +42,12 @@ def _claim_port(interface: str, configuration: Configuration, deferred: Deferred
             is_one = address is machine[0] or (isinstance(address, str) and address == machine[0])
             if is_one and ssh_port == machine[1] and taken == port and other != interface:
                 path = join_path(INTERFACES, interface, "port")
-                said = f"{port} is the port of interface {other!r} too, on {show_name(host)}"
-                raise ConfigurationError([PlacedFault(path, f"{said}; give one of them another port")])
+                raise ConfigurationError([PlacedFault(path, _taken(port, other, host))])
         claims.append((machine, port, interface))
+
+
+def _taken(port: int, other: str, host: str) -> str:
+    return f"{port} is the port of interface {other!r} too, on {show_name(host)}; give one of them another port"
 
 
 class Mesh(MeshComponent):

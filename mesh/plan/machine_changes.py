@@ -20,10 +20,10 @@ def describe_machine(interface: str, name: str, was: Mapping[str, Any], now: Map
     said = "may be" if KNOWN_LATER in _way(now) else "is"
     yield f"~ {name} {said} another machine: SSH finds it elsewhere, with another host key"
     if was["publicKey"] != now["publicKey"]:
-        yield "  the one before is not wiped; it keeps the former key, which no member with the change accepts"
+        yield "  the one before is not wiped, and keeps the former key, which no member with the change accepts"
         return
     yield (
-        f"  the one before is not wiped and runs {name}'s key too, so peers would send to the one they heard last; "
+        f"  the one before is not wiped and runs {name}'s key too, so peers would send to the one they heard last: "
         f"switch it off, wipe it (there, as root: sh /var/lib/mesh/program wipe {interface}), or rotate {name}'s key"
     )
 

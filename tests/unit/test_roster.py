@@ -247,7 +247,7 @@ def test_another_machine_of_a_name_is_told_with_what_becomes_of_the_one_before(m
     assert "as root: sh /var/lib/mesh/program wipe testwg" in before
     new["members"]["bernard"]["publicKey"] = KEYS["phoenix"]
     _, _, before = describe_changes(members, new)
-    assert before == "  the one before is not wiped; it keeps the former key, which no member with the change accepts"
+    assert before == "  the one before is not wiped, and keeps the former key, which no member with the change accepts"
 
 
 def test_a_machine_that_is_not_made_yet_may_be_another_one(members: Any) -> None:
