@@ -183,15 +183,14 @@ class RosterProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and the hosts that have left and may still have to be wiped."""
-        import secrets  # noqa: PLC0415
-
         from mesh.plan.roster import find_leavers  # noqa: PLC0415
+        from mesh.rollout.departures import new_mark  # noqa: PLC0415
         from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         import_ahead()
         old = _stored(read_roster, _olds)
-        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"], departure=secrets.token_hex(4))
+        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"], new_mark())
         return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
 
     def delete(self, _id: str, _props: Properties) -> None:

@@ -4,15 +4,21 @@ A host may leave, join and leave again. What is wiped is what one departure left
 the rollout records which departures it has wiped, not which hosts.
 """
 
+import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from mesh.stored.forms import Leaver
 
-__all__ = ["name_departure", "not_wiped", "remember_wiped", "still_on_hosts"]
+__all__ = ["name_departure", "new_mark", "not_wiped", "remember_wiped", "still_on_hosts"]
 
 # By the id of the roster that the hosts were told; one process serves one run.
 _wiped: dict[str, tuple[str, ...]] = {}
+
+
+def new_mark() -> str:
+    """Return what tells the departures of one update of a roster from those of every other."""
+    return secrets.token_hex(4)
 
 
 def name_departure(host: str, leaver: Leaver) -> str:
