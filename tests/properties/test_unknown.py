@@ -59,8 +59,9 @@ def test_an_endpoint_of_a_machine_that_is_not_made_yet_is_said_to_be_known_then(
     """Of a host that joins, and of one whose machine is replaced."""
     new: Any = copy.deepcopy(_ROSTER)
     old: Any = _ROSTER
+    alone: Any = {**old, "members": {"bernard": _MEMBER}}
     new["members"]["carol"]["endpoint"] = Unknown()
     changed = "~ carol endpoint: 78.11.11.11:51825 becomes one known once its machine is made"
     assert describe_changes(old, new) == [changed]
     joins = "+ carol joins: fd00:1::1/64, an endpoint known once its machine is made"
-    assert joins in describe_changes({**old, "members": {"bernard": _MEMBER}}, new)
+    assert joins in describe_changes(alone, new)
