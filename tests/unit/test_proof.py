@@ -289,3 +289,11 @@ def test_a_changed_key_needs_a_handshake_of_its_own(facts: dict[str, Facts]) -> 
     assert lines(ROSTER, changed, [], ["bernard"]) == [
         "edgeworth → bernard: answers, but has no handshake with the new key yet; run pulumi up again"
     ]
+
+
+def test_a_silent_pair_whose_key_is_new_is_not_told_of_the_session_before(facts: dict[str, Facts]) -> None:
+    """That one says nothing of why there is none with the new key."""
+    changed = {**facts, "edgeworth": replace(facts["edgeworth"], stale=frozenset({KEYS["bernard"]}))}
+    silent = [("edgeworth", "bernard")]
+    assert "no answer: no handshake; see whether UDP port" in "".join(lines(ROSTER, changed, silent, ["bernard"]))
+    assert "no answer: handshake but no echo; " in "".join(lines(ROSTER, changed, silent, ["phoenix"]))
