@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,10 +205,10 @@ def test_without_systemd_watchdog_and_supervisor_watch_each_other(stack: Stack, 
         before = _runs(openrc, "backwg")
         stack.write({"backwg": {**wanted, "rotation": 2}})
         run = stack.start("up")
-        run.wait_for("verifying")
-        # Before the longer deadline has come, the host may go back while it is being struck.
-        wait_until(lambda: seconds_left(openrc.files / "var/lib/mesh/backwg/deadline") > 25, 10)
-        run.kill_all()
+        with stack.held_at(run):
+            # Before the longer deadline has come, the host may go back while it is being struck.
+            wait_until(lambda: seconds_left(openrc.files / "var/lib/mesh/backwg/deadline") > 25, 30)
+            run.kill_all()
         for word, strike in (("supervise", signal.SIGKILL), ("watchdog", signal.SIGKILL), ("watchdog", signal.SIGSTOP)):
             struck = _processes(openrc, word, "backwg")
             _strike(struck, strike)
@@ -242,8 +242,9 @@ def test_a_host_holds_only_what_it_has_stored(mesh: Stack, lab: Lab) -> None:
     carol = lab.hosts["carol"]
     before = {name: _runs(host) for name, host in lab.hosts.items()}
     run = mesh.start("up")
-    run.wait_for("verifying")
-    with _locked(carol, "/var/lib/mesh/lock"):
+    with ExitStack() as locked:
+        with mesh.held_at(run):
+            locked.enter_context(_locked(carol, "/var/lib/mesh/lock"))
         untils = []
         while run.is_running():
             for host in lab.hosts.values():
