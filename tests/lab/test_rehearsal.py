@@ -14,7 +14,7 @@ from tests.lab.stack import Stack
 
 _KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 # What is drawn, and what names a checkout.
-_ALWAYS_OTHERS = {"mesh", "rosterId", "digest", "createdAt", "__provider", "installations", "systems"}
+_ALWAYS_OTHERS = {"mesh", "rosterId", "digest", "createdAt", "__provider", "installations", "systems", "departure"}
 
 
 def _named(text: str, stack: Stack) -> str:
@@ -54,6 +54,8 @@ def _outcome(stack: Stack) -> tuple[list[Any], dict[str, str]]:
     rollout = resources["testwg/rollout"]
     assert rollout["digest"] == plan_digest(rollout)
     known = {name: _plain(out) for name, out in resources.items() if name.endswith(("/rollout", "/roster"))}
+    # Each departure has a mark of its own.
+    known["testwg/rollout"]["wiped"] = [name.split()[0] for name in known["testwg/rollout"]["wiped"]]
     return json.loads(_named(json.dumps([known, sorted(resources)]), stack)), _files(stack)
 
 
