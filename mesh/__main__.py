@@ -13,8 +13,8 @@ def run_mesh() -> None:
     is_interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Keys pass through some commands, and one goes on as pulumi, which has them too. What libraries start while they
-    # are read has none, and no page has to tell it apart.
+    # Keys pass through some commands, and one goes on as pulumi, which has them too. Before all imports, since some
+    # libraries start processes in theirs.
     forbid_core_dumps()
     from mesh.cli.app import main  # noqa: PLC0415
 

@@ -157,8 +157,9 @@ class RosterProvider(ResourceProvider):
         with errors_are_one_line():
             check_complete(props["roster"], props.get("mesh"))
         import_ahead()
-        roster_id, recorded = secrets.token_hex(8), {name: props[name] for name in ("mesh", "roster")}
-        return CreateResult(roster_id, {**recorded, "rosterId": roster_id, "leavers": {}})
+        roster_id = secrets.token_hex(8)
+        recorded = {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
+        return CreateResult(roster_id, recorded)
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
@@ -176,9 +177,8 @@ class RosterProvider(ResourceProvider):
         old = _stored(read_roster, _olds)
         changes = old["roster"] != _news["roster"] or old["mesh"] != _news["mesh"]
         if changes:
-            announce(
-                _news["roster"]["interface"], tell_roster_change(old["roster"], _news["roster"], _news.get("renamed"))
-            )
+            lines = tell_roster_change(old["roster"], _news["roster"], _news.get("renamed"))
+            announce(_news["roster"]["interface"], lines)
         return DiffResult(changes=changes)
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:

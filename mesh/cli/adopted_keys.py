@@ -8,11 +8,9 @@ from collections.abc import Mapping
 
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli
 from mesh.cli.stack_file import StackFile
+from mesh.config.sections import section_of
 
 __all__ = ["write_with_keys"]
-
-# The last two are as Pulumi reads the name too, and as it once wrote it.
-_SPELLINGS = (ADOPTED, ADOPTED.partition(":")[2], ADOPTED.replace(":", ":config:"))
 
 
 def write_with_keys(file: StackFile, pulumi: PulumiCli, keys: Mapping[str, str]) -> None:
@@ -25,7 +23,7 @@ def write_with_keys(file: StackFile, pulumi: PulumiCli, keys: Mapping[str, str])
     # What encrypts is at the top of the file, and new with the first secret of a stack.
     file.content.update({name: value for name, value in encrypted.items() if name != "config"})
     config = file.content["config"]
-    for name in _SPELLINGS:
-        config.pop(name, None)
-    (config[ADOPTED],) = (value for name, value in encrypted["config"].items() if name in _SPELLINGS)
+    for name in [name for name in config if section_of(name) == ADOPTED]:
+        del config[name]
+    (config[ADOPTED],) = (value for name, value in encrypted["config"].items() if section_of(name) == ADOPTED)
     file.write()

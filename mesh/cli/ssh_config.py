@@ -124,16 +124,19 @@ def _ask_ssh(name: str) -> _Settings:
         raise HostError(name, "`ssh -G` tells no address, port and user; correct your SSH configuration")
     files = f"{fields.get('userknownhostsfile', '')} {fields.get('globalknownhostsfile', '')}"
     number = int(fields["port"])
-    alias = fields.get("hostkeyalias", "none")
+    proxy_command, jumps, alias = (
+        "" if (said := fields.get(name, "none")) == "none" else said
+        for name in ("proxycommand", "proxyjump", "hostkeyalias")
+    )
     # ssh looks an alias up without a port.
     plain = fields["hostname"] if number == _DEFAULT_PORT else f"[{fields['hostname']}]:{number}"
     return _Settings(
         fields["hostname"],
         number,
         fields["user"],
-        next((line for line in [fields.get("proxycommand", "none")] if line != "none"), ""),
-        tuple(jump for jump in fields.get("proxyjump", "none").split(",") if jump != "none"),
-        alias if alias != "none" else plain,
+        proxy_command,
+        tuple(filter(None, jumps.split(","))),
+        alias or plain,
         tuple(file for file in _split(files) if file not in ("none", "/dev/null")),
     )
 

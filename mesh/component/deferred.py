@@ -140,18 +140,15 @@ class DeferredValues:
 
     def real(self, value: Any) -> Any:
         """Return `value`, plain data that follows from the plan, with outputs in the place of their placeholders."""
-        if isinstance(value, Mapping):
-            return {name: self.real(entry) for name, entry in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.real(entry) for entry in value]
-        if not isinstance(value, str) or not self._outputs:
-            return value
-        if (output := self._outputs.get(value)) is not None:
+        return _with_texts(value, self._real_text) if self._outputs else value
+
+    def _real_text(self, text: str) -> str | Output[Any]:
+        if (output := self._outputs.get(text)) is not None:
             return self._after_check(output)
-        address, _, port = value.rpartition(":")
+        address, _, port = text.rpartition(":")
         if (output := self._outputs.get(address.strip("[]"))) is not None:
             return self._after_check(output.apply(partial(_endpoint, port)))
-        return value
+        return text
 
     def _after_check(self, output: Output[Any]) -> Output[Any]:
         """Return the output, once all values together are right; it depends on its own machine alone."""
@@ -186,16 +183,18 @@ def _endpoint(port: str, host: str | None) -> str | None:
     return None if host is None else join_endpoint(host, port)
 
 
-def _check_all(plain: Any, check: Callable[[Any], object], values: Mapping[str, str]) -> None:
-    def known(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: known(entry) for name, entry in value.items()}
-        if isinstance(value, list):
-            return [known(entry) for entry in value]
-        return values.get(value, value) if isinstance(value, str) else value
+def _with_texts(value: Any, change: Callable[[str], Any]) -> Any:
+    """Return plain data with what `change` makes of each text in it."""
+    if isinstance(value, Mapping):
+        return {name: _with_texts(entry, change) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_texts(entry, change) for entry in value]
+    return change(value) if isinstance(value, str) else value
 
+
+def _check_all(plain: Any, check: Callable[[Any], object], values: Mapping[str, str]) -> None:
     try:
-        check(known(plain))
+        check(_with_texts(plain, lambda text: values.get(text, text)))
     except ConfigurationError as faults:
         # As below.
         raise RunError(str(faults)) from None

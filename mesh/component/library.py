@@ -13,9 +13,9 @@ from mesh.component.preflight import absent_hosts, faults_end_the_run
 from mesh.config.adopted import read_adopted
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
+from mesh.config.rules.across_entries import shared_port
 from mesh.config.sections import ADOPTED, INTERFACES
-from mesh.config.validation import join_path
-from mesh.errors import ConfigurationError, PlacedFault, show_name
+from mesh.errors import ConfigurationError
 from mesh.plan.topology import plan_meshes
 
 __all__ = ["Mesh"]
@@ -41,13 +41,8 @@ def _claim_port(interface: str, configuration: Configuration, deferred: Deferred
             # An output compares with nothing.
             is_one = address is machine[0] or (isinstance(address, str) and address == machine[0])
             if is_one and ssh_port == machine[1] and taken == port and other != interface:
-                path = join_path(INTERFACES, interface, "port")
-                raise ConfigurationError([PlacedFault(path, _taken(port, other, host))])
+                raise ConfigurationError([shared_port(interface, port, other, [host])])
         claims.append((machine, port, interface))
-
-
-def _taken(port: int, other: str, host: str) -> str:
-    return f"{port} is the port of interface {other!r} too, on {show_name(host)}; give one of them another port"
 
 
 class Mesh(MeshComponent):

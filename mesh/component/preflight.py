@@ -112,6 +112,8 @@ def _recall_pending() -> dict[str, set[str]]:
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value
     # A program of one's own has outputs of other kinds too.
-    outputs = {name: mesh for name, mesh in read["outputs"].items() if isinstance(mesh, dict)}
-    lists = {name: mesh.get("pending") for name, mesh in outputs.items()}
-    return {name: {*map(str, hosts)} for name, hosts in lists.items() if isinstance(hosts, list)}
+    return {
+        name: {*map(str, output["pending"])}
+        for name, output in read["outputs"].items()
+        if isinstance(output, dict) and isinstance(output.get("pending"), list)
+    }

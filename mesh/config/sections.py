@@ -17,6 +17,7 @@ __all__ = [
     "SECTIONS",
     "encrypted_faults",
     "is_encrypted",
+    "section_of",
     "sections_in_file",
     "sections_of_texts",
     "sections_with_encrypted",
@@ -53,13 +54,18 @@ def sections_of_texts(texts: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def section_of(written: object) -> str:
+    """Return the section that a name below `config` in a stack file is, as Pulumi would read it."""
+    # A name alone is in the namespace of the project, and this is how Pulumi once wrote one with its namespace.
+    name = str(written).replace(f"{NAMESPACE}:config:", f"{NAMESPACE}:", 1)
+    return f"{NAMESPACE}:{name}" if f"{NAMESPACE}:{name}" in SECTIONS else name
+
+
 def sections_in_file(config: Mapping[Any, object]) -> dict[str, object]:
     """Return the same of what lies below `config` in a stack file, whose names and values Pulumi would read so."""
     sections = {}
     for written, value in config.items():
-        # A name alone is in the namespace of the project, and this is how Pulumi once wrote one with its namespace.
-        name = str(written).replace(f"{NAMESPACE}:config:", f"{NAMESPACE}:", 1)
-        name = f"{NAMESPACE}:{name}" if f"{NAMESPACE}:{name}" in SECTIONS else name
+        name = section_of(written)
         if name.startswith(f"{NAMESPACE}:"):
             sections[name] = "" if value is None else plain(value)
     return sections

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mesh.errors import show_first
 from mesh.plan.impact import Impact
-from mesh.plan.roster import Participant, Roster, is_another_installation, participants_of
+from mesh.plan.roster import Participant, Roster, other_installations, participants_of
 
 __all__ = ["expected_loss"]
 
@@ -36,8 +36,7 @@ def _losses(old: Roster, new: Roster, impact: Impact) -> Iterator[str]:
         )
     if left := sorted(was.keys() - now.keys()):
         yield f"everything between {_names(left)} and the others, for good"
-    kept = sorted(old["members"].keys() & new["members"].keys())
-    if installed := [name for name in kept if is_another_installation(old["members"][name], new["members"][name])]:
+    if installed := sorted(other_installations(old, new)):
         yield f"what goes over the tunnels of {_names(installed)}, which is another machine or installation"
     if renumbered := [name for name in stay if _loses_an_address(was[name], now[name])]:
         yield f"what goes to the earlier address of {_names(renumbered)}, from then on"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.plan.pairs import Pairs
-from mesh.plan.roster import Participant, Roster, is_another_installation
+from mesh.plan.roster import Participant, Roster, other_installations
 
 __all__ = ["Impact", "find_impact", "rename_hosts"]
 
@@ -51,7 +51,7 @@ def find_impact(old: Roster | None, new: Roster | None, rekeyed: Collection[str]
             pairs.update([pair] if differs else [])
     members = {*(old["members"] if old else ()), *(new["members"] if new else ())}
     is_of_all = any(_of_all(old, field) != _of_all(new, field) for field in _OF_ALL)
-    installed = _other_installations(old, new)
+    installed = other_installations(old, new) if old and new else set()
     hosts = members if is_of_all else members & ({name for pair in pairs for name in pair} | changed | installed)
     # Its tunnels begin anew, though its peers hear of no change.
     pairs.update(pair for pair in was & now if installed & {*pair})
@@ -59,11 +59,6 @@ def find_impact(old: Roster | None, new: Roster | None, rekeyed: Collection[str]
     return Impact(
         frozenset(hosts), frozenset(pairs), len(members), len(was | now), _more(now - was, stay), _more(was - now, stay)
     )
-
-
-def _other_installations(old: Roster | None, new: Roster | None) -> set[str]:
-    before, after = (roster["members"] if roster else {} for roster in (old, new))
-    return {host for host in before.keys() & after.keys() if is_another_installation(before[host], after[host])}
 
 
 def _of_all(roster: Roster | None, field: str) -> Any:

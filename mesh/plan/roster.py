@@ -38,6 +38,7 @@ __all__ = [
     "is_another_machine",
     "is_roster",
     "machine_of",
+    "other_installations",
     "participants_of",
     "roster_digest",
 ]
@@ -149,6 +150,12 @@ def machine_of(ssh: Mapping[str, Any]) -> tuple[Any, ...]:
 def is_another_installation(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Tell whether SSH finds another host key than before, as after a reinstallation: nothing of ours may be there."""
     return bool(was["ssh"].get("hostKey") != now["ssh"].get("hostKey"))
+
+
+def other_installations(old: Roster, new: Roster) -> set[str]:
+    """Return the members of both whose SSH host key is another one."""
+    was, now = old["members"], new["members"]
+    return {host for host in was.keys() & now.keys() if is_another_installation(was[host], now[host])}
 
 
 def is_another_machine(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ Every preview asks for it, so it imports nothing that reaches a host. `apply` do
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.plan.roster import is_another_installation, is_roster, roster_digest
+from mesh.plan.roster import is_roster, other_installations, roster_digest
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.unknown import is_known
 from mesh.rollout.departures import not_wiped
@@ -40,7 +40,7 @@ def changing_hosts(news: RolloutProperties, olds: RolloutState) -> set[str]:
     members = set(news["roster"]["members"])
     if olds["digest"] != plan_digest(news) or olds["rosterId"] != news["rosterId"]:
         return members
-    differing = {*_answering(news, olds), *olds["drift"], *_with_another_key(news, olds)}
+    differing = {*_answering(news, olds), *olds["drift"], *other_installations(olds["roster"], news["roster"])}
     return (members & differing) - set(news["absent"])
 
 
@@ -50,12 +50,6 @@ def _answering(news: RolloutProperties, olds: RolloutState) -> set[str]:
     A host whose enrolment this run leaves out goes on waiting.
     """
     return set(olds["pending"]) - {*news["absent"], *(news.get("unenrolled") or ())}
-
-
-def _with_another_key(news: RolloutProperties, olds: RolloutState) -> set[str]:
-    """Return the hosts with another SSH host key than before, which may be other installations."""
-    before, after = olds["roster"]["members"], news["roster"]["members"]
-    return {host for host in before.keys() & after if is_another_installation(before[host], after[host])}
 
 
 def differs(olds: RolloutState, news: RolloutProperties) -> bool:

@@ -16,7 +16,7 @@ from mesh.config.rules import endpoints, prefixes, routes
 from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path
 from mesh.errors import PlacedFault, show_name
 
-__all__ = ["faults_across_entries"]
+__all__ = ["faults_across_entries", "shared_port"]
 
 _PUBLIC = "name one that has externalIps or externalName"
 
@@ -196,18 +196,21 @@ def _relays(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
             yield PlacedFault(path, f"host {show_name(interface.relay)} is roaming, so it cannot relay; {_PUBLIC}")
 
 
+def shared_port(interface: str, port: int, other: str, hosts: Iterable[str]) -> PlacedFault:
+    """Return the fault of an interface whose port is that of another one on some hosts."""
+    return PlacedFault(
+        join_path("mesh:interfaces", interface, "port"),
+        f"{port} is the port of interface {other!r} too, on {_names(hosts)}; give one of them another port",
+    )
+
+
 def _shared_ports(interfaces: Interfaces) -> Iterator[PlacedFault]:
     by_port: defaultdict[int, list[str]] = defaultdict(list)
     for name, interface in interfaces.items():
         if interface.is_unsure("port"):
             continue
-        path = join_path("mesh:interfaces", name, "port")
         for other in by_port[interface.port]:
             both = set(interface.hosts) & set(interfaces[other].hosts)
             if both:
-                yield PlacedFault(
-                    path,
-                    f"{interface.port} is the port of interface {other!r} too, on {_names(both)}; "
-                    "give one of them another port",
-                )
+                yield shared_port(name, interface.port, other, both)
         by_port[interface.port].append(name)
