@@ -60,9 +60,16 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
 
 
 @contextmanager
-def run_agent(path: Path) -> Iterator[Path]:
-    """Run an ssh-agent at the socket `path`, empty at first."""
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+def run_agent(path: Path, owner: str = "") -> Iterator[Path]:
+    """Run an ssh-agent at the socket `path`, empty at first; `owner` is a script that confirms for its owner."""
+    ask = path.with_name(f"{path.name}-owner")
+    ask.write_text(f"#!/bin/sh\n{owner}\n")
+    ask.chmod(0o700)
+    process = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", str(path)],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **({"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"} if owner else {})},
+    )
     try:
         while not path.exists():
             time.sleep(0.02)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mesh.config.models import Configuration
+from tests.conftest import HOST_KEY
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
 
@@ -52,6 +53,16 @@ def test_the_outputs_are_the_public_plan(running: Stack) -> None:
     assert {host: entry["publicKey"] for host, entry in plan["hosts"].items()} == keys
     assert plan["port"] == 51824
     assert "[secret]" not in shown.output
+
+
+def test_another_machine_under_a_name_is_told_before_anything_changes(running: Stack) -> None:
+    """By the preview and the plan, with what becomes of the one before."""
+    other = {"port": 22, "hostKey": HOST_KEY}
+    running.write({"testwg": {"hosts": members(_COUNT), "deadline": 10}}, h2=other)
+    for said in (running.must("preview").text, running.companion("plan").output):
+        assert "~ h2 is another machine: SSH finds it elsewhere, with another host key" in said
+        assert "the one before is not wiped and runs h2's key too" in said
+    assert "testwg: changes 1 of 12 hosts and 11 of 66 pairs" in said
 
 
 def test_a_second_up_changes_nothing(running: Stack) -> None:

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
+from tests.sshd import make_key
 
 HOSTS = ["h1", "h2", "h3"]
 _ROOT = Path(__file__).parents[2]
@@ -260,10 +261,12 @@ def test_the_page_is_written_printed_and_shared(stack: Stack) -> None:
     assert "--output and --serve exclude each other; give one" in both.text
 
 
-def test_the_page_is_served_and_renewed(stack: Stack) -> None:
-    """While somebody looks; it ends by Ctrl-C."""
+def test_the_page_is_served_and_renewed(stack: Stack, tmp_path: Path) -> None:
+    """While somebody looks, by the SSH key of that moment; it ends by Ctrl-C."""
     words = [sys.executable, "-m", "mesh", "page", "--serve", "--port", "0", "--every", "5"]
-    with subprocess.Popen(words, cwd=stack.folder, env=stack.environment, stderr=subprocess.PIPE, text=True) as server:
+    mine = make_key(tmp_path / "mine")
+    variables = {**stack.environment, "MESH_SSH_KEY_FILE": str(mine)}
+    with subprocess.Popen(words, cwd=stack.folder, env=variables, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         place = server.stderr.readline().split()[1]
 
@@ -271,12 +274,18 @@ def test_the_page_is_served_and_renewed(stack: Stack) -> None:
             with urllib.request.urlopen(f"{place}made", timeout=60) as answer:  # noqa: S310
                 return str(answer.read().decode())
 
+        with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
+            assert b"refuses your SSH key" in answer.read()
+        shutil.copy(stack.environment["MESH_SSH_KEY_FILE"], mine)
+        mine.with_suffix(".pub").unlink()
         first, deadline = made(), time.monotonic() + 60
         while made() == first:
             assert time.monotonic() < deadline
             time.sleep(1)
         with urllib.request.urlopen(place, timeout=60) as answer:  # noqa: S310
-            assert b"<td class=u>" in answer.read()
+            page = answer.read()
+        assert b"<td class=u>" in page
+        assert b"refuses your SSH key" not in page
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 0
         assert server.stderr.read() == ""

@@ -86,3 +86,22 @@ def test_a_host_whose_enrolment_is_left_out_twice_leaves_a_readable_state(stack:
     stack.hosts.become("h4", "well")
     stack.up("--exclude", "**/h4/**")
     assert stack.changed() == {"create": 1, "update": 1}
+
+
+def test_a_host_that_left_twice_is_wiped_twice_and_not_tried_again_by_destroy(stack: Stack) -> None:
+    """It came back in a run that failed, whose end the state does not know; at last it is gone for good."""
+    write(stack, REST)
+    stack.up()
+    stack.hosts["h2"].fail_at = "confirm"
+    write(stack, HOSTS)
+    assert stack.run("up", "--yes", "--skip-preview").code != 0
+    stack.hosts["h2"].fail_at = ""
+    assert stack.hosts["h4"].interfaces
+    write(stack, REST)
+    stack.up()
+    assert stack.hosts["h4"].interfaces == {}
+    stack.hosts.become("h4", "dead")
+    said = stack.must("destroy", "--yes", "--skip-preview").text
+    assert "not wiped" not in said
+    assert "may still be on" not in said
+    assert stack.resources() == {}

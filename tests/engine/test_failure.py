@@ -1,6 +1,7 @@
 """What the real engine keeps and says when hosts fail, vanish or hang."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -169,6 +170,28 @@ def test_an_agent_alone_brings_a_change_to_the_hosts_and_is_no_difference(stack:
         agent.wait()
         stack.environment.pop("SSH_AUTH_SOCK", None)
         stack.environment["MESH_SSH_KEY_FILE"] = key
+    assert stack.changed() == {}
+
+
+@pytest.mark.parametrize("place", [".mesh", ".mesh/agent.lock"])
+def test_a_run_that_cannot_write_its_sockets_ends_in_words_and_changes_nothing(stack: Stack, place: str) -> None:
+    """Instead of waiting for ever: the folder is somebody else's, or a file of it is."""
+    folder, orders = stack.folder / ".mesh", len(stack.hosts.orders)
+    shutil.rmtree(folder, ignore_errors=True)
+    in_the_way = stack.folder / place
+    if place == ".mesh":
+        in_the_way.touch()
+    else:
+        in_the_way.mkdir(parents=True)
+    outcome = stack.run("up", "--yes", "--skip-preview", seconds=120)
+    assert outcome.code != 0
+    assert f"{place}: cannot be written (" in outcome.text
+    assert "Traceback" not in outcome.text
+    assert len(stack.hosts.orders) == orders
+    if place == ".mesh":
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
     assert stack.changed() == {}
 
 

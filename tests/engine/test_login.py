@@ -233,6 +233,18 @@ def test_a_key_that_is_refused_is_told_and_not_tried_for_long(operator: Operator
     assert operator.sshd.log.count("Failed publickey for root") <= 3
 
 
+def test_an_owner_who_takes_long_to_confirm_is_waited_for_and_told_of(operator: Operator, shared: Stack) -> None:
+    """The command plugin waits too, and says nothing."""
+    with run_agent(operator.folder / "patient", "sleep 5; echo yes") as agent:
+        operator.agent = agent
+        operator.load(Path("-c"), operator.key())
+        operator.use(agent=agent)
+        shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=operator.ssh)
+        outcome = shared.run("up", "--yes", "--skip-preview")
+    assert WORDS in outcome.text
+    assert "  waiting for the ssh-agent to sign a login; it may want the key touched, or a confirm" in outcome.text
+
+
 @contextmanager
 def cut_off(port: int, client: bytes, times: int) -> Iterator[tuple[int, list[bytes]]]:
     """Stand before an sshd and hang up on the first logins of one client; yield the port, and who has come."""

@@ -61,3 +61,13 @@ def test_a_phone_gets_a_key_an_address_and_a_file_that_only_the_command_shows(st
         "'tablet' is no peer of a verified mesh of this stack; there are testwg/phone"
         in stack.companion("peer", "tablet").errors
     )
+
+
+def test_an_interface_may_be_called_as_the_files_of_peers_are(stack: Stack) -> None:
+    """The files of a phone are found beside it."""
+    meshes: dict[str, dict[str, Any]] = {"testwg": {"peers": {"phone": {}}}, "my-peers": {"port": 51900}}
+    stack.write({name: {"hosts": ["h1", "h2", "h3"], "deadline": 10, **mesh} for name, mesh in meshes.items()})
+    stack.up()
+    file = stack.companion("peer", "phone")
+    assert file.code == 0, file.text
+    assert file.output.count("[Peer]") == 3
