@@ -113,3 +113,21 @@ def test_without_a_state_and_with_a_fault_there_is_a_bundle_all_the_same(stack: 
     assert str(stack.folder) not in "".join(files.values())
     assert "office" not in "".join(files.values())
     assert "error" in json.loads(files["status.json"])
+
+
+def test_a_bundle_has_no_name_of_a_place_and_every_word_of_everybody(make_stack: Maker, tmp_path: Path) -> None:
+    """Also names that end as no domain of the internet does; and before anything was rolled out."""
+    stack = make_stack(1)
+    ways = {"externalIps": [], "externalName": "gate.acme.k8s", "site": "address", "tags": ["relay"]}
+    peers = {"phone": {"endpoint": "rt.acme-corp:51820"}}
+    bastion = {"address": "jump.acme.k8s", "hostKey": stack.hosts.host_key}
+    stack.write(
+        {"wg0": {"hosts": ["h1"], "relay": "h1", "peers": peers}}, entries={"h1": ways}, h1={"bastion": bastion}
+    )
+    path = tmp_path / "bundle.tar.gz"
+    done = stack.companion("bundle", "--output", str(path))
+    assert done.code == 0, done.text
+    files = read(path)
+    assert [name for name in ("acme", "k8s", "jump") if name in "".join(files.values())] == []
+    assert "relay: host-1" in files["stack-file.yaml"]
+    assert "address: 127.0.0.1" in files["stack-file.yaml"]

@@ -233,6 +233,22 @@ def test_a_key_that_is_refused_is_told_and_not_tried_for_long(operator: Operator
     assert operator.sshd.log.count("Failed publickey for root") <= 3
 
 
+def test_a_host_that_asks_for_a_second_factor_is_told_as_that(
+    operator: Operator, shared: Stack, tmp_path: Path
+) -> None:
+    """It accepts the key, so that another one would not help."""
+    folder = tmp_path / "second"
+    folder.mkdir()
+    operator.use(key_file=operator.key())
+    with run_sshd(folder, "AuthenticationMethods publickey,password") as sshd:
+        sshd.authorize((operator.folder / "mine.pub").read_text())
+        way = {"port": sshd.port, "hostKey": sshd.host_key}
+        shared.write({"testwg": {"hosts": ["h1"], "rotation": next(_ROTATIONS)}}, h1=way)
+        outcome = shared.run("up", "--yes", "--skip-preview")
+    assert "accepts your key, and asks for more than a key; let AuthenticationMethods" in outcome.text
+    assert "Traceback" not in outcome.text
+
+
 def test_an_owner_who_takes_long_to_confirm_is_waited_for_and_told_of(operator: Operator, shared: Stack) -> None:
     """The command plugin waits too, and says nothing."""
     with run_agent(operator.folder / "patient", "sleep 5; echo yes") as agent:
