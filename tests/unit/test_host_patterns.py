@@ -159,7 +159,7 @@ def test_a_process_of_another_interface_is_not_taken_for_one_of_this(host: HostP
     """Whose watchdog would be ended instead."""
     host.real("kill")
     ended = host.run(
-        f"{ORDERS}\n/bin/sh -c 'sleep 5; :' program guard wg01 token & echo $! >$home/guard; sleep 0.3; "
+        f"{ORDERS}\n/bin/sh -c 'sleep 5; :' /base/program guard wg01 & echo $! >$home/guard; sleep 0.3; "
         "interface=wg.1; is_process guard guard && echo mistaken; "
         "interface=wg01; is_process guard guard && echo found; kill $!"
     )

@@ -47,4 +47,4 @@ def test_all_turns_of_a_large_mesh_end_before_the_next_run_gives_up_waiting(host
 def test_a_moment_that_has_passed_is_not_waited_for(host: HostProgram) -> None:
     """A host that is late does its part at once."""
     host.run(f"{PROGRAM}\nsleep_until 0.50", fails=True)
-    host.run(f"{PROGRAM}\nread -r now _ </proc/uptime\nsleep_until $((${{now%.*}} + 60)).00 0.5")
+    host.run(f"{PROGRAM}\nread -r now _ </proc/uptime\nsleep_until $((${{now%.*}} + 60)).00 1")

@@ -12,8 +12,17 @@ digest_of() {
 record_files() {
 	record=$1
 	shift
-	for recorded; do echo "$(digest_of "$recorded") $recorded"; done >"$record.new"
+	record_wanted=$(sha256sum "$@" | while read -r recorded_digest recorded; do printf '%s %s\n' "$recorded_digest" "$recorded"; done)
+	[ "$record_wanted" != "$(lines_of "$record")" ] || return 0
+	printf '%s\n' "$record_wanted" >"$record.new"
 	mv "$record.new" "$record"
+}
+
+# recorded_files RECORD...: prints the path of each file whose digest these remember.
+recorded_files() {
+	for record; do
+		[ ! -r "$record" ] || while read -r _ recorded; do printf '%s\n' "$recorded"; done <"$record"
+	done
 }
 
 # audit_file PATH DIGEST: replies when the file is not the one with the digest. Without a digest nothing is known of it: an

@@ -17,8 +17,8 @@ try_writing() {
 	# Another interface may try the same at this moment; and no interface can have so long a name.
 	refusal_file=$refusal_folder/.mesh-tried-by-$$
 	refusal=$({
-		# Only writing much tells whether there is room for it.
-		if [ -n "${2:-}" ]; then dd if=/dev/zero of="$refusal_file" bs=1024 count="$2"; else : >"$refusal_file"; fi && rm "$refusal_file" &&
+		# Only writing much tells whether there is room for it, and `dd` why there is none.
+		{ printf "%$((${2:-0} * 1024))s" '' 2>/dev/null >"$refusal_file" || dd if=/dev/zero of="$refusal_file" bs=1024 count="${2:-0}"; } && rm "$refusal_file" &&
 			# Nobody replaces a file that is immutable. Its times become what they are.
 			{ [ -L "$1" ] || [ ! -f "$1" ] || touch -c -r "$1" "$1"; }
 	} 2>&1) || {
@@ -44,7 +44,7 @@ check_writable() {
 
 # check_own_files: what we keep of the interface can be written.
 check_own_files() {
-	own_refusal=$(mkdir -p "$home" 2>&1) || fail "cannot write $home: ${own_refusal##*: }; let root write there"
+	[ -d "$home" ] || own_refusal=$(mkdir -p "$home" 2>&1) || fail "cannot write $home: ${own_refusal##*: }; let root write there"
 	check_writable "$home/session" 1
 	check_writable "$base/lock"
 }
@@ -65,7 +65,7 @@ check_ipv6() {
 check_tunnel() {
 	if has_kernel_wireguard; then return 0; fi
 	[ -e /dev/net/tun ] || modprobe -q tun 2>/dev/null || :
-	tunnel_refusal=$(dd if=/dev/net/tun count=0 2>&1) || {
+	(: </dev/net/tun) 2>/dev/null || tunnel_refusal=$(dd if=/dev/net/tun count=0 2>&1) || {
 		tunnel_refusal=$(printf '%s\n' "$tunnel_refusal" | head -n 1)
 		fail "this kernel has no WireGuard, and wireguard-go cannot open /dev/net/tun (${tunnel_refusal##*: }); load the module tun, or give this container that device"
 	}
@@ -97,7 +97,7 @@ check_files() {
 }
 
 # check_unless_same FILE TEXT: the file can be written, or it holds the text already.
-check_unless_same() { if [ "$(cat "$1" 2>/dev/null)" = "$2" ]; then check_writable "${1%/*}/mesh"; else check_writable "$1"; fi; }
+check_unless_same() { if [ "$(lines_of "$1")" = "$2" ]; then check_writable "${1%/*}/mesh"; else check_writable "$1"; fi; }
 
 # check_firewall PORT: what filters here can be told to let the port in.
 check_firewall() {

@@ -69,6 +69,12 @@ at_once() {
 	do :; done
 }
 
+# print_lines: prints standard input, a short text, without a process.
+print_lines() { while IFS= read -r one_line || [ -n "$one_line" ]; do printf '%s\n' "$one_line"; done; }
+
+# lines_of FILE: the same for a file; nothing where there is none.
+lines_of() { [ ! -r "$1" ] || print_lines <"$1"; }
+
 # shared SECONDS COMMAND...: carries out what concerns things that all interfaces of this host share (firewall, services, names,
 # what is forwarded, the program), one run at a time; fails where others take longer. It is held for moments, so nothing that
 # may wait for anything else belongs in it.

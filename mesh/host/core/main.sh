@@ -9,6 +9,8 @@ order_prepare() {
 		flock -n 8 || timeout 300 flock 8 || fail "another run is installing packages on this host; wait for it and run pulumi up again"
 		install_missing "$@" 8>&-
 	fi
+	# Asked once, since a kernel without it looks for a module each time.
+	if has_kernel_wireguard; then kernel_wireguard=yes; else kernel_wireguard=no; fi
 	check_ipv6
 	check_tunnel
 	describe_system

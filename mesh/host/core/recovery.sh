@@ -4,7 +4,11 @@
 # is_process FILE WORD: 0 when the process named in FILE runs the program as WORD; a number alone may be somebody else's.
 is_process() {
 	[ -r "$home/$1" ] && read -r process <"$home/$1" || return 1
-	tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep -qF " $2 $interface "
+	# The shell reads no zeros, so what they part comes as one word.
+	{ read -r process_words || [ -n "$process_words" ]; } 2>/dev/null <"/proc/$process/cmdline" || return 1
+	process_runs=${process_words%"$2$interface"}
+	[ "$process_runs" != "$process_words" ] || return 1
+	case $process_runs in */program | */program-???????????????? | */program-????????????????.new) ;; *) return 1 ;; esac
 }
 
 # go_back: this host runs and boots what it did before the rollout. What is the interface's own comes first and waits for nobody,

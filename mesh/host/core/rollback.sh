@@ -68,9 +68,9 @@ turns() {
 
 # sleep_until WHEN [MOST]: waits for a moment, in seconds since boot, but no longer than MOST seconds; 1 when it has passed already.
 sleep_until() {
-	left=$(awk -v moment="$1" -v most="${2:-1e9}" '{
-		left = moment - $1
-		if (left > 0.005) printf "%.2f", left < most ? left : most
-	}' /proc/uptime)
-	[ -n "$left" ] && sleep "$left"
+	read -r uptime _ </proc/uptime
+	left=$((${1%.*}${1#*.} - ${uptime%.*}${uptime#*.}))
+	[ "$left" -gt 0 ] || return 1
+	[ -z "${2:-}" ] || [ "$left" -le $(($2 * 100)) ] || left=$(($2 * 100))
+	case $((left % 100)) in ?) sleep "$((left / 100)).0$((left % 100))" ;; *) sleep "$((left / 100)).$((left % 100))" ;; esac
 }

@@ -71,9 +71,10 @@ order_ready() {
 
 # address_of NAME: where a peer that this host can meet is inside the mesh, as long as only keys have changed.
 address_of() {
-	for place in run next; do
-		[ ! -r "$home/$place/peers" ] || awk -v name="$1" '$1 == (name "") && $7 != "never" { print $3 }' "$home/$place/peers"
-	done | head -n 1
+	address_name=$1
+	set --
+	for place in run next; do [ ! -r "$home/$place/peers" ] || set -- "$@" "$home/$place/peers"; done
+	awk -v name="$address_name" '$1 == (name "") && $7 != "never" { print $3; exit }' "$@"
 }
 
 # peer NAME: takes over the staged key of one peer and waits for its first answer, since a round ends with its handshakes.

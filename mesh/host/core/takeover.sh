@@ -35,7 +35,7 @@ check_their_interface() {
 		fail "interface $interface runs another key than the adopted one; run python -m mesh adopt again"
 	mark=$(wg show "$interface" fwmark)
 	[ "$mark" = off ] || fail "interface $interface has the firewall mark $mark, which mesh would not keep; take it away first"
-	wanted=$(sed -n 's/^address //p' "$home/incoming/settings")
+	wanted=$(wanted_addresses incoming)
 	given=$(printf '%s' "$wanted" | tr '\n' ' ')
 	for other in $(list_addresses); do
 		field=address kept=$other

@@ -17,24 +17,36 @@ order_stage() {
 	shift
 	rm -rf "$home/incoming"
 	mkdir -p "$home/incoming/pair-keys"
-	head -n "$lines" >"$home/incoming/payload"
 	: >"$home/incoming/peers"
-	# Each begins with a sign, so that none is ever taken for an order.
-	(cd "$home/incoming" && awk -v lines="$lines" "$by_name"'
-		{ sub(/^= /, "") }
+	# Each begins with a sign, so that none is ever taken for an order. What a directory is empty of is asked for often.
+	incoming_size=$(cd "$home/incoming" && head -n "$lines" | awk -v lines="$lines" "$by_name"'
+		{ sub(/^= /, ""); bytes += length($0) + 1 }
 		$1 == "preshared-key" { print $2 > "preshared-key"; next }
-		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); next }
+		$1 == "pair-key" { file = "pair-keys/" $2; print $3 > file; close(file); files++; next }
+		$1 == "peer" && NF != 8 { incomplete = 1 }
 		$1 == "peer" && is_name($5) { printf "" > "addresses" }
+		$1 == "peer" && $7 ~ /\/0(,|$)/ { leaves = 1 }
 		$1 == "peer" { sub(/^peer /, ""); print > "peers"; next }
+		$1 ~ /^(forward|behind|exit)$/ { forwards = 1 }
 		$1 == "relayed" { sub(/^relayed /, ""); print > "relayed"; next }
 		$1 == "name" { print $2, $3 > "names"; next }
 		{ print > "settings" }
-		END { if (NR != lines) exit 1 }' payload && rm payload) || fail "the roster did not arrive whole; see whether the disk is full"
+		END {
+			if (!leaves) printf "" > "uses-no-exit"
+			if (!forwards) printf "" > "forwards-nothing"
+			# Each file takes four kilobytes of a disk, or more.
+			print int(bytes / 1024) + 4 * (files + 12)
+			if (NR != lines) exit 1
+			if (incomplete) exit 3
+		}') || case $? in
+	3) fail "the roster has an incomplete peer; run the same version of mesh again" ;;
+	*) fail "the roster did not arrive whole; see whether the disk is full" ;;
+	esac
 	# What an earlier version staged has no such file, and no timer that keeps what it needs.
 	: >"$home/incoming/kept"
 	check_incoming
 	check_foreign
-	check_files "$(du -sk "$home/incoming" | awk '{ print $1 + 16 }')"
+	check_files "$incoming_size"
 	check_firewall "$(setting incoming port)"
 	check_forwarding
 	resolve_incoming "$@"
@@ -48,7 +60,9 @@ order_stage() {
 	else
 		rm -rf "$home/incoming"
 	fi
-	if is_running; then echo "running $(wg show "$interface" public-key) $(wg show "$interface" listen-port)"; else echo "running absent"; fi
+	running=$(wg show "$interface" dump 2>/dev/null | { read -r _ running_key running_port _ && echo "$running_key $running_port"; }) && is_link_up ||
+		running=absent
+	echo "running $running"
 	digest=$(setting run digest)
 	echo "confirmed ${digest:-none}"
 }
@@ -62,12 +76,11 @@ check_incoming() {
 	done
 	[ -s "$home/incoming/preshared-key" ] || [ "$(ls "$home/incoming/pair-keys" | wc -l)" = "$(awk 'END { print NR }' "$home/incoming/peers")" ] ||
 		fail "the roster has no preshared key for some peer; run the same version of mesh again"
-	awk 'NF != 7 { exit 1 }' "$home/incoming/peers" || fail "the roster has an incomplete peer; run the same version of mesh again"
 	wanted=$(setting incoming public-key)
 	for place in enrolled run next; do
 		[ -s "$home/$place/private-key" ] || continue
 		[ "$(wg pubkey <"$home/$place/private-key" 2>/dev/null)" = "$wanted" ] || continue
-		cat "$home/$place/private-key" >"$home/incoming/private-key"
+		first_word "$home/$place/private-key" >"$home/incoming/private-key"
 		return 0
 	done
 	fail "this host has no private key for its public key in the roster; run pulumi up --replace '**::$interface/$(setting incoming host)/enrol'"
@@ -85,7 +98,7 @@ is_listened_at() {
 }
 
 # listens_at PORT: 0 when it is this interface that does.
-listens_at() { is_up && [ "$(wg show "$interface" listen-port)" = "$1" ]; }
+listens_at() { [ "$(wg show "$interface" listen-port 2>/dev/null)" = "$1" ]; }
 
 # check_port PORT: no other interface and no program is at this UDP port.
 check_port() {
@@ -148,7 +161,7 @@ order_arm() {
 		if is_up; then
 			wg showconf "$interface" >"$home/previous/wg.conf"
 			running_settings >"$home/previous/running"
-			cat "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
+			first_word "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
 			list_addresses >"$home/previous/addresses"
 			# Those of this moment could not be told from later ones, since they count whole seconds.
 			wg show "$interface" latest-handshakes | awk -v now="$(date +%s)" '$2 < now - 1' >"$home/next/handshakes"
@@ -232,7 +245,7 @@ store_shared() {
 	service_install
 	# One that is no longer needed stays until the end, since a rollback would still need it.
 	timers_start next 4>&- 9>&-
-	set -- "$version" "$base" "$(common)" $(matching "$(common)/*") $(cat "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)" 2>/dev/null | sed 's/^[^ ]* //')
+	set -- "$version" "$base" "$(common)" $(matching "$(common)/*") $(recorded_files "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)")
 	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
 		[ ! -d "$folder" ] || set -- "$@" "$folder"
 	done
@@ -253,7 +266,7 @@ order_confirm() {
 	if [ "$(setting next digest)" = "$1" ]; then
 		[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
 		persist "${configuration%/*}"
-		rm -rf "$home/former"
+		[ ! -e "$home/former" ] || rm -rf "$home/former"
 		[ ! -d "$home/run" ] || mv "$home/run" "$home/former"
 		mv "$home/next" "$home/run"
 		persist "$home"
@@ -262,10 +275,12 @@ order_confirm() {
 	fi
 	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/handshakes"
 	end_watchdog
-	# Another interface may still be served, or watched, by another version. Asked beforehand, since `grep` names it too.
-	still_running=$(running_programs)
+	# Another interface may still be served, or watched, by another version.
+	still_running=
 	for old in $(matching "$base/program-????????????????") $(matching "$base/program-????????????????.new"); do
-		[ "$old" = "$version" ] || printf '%s\n' "$still_running" | grep -qxF "$old" || rm -f "$old"
+		[ "$old" != "$version" ] || continue
+		[ -n "$still_running" ] || still_running=$(running_programs)
+		has_line "$still_running" "$old" || rm -f "$old"
 	done
 	(shared 20 confirm_shared) || say "a port that is no longer needed is still open, or names are still looked up"
 }

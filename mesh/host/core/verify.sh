@@ -157,9 +157,9 @@ order_facts() {
 	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
 	echo "confirmed $(setting run digest)"
 	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
-	list_addresses | sed 's/^/address /'
-	wg show "$interface" preshared-keys | awk '{ print $2 }' | sort -u | awk -v salt="$1" '{ print salt $0 }' | sha256sum |
-		awk '{ print "preshared " $1 }'
+	for address in $(list_addresses); do echo "address $address"; done
+	preshared=$(wg show "$interface" preshared-keys | awk -v salt="$1" '!seen[$2]++ { print salt $2 }' | sort | sha256sum)
+	echo "preshared ${preshared%% *}"
 	wg show "$interface" dump | awk -v handshakes="$home/next/handshakes" '
 		BEGIN { while ((getline line < handshakes) > 0) { split(line, field, " "); armed[field[1]] = field[2] } }
 		NR == 1 { print "interface", $2, $3; next }

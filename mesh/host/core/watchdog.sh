@@ -65,8 +65,9 @@ watchdog() {
 	# A unit that ends well is not started again.
 	trap 'is_armed && exit 1; exit 0' HUP INT PIPE TERM
 	is_watchdog=yes pause=2
-	sign_of_life
+	# Before the sign of life, at which whoever starts it looks here.
 	{ echo $$ >"$home/watchdog"; } 2>/dev/null || true
+	sign_of_life
 	while
 		while is_armed; do
 			if ! is_passed "$until"; then

@@ -11,7 +11,7 @@ exit_table=5182
 
 # exit_plan DIRECTORY: prints the tunnel's addresses where DIRECTORY has an exit node, as "VERSION ADDRESS" lines.
 exit_plan() {
-	[ -r "$home/$1/peers" ] || return 0
+	[ -r "$home/$1/peers" ] && [ ! -e "$home/$1/uses-no-exit" ] || return 0
 	awk -v settings="$home/$1/settings" '
 		$6 ~ /(^|,)::\/0(,|$)/ { wanted[6] = 1 }
 		$6 ~ /(^|,)0\.0\.0\.0\/0(,|$)/ { wanted[4] = 1 }
@@ -75,15 +75,15 @@ exit_ports() { [ -z "$(of_interfaces exit)" ] || exit_refresh; }
 
 # exit_apply DIRECTORY: this host reaches everything else over the exit node in DIRECTORY, or by its own routes again.
 exit_apply() {
-	exit_plan "$1" >"$home/exit.new"
-	if [ ! -s "$home/exit.new" ]; then
-		rm -f "$home/exit.new"
+	exit_new=$(exit_plan "$1")
+	if [ -z "$exit_new" ]; then
 		[ -e "$home/exit" ] || return 0
 		rm -f "$home/exit" "$networkd_rules"
 		exit_refresh
 		for exit_version in 4 6; do ip "-$exit_version" route flush table "$exit_table" 2>/dev/null || :; done
 		return 0
 	fi
+	printf '%s\n' "$exit_new" >"$home/exit.new"
 	mv "$home/exit.new" "$home/exit"
 	while read -r exit_version _; do
 		ip "-$exit_version" route replace default dev "$interface" table "$exit_table"
@@ -106,7 +106,7 @@ exit_start() {
 
 # exit_is_on DIRECTORY: 0 when all is as exit_apply leaves it.
 exit_is_on() {
-	[ "$(exit_plan "$1")" = "$(cat "$home/exit" 2>/dev/null)" ] || return 1
+	[ "$(exit_plan "$1")" = "$(lines_of "$home/exit")" ] || return 1
 	[ -e "$home/exit" ] || return 0
 	while read -r exit_version _; do
 		[ -n "$(ip "-$exit_version" route show default table "$exit_table" dev "$interface" 2>/dev/null)" ] || return 1

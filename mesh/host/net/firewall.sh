@@ -4,7 +4,7 @@
 
 # firewall_ports: prints the recorded ports of this interface, one per line.
 firewall_ports() {
-	[ ! -f "$home/firewall" ] || cat "$home/firewall"
+	lines_of "$home/firewall"
 }
 
 # firewall_note PORT: it is among the recorded ports of this interface.

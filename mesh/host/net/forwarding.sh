@@ -10,7 +10,7 @@ forwarding_fence=mesh_forward
 # passes DIRECTORY: prints what may pass through this host by the settings in DIRECTORY, a line each:
 # VERSIONS IN OUT FROM TO STATE MARK, where - is any, ! any interface but the tunnel, and answers is no first packet.
 passes() {
-	[ -r "$home/$1/settings" ] || return 0
+	[ -r "$home/$1/settings" ] && [ ! -e "$home/$1/forwards-nothing" ] || return 0
 	awk -v tunnel="$interface" '
 		function version(prefix) { return prefix ~ /:/ ? 6 : 4 }
 		$1 == "forward" { relays = 1 }
@@ -30,11 +30,10 @@ passes() {
 
 # forwarding_apply DIRECTORY: this host forwards what the settings in DIRECTORY say, and nothing else of ours.
 forwarding_apply() {
-	passes "$1" >"$home/passes.new"
-	if [ ! -s "$home/passes.new" ] && [ ! -e "$home/passes" ]; then
-		rm -f "$home/passes.new"
-		return 0
-	fi
+	passes_new=$(passes "$1")
+	[ -n "$passes_new" ] || [ -e "$home/passes" ] || return 0
+	printf '%s' "${passes_new:+$passes_new
+}" >"$home/passes.new"
 	if [ -e "$home/passes" ]; then
 		awk -v wanted="$home/passes.new" 'BEGIN { while ((getline line < wanted) > 0) stays[line] = 1 } !($0 in stays)' \
 			"$home/passes" | passes_close
@@ -123,7 +122,7 @@ forwarding_differs() {
 
 # forwarding_is_on: 0 when what is wanted may pass, and no more.
 forwarding_is_on() {
-	[ "$passes_wanted" = "$(cat "$home/passes" 2>/dev/null)" ] || return 1
+	[ "$passes_wanted" = "$(lines_of "$home/passes")" ] || return 1
 	for forwarding_version in 4 6; do
 		forwarding_needs "$home/passes" || continue
 		[ "$(cat "$(forwarding_switch)")" != 0 ] || return 1

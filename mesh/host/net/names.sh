@@ -83,6 +83,7 @@ names_apply() {
 # names_are_there DIRECTORY: 0 when our block is as it should be.
 names_are_there() {
 	names_joined=
+	if [ ! -s "$home/$1/names" ] && ! grep -qF "# mesh $interface: " "$hosts_file" 2>/dev/null; then return 0; fi
 	names_found=$(names_split ours)
 	case "$names_found" in "# mesh $interface: begin after a line without end"*) names_joined=" after a line without end" ;; esac
 	[ "$names_found" = "$(names_block "$1")" ]

@@ -72,7 +72,9 @@ iptables_wants() {
 # firewalld are nobody's concern.
 nft_scan() {
 	has_command nft || return 0
-	nft -a -t list ruleset 2>/dev/null | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " -v hook="${2:-input}" '
+	nft_rules=$(nft -a -t list ruleset 2>/dev/null) || :
+	[ -n "$nft_rules" ] || return 0
+	printf '%s\n' "$nft_rules" | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " -v hook="${2:-input}" '
         $1 == "table" { table = $2 " " $3; chain = ""; next }
         $1 == "}" { chain = ""; next }
         $1 == "chain" && $NF ~ /^[0-9]+$/ { chain = table " " $2; next }
@@ -107,7 +109,9 @@ nft_scan() {
 
 # nft_commands PORT: prints the nft commands that open the port where it is not open.
 nft_commands() {
-	nft_scan "$(nft_others)" | awk -v port="$1" -v interface="$interface" '
+	nft_found=$(nft_scan "$(nft_others)")
+	[ -n "$nft_found" ] || return 0
+	printf '%s\n' "$nft_found" | awk -v port="$1" -v interface="$interface" '
         $1 == "chain" { chains[$2 " " $3 " " $4] = $2 }
         $1 == "udp" && $6 == port { udp[$2 " " $3 " " $4] = 1 }
         $1 == "echo" { echo[$2 " " $3 " " $4] = 1 }
@@ -152,7 +156,9 @@ netfilter_tools() {
 # active_firewalls: prints what filters input here, space separated: nftables, ufw, firewalld, iptables; or none.
 active_firewalls() {
 	set --
-	if nft_scan "$(nft_others)" | grep -q '^chain '; then set -- "$@" nftables; fi
+	case "
+$(nft_scan "$(nft_others)")" in *"
+chain "*) set -- "$@" nftables ;; esac
 	if ufw_is_active; then set -- "$@" ufw; fi
 	if firewalld_is_active; then set -- "$@" firewalld; fi
 	for active_tool in $(netfilter_tools); do

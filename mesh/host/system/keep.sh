@@ -106,7 +106,7 @@ keeps_link() {
 	is_running || return 0
 	[ "$(cat "/sys/class/net/$interface/mtu")" = "$(setting run mtu)" ] || return 1
 	link_has=$(list_addresses)
-	for link_address in $(sed -n 's/^address //p' "$home/run/settings"); do
+	for link_address in $(wanted_addresses run); do
 		has_line "$link_has" "$link_address" || return 1
 	done
 	[ -z "$(audit_routes)" ]

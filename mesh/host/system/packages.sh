@@ -8,6 +8,7 @@ has_command() {
 
 # has_kernel_wireguard: 0 when the kernel can make WireGuard interfaces, loading its module when there is one.
 has_kernel_wireguard() {
+	case ${kernel_wireguard:-} in yes) return 0 ;; no) return 1 ;; esac
 	[ -e /sys/module/wireguard ] && return 0
 	# Only making a link tells the truth: a module file may be for another kernel, unsigned, or out of a container's reach.
 	if has_command ip; then

@@ -7,7 +7,7 @@ systemd_wants=$systemd_units/multi-user.target.wants
 
 # boot_unit: prints the unit that runs the program at boot.
 boot_unit() {
-	cat <<'UNIT'
+	print_lines <<'UNIT'
 [Unit]
 Description=Mesh: settle and open %i before its tunnel starts
 After=nftables.service ufw.service firewalld.service iptables.service ip6tables.service netfilter-persistent.service
@@ -26,7 +26,7 @@ UNIT
 
 # boot_script: prints OpenRC's script that runs the program at boot; its links mesh-boot.INTERFACE name the interface.
 boot_script() {
-	cat <<'SCRIPT'
+	print_lines <<'SCRIPT'
 #!/sbin/openrc-run
 description="Mesh: settle and open an interface before its tunnel starts"
 interface="${RC_SVCNAME#*.}"
@@ -47,7 +47,7 @@ SCRIPT
 
 # tunnel_script: prints OpenRC's script that brings the tunnel up, for distributions whose wg-quick has none.
 tunnel_script() {
-	cat <<'SCRIPT'
+	print_lines <<'SCRIPT'
 #!/sbin/openrc-run
 description="WireGuard by wg-quick"
 interface="${RC_SVCNAME#*.}"
@@ -73,7 +73,7 @@ SCRIPT
 
 # write_when_changed FILE MODE TEXT: the file holds the text; 0 when it had to be written, 1 when it held it before.
 write_when_changed() {
-	if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(cat "$1")" = "$3" ]; then
+	if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(lines_of "$1")" = "$3" ]; then
 		return 1
 	fi
 	# Not beside it by its name: /etc/init.d/mesh-boot.new is that of the interface `new`. And not by one name for all, since other

@@ -24,7 +24,7 @@ timer_text() {
 	esac
 	case $2 in
 	service)
-		cat <<UNIT
+		print_lines <<UNIT
 [Unit]
 Description=Mesh: $timer_does
 After=wg-quick@%i.service $timer_after
@@ -38,7 +38,7 @@ LogLevelMax=notice
 UNIT
 		;;
 	timer)
-		cat <<UNIT
+		print_lines <<UNIT
 [Unit]
 Description=Mesh: $timer_looks
 
@@ -52,7 +52,7 @@ WantedBy=timers.target
 UNIT
 		;;
 	openrc)
-		cat <<SCRIPT
+		print_lines <<SCRIPT
 #!/sbin/openrc-run
 description="Mesh: $1, every 30 seconds"
 interface="\${RC_SVCNAME#*.}"

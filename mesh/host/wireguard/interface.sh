@@ -20,6 +20,13 @@ setting() {
 	done <"$home/$1/settings"
 }
 
+# wanted_addresses DIRECTORY: prints each address that the interface is to have, one per line.
+wanted_addresses() {
+	while read -r word value; do
+		[ "$word" != address ] || printf '%s\n' "$value"
+	done <"$home/$1/settings"
+}
+
 # planned: the directory of what this host is to run: next while a change is armed, else run, also where a change was staged
 # and never begun.
 planned() { if is_armed; then echo next; else echo run; fi; }
@@ -31,7 +38,9 @@ is_up() { wg show "$interface" public-key >/dev/null 2>&1; }
 is_userspace() { [ -S "/var/run/wireguard/$interface.sock" ]; }
 
 # is_running: 0 when it can carry packets too. A link that is down has no addresses, no routes, and has lost its sessions.
-is_running() { is_up && read -r flags <"/sys/class/net/$interface/flags" && [ $((flags & 1)) = 1 ]; }
+is_running() { is_up && is_link_up; }
+
+is_link_up() { { read -r flags <"/sys/class/net/$interface/flags"; } 2>/dev/null && [ $((flags & 1)) = 1 ]; }
 
 # running_settings: what WireGuard runs except where its peers are, keys included, in an order of its own.
 running_settings() { wg show "$interface" dump | awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
@@ -52,9 +61,10 @@ secrets='
 render_interface() {
 	printf '# Managed by mesh %s; changes made here are overwritten.\n' "$(setting "$1" mesh)"
 	# printf is part of the shell, so the key is in no argument of a process.
-	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$home/$1/private-key")"
-	awk '$1 == "port" { print "ListenPort = " $2 } $1 == "address" { print "Address = " $2 } $1 == "mtu" { print "MTU = " $2 }' \
-		"$home/$1/settings"
+	printf '[Interface]\nPrivateKey = %s\n' "$(first_word "$home/$1/private-key")"
+	while read -r word value; do
+		case $word in port) echo "ListenPort = $value" ;; address) echo "Address = $value" ;; mtu) echo "MTU = $value" ;; esac
+	done <"$home/$1/settings"
 }
 
 # render DIRECTORY: the wg-quick file of what lies in DIRECTORY, on standard output.
@@ -87,12 +97,13 @@ lay_configuration() {
 	make_configuration_folder
 	# An empty or cut file would take the whole mesh down at the next boot, with exit status 0.
 	render "$1" >"$configuration.new" && [ -z "$(tail -c 1 "$configuration.new")" ] &&
-		awk -v peers="$(awk 'END { print NR }' "$home/$1/peers")" '
+		awk -v staged="$home/$1/peers" '
+			BEGIN { while ((getline line < staged) > 0) peers++ }
 			NR == 1 { head += /^# Managed by mesh / }
 			/^(PrivateKey|ListenPort|MTU) = ./ { head++ }
 			# Every peer ends with this.
 			/^PersistentKeepalive = ./ { ends++ }
-			END { exit !(head == 4 && ends + 0 == peers) }' "$configuration.new" ||
+			END { exit !(head == 4 && ends + 0 == peers + 0) }' "$configuration.new" ||
 		fail "the configuration came out incomplete; see whether the disk is full"
 	# What was confirmed has its digest already.
 	digest_of "$configuration.new" >"$home/$1/digest.new" && mv "$home/$1/digest.new" "$home/$1/configuration" || [ "$1" = run ] ||
@@ -247,7 +258,7 @@ list_routes() {
 
 # set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The default route is none of these.
 set_routes() {
-	list_routes | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" '
+	routes=$(list_routes | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" '
 		function note(kind, file,   line, field, count, prefixes, i) {
 			while ((getline line < file) > 0) {
 				split(line, field, " ")
@@ -267,7 +278,8 @@ set_routes() {
 				if ((("was", prefix) in seen) && (("has", prefix) in seen) && !(("wants", prefix) in seen))
 					print "route del " prefix " dev " device
 			}
-		}' | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
+		}')
+	[ -z "$routes" ] || printf '%s\n' "$routes" | ip -batch - || fail "a route could not be set; look at 'ip -6 route' for who has it"
 }
 
 # add_addresses ADDRESS...: the interface has each of these; $link_has is what it had before.
@@ -282,7 +294,7 @@ add_addresses() {
 add_to_link() {
 	mtu=$(setting "$1" mtu)
 	[ "$(first_word "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
-	link_wants=$(sed -n 's/^address //p' "$home/$1/settings")
+	link_wants=$(wanted_addresses "$1")
 	# shellcheck disable=SC2086 # words
 	add_addresses $link_wants
 }
