@@ -158,13 +158,13 @@ order_arm() {
 	if ! is_armed; then
 		[ ! -e "$home/previous" ] || rm -rf "$home/previous"
 		mkdir "$home/previous"
-		if is_up; then
+		if running_dump=$(wg show "$interface" dump 2>/dev/null); then
 			wg showconf "$interface" >"$home/previous/wg.conf"
-			running_settings >"$home/previous/running"
+			printf '%s\n' "$running_dump" | without_places >"$home/previous/running"
 			first_word "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
 			list_addresses >"$home/previous/addresses"
 			# Those of this moment could not be told from later ones, since they count whole seconds.
-			wg show "$interface" latest-handshakes | awk -v now="$(date +%s)" '$2 < now - 1' >"$home/next/handshakes"
+			printf '%s\n' "$running_dump" | awk -v now="$(date +%s)" 'NR > 1 && $5 < now - 1 { print $1, $5 }' >"$home/next/handshakes"
 		else
 			: >"$home/previous/absent"
 		fi

@@ -43,7 +43,10 @@ is_running() { is_up && is_link_up; }
 is_link_up() { { read -r flags <"/sys/class/net/$interface/flags"; } 2>/dev/null && [ $((flags & 1)) = 1 ]; }
 
 # running_settings: what WireGuard runs except where its peers are, keys included, in an order of its own.
-running_settings() { wg show "$interface" dump | awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
+running_settings() { wg show "$interface" dump | without_places; }
+
+# without_places: of such a dump on standard input, what stays when a peer moves.
+without_places() { awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
 
 # In awk: the file with the preshared key of a peer, in a folder such as next/.
 secrets='
@@ -302,7 +305,7 @@ add_to_link() {
 # set_link DIRECTORY: addresses, routes and MTU as in DIRECTORY; `wg` knows none of them. What goes, goes last: with an address
 # that somebody gave a whole network's prefix length, the route to that network goes too.
 set_link() {
-	if ! is_running; then
+	if ! is_link_up; then
 		wg set "$interface" private-key "$home/$1/private-key"
 		ip link set dev "$interface" up
 	fi
