@@ -54,10 +54,10 @@ def processes(host: HostProgram, order: str) -> int:
     ("order", "most"),
     [
         ("order_preshared p0", 4),
-        ("order_ready p0", 8),
-        ("order_ready p0; order_peer p0", 10),
+        ("order_ready p0", 5),
+        ("order_ready p0; order_peer p0", 7),
         ("order_own", 13),
-        ("order_ready", 20),
+        ("order_ready", 19),
         ("order_prove second", 7),
     ],
 )

@@ -59,6 +59,8 @@ serve() {
 	obey settle serve
 	[ $? = 0 ] || exit 1
 	while read -r order arguments; do
+		# Known to all orders of a change then, each of which is a process of its own.
+		if [ "$order" = prepare ]; then firewalld_is_active || :; fi
 		# shellcheck disable=SC2086 # words
 		case $order in
 		# A line of what is staged: the disk was full before all were read.

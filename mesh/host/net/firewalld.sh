@@ -7,7 +7,7 @@ firewalld_priority=5182
 
 # firewalld_is_active: 0 when firewalld runs.
 firewalld_is_active() {
-	# Asked once in an order: each question takes it a quarter of a second.
+	# Asked once in a session, before its first change (main.sh), or in an order: each question takes it a quarter of a second.
 	if [ -z "${firewalld_state:-}" ]; then
 		firewalld_state=inactive
 		if has_command firewall-cmd && firewall-cmd --state </dev/null >/dev/null 2>&1; then firewalld_state=active; fi
@@ -44,6 +44,12 @@ firewalld_prefixes() {
 		}'
 }
 
+# firewalld_default_zone: prints it; whoever sets it writes it into its file too.
+firewalld_default_zone() {
+	sed -n 's/^DefaultZone=\([^ \t]*\)[ \t]*$/\1/p' /etc/firewalld/firewalld.conf 2>/dev/null | grep . ||
+		firewall-cmd --get-default-zone </dev/null
+}
+
 # firewalld_zones: prints the zones where packets of the tunnel and from inside it come in, one per line.
 firewalld_zones() {
 	firewalld_devices=$({
@@ -51,7 +57,7 @@ firewalld_zones() {
 		ip -6 route show default
 	} | awk '{ for (i = 1; i < NF; i++) if ($i == "dev") printf "%s ", $(i + 1) }')
 	{
-		firewall-cmd --get-default-zone </dev/null
+		firewalld_default_zone
 		firewall-cmd --get-active-zones </dev/null | awk -v devices=" $firewalld_devices $interface " '
 			/^[^ \t]/ { zone = $1 }
 			$1 == "interfaces:" { for (i = 2; i <= NF; i++) if (index(devices, " " $i " ")) print zone }'
@@ -87,37 +93,51 @@ firewalld_is_open() {
 	done
 }
 
-# firewalld_remove RULE: the rule is in no zone, neither now nor after a reload or reboot.
+# firewalld_remove RULE...: the rules are in no zone, neither now nor after a reload or reboot.
 firewalld_remove() {
 	if firewalld_is_active; then
-		set -- "$1" "firewall-cmd" "firewall-cmd --permanent"
+		firewalld_remove_by "firewall-cmd" "$@" && firewalld_remove_by "firewall-cmd --permanent" "$@"
 	else
-		set -- "$1" "firewall-offline-cmd"
-	fi
-	firewalld_gone=$1
+		firewalld_remove_by "firewall-offline-cmd" "$@"
+	fi || fail "firewall: firewalld cannot remove a rule of mesh; remove the rich rules of priority $firewalld_priority by hand"
+}
+
+# firewalld_remove_by COMMAND RULE...: the same by one command, which may hold an option. Where a zone has one of the rules, that it
+# lacks another is no failure.
+firewalld_remove_by() {
+	firewalld_command=$1
 	shift
-	for firewalld_command in "$@"; do
-		# The command may hold an option, so it is split.
-		# shellcheck disable=SC2086
-		$firewalld_command --list-all-zones </dev/null 2>/dev/null |
-			awk -v rule="$firewalld_gone" '/^[^ \t]/ { zone = $1 } { sub(/^[ \t]+/, "") } $0 == rule { print zone }' |
-			while read -r firewalld_zone; do
-				$firewalld_command --zone="$firewalld_zone" --remove-rich-rule="$firewalld_gone" </dev/null >/dev/null 2>&1 || exit 1
-			done || fail "firewall: firewalld cannot remove a rule of mesh; remove the rich rules of priority $firewalld_priority by hand"
+	firewalld_gone=$(printf '%s\n' "$@")
+	for firewalld_one; do
+		shift
+		set -- "$@" --remove-rich-rule="$firewalld_one"
 	done
+	# shellcheck disable=SC2086 # words
+	{
+		printf '%s\n\n' "$firewalld_gone"
+		$firewalld_command --list-all-zones </dev/null 2>/dev/null
+	} | awk '
+		!listed { if ($0 == "") listed = 1; else gone[$0] = 1; next }
+		/^[^ \t]/ { zone = $1 }
+		{ sub(/^[ \t]+/, "") }
+		$0 in gone && !(zone in told) { told[zone] = 1; print zone }' |
+		while read -r firewalld_zone; do
+			$firewalld_command --zone="$firewalld_zone" "$@" </dev/null >/dev/null 2>&1 || exit 1
+		done
 }
 
 # firewalld_close PORT: our rule for the port is gone, and each echo rule that no mesh of this host still needs.
 firewalld_close() {
 	has_command firewall-cmd || return 0
-	firewalld_remove "$(firewalld_rule "$1")"
 	firewalld_needed=$(for firewalld_record in $(of_interfaces firewall); do
 		grep -qsvxF "$1" "$firewalld_record" || continue
 		firewalld_prefixes "${firewalld_record%/firewall}/run" "${firewalld_record%/firewall}/next"
 	done)
+	set -- "$(firewalld_rule "$1")"
 	for firewalld_prefix in $(firewalld_prefixes "$home/run" "$home/next"); do
-		printf '%s\n' "$firewalld_needed" | grep -Fxq "$firewalld_prefix" || firewalld_remove "$(firewalld_echo "$firewalld_prefix")"
+		has_line "$firewalld_needed" "$firewalld_prefix" || set -- "$@" "$(firewalld_echo "$firewalld_prefix")"
 	done
+	firewalld_remove "$@"
 }
 
 # route_device VERSION PREFIX: prints the device of this host's route there, by the IP version; for - that to everywhere.
@@ -135,7 +155,7 @@ route_device() {
 firewalld_stops() {
 	firewalld_is_active || return 0
 	{
-		echo "usual $(firewall-cmd --get-default-zone </dev/null)"
+		echo "usual $(firewalld_default_zone)"
 		firewall-cmd --list-all-zones </dev/null | sed 's/^/zone /'
 		# A firewalld before 0.9 has no policies.
 		firewall-cmd --list-all-policies </dev/null 2>/dev/null | sed 's/^/policy /' || :
