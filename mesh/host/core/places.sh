@@ -5,12 +5,13 @@
 # such as [2001:db8::1]:51825 would be one; `matching` is the only place where one is meant.
 
 # matching PATTERN: prints each path that the pattern matches; it is a text of ours and holds no name of a user.
-matching() (
+matching() {
 	set +f
 	for path in $1; do
 		if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\n' "$path"; fi
 	done
-)
+	set -f
+}
 
 # leads_to LINK FILE: 0 when the link leads to the file, without a process.
 leads_to() { [ -L "$1" ] && [ "$1" -ef "$2" ]; }
