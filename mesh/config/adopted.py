@@ -63,7 +63,7 @@ def examine_adopted(adopted: object, interfaces: Interfaces | None) -> tuple[Ado
             private_keys[interface, host] = value
         else:
             preshared_keys[interface] = value
-    faults.extend(_shared_private_keys(private_keys))
+    faults.extend(_shared_private_keys(private_keys, interfaces or {}))
     return Adopted(MappingProxyType(private_keys), MappingProxyType(preshared_keys)), faults
 
 
@@ -86,20 +86,21 @@ def _wrong_key(value: object) -> str:
     return "all zeros, which is no key to WireGuard; remove it to have one made" if value == keys.ZERO_KEY else ""
 
 
-def _shared_private_keys(private_keys: Mapping[tuple[str, str], str]) -> list[PlacedFault]:
-    # WireGuard drops a peer that has the host's own public key, without an error.
-    owners: dict[tuple[str, str], str] = {}
-    faults: list[PlacedFault] = []
+def _shared_private_keys(private_keys: Mapping[tuple[str, str], str], interfaces: Interfaces) -> Iterator[PlacedFault]:
+    # WireGuard drops a peer that has the host's own public key, and takes two of one key for one, without an error.
+    owners = {
+        (name, peer.public_key): f"peer {called!r}"
+        for name, interface in interfaces.items()
+        for called, peer in interface.peers.items()
+    }
     for (interface, host), private_key in private_keys.items():
-        other = owners.setdefault((interface, keys.public_key_of(private_key)), host)
-        if other != host:
-            path = join_path(ADOPTED, f"{interface}/{host}")
-            faults.append(
-                PlacedFault(
-                    path, f"the key of host {other!r} too; each host needs its own, so remove one to have it made"
-                )
+        own = f"host {host!r}"
+        other = owners.setdefault((interface, keys.public_key_of(private_key)), own)
+        if other != own:
+            yield PlacedFault(
+                join_path(ADOPTED, f"{interface}/{host}"),
+                f"the key of {other} too; each needs its own, so remove one to have it made",
             )
-    return faults
 
 
 def adopted_in_file(file: Path) -> object:

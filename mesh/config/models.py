@@ -99,7 +99,7 @@ class UnmanagedPeer(Settings):
         default=None, description="A fixed address instead of the one that follows from the names."
     )
     persistent_keepalive: Keepalive | None = Field(
-        default=None, description="What the peer's file says. Without it: 25 if it is roaming, else off."
+        default=None, description="What the peer's file says. Without it: as the interface says."
     )
     rotation: Rotation | None = Field(
         default=None, description="Raise it for a new key, where the key is made here. Without it: 1."

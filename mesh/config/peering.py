@@ -95,8 +95,11 @@ def peering_faults(name: str, interface: Interface, tags: TagsByName) -> Iterato
                 )
     if not interface.peering or len(tags) < 2 or not is_everyone:
         return
-    for alone in sorted(name for name, peers in resolve(interface.peering, tags).items() if not peers):
-        path = join_path("mesh:interfaces", name, "peering")
-        yield PlacedFault(
-            path, f"no rule gives {show_name(alone)} a peer; name it in one, or take it out of the interface"
-        )
+    path = join_path("mesh:interfaces", name, "peering")
+    for alone, peers in sorted(resolve(interface.peering, tags).items()):
+        # Two of which neither is managed are never joined.
+        if not peers or (alone in interface.peers and interface.peers.keys() >= {*peers}):
+            what = "a host as peer" if alone in interface.peers else "a peer"
+            yield PlacedFault(
+                path, f"no rule gives {show_name(alone)} {what}; name it in one, or take it out of the interface"
+            )

@@ -36,6 +36,8 @@ def _losses(old: Roster, new: Roster, impact: Impact) -> Iterator[str]:
         )
     if left := sorted(was.keys() - now.keys()):
         yield f"everything between {_names(left)} and the others, for good"
+    if filed := sorted(old["members"].keys() & (new.get("peers") or {}).keys()):
+        yield f"what goes to {_names(filed)}, which is wiped as a host, until it has its file as a peer"
     if installed := sorted(other_installations(old, new)):
         yield f"what goes over the tunnels of {_names(installed)}, which is another machine or installation"
     if renumbered := [name for name in stay if _loses_an_address(was[name], now[name])]:

@@ -3,6 +3,7 @@
 In a preview, any value may be one that is not known yet.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,13 +31,17 @@ def _where(participant: Participant) -> str:
 def _departures(leaving: Sequence[str], old: Roster | None, new: Roster) -> Iterator[str]:
     forgotten = set(new.get("forgotten", ()))
     machines = {machine_of(member["ssh"]): host for host, member in new["members"].items()}
+    parted = [host for host in leaving if host not in (new.get("peers") or {})]
     for host in leaving:
         fate = "it is forgotten, so it is not wiped" if host in forgotten else "then it is wiped"
         now = machines.get(machine_of(old["members"][host]["ssh"])) if old else None
         if now:
             fate = f"its machine is {now} now (which would keep its key with formerly: {host} in mesh:hosts.{now})"
-        yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is regenerated"
-    if leaving:
+        if host in parted:
+            yield f"- {host} leaves: its peers drop it, {fate}; the preshared key is regenerated"
+        else:
+            yield f"- {host} is no longer managed here: {fate}, and needs its file, since its peers keep it"
+    if parted:
         yield "  a host that is not wiped keeps its key and the old preshared key; no member with the change accepts it"
     for host in sorted(forgotten - set(old.get("forgotten", ()) if old else ()) - set(leaving)):
         yield f"- {host} is forgotten: runs no longer try to wipe it"
@@ -51,6 +56,7 @@ def _former_names(before: Mapping[str, Any], after: Mapping[str, Any], told: Map
 
 
 _FIELDS = (
+    ("site", "site"),
     ("endpoint", "endpoint"),
     ("otherEndpoint", "endpoint of the other IP version"),
     ("localEndpoint", "endpoint within its site"),
@@ -103,7 +109,10 @@ def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[st
 def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:
     """Yield the changes of the unmanaged peers."""
     before, after = ((roster.get("peers") if roster else None) or {} for roster in (old, new))
-    for name in sorted(after.keys() - before.keys()):
+    managed = old["members"] if old else {}
+    for name in sorted(after.keys() & managed.keys()):
+        yield from _changes_of(name, managed[name], after[name])
+    for name in sorted(after.keys() - before.keys() - managed.keys()):
         yield f"+ {name} joins, not managed here: {after[name]['address']}, {_where(after[name])}"
         yield from _routing_changes(name, {}, after[name])
     for name in sorted(before.keys() - after.keys() - new["members"].keys()):
@@ -146,6 +155,10 @@ def describe_changes(old: Roster | None, new: Roster, renamed: Mapping[str, str]
     joining, leaving, staying = sorted(after.keys() - before), sorted(before.keys() - after), before.keys() & after
     lines: list[str] = []
     for host in joining:
+        if own := ((old.get("peers") if old else None) or {}).get(host):
+            lines.append(f"+ {host} is managed here from now on")
+            lines.extend(_changes_of(host, own, after[host]))
+            continue
         lines.append(f"+ {host} joins: {after[host]['address']}, {_where(after[host])}")
         lines.extend(_routing_changes(host, {}, after[host]))
     lines.extend(_departures(leaving, old, new))
@@ -159,7 +172,17 @@ def describe_changes(old: Roster | None, new: Roster, renamed: Mapping[str, str]
     if old:
         lines.extend(_peering_changes(old, new, set(Pairs(old).participants) & set(Pairs(new).participants)))
         lines.extend(_of_all_hosts(old, new))
-        for verb, hosts in (("gain", joining), ("lose", leaving)):
-            if hosts and staying:
-                lines.append(f"  {len(staying)} hosts {verb} {len(hosts)} peer{'s' if len(hosts) > 1 else ''}")
+        lines.extend(_counts(old, new, staying))
     return lines
+
+
+def _counts(old: Roster, new: Roster, staying: Collection[str]) -> Iterator[str]:
+    """Yield how many of the hosts that stay get and lose how many peers, of those that join and leave."""
+    before, after = Pairs(old), Pairs(new)
+    for verb, pairs, others in (("gain", after, before), ("lose", before, after)):
+        news = pairs.participants.keys() - others.participants.keys()
+        counts = Counter(len(news.intersection(pairs.peers_of(host))) for host in staying)
+        for peers, hosts in sorted(counts.items(), reverse=True) if news else ():
+            if peers:
+                said = f"{hosts} hosts {verb}" if hosts > 1 else f"1 host {verb}s"
+                yield f"  {said} {peers} peer{'s' if peers > 1 else ''}"

@@ -10,7 +10,7 @@ from mesh.config.adopted import Adopted, adopted_in_file, faults_in_clear, read_
 from mesh.config.models import Configuration
 from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
-from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
+from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
 
 PRIVATE = generate_key_pair().private_key
 PRESHARED = generate_preshared_key()
@@ -83,10 +83,21 @@ def test_two_hosts_cannot_adopt_one_key(configuration: Configuration) -> None:
         read_adopted({"testwg/bernard": PRIVATE, "testwg/edgeworth": PRIVATE}, configuration)
     assert caught.value.faults == (
         (
-            "mesh:adopted[\"testwg/edgeworth\"]: the key of host 'bernard' too; each host needs its own, so remove "
-            "one to have it made"
+            "mesh:adopted[\"testwg/edgeworth\"]: the key of host 'bernard' too; each needs its own, so remove one "
+            "to have it made"
         ),
     )
+
+
+def test_a_host_cannot_adopt_the_key_of_a_peer_that_is_not_managed(
+    hosts: dict[str, Any], interfaces: dict[str, Any]
+) -> None:
+    """Other hosts would take the two for one, and this host drop that peer."""
+    interfaces["testwg"]["peers"] = {"phone": {"publicKey": public_key_of(PRIVATE)}}
+    with pytest.raises(ConfigurationError) as caught:
+        read_adopted({"testwg/bernard": PRIVATE}, read_configuration(hosts, interfaces))
+    [fault] = caught.value.faults
+    assert fault.startswith("mesh:adopted[\"testwg/bernard\"]: the key of peer 'phone' too; ")
 
 
 def test_all_faults_of_the_section_are_told_at_once(configuration: Configuration) -> None:

@@ -852,6 +852,32 @@ def test_peering_rules_that_cannot_be_meant_are_refused(hosts: Section, interfac
     )
 
 
+def test_a_peer_that_is_not_managed_needs_a_host_as_peer(hosts: Section, interfaces: Section) -> None:
+    """Two of them are never joined, so that one that has only the other would be alone."""
+    interfaces["testwg"] |= {
+        "peers": {"phone": {}, "laptop": {}},
+        "peering": [{"group": ["bernard", "edgeworth"]}, {"group": ["phone", "laptop"]}],
+    }
+    words = "a host as peer; name it in one, or take it out of the interface"
+    assert faults_of(hosts, interfaces) == tuple(
+        f"mesh:interfaces.testwg.peering: no rule gives {name!r} {words}" for name in ("laptop", "phone")
+    )
+    interfaces["testwg"]["peering"].append({"hub": ["bernard"], "spokes": ["phone", "laptop"]})
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+
+
+def test_a_former_name_is_of_no_peer_beside_the_host(hosts: Section, interfaces: Section) -> None:
+    """Both would claim one key, and what that peer knew would be taken for what the host knows, and stay in use."""
+    hosts["bernard"]["formerly"] = "phone"
+    interfaces["testwg"]["peers"] = {"phone": {}}
+    assert faults_of(hosts, interfaces) == (
+        "mesh:hosts.bernard.formerly: 'phone' is a peer of interface 'testwg'; remove this line if it has done its "
+        "work, else give that peer another name",
+    )
+    interfaces["second"] = {"hosts": ["edgeworth"], "peers": interfaces["testwg"].pop("peers"), "port": 51900}
+    assert isinstance(read_configuration(hosts, interfaces), Configuration)
+
+
 def test_ipv4_addresses_lie_in_the_prefix_and_have_one_owner(hosts: Section, interfaces: Section) -> None:
     """Each fault names both sides."""
     hosts["bernard"]["externalIps"] = ["10.20.0.200"]

@@ -195,3 +195,17 @@ def test_a_name_alone_is_an_entry_in_which_nothing_differs(hosts: Section, inter
     assert list(read_configuration(hosts, interfaces).interfaces["testwg"].peers) == ["phone"]
     hosts["bernard"] = None
     assert told(hosts, interfaces) == ["mesh:hosts.bernard.ssh: missing"]
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+def test_two_interfaces_of_a_host_are_not_found_at_one_place(hosts: Section, first: str) -> None:
+    """A router forwards a port to one of them; a roaming host has no endpoint to begin with."""
+    moved = {"port": 51900, "members": {"bernard": {"externalPort": 51824}}}
+    meshes: Section = {"one": {"hosts": ["bernard"]}, "two": {"hosts": ["bernard"], **moved}}
+    in_order = {name: meshes[name] for name in sorted(meshes, key=lambda name: name != first)}
+    assert told(hosts, in_order) == [
+        "mesh:interfaces.two.members.bernard.externalPort: 51824 is where peers of interface 'one' find 'bernard', and "
+        "a router forwards a port to one place"
+    ]
+    meshes["two"]["members"]["bernard"]["externalPort"] = 40000
+    assert told(hosts, meshes) == []

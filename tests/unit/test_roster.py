@@ -7,7 +7,9 @@ import pytest
 
 from mesh.errors import MeshError
 from mesh.plan import roster
+from mesh.plan.expected_loss import expected_loss
 from mesh.plan.host_payload import payload
+from mesh.plan.impact import find_impact
 from mesh.plan.pair_keys import pair_key
 from mesh.plan.pairs import Pairs, allowed_ips
 from mesh.plan.roster_diff import describe_changes
@@ -178,6 +180,42 @@ def test_a_change_reads_in_words_of_the_mesh(members: Any) -> None:
         "~ every host, listen port: 51825 becomes 51900",
         "  2 hosts gain 1 peer",
         "  2 hosts lose 1 peer",
+    ]
+
+
+def test_who_gains_and_loses_is_counted_by_peering(members: Any) -> None:
+    """Of the hosts that stay, not each is a peer of who joins or leaves; one that is not managed counts too."""
+    new = copy.deepcopy(members)
+    found = new["members"]
+    found["apollo"] = member("bernard", "fd00:7::1/64", "5.6.7.8:51825") | {"publicKey": "k" * 44, "peers": ["bernard"]}
+    new["peers"] = {"phone": {**found["apollo"], "publicKey": "p" * 44, "peers": ["bernard", "phoenix"]}}
+    for name, peers in (("bernard", None), ("edgeworth", ["bernard"]), ("phoenix", ["bernard", "phone"])):
+        found[name]["peers"] = peers or ["apollo", "edgeworth", "phoenix", "phone"]
+    was = copy.deepcopy(new)
+    del was["peers"], was["members"]["apollo"]
+    assert describe_changes(was, new)[-2:] == ["  1 host gains 2 peers", "  1 host gains 1 peer"]
+    assert describe_changes(new, was)[-2:] == ["  1 host loses 2 peers", "  1 host loses 1 peer"]
+
+
+def test_a_site_reads_as_what_it_is(members: Any) -> None:
+    """By it a host takes other endpoints for others of its site."""
+    new = copy.deepcopy(members)
+    new["members"]["phoenix"]["site"] = "home"
+    assert describe_changes(members, new) == ["~ phoenix site: none becomes home"]
+
+
+def test_a_host_that_is_a_peer_from_now_on_does_not_leave(members: Any) -> None:
+    """It is wiped as a host; its name goes on to know the preshared key, which stays. And the other way round."""
+    new = copy.deepcopy(members)
+    own = new["members"].pop("phoenix")
+    new["peers"] = {"phoenix": {field: own[field] for field in ("publicKey", "address", "endpoint", "keepalive")}}
+    assert describe_changes(members, new) == [
+        "- phoenix is no longer managed here: then it is wiped, and needs its file, since its peers keep it"
+    ]
+    assert describe_changes(new, members) == ["+ phoenix is managed here from now on"]
+    impact = find_impact(members, new, (), preshared=False)
+    assert expected_loss(members, new, impact) == [
+        "what goes to phoenix, which is wiped as a host, until it has its file as a peer"
     ]
 
 

@@ -214,6 +214,26 @@ def test_ipv4_needs_addresses_inside_the_mesh() -> None:
                 "testwg.members.frank.exitNode another one, or off"
             ),
         ),
+        (
+            {"members": {"bernard": {"exitNode": "carol"}, "carol": {"exitNode": "bernard"}}},
+            (
+                "testwg.members.bernard.exitNode: 'carol' uses an exit node too, 'bernard', and packets would not "
+                "leave there; let 'carol' have it off"
+            ),
+        ),
+        (
+            {
+                "members": {
+                    "frank": {"exitNode": "edgeworth"},
+                    "edgeworth": {"exitNode": "carol"},
+                    "carol": {"exitNode": "bernard"},
+                }
+            },
+            (
+                "testwg.members.frank.exitNode: 'edgeworth' uses an exit node too, 'carol', and packets would not "
+                "leave there; name 'bernard' here, or let 'edgeworth' have it off"
+            ),
+        ),
         ({"exitNode": 5}, "testwg.exitNode: not an exit node; give the name of a host of this interface, or off"),
     ],
 )

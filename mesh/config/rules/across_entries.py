@@ -30,7 +30,7 @@ def faults_across_entries(
     """
     yield from _same_machine(hosts)
     yield from _bastion_keys(hosts)
-    yield from _former_names(declared, hosts)
+    yield from _former_names(declared, hosts, interfaces)
     yield from _addresses_and_names(hosts)
     yield from _local_addresses(hosts)
     yield from _membership(declared, interfaces)
@@ -78,8 +78,9 @@ def _bastion_keys(hosts: Hosts) -> Iterator[PlacedFault]:
             yield PlacedFault(path, f"not the one that host {other!r} has for the same bastion; remove the wrong one")
 
 
-def _former_names(declared: Collection[str] | None, hosts: Hosts) -> Iterator[PlacedFault]:
+def _former_names(declared: Collection[str] | None, hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     first: dict[str, str] = {}
+    beside = {(host, peer): name for name, mesh in interfaces.items() for host in mesh.hosts for peer in mesh.peers}
     for name, host in hosts.items():
         if host.formerly is None:
             continue
@@ -88,6 +89,12 @@ def _former_names(declared: Collection[str] | None, hosts: Hosts) -> Iterator[Pl
             # Two machines would claim one key; and what a second machine of that name knew would never be revoked.
             yield PlacedFault(
                 path, f"{show_name(host.formerly)} is a host of its own; remove this line, it has done its work"
+            )
+        elif mesh := beside.get((name, host.formerly)):
+            yield PlacedFault(
+                path,
+                f"{show_name(host.formerly)} is a peer of interface {mesh!r}; remove this line if it has done its work, "
+                "else give that peer another name",
             )
         elif (other := first.setdefault(host.formerly, name)) != name:
             yield PlacedFault(

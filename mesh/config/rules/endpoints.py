@@ -19,6 +19,7 @@ _Place = tuple[str, int]
 def endpoint_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
     """Yield ports without an address, and endpoints that two machines would have to answer at."""
     yield from _ports_without_an_address(hosts, interfaces)
+    yield from _of_two_interfaces(hosts, interfaces)
     taken: dict[_Place, str] = {}
     yield from _of_two_hosts(hosts, interfaces, taken)
     yield from _of_peers(interfaces, taken)
@@ -34,6 +35,26 @@ def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[
                     f"host {show_name(host)} has no externalIps or externalName, so it has no endpoint; give "
                     "the router's address or name there, or leave the port out",
                 )
+
+
+def _of_two_interfaces(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
+    """Yield external ports by which peers would find two interfaces of one host at one place."""
+    first: dict[tuple[str, int], str] = {}
+    for name, interface in interfaces.items():
+        for host in dict.fromkeys(interface.hosts):
+            if hosts[host].is_roaming or _port_is_unsure(interface, host):
+                continue
+            port = interface.external_port(host)
+            other = first.setdefault((host, port), name)
+            # One listen port of two interfaces is told as such.
+            if interfaces[other].port == interface.port:
+                continue
+            place = name if port != interface.port else other
+            yield PlacedFault(
+                join_path("mesh:interfaces", place, "members", host, "externalPort"),
+                f"{port} is where peers of interface {other if place == name else name!r} find {show_name(host)}, and "
+                "a router forwards a port to one place; give one of them another port",
+            )
 
 
 def _of_two_hosts(hosts: Hosts, interfaces: Interfaces, taken: dict[_Place, str]) -> Iterator[PlacedFault]:

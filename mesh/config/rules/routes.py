@@ -4,7 +4,7 @@ WireGuard gives a prefix of two owners to the last one, without a word; here bot
 takes which route.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
 from mesh.config import peering
@@ -188,10 +188,12 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
         elif user == node:
             yield PlacedFault(path, f"{show_name(node)} itself; name another host, or off")
         elif nodes.get(node, node) != node:
+            last = _last_of(node, nodes)
+            instead = f"name {last!r} here, or " if last in interface.hosts and last != user else ""
             yield PlacedFault(
                 path,
                 f"{show_name(node)} uses an exit node too, {nodes[node]!r}, and packets would "
-                f"not leave there; name {nodes[node]!r} here, or let {show_name(node)} have it off",
+                f"not leave there; {instead}let {show_name(node)} have it off",
             )
         elif interface.ipv4 is None and not interface.is_unsure("ipv4"):
             yield PlacedFault(
@@ -209,6 +211,14 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
                 f"{show_name(user)} and {show_name(node)} are both roaming and cannot meet, and over a relay "
                 f"there is no default route; {off}",
             )
+
+
+def _last_of(node: str, nodes: Mapping[str, str]) -> str | None:
+    """Return the exit node at which a chain of them ends; None where it goes round."""
+    passed = {node}
+    while (node := nodes.get(node, node)) not in passed:
+        passed.add(node)
+    return node if nodes.get(node, node) == node else None
 
 
 def _can_meet(user: str, node: str, interface: Interface, hosts: Hosts) -> bool:
