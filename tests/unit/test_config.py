@@ -871,8 +871,10 @@ def test_a_former_name_is_of_no_peer_beside_the_host(hosts: Section, interfaces:
     hosts["bernard"]["formerly"] = "phone"
     interfaces["testwg"]["peers"] = {"phone": {}}
     assert faults_of(hosts, interfaces) == (
-        "mesh:hosts.bernard.formerly: 'phone' is a peer of interface 'testwg'; remove this line if it has done its "
-        "work, else give that peer another name",
+        (
+            "mesh:hosts.bernard.formerly: 'phone' is a peer of interface 'testwg'; remove this line if it has done its "
+            "work, else give that peer another name"
+        ),
     )
     interfaces["second"] = {"hosts": ["edgeworth"], "peers": interfaces["testwg"].pop("peers"), "port": 51900}
     assert isinstance(read_configuration(hosts, interfaces), Configuration)

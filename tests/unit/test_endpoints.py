@@ -204,8 +204,10 @@ def test_two_interfaces_of_a_host_are_not_found_at_one_place(hosts: Section, fir
     meshes: Section = {"one": {"hosts": ["bernard"]}, "two": {"hosts": ["bernard"], **moved}}
     in_order = {name: meshes[name] for name in sorted(meshes, key=lambda name: name != first)}
     assert told(hosts, in_order) == [
-        "mesh:interfaces.two.members.bernard.externalPort: 51824 is where peers of interface 'one' find 'bernard', and "
-        "a router forwards a port to one place"
+        (
+            "mesh:interfaces.two.members.bernard.externalPort: 51824 is where peers of interface 'one' find 'bernard', "
+            "and a router forwards a port to one place"
+        )
     ]
     meshes["two"]["members"]["bernard"]["externalPort"] = 40000
     assert told(hosts, meshes) == []

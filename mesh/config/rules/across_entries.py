@@ -93,8 +93,8 @@ def _former_names(declared: Collection[str] | None, hosts: Hosts, interfaces: In
         elif mesh := beside.get((name, host.formerly)):
             yield PlacedFault(
                 path,
-                f"{show_name(host.formerly)} is a peer of interface {mesh!r}; remove this line if it has done its work, "
-                "else give that peer another name",
+                f"{show_name(host.formerly)} is a peer of interface {mesh!r}; remove this line if it has done its "
+                "work, else give that peer another name",
             )
         elif (other := first.setdefault(host.formerly, name)) != name:
             yield PlacedFault(
