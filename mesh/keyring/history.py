@@ -105,7 +105,7 @@ def _preshared_state(
 def new_preshared_key(inputs: Inputs) -> PresharedKeyState:
     """Return the state of a first preshared key: the adopted one, or a new one."""
     key = _adopted(inputs) or generate_preshared_key()
-    return _preshared_state(inputs, key, _now(), sorted(inputs["owners"]), [])
+    return _preshared_state({**inputs, "adopted": _adopted(inputs)}, key, _now(), sorted(inputs["owners"]), [])
 
 
 def _adopted(inputs: Inputs) -> str:
@@ -160,6 +160,9 @@ def changed_preshared_key(old: PresharedKeyState, inputs: Inputs) -> PresharedKe
     """
     owners = set(inputs["owners"])
     old = with_new_names(old, inputs)
+    if not _adopted(inputs):
+        # One that cannot serve now is taken later, unless it was before.
+        inputs = {**inputs, "adopted": old["adopted"] if inputs["adopted"] else ""}
     current: FormerPresharedKey = {
         "rotation": old["rotation"],
         "presharedKey": old["presharedKey"],

@@ -180,6 +180,19 @@ def test_keys_of_pairs_never_follow_from_one_that_was_adopted() -> None:
     assert not history.preshared_key_changes(first, inputs)
 
 
+@pytest.mark.parametrize("mode", [{"pairwise": True}, {"postQuantum": True}])
+def test_an_adopted_key_that_could_not_serve_is_taken_when_it_can(mode: State) -> None:
+    """Once, as any other: a rotation since then counts for more than the file."""
+    adopted = generate_preshared_key()
+    plain = shared_inputs("a", "b", adopted=adopted)
+    state = history.new_preshared_key(plain | mode)
+    assert state["presharedKey"] != adopted
+    taken = follow_shared(state, plain)
+    assert taken["presharedKey"] == adopted
+    rotated = follow_shared(taken, plain | {"rotation": "2"}, plain | {"rotation": "2"} | mode)
+    assert follow_shared(rotated, plain | {"rotation": "2"})["presharedKey"] != adopted
+
+
 def test_a_preshared_key_stays_when_an_owner_is_renamed() -> None:
     """Its owners are the same machines; later the former name may leave the stack file."""
     first = history.new_preshared_key(shared_inputs("a", "b"))
