@@ -222,6 +222,14 @@ class Interface(Settings):
         default = {name: self.exit_node for name in users if self.exit_node not in (None, name)}
         return {name: node for name, node in {**default, **chosen}.items() if node not in (None, OFF)}
 
+    def with_hosts_no_peers(self) -> "Interface":
+        """Return the same without the peers that are hosts too, which no file that is used has."""
+        if self.peers.keys().isdisjoint(self.hosts):
+            return self
+        return self.model_copy(
+            update={"peers": {name: peer for name, peer in self.peers.items() if name not in self.hosts}}
+        )
+
     def is_unsure_of(self, participant: str, field: str) -> bool:
         """Tell whether it is not known what the entry of a host or a peer says in a field, since that was faulty."""
         return self.is_unsure("peers" if participant in self.peers else "members", participant, field)

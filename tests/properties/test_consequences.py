@@ -201,3 +201,30 @@ def test_a_fault_between_entries_is_told_beside_a_broken_field(
     # It rests on whole entries too.
     if len(path) > 2 and not rests & set(path):
         assert place in _told(file)
+
+
+@pytest.mark.parametrize("name", list(GOOD["mesh:hosts"]))
+@pytest.mark.parametrize("entry", [{}, {"exitNode": "b", "ipv4": "10.20.0.77"}, {"routes": ["10.77.0.0/16"]}])
+def test_of_a_peer_that_is_a_host_too_nothing_else_is_told(name: str, entry: dict[str, Any]) -> None:
+    """Neither that it has no address, nor that an exit node is not managed, nor that rules leave somebody alone."""
+    file = copy.deepcopy(GOOD)
+    file["mesh:interfaces"]["big"]["peers"][name] = entry
+    assert _told(file) == [f"mesh:interfaces.big.peers.{name}"]
+
+
+def test_what_is_wrong_with_an_exit_node_is_told_at_once() -> None:
+    """Its name, and that the mesh has no IPv4, which no other name mends."""
+    file = copy.deepcopy(GOOD)
+    mesh = file["mesh:interfaces"]["lone"]
+    for entry in (*mesh["members"].values(), *mesh["peers"].values(), mesh):
+        entry.pop("ipv4", None)
+    mesh |= {"exitNode": "zed", "members": {}}
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration(*(file[section] for section in SECTIONS))
+    assert [fault.partition(";")[0] for fault in caught.value.faults] == [
+        (
+            "mesh:interfaces.lone.exitNode: the interface has no ipv4 prefix, so IPv4 would not go by 'zed', and nobody "
+            "would notice"
+        ),
+        "mesh:interfaces.lone.exitNode: 'zed' is no host of this interface",
+    ]

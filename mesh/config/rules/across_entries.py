@@ -28,6 +28,9 @@ def faults_across_entries(
 
     `declared` names all hosts of the file, and is None where that is not known. `hosts` has each that is listed too.
     """
+    yield from _hosts_and_peers(interfaces)
+    # Who is both is a host to all other rules, so that none tells what only follows from that.
+    interfaces = {name: interface.with_hosts_no_peers() for name, interface in interfaces.items()}
     yield from _same_machine(hosts)
     yield from _bastion_keys(hosts)
     yield from _former_names(declared, hosts, interfaces)
@@ -155,6 +158,13 @@ def _membership(declared: Collection[str] | None, interfaces: Interfaces) -> Ite
                 yield PlacedFault(forgotten, f"{show_name(host)} is a host of this interface again; remove it there")
 
 
+def _hosts_and_peers(interfaces: Interfaces) -> Iterator[PlacedFault]:
+    for name, interface in interfaces.items():
+        for peer in filter(interface.peers.__contains__, dict.fromkeys(interface.hosts)):
+            path = join_path("mesh:interfaces", name, "peers", peer)
+            yield PlacedFault(path, f"{show_name(peer)} is a host of this interface too; leave one of the two out")
+
+
 def _peers(interfaces: Interfaces) -> Iterator[PlacedFault]:
     for name, interface in interfaces.items():
         if interface.peers and (taken := f"{name}{PEER_FILES}") in interfaces:
@@ -167,8 +177,6 @@ def _peers(interfaces: Interfaces) -> Iterator[PlacedFault]:
             path = join_path("mesh:interfaces", name, "peers", peer)
             if not is_host_name(peer):
                 yield PlacedFault(path, NO_HOST_NAME)
-            if peer in interface.hosts:
-                yield PlacedFault(path, f"{show_name(peer)} is a host of this interface too; leave one of the two out")
             if declared.public_key is None:
                 continue
             if declared.rotation is not None:

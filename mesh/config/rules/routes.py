@@ -178,6 +178,12 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
         own = entry is not None and entry.exit_node is not None
         path = f"{_place(name, interface, user) if own else join_path('mesh:interfaces', name)}.exitNode"
         off = f"give {_place(name, interface, user)}.exitNode another one, or off"
+        if interface.ipv4 is None and not interface.is_unsure("ipv4") and user != node:
+            yield PlacedFault(
+                path,
+                f"the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
+                "would notice; give it one such as 10.20.0.0/24",
+            )
         if node in interface.peers:
             yield PlacedFault(
                 path, f"{show_name(node)} is not managed here, so nothing can be set up there; name a host, or off"
@@ -194,12 +200,6 @@ def _exit_nodes(name: str, interface: Interface, hosts: Hosts) -> Iterator[Place
                 path,
                 f"{show_name(node)} uses an exit node too, {nodes[node]!r}, and packets would "
                 f"not leave there; {instead}let {show_name(node)} have it off",
-            )
-        elif interface.ipv4 is None and not interface.is_unsure("ipv4"):
-            yield PlacedFault(
-                path,
-                f"the interface has no ipv4 prefix, so IPv4 would not go by {show_name(node)}, and nobody "
-                "would notice; give it one such as 10.20.0.0/24",
             )
         elif interface.peering and node not in joined.get(user, ()):
             yield PlacedFault(
