@@ -223,8 +223,8 @@ def test_what_is_wrong_with_an_exit_node_is_told_at_once() -> None:
         read_configuration(*(file[section] for section in SECTIONS))
     assert [fault.partition(";")[0] for fault in caught.value.faults] == [
         (
-            "mesh:interfaces.lone.exitNode: the interface has no ipv4 prefix, so IPv4 would not go by 'zed', and nobody "
-            "would notice"
+            "mesh:interfaces.lone.exitNode: the interface has no ipv4 prefix, so IPv4 would not go by 'zed', and "
+            "nobody would notice"
         ),
         "mesh:interfaces.lone.exitNode: 'zed' is no host of this interface",
     ]
