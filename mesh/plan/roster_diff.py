@@ -97,13 +97,22 @@ def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[st
     """Return a line for each two participants that stay, and become peers or stop being peers."""
     if not any("peers" in member for roster in (old, new) for member in roster["members"].values()):
         return []
-    was, now = (set(Pairs(roster)) for roster in (old, new))
+    before, after = Pairs(old), Pairs(new)
+    was, now = set(before), set(after)
     lines = [
         *(f"+ {one} and {other} become peers" for one, other in sorted(now - was) if {one, other} <= set(stay)),
         *(f"- {one} and {other} are no longer peers" for one, other in sorted(was - now) if {one, other} <= set(stay)),
     ]
+    if not lines and any(_joined(before, name, stay) != _joined(after, name, stay) for name in stay):
+        return ["~ peering: other rules, and the same pairs"]
     shown = lines[:_SHOWN_PAIRS]
     return [*shown, f"  and {len(lines) - len(shown)} more pairs"] if len(lines) > len(shown) else lines
+
+
+def _joined(pairs: Pairs, name: str, stay: Collection[str]) -> set[str] | None:
+    """Return those that the rules join with a participant; None without rules."""
+    joined = pairs.participants[name].get("peers")
+    return None if joined is None else {*joined} & {*stay}
 
 
 def _peers_not_managed(old: Roster | None, new: Roster) -> Iterator[str]:

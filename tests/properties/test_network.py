@@ -27,7 +27,8 @@ def rosters(file: StackFile) -> dict[str, Roster]:
     found = {}
     for interface, plan in plan_meshes(read_configuration(*file)).items():
         names = [participant.name for participant in plan.participants]
-        found[interface] = build_roster(plan, {n: n for n in names}, {n: {"system": "", "ssh": {}} for n in names})
+        logins = {name: {"system": "", "ssh": {"address": name, "port": 22}} for name in names}
+        found[interface] = build_roster(plan, {name: name for name in names}, logins)
     return found
 
 

@@ -197,6 +197,14 @@ def test_who_gains_and_loses_is_counted_by_peering(members: Any) -> None:
     assert describe_changes(new, was)[-2:] == ["  1 host loses 2 peers", "  1 host loses 1 peer"]
 
 
+def test_other_rules_of_peering_for_the_same_pairs_are_said(members: Any) -> None:
+    """They are another plan, which goes to all hosts."""
+    new = copy.deepcopy(members)
+    for name, found in new["members"].items():
+        found["peers"] = sorted(new["members"].keys() - {name})
+    assert describe_changes(members, new) == ["~ peering: other rules, and the same pairs"]
+
+
 def test_a_site_reads_as_what_it_is(members: Any) -> None:
     """By it a host takes other endpoints for others of its site."""
     new = copy.deepcopy(members)
