@@ -106,7 +106,7 @@ check_port() {
 	for other in $(wg show interfaces); do
 		[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$1" ] || continue
 		[ -z "$(home=$base/$other && setting run mesh)" ] ||
-			fail "UDP port $1 is taken by interface $other, another mesh; choose another port. To rename $other, bring up the new interface on another port first, then remove $other"
+			fail "UDP port $1 is taken by interface $other, another mesh; choose another port. To rename $other, bring up the new interface on another port first, then remove $other. If this change moves $other, run pulumi up again; of two that swap ports, give one a third port first"
 		fail "UDP port $1 is taken by interface $other; choose another port"
 	done
 	# Looked at again, since a host that has just booted may have brought its own interface up meanwhile.
