@@ -281,6 +281,22 @@ def test_a_firewall_that_takes_seconds_for_each_rule_does_not_end_the_rollback(a
 
 
 @pytest.mark.thorough
+def test_a_deadline_that_has_passed_is_not_moved(armed: tuple[_Host, list[str]]) -> None:
+    """A host that stood still hears what came meanwhile when all others have gone back, and its watchdog may be later."""
+    host, before = armed
+    host.strike("supervise", signal.SIGSTOP)
+    host.strike("watchdog", signal.SIGSTOP)
+    host.is_due()
+    time.sleep(1.1)
+    now = Path("/proc/uptime").read_text().split()[0]
+    (reply,) = host.order(f"renew 900 {now}")
+    assert reply.startswith(".error the deadline has passed")
+    for word in ("supervise", "watchdog"):
+        host.strike(word, signal.SIGCONT)
+    _wait(lambda: not host.left())
+    assert host.runs() == before
+
+
 def test_a_watchdog_that_begins_again_leaves_a_later_session_alone(armed: tuple[_Host, list[str]]) -> None:
     """Only a session that was there before the deadline has missed it."""
     host, before = armed

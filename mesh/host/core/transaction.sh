@@ -214,9 +214,10 @@ go_on_counting() {
 	fi
 }
 
-# renew SECONDS SINCE: the work goes on, so the deadline moves with it.
+# renew SECONDS SINCE: the work goes on, so the deadline moves with it. A host that stood still, and hears this when all others have
+# gone back, does not stay behind with what they no longer run: its watchdog may be a moment later.
 order_renew() {
-	is_armed || fail "the deadline has passed and this host rolled back; run pulumi up again"
+	{ is_armed && ! is_passed "$until"; } || fail "the deadline has passed and this host rolled back; run pulumi up again"
 	write_deadline "$1" "$token" "$2"
 }
 
