@@ -19,6 +19,8 @@ from mesh.remote.ssh import as_unreachable
 __all__ = ["ORDER_SECONDS", "Order", "Reply", "Session"]
 
 ORDER_SECONDS = 60
+# So late, a timer tells that this process did not run meanwhile; and as long, what came meanwhile is waited for.
+_LATE_SECONDS = 2
 _MESSAGE = 500
 
 
@@ -102,8 +104,15 @@ class Session:
     async def _answer(self, word: object, seconds: float) -> list[str]:
         # Until there is an answer: a host that is cut off here must get no more orders.
         self._fault = f"is still busy with {str(word)!r}"
+        what, began = f"an answer to {word!r}", time.monotonic()
         try:
-            lines = await asyncio.wait_for(self._reply(f"an answer to {word!r}"), seconds)
+            try:
+                lines = await asyncio.wait_for(self._reply(what), seconds)
+            except TimeoutError:
+                # Where it was this machine that stood still, the answer may have come, and is yet to be read.
+                if time.monotonic() - began < seconds + _LATE_SECONDS:
+                    raise
+                lines = await asyncio.wait_for(self._reply(what), _LATE_SECONDS)
         except TimeoutError:
             raise HostError(self.host, f"did not finish {word!r} within {seconds:.0f} seconds; run again") from None
         except (OSError, asyncssh.Error) as error:

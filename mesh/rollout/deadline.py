@@ -1,6 +1,7 @@
 """The moment at which every host rolls back by itself: the same for all, though each has a clock of its own."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,9 @@ from mesh.remote.replies import read_clock
 from mesh.remote.sessions import Fan
 
 __all__ = ["Deadline"]
+
+# It goes on while this machine is suspended, where there is such a clock.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 # A host tells its uptime in whole hundredths of a second.
 _UNTOLD = 0.01
@@ -25,6 +29,7 @@ class Deadline:
         `alive` tells whether there is anybody who would confirm.
         """
         self._fan, self._seconds, self.hosts, self._alive, self._set = fan, seconds, hosts, alive, 0.0
+        self._passes = math.inf
         # By host, how far its clock, the seconds since its boot, is ahead of ours: at least and at most.
         self._ahead: dict[str, tuple[float, float]] = {}
 
@@ -59,8 +64,22 @@ class Deadline:
         Raises:
             HostsFailedError: Naming each host that failed.
         """
-        self._set = time.monotonic()
+        self._begin(self._seconds)
         await gather({h: self.ask(h, Order(("arm", self._seconds, token, self._on(h)))) for h in self.hosts})
+
+    @property
+    def ends(self) -> float:
+        """When hosts roll back that hear of no other deadline, by our monotonic clock."""
+        return self._set + self._seconds
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether hosts roll back by now, as far as this machine knows."""
+        return time.clock_gettime(_CLOCK) > self._passes
+
+    def _begin(self, seconds: int) -> None:
+        self._set, self._seconds = time.monotonic(), seconds
+        self._passes = time.clock_gettime(_CLOCK) + seconds
 
     async def renew(self) -> None:
         """Give every host its full time again, once a quarter of it is gone; each order takes time."""
@@ -108,5 +127,5 @@ class Deadline:
 
     def moved(self, seconds: int) -> dict[str, Order]:
         """Return the orders that do the same, by host, to be given together with others."""
-        self._set, self._seconds = time.monotonic(), seconds
+        self._begin(seconds)
         return {host: Order(("renew", seconds, self._on(host))) for host in self.hosts}

@@ -15,11 +15,11 @@ from mesh.plan.host_payload import payload
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.orders import Order
 from mesh.remote.replies import read_all, read_running, read_system
-from mesh.remote.sessions import open_fan
+from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.deadline import Deadline
 from mesh.rollout.proof import verify
 from mesh.rollout.request import Rollout
-from mesh.rollout.rollback import roll_back
+from mesh.rollout.rollback import recall, roll_back
 from mesh.rollout.switch_plan import Running, Step, plan_switch
 
 __all__ = ["roll_out"]
@@ -56,40 +56,71 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
                 say(f"{interface}: {host} is left out and gets its change when it is back: {reason}")
             changing = sorted(host for host in fan.sessions if host in rollout.changing)
             count = len(changing)
-            seconds = int(rollout.roster["deadline"])
-            deadline = Deadline(fan, seconds, changing, rollout.alive)
+            deadline = Deadline(fan, int(rollout.roster["deadline"]), changing, rollout.alive)
             systems = await _prepare(rollout, deadline, changing)
             say(f"{interface}: staging on {_hosts(count)}")
             running = await _stage(rollout, deadline, changing, sorted(fan.absent))
         switched: list[str] = []
+        # Until when it is not known of a host whether it holds; None while none was told to.
+        unsure_until: float | None = None
         with _outcome(f"{interface}: failed; every host rolls back"):
             try:
                 await deadline.arm(secrets.token_hex(8))
                 changed = await _switch(rollout, set(fan.sessions), running, deadline, switched)
                 say(f"{interface}: verifying {_hosts(len(fan.sessions))}")
-                # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
-                resolving = _NAMES_SECONDS if rollout.pairs.has_names else 0
-                await verify(rollout, fan, changed, deadline, seconds + _VERIFY_SECONDS + resolving)
+                await verify(rollout, fan, changed, deadline, _verify_seconds(rollout))
+                unsure_until = deadline.ends
                 # All that may wait or fail is done everywhere, so that all begin to hold at one moment, or none does.
                 await deadline.move(_HOLD_SECONDS)
                 if not rollout.alive():
                     raise MeshError(f"{interface}: pulumi is gone, nothing is confirmed; run pulumi cancel, then up")
-            except BaseException:
-                say(f"{interface}: rolling back all hosts")
-                await roll_back(
-                    fan, rollout.pairs, switched, [host for host, runs in running.items() if runs.public_key], changing
-                )
+            except BaseException as error:
+                is_late = deadline.has_passed
+                await _undo(rollout, fan, running, switched, unsure_until)
+                if is_late and isinstance(error, HostsFailedError):
+                    raise _late(interface, error) from None
                 raise
         # No rollback is led from here on. A host that misses `confirm` rolls back when its hold ends.
         with _outcome(f"{interface}: verified, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
-    pairs = rollout.pairs
-    if relayed := pairs.relayed_pairs():
-        say(f"{interface}: {len(relayed)} pairs of roaming hosts talk over {rollout.roster['relay']}")
-    for one, other in pairs.cannot_meet():
-        say(f"{interface}: {one} and {other} are both roaming and cannot meet")
+    for line in _roaming_pairs(rollout):
+        say(f"{interface}: {line}")
     say(f"{interface}: confirmed on {_hosts(count)}")
     return systems, dict(fan.absent)
+
+
+async def _undo(
+    rollout: Rollout,
+    fan: Fan,
+    running: Mapping[str, Running],
+    switched: Sequence[str],
+    unsure_until: float | None,
+) -> None:
+    rollout.report(f"{rollout.interface}: rolling back all hosts")
+    live = [host for host, runs in running.items() if runs.public_key]
+    unheard = await roll_back(fan, rollout.pairs, switched, live, list(running))
+    if unsure_until is not None:
+        lost = {host: rollout.connections[host] for host in unheard}
+        await recall(rollout.interface, lost, unsure_until, rollout.report)
+
+
+def _late(interface: str, error: HostsFailedError) -> HostsFailedError:
+    return HostsFailedError(
+        error.failures,
+        f"{interface}: failed, since the deadline has passed, as when this machine is suspended; every host rolls back",
+    )
+
+
+def _roaming_pairs(rollout: Rollout) -> Iterator[str]:
+    if relayed := rollout.pairs.relayed_pairs():
+        yield f"{len(relayed)} pairs of roaming hosts talk over {rollout.roster['relay']}"
+    for one, other in rollout.pairs.cannot_meet():
+        yield f"{one} and {other} are both roaming and cannot meet"
+
+
+def _verify_seconds(rollout: Rollout) -> int:
+    # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
+    return int(rollout.roster["deadline"]) + _VERIFY_SECONDS + (_NAMES_SECONDS if rollout.pairs.has_names else 0)
 
 
 def _hosts(count: int) -> str:
@@ -101,7 +132,7 @@ def _outcome(text: str) -> Iterator[None]:
     try:
         yield
     except HostsFailedError as error:
-        raise HostsFailedError(error.failures, text) from None
+        raise HostsFailedError(error.failures, error.outcome or text) from None
 
 
 async def _prepare(rollout: Rollout, deadline: Deadline, changing: Collection[str]) -> dict[str, Any]:

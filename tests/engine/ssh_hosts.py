@@ -59,6 +59,8 @@ class FakeHost:
     mode: str = "well"  # or: silent (accepts TCP and never speaks), dead
     fail_at: str = ""
     hang_at: str = ""
+    # An order, or how it begins, that it carries out, and hangs up instead of an answer; once.
+    hang_up_at: str = ""
     interfaces: dict[str, Interface] = field(default_factory=dict)
     orders: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
@@ -305,9 +307,12 @@ class Hosts:
             try:
                 if host.fail_at == order:
                     raise OrderError(f"told to fail at {order}; tell it otherwise")
-                await self._say(
-                    host, process, order, [*self._obey(host, interface, state, order, words, payload), ".ok"]
-                )
+                lines_said = self._obey(host, interface, state, order, words, payload)
+                if host.hang_up_at and " ".join(said).startswith(host.hang_up_at):
+                    host.hang_up_at = ""
+                    process.channel.get_connection().abort()
+                    return
+                await self._say(host, process, order, [*lines_said, ".ok"])
             except OrderError as error:
                 process.stdout.write(f".error {error}\n".encode())
             host.busy.append((first[0], time.monotonic()))

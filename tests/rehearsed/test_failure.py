@@ -71,6 +71,19 @@ def test_a_host_that_cannot_roll_back_does_not_keep_the_others_from_it(stack: Re
     assert stack.hosts["h1"].orders[-4:] == ["back", "back", "back", "abort"]
 
 
+def test_a_host_that_hangs_up_when_it_is_told_to_hold_goes_back_with_the_others(stack: RehearsedStack) -> None:
+    """Nobody knows whether it heard that; else it would hold for 15 minutes what no other host runs any more."""
+    old = kernels(stack)
+    write(stack, rotation=9)
+    stack.hosts["h2"].hang_up_at = "renew 900"
+    outcome = stack.run("up", "--yes", "--skip-preview")
+    assert outcome.code != 0
+    assert kernels(stack) == old
+    assert stack.hosts["h2"].orders[-1] == "abort"
+    assert "failed; every host rolls back" in outcome.text
+    assert "no word from" not in outcome.text
+
+
 @pytest.mark.parametrize("mode", ["dead", "silent"])
 def test_a_host_that_does_not_answer_stops_the_run_before_anything_changes(stack: RehearsedStack, mode: str) -> None:
     """Within seconds and by name, also where it accepts connections and never speaks."""

@@ -1,6 +1,7 @@
 """How a session takes the replies of the host program, and how many hosts are asked at once."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +20,12 @@ MARKER = "0" * 32
 
 
 class Pieces:
-    """What a host says, in the pieces in which it arrives; afterwards silence, or the end."""
+    """What a host says, in the pieces in which it arrives; afterwards silence, or the end.
 
-    def __init__(self, *pieces: str, ends: bool = True) -> None:
+    Before what follows a number, this machine stands still for as many seconds.
+    """
+
+    def __init__(self, *pieces: str | float, ends: bool = True) -> None:
         """Keep the pieces."""
         self.pieces, self.ends = list(pieces), ends
 
@@ -29,10 +33,15 @@ class Pieces:
         """Return the next piece."""
         if not self.pieces and not self.ends:
             await asyncio.Event().wait()
-        return self.pieces.pop(0).encode() if self.pieces else b""
+        piece = self.pieces.pop(0) if self.pieces else ""
+        if isinstance(piece, str):
+            return piece.encode()
+        time.sleep(piece)
+        await asyncio.sleep(0.01)
+        return await self.read(_most)
 
 
-def session(*pieces: str, ends: bool = True, noise: str = "") -> tuple[Session, list[str]]:
+def session(*pieces: str | float, ends: bool = True, noise: str = "") -> tuple[Session, list[str]]:
     """Return a session with a host that says these, and what it is sent."""
     sent: list[str] = []
     process: Any = SimpleNamespace(
@@ -58,6 +67,12 @@ def test_a_reply_ends_with_ok_however_it_is_cut(pieces: list[str], lines: list[s
     talk, sent = session(*pieces)
     assert asyncio.run(talk.order("facts", "salt")) == lines
     assert sent == ["facts salt\n"]
+
+
+def test_an_answer_that_came_while_this_machine_stood_still_is_read() -> None:
+    """A laptop that was suspended must not tell that a host did not finish what it had confirmed."""
+    talk, _ = session("one\n", 2.2, ".ok\n")
+    assert asyncio.run(talk.order("confirm", "digest", seconds=0.1)) == ["one"]
 
 
 def test_a_host_that_lacks_the_program_is_sent_it() -> None:
@@ -133,7 +148,7 @@ def test_no_more_hosts_are_asked_at_once_than_wanted() -> None:
         nonlocal most
         under_way[0] += 1
         most = max(most, under_way[0])
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         under_way[0] -= 1
         if number == 3:
             raise HostError("h3", "is out of order; mend it")

@@ -282,7 +282,7 @@ def test_a_firewall_that_takes_seconds_for_each_rule_does_not_end_the_rollback(a
 
 @pytest.mark.thorough
 def test_a_deadline_that_has_passed_is_not_moved(armed: tuple[_Host, list[str]]) -> None:
-    """A host that stood still hears what came meanwhile when all others have gone back, and its watchdog may be later."""
+    """A host that stood still hears of it when all others have gone back, and its watchdog may be a moment later."""
     host, before = armed
     host.strike("supervise", signal.SIGSTOP)
     host.strike("watchdog", signal.SIGSTOP)
