@@ -158,8 +158,8 @@ class RosterProvider(ResourceProvider):
             check_complete(props["roster"], props.get("mesh"))
         import_ahead()
         roster_id = secrets.token_hex(8)
-        recorded = {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}}
-        return CreateResult(roster_id, recorded)
+        told = {"mesh": props["mesh"], "roster": props["roster"], "rosterId": roster_id, "leavers": {}, "revision": ""}
+        return CreateResult(roster_id, told)
 
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Say the change in words of the mesh, in `preview` too."""
@@ -183,15 +183,13 @@ class RosterProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Record the members, and the hosts that have left and may still have to be wiped."""
-        from mesh.plan.roster import find_leavers  # noqa: PLC0415
-        from mesh.rollout.departures import new_mark  # noqa: PLC0415
+        from mesh.rollout.pending_work import changed_roster  # noqa: PLC0415
         from mesh.rollout.provider_process import import_ahead  # noqa: PLC0415
         from mesh.stored.reader import read_roster  # noqa: PLC0415
 
         import_ahead()
-        old = _stored(read_roster, _olds)
-        leavers = find_leavers(old["leavers"], old["roster"], _news["roster"], new_mark())
-        return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, "leavers": leavers})
+        changed = changed_roster(_stored(read_roster, _olds), _news)
+        return UpdateResult({"mesh": _news["mesh"], "roster": _news["roster"], "rosterId": _id, **changed})
 
     def delete(self, _id: str, _props: Properties) -> None:
         """Wipe every host that still belongs to this roster; one that does not answer is named, and is not wiped."""

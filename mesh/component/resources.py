@@ -108,6 +108,7 @@ class RosterResource(Resource, module="mesh", name="Roster"):
     roster: Output[Mapping[str, Any]]
     rosterId: Output[str]
     leavers: Output[Mapping[str, Any]]
+    revision: Output[str]
 
     def __init__(
         self,
@@ -123,8 +124,7 @@ class RosterResource(Resource, module="mesh", name="Roster"):
             "mesh": mesh,
             "roster": roster,
             **({"renamed": renamed} if renamed else {}),
-            "rosterId": None,
-            "leavers": None,
+            **dict.fromkeys(("rosterId", "leavers", "revision")),
         }
         super().__init__(RosterProvider(), name, props, opts)
 
@@ -163,6 +163,7 @@ class RolloutResource(Resource, module="mesh", name="Rollout"):
             "roster": roster.roster,
             "rosterId": roster.rosterId,
             "leavers": roster.leavers,
+            "revision": roster.revision,
             "presharedKey": Output.secret(preshared_key),
             "absent": absent,
             "owners": owners,

@@ -96,6 +96,7 @@ def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
         "mesh": news["mesh"],
         "roster": roster,
         "rosterId": news["rosterId"],
+        "revision": news["revision"],
         "presharedKey": news["presharedKey"],
         "leavers": news["leavers"],
         "absent": news["absent"],

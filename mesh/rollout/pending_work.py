@@ -6,14 +6,15 @@ Every preview asks for it, so it imports nothing that reaches a host. `apply` do
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.plan.roster import is_roster, other_installations, roster_digest
+from mesh.plan.roster import find_leavers, is_roster, other_installations, roster_digest
 from mesh.plan.roster_diff import describe_changes
 from mesh.plan.unknown import is_known
-from mesh.rollout.departures import not_wiped
-from mesh.stored.forms import Leaver, RolloutState
+from mesh.rollout.departures import new_mark, not_wiped
+from mesh.stored.forms import Leaver, RolloutState, RosterState
 
 __all__ = [
     "RolloutProperties",
+    "changed_roster",
     "changing_hosts",
     "describe_unfinished",
     "describe_waiting",
@@ -30,6 +31,20 @@ def plan_digest(props: RolloutProperties) -> str:
     return roster_digest(props["roster"], props["presharedKey"], props["mesh"])
 
 
+def changed_roster(old: RosterState, news: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a change of a roster adds to it: who has left, and the revision.
+
+    A plan gets another revision, unless hosts get the same of it. So one that comes back is rolled out again: some
+    hosts may have confirmed the plan between, in a rollout that failed on others or was killed, and the state says
+    nothing of that.
+    """
+    was, now = (roster_digest(each["roster"], "", each["mesh"]) for each in (old, news))
+    return {
+        "leavers": find_leavers(old["leavers"], old["roster"], news["roster"], new_mark()),
+        "revision": old["revision"] if was == now else new_mark(),
+    }
+
+
 def to_wipe(news: RolloutProperties, olds: RolloutState) -> dict[str, Leaver]:
     """Return how SSH reaches each host that has left and is not known to be wiped since."""
     return not_wiped(news["leavers"], olds["wiped"])
@@ -38,10 +53,19 @@ def to_wipe(news: RolloutProperties, olds: RolloutState) -> dict[str, Leaver]:
 def changing_hosts(news: RolloutProperties, olds: RolloutState) -> set[str]:
     """Return the hosts that are not known to run `news`: all after a change of the plan, else those that differ."""
     members = set(news["roster"]["members"])
-    if olds["digest"] != plan_digest(news) or olds["rosterId"] != news["rosterId"]:
+    if not _is_recorded(olds, news):
         return members
     differing = {*_answering(news, olds), *olds["drift"], *other_installations(olds["roster"], news["roster"])}
     return (members & differing) - set(news["absent"])
+
+
+def _is_recorded(olds: RolloutState, news: RolloutProperties) -> bool:
+    """Tell whether the last rollout was of this plan, and no other was begun since."""
+    return (
+        olds["digest"] == plan_digest(news)
+        and olds["rosterId"] == news["rosterId"]
+        and olds["revision"] == news["revision"]
+    )
 
 
 def _answering(news: RolloutProperties, olds: RolloutState) -> set[str]:
@@ -58,9 +82,8 @@ def differs(olds: RolloutState, news: RolloutProperties) -> bool:
     if not (isinstance(news["roster"], Mapping) and isinstance(news["leavers"], Mapping) and is_known(news)):
         return True
     return (
-        olds["digest"] != plan_digest(news)
+        not _is_recorded(olds, news)
         or olds["roster"] != news["roster"]
-        or olds["rosterId"] != news["rosterId"]
         or bool(to_wipe(news, olds))
         or bool(olds["drift"])
         or bool(_answering(news, olds))

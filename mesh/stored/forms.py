@@ -109,11 +109,16 @@ class Leaver(Connection):
 
 
 class RosterState(TypedDict):
-    """The members of a mesh, and who has left and may still have to be wiped."""
+    """The members of a mesh, and who has left and may still have to be wiped.
+
+    Each plan has a `revision` of its own, also one that was there before: hosts may have got another one meanwhile, of
+    which no rollout could say so.
+    """
 
     mesh: str
     roster: Roster
     leavers: dict[str, Leaver]
+    revision: str
 
 
 class _HostSystem(TypedDict):
@@ -137,6 +142,7 @@ class RolloutState(RecordedRollout):
     presharedKey: str
     wiped: list[str]
     drift: dict[str, list[str]]
+    revision: str
     mesh: NotRequired[str]
     leavers: NotRequired[dict[str, Leaver]]
     absent: NotRequired[list[str]]
@@ -147,7 +153,8 @@ BEFORE: Mapping[type, Mapping[str, Any]] = {
     PresharedKeyState: {"pairwise": False, "postQuantum": False},
     FormerPresharedKey: {"pairwise": False, "postQuantum": False, "revoked": False},
     RecordedRollout: {"pending": []},
-    RolloutState: {"pending": []},
+    RosterState: {"revision": ""},
+    RolloutState: {"pending": [], "revision": ""},
     Roster: {"forgotten": []},
 }
 
@@ -157,5 +164,5 @@ NO_ROLLOUT: RolloutState = {
         "interface": "", "port": 0, "mtu": 0, "deadline": 0, "unreachable": "", "forgotten": [], "members": {},
     },
     "digest": "", "systems": {}, "pending": [], "notWiped": [], "rosterId": "", "presharedKey": "", "wiped": [],
-    "drift": {},
+    "drift": {}, "revision": "",
 }  # fmt: skip

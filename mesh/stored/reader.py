@@ -148,7 +148,13 @@ def complete_rollout_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     # In a preview it may not be known yet.
     completed = {**BEFORE[Roster], **roster} if isinstance(roster, Mapping) else roster
     # What an output lacks is not known in a preview; where it is about to change, the key is not known either.
-    return {**inputs, "roster": completed, "pairwise": inputs.get("pairwise") is True}
+    revision = inputs.get("revision")
+    return {
+        **inputs,
+        "roster": completed,
+        "pairwise": inputs.get("pairwise") is True,
+        "revision": revision if isinstance(revision, str) else "",
+    }
 
 
 def read_peer_files(output: str, value: object) -> dict[str, str]:

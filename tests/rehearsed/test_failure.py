@@ -43,9 +43,23 @@ def test_reverting_the_file_after_a_failed_rotation_brings_the_running_keys_back
     write(stack, rotation=3)
     stack.hosts["h3"].fail_at = "prove"
     assert stack.run("up", "--yes", "--skip-preview").code != 0
+    stack.hosts["h3"].fail_at = ""
     write(stack)
     stack.up()
     assert stack.public_keys() == old == kernels(stack)
+
+
+def test_reverting_the_file_after_a_rollout_that_some_hosts_confirmed_takes_these_back(stack: RehearsedStack) -> None:
+    """The state still says what was there before, which is what the file asks for again."""
+    old = kernels(stack)
+    write(stack, rotation=4)
+    stack.hosts["h2"].fail_at = "confirm"
+    assert "not confirmed on all hosts" in stack.run("up", "--yes", "--skip-preview").text
+    stack.hosts["h2"].fail_at = ""
+    write(stack)
+    stack.up()
+    assert kernels(stack) == old == stack.public_keys()
+    assert stack.changed("--refresh") == {}
 
 
 def test_hosts_roll_back_one_key_after_another(stack: RehearsedStack) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mesh.errors import MeshError
 from mesh.plan.roster import roster_digest
 from mesh.rollout import apply, pending_work
-from mesh.stored.forms import RolloutState
+from mesh.stored.forms import RolloutState, RosterState
 from mesh.stored.reader import read_rollout
 from mesh.wireguard.keys import generate_preshared_key
 
@@ -25,6 +25,7 @@ def news() -> Properties:
         "mesh": "m1",
         "rosterId": "r1",
         "leavers": {},
+        "revision": "",
         "absent": [],
         "presharedKey": PRESHARED,
         "owners": ["bernard"],
@@ -111,11 +112,31 @@ def test_a_pending_host_is_work_as_soon_as_it_answers(olds: RolloutState, news: 
     assert apply.deploy({**news, "absent": ["bernard"]}, olds)["pending"] == ["bernard"]
 
 
-def test_a_rolled_out_mesh_that_is_changed_and_reverted_needs_no_rollout(olds: RolloutState, news: Properties) -> None:
-    """After a failed rollout the state still holds what the hosts rolled back to."""
-    changed = {**news, "presharedKey": generate_preshared_key()}
-    assert pending_work.differs(olds, changed)
-    assert not pending_work.differs(olds, news)
+def test_a_plan_that_comes_back_is_rolled_out_to_all(olds: RolloutState, news: Properties) -> None:
+    """Where the rollout of the one between failed, some hosts may have confirmed it, and the state does not say so."""
+    recorded: RosterState = {"mesh": "m1", "roster": news["roster"], "leavers": {}, "revision": ""}
+    changed = {**news, "roster": {**news["roster"], "mtu": 1400}}
+    between: RosterState = {**recorded, **changed, **pending_work.changed_roster(recorded, changed)}  # type: ignore[typeddict-item]
+    back = {**news, **pending_work.changed_roster(between, news)}
+    assert len({"", between["revision"], back["revision"]}) == 3
+    assert pending_work.differs(olds, back)
+    assert pending_work.changing_hosts(back, olds) == {"bernard"}
+    assert not pending_work.differs({**olds, "revision": back["revision"]}, back)
+
+
+def test_what_hosts_get_nothing_of_is_no_other_plan(news: Properties) -> None:
+    """As which way SSH takes to them."""
+    recorded: RosterState = {"mesh": "m1", "roster": news["roster"], "leavers": {}, "revision": "x"}
+    members = {
+        "bernard": {
+            **news["roster"]["members"]["bernard"],
+            "ssh": {**news["roster"]["members"]["bernard"]["ssh"], "address": "10.0.0.6"},
+        }
+    }
+    assert (
+        pending_work.changed_roster(recorded, {**news, "roster": {**news["roster"], "members": members}})["revision"]
+        == "x"
+    )
 
 
 def test_a_host_that_left_and_came_back_may_leave_again(olds: RolloutState, news: Properties) -> None:
