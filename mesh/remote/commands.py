@@ -55,10 +55,10 @@ class Stream:
         self._unread = bytearray()
         self._total = 0
 
-    def write(self, text: str, *, ends: bool = False) -> None:
+    def write(self, text: str | bytes, *, ends: bool = False) -> None:
         """Send `text`, the last one if it `ends`; to a host that has hung up it is lost, and reading tells why."""
         with suppress(BrokenPipeError):
-            self._process.stdin.write(text.encode())
+            self._process.stdin.write(text.encode() if isinstance(text, str) else text)
             if ends:
                 self._process.stdin.write_eof()
 

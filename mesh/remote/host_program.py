@@ -3,6 +3,7 @@
 `sessions` sends it.
 """
 
+import gzip
 import hashlib
 import re
 import shlex
@@ -72,6 +73,12 @@ def _code(parts: Iterable[str]) -> Iterator[str]:
 
 
 @cache
+def packed() -> bytes:
+    """Return the text as gzip packs it: over a slow line, hosts that get it at the same moment would wait too long."""
+    return gzip.compress(text().encode(), mtime=0)
+
+
+@cache
 def program_digest() -> str:
     """Return the 16 hex digits that name this version of the program on hosts."""
     return hashlib.sha256(text().encode()).hexdigest()[:16]
@@ -80,8 +87,9 @@ def program_digest() -> str:
 def invocation(interface: str, *, only_known: bool = False) -> str:
     """Return the script that starts a session for `interface`, and takes the program first where the host lacks it.
 
-    The host answers `.program` when it wants the text, whose exact length the command knows, else `.ok`. With
-    `only_known`, a host that has nothing of the interface is given nothing either, and says so.
+    The host answers `.packed` or, without gzip, `.program` when it wants what the function of that name or `text`
+    returns, whose exact length the command knows, else `.ok`. With `only_known`, a host that has nothing of the
+    interface is given nothing either, and says so.
     """
     whole = hashlib.sha256(text().encode()).hexdigest()
     path = f"{DIRECTORY}/program-{program_digest()}"
@@ -96,7 +104,9 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
         # An edited program never runs. The right one lies beside it, so that the edit can be seen until it is repaired.
         f"fits || {{ [ ! -e $p ] || p=$p.new; fits; }} || "
         # A cut-off copy must never run, so the text is written beside, measured, and renamed.
-        f"{{ echo .program; why=$({{ umask 077; mkdir -p {DIRECTORY} && head -c {size} >$p.$$ && "
+        f"{{ wants=.program; get() {{ head -c {size}; }}; ! command -v gzip >/dev/null || "
+        f"{{ wants=.packed; get() {{ head -c {len(packed())} | gzip -dc; }}; }}; "
+        f"echo $wants; why=$({{ umask 077; mkdir -p {DIRECTORY} && get >$p.$$ && "
         f'[ "$(wc -c <$p.$$)" -eq {size} ] && mv $p.$$ $p; }} 2>&1) || '
         "{ rm -f $p.$$; why=${why##*: }; why=${why:-it did not arrive whole}; "
         f'echo ".error the host program cannot be written below {DIRECTORY}: $why; '

@@ -52,8 +52,11 @@ class Session:
         self.key_exchange = key_exchange
         self._stream = stream
         self._fault = ""
+        self._has_gzip = False
         status = rb"%s (?P<status>\d{1,3})" % stream.marker.encode()
-        self._end = re.compile(rb"^(?:\.(?P<word>ok|program)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE)
+        self._end = re.compile(
+            rb"^(?:\.(?P<word>ok|program|packed)|\.error (?P<error>[^\n]*)|%s)\n" % status, re.MULTILINE
+        )
 
     @property
     def is_free(self) -> bool:
@@ -67,7 +70,7 @@ class Session:
             HostError: If it cannot take any, or asks again.
         """
         if await self._reply("a session") is None:
-            self._stream.write(host_program.text())
+            self._stream.write(host_program.packed() if self._has_gzip else host_program.text())
             if await self._reply("a session") is None:
                 raise self._stream.cut_off("a session")
 
@@ -129,6 +132,7 @@ class Session:
         """Return the lines up to `.ok`, or None where the host wants the program."""
         text, end = await self._stream.read_to(self._end, what)
         if end and end["word"]:
+            self._has_gzip = end["word"] == b"packed"
             return text.split("\n")[:-1] if end["word"] == b"ok" else None
         if end and end["error"] is not None:
             raise _OrderFailedError(self.host, end["error"].decode("utf-8", "replace")[:_MESSAGE].strip())

@@ -259,9 +259,9 @@ class Hosts:
             number = 11 + list(self.by_name).index(host.name)
             asked.end(f"x86_64\n2: eth0 inet 78.11.11.{number}/32 scope global\n".encode())
         else:
-            size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
+            size, interface = re.search(r"head -c (\d+) \| gzip.* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
             if not host.program:
-                process.stdout.write(b".program\n")
+                process.stdout.write(b".packed\n")
                 await process.stdin.readexactly(int(size))
                 host.program = True
             await self._serve(host, interface, process)

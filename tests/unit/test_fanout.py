@@ -47,7 +47,7 @@ def session(*pieces: str | float, ends: bool = True, noise: str = "") -> tuple[S
     process: Any = SimpleNamespace(
         stdout=Pieces(*pieces, ends=ends),
         stderr=Pieces(noise),
-        stdin=SimpleNamespace(write=lambda said: sent.append(said.decode())),
+        stdin=SimpleNamespace(write=lambda said: sent.append(said.decode("latin-1"))),
         close=lambda: sent.append("closed"),
     )
     return Session(Stream("bernard", process, MARKER)), sent
@@ -75,11 +75,12 @@ def test_an_answer_that_came_while_this_machine_stood_still_is_read() -> None:
     assert asyncio.run(talk.order("confirm", "digest", seconds=0.1)) == ["one"]
 
 
-def test_a_host_that_lacks_the_program_is_sent_it() -> None:
+@pytest.mark.parametrize(("word", "text"), [(".program", host_program.text()), (".packed", host_program.packed())])
+def test_a_host_that_lacks_the_program_is_sent_it(word: str, text: str | bytes) -> None:
     """What it says before is no part of the reply."""
-    talk, sent = session("noise\n.program\n", ".ok\n")
+    talk, sent = session(f"noise\n{word}\n", ".ok\n")
     asyncio.run(talk.begin())
-    assert sent == [host_program.text()]
+    assert sent == [text if isinstance(text, str) else text.decode("latin-1")]
 
 
 def test_a_host_that_asks_for_the_program_again_is_cut_off() -> None:

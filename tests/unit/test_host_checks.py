@@ -1,5 +1,6 @@
 """What a rollout will need is tried before anything switches, and what is missing is told as what it is."""
 
+import hashlib
 import re
 import subprocess
 from collections.abc import Sequence
@@ -213,7 +214,7 @@ def test_an_error_of_the_shell_is_told_without_its_place_in_our_text() -> None:
     assert done.stdout.splitlines() == list(said.values())
 
 
-def _alone(script: str, command: Sequence[str]) -> str:
+def _alone(script: str, command: Sequence[str], text: bytes = b"") -> str:
     missing = what_is_missing()
     if missing:
         pytest.skip(missing)
@@ -221,9 +222,9 @@ def _alone(script: str, command: Sequence[str]) -> str:
     mounts = f"mkdir -p /mnt/mesh; mount -t tmpfs none /mnt; mkdir -p /mnt/mesh /var/lib/mesh; {script}"
     done = subprocess.run(
         ["unshare", "-mn", "sh", "-c", f'{mounts}; exec "$@"', "sh", *command],
-        input=host_program.text(), text=True, capture_output=True, check=False,
+        input=text or host_program.packed(), capture_output=True, check=False,
     )  # fmt: skip
-    return done.stdout
+    return done.stdout.decode()
 
 
 @pytest.mark.parametrize(
@@ -237,14 +238,32 @@ def test_a_host_that_cannot_keep_the_program_says_why(script: str, cause: str) -
     """And not that its disk is full, where it is not."""
     said = _alone(script, ["sh", "-c", host_program.invocation("testwg")])
     assert said == (
-        f".program\n.error the host program cannot be written below /var/lib/mesh: {cause}; let root write there, with "
+        f".packed\n.error the host program cannot be written below /var/lib/mesh: {cause}; let root write there, with "
         "room on the disk, and run it again\n"
     )
+
+
+def test_a_host_without_gzip_takes_the_program_as_it_is() -> None:
+    """Either way it is whole."""
+    tools = "sh cat head mkdir mv rm sha256sum timeout wc"
+    link = f'for tool in {tools}; do ln -s "$(command -v $tool)" /mnt/tools; done'
+    alone = f"mount -t tmpfs none /var/lib; mkdir /mnt/tools; {link}"
+    begin = f"({host_program.invocation('testwg')}) 2>/dev/null | head -n 1"
+    look = f"sha256sum </var/lib/mesh/program-{host_program.program_digest()}"
+    text = host_program.text().encode()
+    whole = hashlib.sha256(text).hexdigest()
+    assert _alone(alone, ["sh", "-c", f"{begin}; {look}"]).split() == [".packed", whole, "-"]
+    plain = _alone(alone, ["sh", "-c", f"PATH=/mnt/tools; {begin}; {look}"], text)
+    assert plain.split() == [".program", whole, "-"]
 
 
 def test_a_host_that_can_keep_nothing_any_more_says_why() -> None:
     """It has the program, from when it could."""
     keep = f"mount -t tmpfs none /var/lib; mkdir -p /var/lib/mesh/testwg; head -c {len(host_program.text().encode())} >"
     path = f"/var/lib/mesh/program-{host_program.program_digest()}"
-    said = _alone(f"{keep}{path}; mount -o remount,ro /var/lib", ["sh", "-c", host_program.invocation("testwg")])
+    said = _alone(
+        f"{keep}{path}; mount -o remount,ro /var/lib",
+        ["sh", "-c", host_program.invocation("testwg")],
+        host_program.text().encode(),
+    )
     assert said == f".error cannot write /var/lib/mesh/testwg/session: {READ_ONLY}\n"

@@ -35,7 +35,8 @@ def test_the_digest_names_the_version() -> None:
 
 def test_the_invocation_knows_the_length_of_the_text() -> None:
     """In bytes, so that a cut-off copy never runs."""
-    assert f"head -c {len(host_program.text().encode())}" in host_program.invocation("testwg")
+    for text in (host_program.text().encode(), host_program.packed()):
+        assert f"head -c {len(text)}" in host_program.invocation("testwg")
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
