@@ -213,3 +213,24 @@ def test_a_host_that_loses_power_when_all_is_verified_is_with_the_others_after_t
     assert mesh.silent("testwg") == []
     check_consistent(mesh)
     wait_until_settled(mesh)
+
+
+def test_another_change_that_cannot_be_staged_leaves_no_host_behind_with_one_that_was_held(
+    mesh: Stack, lab: Lab
+) -> None:
+    """The operator's machine died when all was proven, and the next run asks for something else, which one refuses."""
+    old = mesh.running_public_keys("testwg")
+    mesh.write(rotated(mesh))
+    _start_and_hold(mesh).kill_all()
+    assert mesh.running_public_keys("testwg") != old
+    taken = PORT + 3
+    lab.hosts["carol"].run(f"wireguard-go other 2>/dev/null; wg set other listen-port {taken}; ip link set other up")
+    try:
+        mesh.write(rotated(mesh, port=taken))
+        assert f"UDP port {taken} is taken by interface other" in mesh.fail()
+        wait_until(lambda: mesh.running_public_keys("testwg") == old, 20)
+        assert mesh.silent("testwg", 10) == []
+    finally:
+        lab.hosts["carol"].run("ip link del other")
+    mesh.up()
+    check_consistent(mesh)

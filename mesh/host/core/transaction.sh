@@ -45,15 +45,15 @@ order_stage() {
 	# What an earlier version staged has no such file, and no timer that keeps what it needs.
 	: >"$home/incoming/kept"
 	check_incoming
+	check_owner
+	# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old, also
+	# where it is refused here: others begin from the old too.
+	if is_armed && [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
 	check_foreign
 	check_files "$incoming_size"
 	check_firewall "$(setting incoming port)"
 	check_forwarding
 	resolve_incoming "$@"
-	if is_armed; then
-		# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old.
-		if [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
-	fi
 	if ! is_armed; then
 		[ ! -e "$home/next" ] || rm -rf "$home/next"
 		mv "$home/incoming" "$home/next"
@@ -124,8 +124,8 @@ taken_route() {
 		{ for (i = 2; i < NF; i++) if ($i == "dev" && $(i + 1) != (own "") && $1 in wants) { print $1 ", of " wants[$1] ", goes through " $(i + 1); exit } }'
 }
 
-# check_foreign: nobody else's interface, file, port or route is in the way.
-check_foreign() {
+# check_owner: the interface is not that of another stack.
+check_owner() {
 	ours=$(setting run mesh)
 	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ]; then
 		# The same key alone is not enough: of two stacks that hold it, the one that adopted last has the interface.
@@ -136,6 +136,11 @@ check_foreign() {
 			fail "interface $interface belongs to another stack (mesh $ours); let that stack take it out, choose another name, or take it over: python -m mesh adopt. If that stack is gone, run on this host, as root: sh $wiper wipe $interface; then pulumi up --refresh"
 		fi
 	fi
+}
+
+# check_foreign: nobody else's interface, file, port or route is in the way.
+check_foreign() {
+	ours=$(setting run mesh)
 	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
 	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
