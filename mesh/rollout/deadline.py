@@ -29,7 +29,7 @@ class Deadline:
         `alive` tells whether there is anybody who would confirm.
         """
         self._fan, self._seconds, self.hosts, self._alive, self._set = fan, seconds, hosts, alive, 0.0
-        self._passes = math.inf
+        self._passes, self._was_late = math.inf, False
         # By host, how far its clock, the seconds since its boot, is ahead of ours: at least and at most.
         self._ahead: dict[str, tuple[float, float]] = {}
 
@@ -74,10 +74,11 @@ class Deadline:
 
     @property
     def has_passed(self) -> bool:
-        """Whether hosts roll back by now, as far as this machine knows."""
-        return time.clock_gettime(_CLOCK) > self._passes
+        """Whether hosts roll back by now, as far as this machine knows, or it has moved the deadline too late."""
+        return self._was_late or time.clock_gettime(_CLOCK) > self._passes
 
     def _begin(self, seconds: int) -> None:
+        self._was_late = self.has_passed
         self._set, self._seconds = time.monotonic(), seconds
         self._passes = time.clock_gettime(_CLOCK) + seconds
 

@@ -1,6 +1,8 @@
 """A change that fails leaves every host as it was, says which host and why, and succeeds when it is run again."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -232,5 +234,48 @@ def test_another_change_that_cannot_be_staged_leaves_no_host_behind_with_one_tha
         assert mesh.silent("testwg", 10) == []
     finally:
         lab.hosts["carol"].run("ip link del other")
+    mesh.up()
+    check_consistent(mesh)
+
+
+@pytest.mark.parametrize("phase", ["switching key 2", "verifying"])
+def test_a_machine_that_wakes_up_after_the_deadline_confirms_nothing_and_says_why(mesh: Stack, phase: str) -> None:
+    """A laptop was closed meanwhile; the hosts went back by themselves, together."""
+    old = mesh.running_keys("testwg")
+    mesh.write(rotated(mesh))
+    run = mesh.start("up")
+    with mesh.held_at(run, phase):
+        asleep = run.processes()
+        for process in asleep:
+            os.kill(process, signal.SIGSTOP)
+        wait_until_settled(mesh)
+        assert mesh.running_keys("testwg") == old
+        assert mesh.silent("testwg", 10) == []
+    for process in asleep:
+        os.kill(process, signal.SIGCONT)
+    outcome = run.end()
+    assert outcome.code != 0
+    assert "failed, since the deadline has passed, as when this machine is suspended" in outcome.output
+    assert mesh.running_keys("testwg") == old
+    mesh.up()
+    check_consistent(mesh)
+
+
+def test_a_host_that_missed_the_confirmation_is_silent_after_its_hold_until_the_next_run(mesh: Stack, lab: Lab) -> None:
+    """As the page says of the 15 minutes, which the test lets pass at once: the clock of the deadline is a file."""
+    carol = lab.hosts["carol"]
+    old = mesh.running_public_keys("testwg")
+    mesh.write(rotated(mesh))
+    run = _start_and_hold(mesh)
+    carol.run("pkill -KILL -f '[p]rogram.* serve testwg'")
+    outcome = run.end()
+    assert outcome.code != 0
+    assert "verified, but not confirmed on all hosts; run pulumi up again\n  host 'carol'" in outcome.output
+    assert mesh.silent("testwg", 10) == []
+    carol.run("cd /var/lib/mesh/testwg; read -r _ rest <deadline; echo 1.00 $rest >moved; mv moved deadline")
+    wait_until(lambda: mesh.running_public_keys("testwg")["carol"] == old["carol"], 30)
+    silent = mesh.silent("testwg", 3)
+    assert silent
+    assert all("carol" in pair for pair in silent)
     mesh.up()
     check_consistent(mesh)
