@@ -63,12 +63,17 @@ def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -
                 ready()
                 return
         with other:
-            with suppress(OSError, ValueError):
+            reason = "logs in with other keys"
+            try:
                 if {identity.blob for identity in list_identities(AGENT_LINK)} == blobs:
                     is_served = True
                     ready()
+            except TimeoutError:
+                reason = "does not answer, as one that is stopped (see jobs of your shell, and fg)"
+            except (OSError, ValueError):
+                pass
             if not is_served:
-                announce("SSH", ["another pulumi up in this checkout logs in with other keys; waiting for it to end"])
+                announce("SSH", [f"another pulumi up in this checkout {reason}; waiting for it to end"])
             with suppress(OSError):
                 # Nothing is ever sent here, so this returns when the other run has ended, however it did.
                 other.recv(1)

@@ -1,6 +1,7 @@
 """What logs in, in which order, and how the command plugin gets at it; real agents hold the keys."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -337,6 +338,23 @@ def test_a_run_with_other_keys_waits_for_the_one_before(own_folder: Path) -> Non
             first.communicate("")
             assert said(second) == "ready"
             assert listed(AGENT_LINK) == [line(other.with_name("other.pub"))]
+            second.communicate("")
+
+
+def test_a_run_that_waits_for_one_that_is_stopped_says_so(own_folder: Path) -> None:
+    """It was stopped by Ctrl-Z in another terminal, and would be waited for without end."""
+    key = make_key(own_folder / "key")
+    with serve(key) as first:
+        assert said(first) == "ready"
+        first.send_signal(signal.SIGSTOP)
+        with serve(key) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline() == "SSH:\n"
+            told = second.stderr.readline()
+            assert "another pulumi up in this checkout does not answer, as one that is stopped" in told
+            first.send_signal(signal.SIGCONT)
+            first.communicate("")
+            assert said(second) == "ready"
             second.communicate("")
 
 
