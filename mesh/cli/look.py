@@ -1,14 +1,15 @@
 """One look at the meshes of a stack: what the state records, what the hosts say, and the part that is asked for."""
 
-import asyncio
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from mesh.cli.chosen import check_hosts, choose_meshes
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
 from mesh.cli.status import read_status
 from mesh.cli.status_rows import MeshStatus
+from mesh.remote.concurrency import run
 from mesh.rollout.fault import Fault
 
 __all__ = ["dated", "look", "look_at", "narrow"]
@@ -27,8 +28,7 @@ def look(pulumi: PulumiCli, interfaces: Collection[str] | None, command: str, *,
 
 def look_at(meshes: Mapping[str, RecordedMesh], *, ping: bool) -> list[MeshStatus]:
     """Return how each of these meshes is."""
-    # Not in a thread of its own, for which Ctrl-C would have to wait.
-    return [dated(asyncio.run(read_status(mesh.rollout, ping=ping)), mesh) for mesh in meshes.values()]
+    return [dated(run(partial(read_status, mesh.rollout, ping=ping)), mesh) for mesh in meshes.values()]
 
 
 def dated(mesh: MeshStatus, recorded: RecordedMesh) -> MeshStatus:

@@ -80,11 +80,18 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         return await work()
 
-    return asyncio.run(main())
+    # With a loop that is made here, none that this thread had, as pulumi's may, is taken from it.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(main())
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
     """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        # Not in a thread of its own, for which Ctrl-C would have to wait.
+        return _run(work)
     # Pulumi runs the program inside its own event loop, which cannot run another one.
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(_run, work).result()

@@ -1,6 +1,7 @@
 """How a session takes the replies of the host program, and how many hosts are asked at once."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from mesh.config.connection import Connection
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program, sessions, ssh
 from mesh.remote.commands import Stream
-from mesh.remote.concurrency import settle
+from mesh.remote.concurrency import run, settle
 from mesh.remote.orders import Order, Session
 
 MARKER = "0" * 32
@@ -138,6 +139,32 @@ def test_a_host_that_answers_too_late_is_given_no_other_order() -> None:
 
     asyncio.run(orders())
     assert sent == ["prove\n"]
+
+
+def test_ctrl_c_ends_what_is_under_way() -> None:
+    """At once, however long a host would still take."""
+
+    async def work() -> None:
+        await asyncio.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(10)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(work)
+    assert time.monotonic() - began < 5
+
+
+def test_work_also_runs_where_an_event_loop_does() -> None:
+    """As pulumi's does while it runs the program."""
+
+    async def work() -> int:
+        return 7
+
+    async def program() -> int:
+        return run(work)
+
+    assert asyncio.run(program()) == 7
 
 
 def test_no_more_hosts_are_asked_at_once_than_wanted() -> None:
