@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from rich.table import Table
-
+from mesh.cli.console import Grid
 from mesh.config.models import Configuration
 from mesh.errors import ConfigurationError, HostError, HostsFailedError, MeshError, show_name
 from mesh.remote.commands import run_command
@@ -69,9 +68,7 @@ class Adoption:
     def _read_interface(self, interface: str) -> None:
         members = self.configuration.interfaces[interface].hosts
         found = self._ask(interface, [host for host in members if not self.hosts or host in self.hosts])
-        table = Table("interface", "host", "public key", "preshared key")
-        for column in table.columns:
-            column.overflow = "fold"
+        table = Grid("interface", "host", "public key", "preshared key")
         for host, running in sorted(found.items()):
             shared = sorted(key_fingerprint(key) if key else "none" for key in running.preshared_keys)
             table.add_row(interface, host, running.public_key or "none yet; it gets a new one", ", ".join(shared))

@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from mesh.errors import visible
 
-__all__ = ["Screen"]
+__all__ = ["Grid", "Screen"]
 
 
 class Screen(Console):
@@ -35,6 +36,14 @@ class Screen(Console):
         """Yield the segments of whatever is printed; those of our own styles and lines pass as they are."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(_shown(segment.text), segment.style)
+
+
+class Grid(Table):
+    """A table that folds what is too long for a cell: cut off, two hosts or fingerprints may look alike."""
+
+    def add_column(self, *header: Any, **options: Any) -> None:
+        """Add a column."""
+        super().add_column(*header, **{"overflow": "fold", **options})
 
 
 def _shown(text: str) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
+from mesh.cli.console import Grid
 from mesh.cli.ssh_config import KnownKeys
 from mesh.cli.stack_file import HOSTS
 from mesh.config.models import Host
@@ -117,12 +117,9 @@ def read_machines(entries: Mapping[str, Any]) -> tuple[list[Machine], list[Machi
     return list(bastions.values()), hosts
 
 
-def show_keys(machines: Iterable[Machine]) -> Table:
+def show_keys(machines: Iterable[Machine]) -> Grid:
     """Return a table of the host keys that machines show."""
-    table = Table("host", "address", "key type", "fingerprint", "")
-    # A fingerprint with dots for its end could not be compared.
-    for column in table.columns:
-        column.overflow = "fold"
+    table = Grid("host", "address", "key type", "fingerprint", "")
     for machine in machines:
         colour = {"new": "yellow", "known": "green", "same": "green", "CHANGED": "bold red"}[machine.status]
         place = f"{machine.connection['address']} port {machine.connection['port']}"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mesh.cli.chosen import choose_meshes
 from mesh.cli.completion import complete_host
+from mesh.cli.console import Grid
 from mesh.cli.parameters import OnlyMeshes, StackOption
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
@@ -109,9 +109,9 @@ def ping_command(console: Console) -> Callable[..., None]:
     return ping
 
 
-def _table(name: str, mesh: "PingedMesh") -> Table:
+def _table(name: str, mesh: "PingedMesh") -> Grid:
     title = f"{name}, whose tunnel carries packets of up to {mesh.mtu} bytes"
-    table = Table("from", "to", "sent", "loss", "least", "mean", "most", "largest", title=title, title_justify="left")
+    table = Grid("from", "to", "sent", "loss", "least", "mean", "most", "largest", title=title, title_justify="left")
     for each in mesh.directions:
         times = ["" if time is None else f"{time:.1f} ms" for time in (each.least, each.mean, each.most)]
         size = Text(f"{each.largest} bytes" if each.received else "", style="" if each.largest >= mesh.mtu else "red")

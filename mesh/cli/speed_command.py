@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mesh.cli.chosen import check_hosts, choose_meshes
 from mesh.cli.completion import complete_host
+from mesh.cli.console import Grid
 from mesh.cli.parameters import OnlyMeshes, StackOption
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
@@ -97,8 +97,8 @@ def speed_command(console: Console) -> Callable[..., None]:
     return speed
 
 
-def _table(name: str, speeds: Sequence["Speed"]) -> Table:
-    table = Table("from", "to", "way", "by", "arrived", "sent", title=name, title_justify="left")
+def _table(name: str, speeds: Sequence["Speed"]) -> Grid:
+    table = Grid("from", "to", "way", "by", "arrived", "sent", title=name, title_justify="left")
     for each in speeds:
         rate = each.arrival.bits_per_second
         shown = Text("-" if rate is None else f"{rate / 1e6:.1f} Mbit/s", style="red" if rate is None else "green")

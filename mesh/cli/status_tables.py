@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.table import Table
 from rich.text import Text
 
+from mesh.cli.console import Grid
 from mesh.cli.status_rates import Rates
 from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus, totals
 from mesh.remote.host_program import program_digest
@@ -64,7 +64,7 @@ def _state(state: str) -> Text:
     return Text(state.replace("-", " "), style=_COLOURS.get(state, "red"))
 
 
-def _hosts(mesh: MeshStatus, rates: Rates | None) -> tuple[Text, Table]:
+def _hosts(mesh: MeshStatus, rates: Rates | None) -> tuple[Text, Grid]:
     """Return what all hosts have alike, which needs no column, and the table of them."""
     columns: dict[str, list[str | Text]] = {
         "host": [host.host for host in mesh.hosts],
@@ -82,9 +82,9 @@ def _hosts(mesh: MeshStatus, rates: Rates | None) -> tuple[Text, Table]:
             alike.append(f"{name} {cells[0]}")
     if rates:
         columns["packets in, out"] = [rates.packets(mesh.interface, host.host) for host in mesh.hosts]
-    table = Table()
+    table = Grid()
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(name)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     # Not as the title of the table, which is no wider than that.
@@ -125,9 +125,9 @@ def _host_state(host: HostStatus) -> Text:
     return _state(host.state).append(f": {'; '.join(host.reasons)}" if host.state == "pending" else "", style="default")
 
 
-def _pairs(interface: str, pairs: Sequence[PairStatus], rates: Rates | None) -> Table:
+def _pairs(interface: str, pairs: Sequence[PairStatus], rates: Rates | None) -> Grid:
     title = f"{interface}, each direction as its first host sees it"
-    table = Table("from", "to", "way", "endpoint in use", "latest handshake", title=title)
+    table = Grid("from", "to", "way", "endpoint in use", "latest handshake", title=title)
     for column in ("received", "sent", "ping", "state"):
         table.add_column(column)
     for pair in pairs:

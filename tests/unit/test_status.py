@@ -163,6 +163,16 @@ def test_tables_show_pairs_and_faults() -> None:
     assert "! miles has left and is not wiped" in text
 
 
+@pytest.mark.parametrize("width", [60, 140])
+def test_no_name_or_endpoint_is_cut_off(width: int) -> None:
+    """However narrow it is: the end of a name tells which host it is."""
+    screen = Screen(file=io.StringIO(), width=width)
+    screen.print(show_tables([judge(ROLLOUT, FACTS, PINGS, {})], all_pairs=True))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert "latest handshake" in text or width < 140
+
+
 @pytest.mark.parametrize("silent", [{}, {"phoenix": "is off"}])
 def test_first_comes_a_sentence_then_what_is_wrong_then_tables(silent: dict[str, str]) -> None:
     """Whoever looks for a moment has seen the worst."""
