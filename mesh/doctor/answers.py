@@ -18,6 +18,7 @@ class MeshAnswers:
     """What hosts said, by host, beside the rollout in the state; `absent` is why any host could not be asked.
 
     `offsets` is by how many seconds a host's clock is ahead of this machine's, and `key_exchanges` are those of SSH.
+    `unprobed` is why any could not count how far packets came.
     """
 
     recorded: RecordedRollout
@@ -27,6 +28,7 @@ class MeshAnswers:
     offsets: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, Mapping[str, Measurement]] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    unprobed: Mapping[str, str] = field(default_factory=dict)
     key_exchanges: Mapping[str, str] = field(default_factory=dict)
 
     @property

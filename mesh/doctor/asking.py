@@ -69,8 +69,8 @@ async def ask_mesh(recorded: RecordedRollout) -> MeshAnswers:
             host: _read(fan.sessions[host], read_probe, "probe", *peers, seconds=_PROBE_SECONDS)
             for host, peers in wanted.items()
         }
-        probes, _ = await settle(probing)
-    return replace(answers, probes=probes)
+        probes, failures = await settle(probing)
+    return replace(answers, probes=probes, unprobed={host: error.message for host, error in failures.items()})
 
 
 async def _read(

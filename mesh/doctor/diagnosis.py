@@ -7,12 +7,15 @@ from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.doctor.host_causes import has_no_ipv6, host_findings
 from mesh.doctor.names import name_findings
+from mesh.doctor.told import say_counts
 from mesh.doctor.trail import Trail
 
 __all__ = ["diagnose"]
 
 # What a pair with it is silent for, whatever else was seen of it.
-_EXPLAINS = frozenset({"W05", "W06", "W07", "W08", "W09", "W10", "W11", "W12", "W14", "W24", "W25", "W26", "W28"})
+_EXPLAINS = frozenset(
+    {"W05", "W06", "W07", "W08", "W09", "W10", "W11", "W12", "W14", "W24", "W25", "W26", "W28", "W33"}
+)
 # What one thing on a host brings about for many of its peers.
 _OF_A_HOST = frozenset({"W13", "W14", "W15", "W17", "W18", "W20", "W27", "W35"})
 # What is a cause of its own all the same, since nothing of that could bring it about.
@@ -81,12 +84,13 @@ def _of_pair(answers: MeshAnswers, one: str, other: str, known: list[Finding]) -
         return [finding for finding in found if finding.code in _APART]
     if found:
         return found
-    told = (*there.told(), *back.told())
+    told = (*say_counts(there), *say_counts(back))
     if relay:
         words = f"does not pass on what {one} and {other} send each other"
         return [Finding("W26", relay, "", words, told, CAUSES["W26"].repair)]
     if there.is_answered() and back.is_answered():
-        return [Finding("W37", one, other, "no answer to pings at first, and then one", told, CAUSES["W37"].repair)]
+        repair = CAUSES["W37"].repair.replace("HOST PEER", f"{one} {other}")
+        return [Finding("W37", one, other, "no answer to pings at first, and then one", told, repair)]
     if there.is_refused():
         words = f"messages arrive at WireGuard in both directions, and {one} and {other} have no session"
         return [Finding("W32", one, other, words, (*told, *_clocks(answers, one, other)), CAUSES["W32"].repair)]

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterator
 from ipaddress import ip_network
-from statistics import median
+from statistics import median_high, median_low
 
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.plan.pairs import EVERYWHERE
-from mesh.rollout.host_differences import REPAIR, describe_difference
+from mesh.remote.replies import NOTHING_THERE
+from mesh.rollout.host_differences import REPAIR, ROTATE, describe_difference
 from mesh.rollout.kernel_differences import kernel_differences
 
 __all__ = ["has_no_ipv6", "host_findings", "overlaps"]
@@ -27,7 +28,8 @@ _CLOCK_SECONDS = 60
 
 def _finding(code: str, host: str, cause: str, peer: str = "", evidence: tuple[str, ...] = ()) -> Finding:
     """Return a finding from the cause of a fault, which says at its end what to do: all of these are set again."""
-    return Finding(code, host, peer, cause.rpartition("; ")[0] or cause, evidence, REPAIR)
+    repair = f"{REPAIR}, then rotate the key of {host}" if cause.endswith(ROTATE) else REPAIR
+    return Finding(code, host, peer, cause.rpartition("; ")[0] or cause, evidence, repair)
 
 
 def host_findings(answers: MeshAnswers) -> Iterator[Finding]:
@@ -35,7 +37,11 @@ def host_findings(answers: MeshAnswers) -> Iterator[Finding]:
     pending = set(answers.recorded["pending"])
     for host, reason in sorted(answers.absent.items()):
         if host not in pending:
-            yield Finding("W01", host, "", reason, tuple(_seen_by_peers(answers, host)), CAUSES["W01"].repair)
+            evidence = tuple(_seen_by_peers(answers, host))
+            if reason == NOTHING_THERE:
+                yield _finding("W02", host, reason, evidence=evidence)
+            else:
+                yield Finding("W01", host, "", reason, evidence, CAUSES["W01"].repair)
     for host in answers.asked:
         yield from _of_itself(answers, host)
         # While a change is unfinished, the host runs neither all of the old plan nor all of the new one.
@@ -165,7 +171,9 @@ def _twins(answers: MeshAnswers) -> Iterator[Finding]:
 
 def _clocks(answers: MeshAnswers) -> Iterator[Finding]:
     # This machine has a say too, but is not what others are measured by: its own clock may be the one that is off.
-    usual = median([0.0, *answers.offsets.values()])
+    # Of two in the middle, the nearer to this machine's is one that somebody has, as that between them is not.
+    said = [0.0, *answers.offsets.values()]
+    usual = min(median_low(said), median_high(said), key=abs)
     for host, offset in sorted(answers.offsets.items()):
         if host in answers.asked and abs(offset - usual) > _CLOCK_SECONDS:
             ahead = "ahead of" if offset > usual else "behind"

@@ -32,17 +32,18 @@ class Trail:
         """The other direction."""
         return Trail(self.answers, self.peer, self.host)
 
-    def _probe(self, host: str) -> Probe | None:
+    def probe(self, host: str) -> Probe | None:
+        """Return what a host counted."""
         return self.answers.probes.get(host)
 
-    def _count(self, host: str, word: str, peer: str) -> int | None:
+    def count(self, host: str, word: str, peer: str) -> int | None:
         """Return a count; None where nothing could be counted."""
-        probe = self._probe(host)
+        probe = self.probe(host)
         return probe.counts.get((word, peer)) if probe and probe.counted else None
 
     def arrived(self, word: str) -> int | None:
         """Return how many messages came to the peer; of a host behind NAT, also those of nobody that it knows."""
-        known, others = (self._count(self.peer, word, name) for name in (self.host, _NOBODY))
+        known, others = (self.count(self.peer, word, name) for name in (self.host, _NOBODY))
         if known is None or not self.answers.pairs.endpoint(self.peer, self.host):
             return None if known is None and others is None else (known or 0) or (others or 0)
         return known
@@ -59,7 +60,7 @@ class Trail:
 
     def messages(self) -> Iterator[Finding]:
         """Yield what stops the messages of WireGuard on this way; nothing where they arrive, or nobody knows."""
-        host, peer, probe = self.host, self.peer, self._probe(self.host)
+        host, peer, probe = self.host, self.peer, self.probe(self.host)
         device, _ = probe.routes.get(peer, ("", "")) if probe else ("", "")
         if device == "none":
             yield self._finding("W13", host, peer, f"there is no route to {self.endpoint}")
@@ -67,27 +68,31 @@ class Trail:
         if device == self.answers.roster["interface"]:
             yield self._finding("W14", host, peer, f"messages to {self.endpoint} go into the tunnel itself")
             return
-        made, sent = (self._count(host, word, peer) for word in ("out", "sent"))
+        made, sent = (self.count(host, word, peer) for word in ("out", "sent"))
         if made and sent == 0:
             drops = find_drops(probe, "udp", target=self.endpoint, leaves=True)
             yield self._kept_in(drops, f"{host} made {made} messages, and none left it")
-        elif made == 0 and self._count(host, "ask-sent", peer):
+        elif made == 0 and self.count(host, "ask-sent", peer):
             words = f"WireGuard has packets for {peer} and sends nothing to {self.endpoint}"
             yield self._finding("W33", host, peer, words)
+        elif self.answers.facts[peer].port != self._port:
+            # What is lost is lost for that, which is told of the peer.
+            return
         elif sent and self.arrived("in") == 0:
             yield from self._lost(sent)
         elif self.arrived("in") and self.arrived("got") == 0:
             yield self._unheard()
-        elif self._is_uncounted():
+        elif self.is_uncounted():
             yield from self._uncounted()
 
-    def _is_uncounted(self) -> bool:
-        return any(probe is not None and not probe.counted for probe in map(self._probe, (self.host, self.peer)))
+    def is_uncounted(self) -> bool:
+        """Tell whether one of the two has no nft, which counts."""
+        return any(probe is not None and not probe.counted for probe in map(self.probe, (self.host, self.peer)))
 
     def _uncounted(self) -> Iterator[Finding]:
         """Yield what WireGuard's own counters and those of iptables tell, where a host has no nft."""
         host, peer = self.host, self.peer
-        near, far = self._probe(host), self._probe(peer)
+        near, far = self.probe(host), self.probe(peer)
         out, came = near.sessions.get(peer) if near else None, far.sessions.get(host) if far else None
         if not out or not came or came.received:
             return
@@ -119,16 +124,18 @@ class Trail:
     def _lost(self, sent: int) -> Iterator[Finding]:
         host, peer, pairs = self.host, self.peer, self.answers.pairs
         planned = pairs.endpoint(host, peer)
-        probe = self._probe(host)
+        probe = self.probe(host)
         device, source = probe.routes.get(peer, ("", "")) if probe else ("", "")
         way = f" by {device} from {source}" if device else ""
         evidence = f"{host} sent {sent} messages to {self.endpoint}{way}, and none arrived at {peer}"
         if not planned:
             # Whether anything gets to a host behind NAT depends on what that sends.
-            moved = (self._count(host, "moved", peer) or 0) + (self._count(host, "in", _NOBODY) or 0)
+            moved = (self.count(host, "moved", peer) or 0) + (self.count(host, "in", _NOBODY) or 0)
             if moved:
                 words = f"sends to {self.endpoint}, and {peer} speaks from elsewhere"
-                yield self._finding("W19", host, peer, words, evidence, f"{moved} messages came from elsewhere")
+                told = f"{moved} messages came from elsewhere"
+                repair = CAUSES["W19"].repair.replace("HOST PEER", f"{peer} {host}")
+                yield self._finding("W19", host, peer, words, evidence, told, repair=repair)
             elif self.back.sends_nothing():
                 words = f"the NAT in front of {peer} lets nothing in, and {peer} sends nothing that would open it"
                 yield self._finding("W20", peer, host, words, evidence)
@@ -145,18 +152,18 @@ class Trail:
             return
         words = f"messages of WireGuard from {host} to {self.endpoint} are lost on the way"
         repair = f"let UDP port {self._port} pass from {host} to {peer} in whatever filters between them"
-        others = self._count(peer, "in", _NOBODY)
+        others = self.count(peer, "in", _NOBODY)
         strangers = f"{others} messages came to {peer} from addresses that it does not know" if others else ""
         yield self._finding("W16", host, peer, words, evidence, strangers, repair=repair)
 
     def sends_nothing(self) -> bool:
         """Tell whether WireGuard on the host makes no message for the peer."""
-        return self._count(self.host, "out", self.peer) == 0
+        return self.count(self.host, "out", self.peer) == 0
 
     def _unheard(self) -> Finding:
         peer, host = self.peer, self.host
         came = self.arrived("in")
-        probe = self._probe(peer)
+        probe = self.probe(peer)
         arrived = f"{came} messages of {host} arrived at {peer}, and none reached WireGuard"
         if probe and probe.reverse_path:
             words = f"its reverse path filter drops the messages of {host}"
@@ -167,17 +174,17 @@ class Trail:
 
     def echoes(self) -> Iterator[Finding]:
         """Yield what stops pings inside the tunnel from the host to the peer, or the answers to them."""
-        host, peer, probe = self.host, self.peer, self._probe(self.host)
+        host, peer, probe = self.host, self.peer, self.probe(self.host)
         interface = self.answers.roster["interface"]
         if probe and (device := probe.inner.get(peer, interface)) != interface:
             yield self._astray(device)
             return
         yield from self.echo("ask")
-        if not self._count(peer, "ask-got", host):
+        if not self.count(peer, "ask-got", host):
             return
-        other = self._probe(peer)
-        if self._count(peer, "reply", host) == 0 and (not other or other.inner.get(host, interface) == interface):
-            got = self._count(peer, "ask-got", host)
+        other = self.probe(peer)
+        if self.count(peer, "reply", host) == 0 and (not other or other.inner.get(host, interface) == interface):
+            got = self.count(peer, "ask-got", host)
             yield self._finding("W35", peer, host, f"does not answer pings of {host}", f"{got} pings got to it")
         yield from self.back.echo("reply")
 
@@ -185,17 +192,17 @@ class Trail:
         """Yield what stops pings (`ask`), or answers to them (`reply`), on this way."""
         host, peer, kind = self.host, self.peer, _ECHO[word]
         interface = self.answers.roster["interface"]
-        made, sent = (self._count(host, name, peer) for name in (word, f"{word}-sent"))
-        came, got = (self._count(peer, f"{word}-{name}", host) for name in ("in", "got"))
+        made, sent = (self.count(host, name, peer) for name in (word, f"{word}-sent"))
+        came, got = (self.count(peer, f"{word}-{name}", host) for name in ("in", "got"))
         near, far = (self.answers.pairs.address(name) for name in (host, peer))
         what = "pings" if word == "ask" else "answers to pings"
         if made and sent == 0:
-            drops = find_drops(self._probe(host), kind, source=near, target=far, leaves=True)
+            drops = find_drops(self.probe(host), kind, source=near, target=far, leaves=True)
             what = f"{what} to {peer} on their way into the tunnel"
             match = f'oifname "{interface}" icmpv6 type {kind}'
             yield self._dropped("W15", host, peer, what, drops, f"{made} made, none sent", match)
         elif came and got == 0:
-            drops = find_drops(self._probe(peer), kind, source=near, target=far, leaves=False)
+            drops = find_drops(self.probe(peer), kind, source=near, target=far, leaves=False)
             what = f"{what} of {host} that come out of the tunnel"
             match = f'iifname "{interface}" icmpv6 type {kind}'
             yield self._dropped("W18", peer, host, what, drops, f"{came} came in, none got through", match)
@@ -206,42 +213,22 @@ class Trail:
         where = "nowhere" if device == "none" else f"by {device}"
         prefixes = self.answers.pairs.allowed_ips(host, self.answers.pairs.relay_between(host, peer) or peer)
         taken = overlaps(self.answers, host, prefixes)
-        repair = CAUSES["W38"].repair if taken else ""
+        # Nothing of ours is missing here, which would have been told of the host.
+        repair = f"ip -6 rule show and ip route get {address} on {host} show what takes them"
+        repair = CAUSES["W38"].repair if taken else repair
         return self._finding("W14", host, peer, f"packets for {address} go {where}", *taken, repair=repair)
 
     def is_refused(self) -> bool:
         """Tell whether messages get to WireGuard in both directions, and no session comes of them."""
         if not (self.arrived("got") and self.back.arrived("got")):
             return False
-        probes = [(self._probe(self.host), self.peer), (self._probe(self.peer), self.host)]
+        probes = [(self.probe(self.host), self.peer), (self.probe(self.peer), self.host)]
         sessions = [probe.sessions.get(name) for probe, name in probes if probe]
         return all(each is None or each.age is None or each.age > _SESSION_SECONDS for each in sessions)
 
     def is_answered(self) -> bool:
         """Tell whether pings of the host were answered while they were counted."""
-        return bool(self._count(self.host, "reply-got", self.peer))
-
-    def told(self) -> tuple[str, ...]:
-        """Return all that was counted on this way, in words."""
-        made, sent = (self._count(self.host, word, self.peer) for word in ("out", "sent"))
-        if sent is None or self._is_uncounted():
-            near, far = self._probe(self.host), self._probe(self.peer)
-            out, came = near.sessions.get(self.peer) if near else None, far.sessions.get(self.host) if far else None
-            return (
-                f"nothing could be counted between {self.host} and {self.peer}, since a host has no nft",
-                *([f"WireGuard on {self.host} sent {out.sent} bytes to {self.peer}"] if out else []),
-                *([f"WireGuard on {self.peer} took {came.received} bytes from {self.host}"] if came else []),
-            )
-        arrived = f"{self.arrived('in')} came to {self.peer}, {self.arrived('got')} got to WireGuard there"
-        echoes = ", ".join(
-            f"{word} {self._count(one, word, other) or 0}"
-            for one, other, words in (
-                (self.host, self.peer, ("ask", "ask-sent")), (self.peer, self.host, ("ask-in", "ask-got", "reply")),
-                (self.host, self.peer, ("reply-in", "reply-got")),
-            )
-            for word in words
-        )  # fmt: skip
-        return (f"of WireGuard's messages {self.host} made {made} and sent {sent}, {arrived}", f"pings: {echoes}")
+        return bool(self.count(self.host, "reply-got", self.peer))
 
     @property
     def _port(self) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 
+from mesh.remote.replies import NOTHING_THERE
+
 __all__ = ["DIRECTORY", "invocation", "program_digest", "text"]
 
 DIRECTORY = "/var/lib/mesh"
@@ -94,10 +96,7 @@ def invocation(interface: str, *, only_known: bool = False) -> str:
     whole = hashlib.sha256(text().encode()).hexdigest()
     path = f"{DIRECTORY}/program-{program_digest()}"
     size = len(text().encode())
-    known = (
-        f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || "
-        "{ echo .error has nothing of this mesh\\; run pulumi up; exit 1; }; "
-    )
+    known = f"[ -d {DIRECTORY}/{shlex.quote(interface)} ] || {{ echo .error {shlex.quote(NOTHING_THERE)}; exit 1; }}; "
     return (
         f"{known if only_known else ''}p={path}; "
         f'fits() {{ [ "$(sha256sum 2>/dev/null <$p)" = "{whole}  -" ]; }}; '

@@ -15,6 +15,7 @@ from mesh.errors import HostError, HostsFailedError
 __all__ = [
     "KEY",
     "NAME",
+    "NOTHING_THERE",
     "Matches",
     "forms",
     "lines_of",
@@ -40,6 +41,8 @@ Forms = Mapping[str, re.Pattern[str]]
 
 KEY = r"[A-Za-z0-9+/]{43}="
 NAME = r"[A-Za-z0-9.-]{1,253}"
+# What a host replies instead of taking orders, where it is only to be asked.
+NOTHING_THERE = "has nothing of this mesh; run pulumi up --refresh"
 
 
 def forms(**rests: str) -> Forms:

@@ -7,9 +7,11 @@ from mesh.plan.pairs import Pairs, allowed_ips
 from mesh.plan.roster import Roster
 from mesh.remote.reports import Difference
 
-__all__ = ["REPAIR", "describe_difference"]
+__all__ = ["REPAIR", "ROTATE", "describe_difference"]
 
 REPAIR = "pulumi up --refresh"
+# Of a key that others could read, whatever else is to be done.
+ROTATE = "and then rotate its key"
 
 
 def describe_difference(roster: Roster, host: str, difference: Difference, enrolling: str = REPAIR) -> str:
@@ -21,7 +23,7 @@ def describe_difference(roster: Roster, host: str, difference: Difference, enrol
         case Difference("missing", path):
             return f"{path} is missing; {REPAIR} writes it again"
         case Difference("readable", path):
-            return f"{path} can be read by others than root; {REPAIR} writes it again, and then rotate its key"
+            return f"{path} can be read by others than root; {REPAIR} writes it again, {ROTATE}"
         case Difference("disabled"):
             return f"{interface} does not come up at the next boot; {REPAIR} enables it again"
         case Difference("firewall", port):

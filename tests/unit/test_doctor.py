@@ -23,8 +23,11 @@ from mesh.cli.json_document import schema_of
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
 from mesh.doctor.diagnosis import diagnose
+from mesh.doctor.told import say_counts
+from mesh.doctor.trail import Trail
 from mesh.plan.pairs import Pairs
 from mesh.remote.examinations import Drop, Examination, Measurement, Probe, SessionTraffic
+from mesh.remote.replies import NOTHING_THERE
 from mesh.remote.reports import Difference, Facts, PeerFacts
 
 PORT = 51825
@@ -204,6 +207,18 @@ def test_clocks_are_compared_with_most_others() -> None:
     assert diagnose(replace(WELL, offsets=dict.fromkeys(HOSTS, 4000.0))) == []
 
 
+def test_of_two_clocks_the_one_that_is_off_is_not_halved() -> None:
+    """Where a single host answers, it is compared with this machine."""
+    words = the_one(replace(WELL, offsets={"carol": 86400.0}), "W23").words
+    assert words == "its clock is 24 hours ahead of the others"
+
+
+def test_a_key_that_others_could_read_is_to_be_rotated() -> None:
+    """As a refresh says it: another mode does not make it secret again."""
+    found = the_one(facts_of("carol", differences=(Difference("readable", "/etc/wireguard/testwg.conf"),)), "W31")
+    assert found.repair == "pulumi up --refresh, then rotate the key of carol"
+
+
 def test_a_host_that_is_not_asked_is_told_with_what_its_peers_see() -> None:
     """A tunnel that answers says that it lives; nobody is probed for it."""
     answers = replace(
@@ -215,6 +230,18 @@ def test_a_host_that_is_not_asked_is_told_with_what_its_peers_see() -> None:
     dead = silent(answers, "bernard", "carol")
     assert "its tunnel does not answer bernard" in the_one(dead, "W01").evidence
     assert dead.to_probe(9) == {}
+
+
+def test_a_host_that_has_nothing_of_the_mesh_lost_it() -> None:
+    """It lets us in, so that its login is not what is to be looked at."""
+    answers = replace(
+        WELL,
+        absent={"carol": NOTHING_THERE},
+        facts={host: facts for host, facts in WELL.facts.items() if host != "carol"},
+    )
+    found = the_one(answers, "W02")
+    assert (found.words, found.repair) == ("has nothing of this mesh", "pulumi up --refresh")
+    assert found.evidence == ("its tunnel answers bernard, dora, edgeworth",)
 
 
 def test_a_host_whose_change_is_pending_is_no_fault() -> None:
@@ -343,6 +370,45 @@ def test_an_endpoint_that_is_not_the_planned_one_is_told() -> None:
     assert re.fullmatch(
         r"wg set testwg peer \S{44} endpoint 203.0.113.2:51825 on bernard", the_one(found, "W34").repair
     )
+
+
+def test_what_goes_to_a_port_that_is_not_the_planned_one_is_lost_for_that() -> None:
+    """Nothing between the two hosts filters it."""
+    facts = {**WELL.facts, "dora": replace(WELL.facts["dora"], port=51999)}
+    answers = replace(between("carol", "dora", probe("dora"), probe("carol", "in", "got")), facts=facts)
+    assert codes(answers) == {("W11", "dora", "")}
+    unheard = replace(between("carol", "dora", probe("dora"), probe("carol", "got")), facts=facts)
+    assert codes(unheard) == {("W11", "dora", "")}
+
+
+def test_a_peer_whose_endpoint_is_not_known_is_the_cause_of_the_silence() -> None:
+    """And the host has nft, though its messages to nowhere were not counted."""
+    near = probe("carol")
+    counts = {place: number for place, number in near.counts.items() if place[0] not in ("out", "sent", "in", "got")}
+    answers = replace(
+        between("bernard", "carol", replace(near, counts=counts), probe("bernard")),
+        facts=peer_of("bernard", "carol", endpoint="(none)").facts,
+    )
+    assert codes(answers) == {("W33", "bernard", "carol")}
+    told = say_counts(Trail(answers, "bernard", "carol"))
+    assert told[0] == "bernard knew no endpoint of carol, so that messages between the two were not told from others"
+    assert told[1].startswith("pings: ask 8")
+
+
+def test_a_host_on_which_counting_failed_is_told_with_its_words() -> None:
+    """And not as one that has no nft."""
+    answers = silent(WELL, "bernard", "carol", bernard=probe("carol", "in", "got"))
+    answers = replace(answers, unprobed={"carol": "did not finish 'probe' within 60 seconds; run again"})
+    evidence = the_one(answers, "W36").evidence
+    assert evidence[0] == "nothing was counted on carol, which did not finish 'probe' within 60 seconds; run again"
+    assert not any("nft" in line for line in evidence)
+
+
+def test_what_takes_packets_away_is_to_be_found_where_nothing_of_the_mesh_is_missing() -> None:
+    """A refresh repairs what is ours, and that is in order."""
+    near = replace(probe("carol", *ECHOES), inner={"carol": "none"})
+    found = the_one(between("bernard", "carol", near, probe("bernard", *ECHOES)), "W14")
+    assert found.repair == "ip -6 rule show and ip route get fd00:2::1 on bernard show what takes them"
 
 
 def test_a_rule_that_drops_is_opened_where_it_is() -> None:
