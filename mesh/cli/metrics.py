@@ -4,16 +4,20 @@ What hosts count has the names of the known exporters of WireGuard, with the hos
 """
 
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from http import HTTPStatus
+from http.server import HTTPServer
+from math import inf
 from pathlib import Path
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
+from prometheus_client import CollectorRegistry, MetricsHandler, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from mesh.cli.http_server import CLIENT_SECONDS, ManyClients
 from mesh.cli.output_file import replace_file
 from mesh.cli.status_rows import MeshStatus
 from mesh.errors import MeshError
@@ -29,8 +33,8 @@ _PAIR = ("interface", "host", "peer")
 
 
 class _Collector:
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, found: Sequence[MeshStatus]) -> None:
+        self._found = found
 
     def collect(self) -> Iterator[Metric]:
         sent = CounterMetricFamily("wireguard_sent_bytes", "Bytes that the host sent to the peer.", labels=_LINK)
@@ -50,7 +54,7 @@ class _Collector:
         changed = GaugeMetricFamily(
             "mesh_last_change_timestamp_seconds", "When the rollout last changed.", labels=_HOST[:1]
         )
-        for mesh in self._look():
+        for mesh in self._found:
             name = mesh.interface
             for pair in mesh.pairs:
                 if pair.allowed_ips:
@@ -74,15 +78,16 @@ class _Collector:
         yield from (sent, received, handshake, up, rtt, host_up, drift, expiry, changed)
 
 
-def _registry(look: Look) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(_Collector(look))
+def _registry(found: Sequence[MeshStatus]) -> CollectorRegistry:
+    # So that a scrape can choose metrics by their names.
+    registry = CollectorRegistry(auto_describe=True)
+    registry.register(_Collector(found))
     return registry
 
 
 def show_metrics(look: Look) -> str:
     """Return the metrics as OpenMetrics."""
-    text: bytes = openmetrics.generate_latest(_registry(look))  # type: ignore[no-untyped-call]
+    text: bytes = openmetrics.generate_latest(_registry(look()))  # type: ignore[no-untyped-call]
     return text.decode()
 
 
@@ -93,20 +98,54 @@ def write_metrics(look: Look, path: Path) -> None:
         MeshError: If it cannot be written.
     """
     # In the text format of before OpenMetrics, the only one that node_exporter reads.
-    text = generate_latest(_registry(look)).decode()
+    text = generate_latest(_registry(look())).decode()
     replace_file(path, text, 0o644)
 
 
-class _ServerOfIpv6(WSGIServer):
+class _Server(ManyClients, HTTPServer):
+    def __init__(self, place: tuple[str, int], look: Look) -> None:
+        self._look = look
+        self._asking = threading.Lock()
+        self._began = -inf
+        self._found: Sequence[MeshStatus] = ()
+        super().__init__(place, _Handler)
+
+    def look(self) -> Sequence[MeshStatus]:
+        """Return what hosts said to a question that was asked since this call, for it or for another one.
+
+        So scrapes that come faster than hosts answer, or that nobody waits for any more, do not queue up.
+        """
+        came = time.monotonic()
+        with self._asking:
+            if self._began < came:
+                began = time.monotonic()
+                self._found = self._look()
+                self._began = began
+            return self._found
+
+
+class _ServerOfIpv6(_Server):
     address_family = socket.AF_INET6
 
 
-class _Handler(WSGIRequestHandler):
-    # Whoever connects and says nothing does not keep others waiting for longer.
-    timeout = 10
+class _Handler(MetricsHandler):
+    server: _Server
+    timeout = CLIENT_SECONDS
 
-    def log_message(self, *_: Any) -> None:
-        """Log nothing, as is usual for scrapes."""
+    def do_GET(self) -> None:  # noqa: N802 - as the library calls it
+        """Ask the hosts first, so that what fails is said in words."""
+        try:
+            found = self.server.look()
+        except (MeshError, OSError) as error:
+            body = f"{error}\n".encode()
+            self.send_response(HTTPStatus.SERVICE_UNAVAILABLE)
+            self.send_header("Content-Type", "text/plain;charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
+        self.registry = _registry(found)
+        super().do_GET()
 
 
 def serve_metrics(look: Look, place: str, say: Callable[[str], None]) -> None:
@@ -115,23 +154,15 @@ def serve_metrics(look: Look, place: str, say: Callable[[str], None]) -> None:
     Raises:
         MeshError: If `place` is no ADDRESS:PORT to listen on.
     """
-
-    def app(environ: Any, start_response: Any) -> Any:
-        try:
-            return make_wsgi_app(_registry(look))(environ, start_response)
-        except MeshError as error:
-            start_response("503 Service Unavailable", [("Content-Type", "text/plain;charset=utf-8")])
-            return [f"{error}\n".encode()]
-
     address, _, port = place.rpartition(":")
-    server: WSGIServer | None = None
+    server: _Server | None = None
     # Python takes digits of all scripts.
     if not (port.isascii() and port.isdigit() and int(port[:6]) <= _HIGHEST_PORT):
         problem = "no port from 0 to 65535" if address else "no address"
     else:
-        kind = _ServerOfIpv6 if address.startswith("[") else WSGIServer
+        kind = _ServerOfIpv6 if address.startswith("[") else _Server
         try:
-            server = make_server(address.strip("[]"), int(port), app, kind, _Handler) if address else None
+            server = kind((address.strip("[]"), int(port)), look) if address else None
             problem = "no address"
         except (OSError, ValueError) as error:
             problem = getattr(error, "strerror", None) or "no address"

@@ -1,14 +1,19 @@
 """The metrics of a mesh, read by the parser of the library and by promtool."""
 
 import shutil
+import socket
+import struct
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -104,18 +109,10 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
         write_metrics(look, tmp_path / "nowhere" / "mesh.prom")
 
 
-@pytest.mark.parametrize("place", ["127.0.0.1:0", "[::1]:0"])
-def test_each_scrape_asks_the_hosts_and_a_failure_is_reported(place: str) -> None:
-    """A server goes on after it."""
+def serving(ask: Callable[[], Sequence[MeshStatus]], place: str = "127.0.0.1:0") -> str:
+    """Return where the metrics are served."""
     places: list[str] = []
     listening = threading.Event()
-    asked: list[int] = []
-
-    def ask() -> Sequence[MeshStatus]:
-        asked.append(1)
-        if len(asked) == 2:
-            raise MeshError("pulumi: no stack; name one")
-        return look()
 
     def say(line: str) -> None:
         places.append(line.split()[1])
@@ -123,17 +120,88 @@ def test_each_scrape_asks_the_hosts_and_a_failure_is_reported(place: str) -> Non
 
     threading.Thread(target=serve_metrics, args=(ask, place, say), daemon=True).start()
     assert listening.wait(10)
+    return places[0]
 
-    def scrape() -> str:
-        with urllib.request.urlopen(places[0], timeout=10) as answer:  # noqa: S310
-            return str(answer.read().decode())
 
-    assert "mesh_host_up{" in scrape()
+def scrape(place: str) -> str:
+    """Return what is served there."""
+    with urllib.request.urlopen(place, timeout=10) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
+def hang_up(place: str, said: bytes) -> None:
+    """Be a client that says something and is gone."""
+    client = socket.create_connection((urlsplit(place).hostname or "", urlsplit(place).port or 0))
+    client.sendall(said)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def test_a_client_that_goes_away_or_says_nothing_disturbs_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    """As a port scan, or a scrape that was given up: another one is served at once, and no trace is printed."""
+    place = serving(look)
+    for said in (b"", b"GET /metrics HTTP/1.1\r\nHost", b"GET /metrics HTTP/1.1\r\n\r\n", b"\x16\x03\x01"):
+        hang_up(place, said)
+    with socket.create_connection((urlsplit(place).hostname or "", urlsplit(place).port or 0)):
+        began = time.monotonic()
+        assert "mesh_host_up{" in scrape(place)
+        assert time.monotonic() - began < 5
+    assert capfd.readouterr().err == ""
+
+
+def test_scrapes_that_come_while_hosts_are_asked_share_the_next_answer() -> None:
+    """Where a dead host makes a look longer than the interval of scrapes, they would queue up for good."""
+    asked: list[int] = []
+    may_end = threading.Event()
+
+    def ask() -> Sequence[MeshStatus]:
+        asked.append(1)
+        assert may_end.wait(10)
+        return look()
+
+    place = serving(ask)
+    with ThreadPoolExecutor(5) as pool:
+        scrapes = [pool.submit(scrape, place) for _ in range(5)]
+        time.sleep(0.5)
+        may_end.set()
+        assert all("mesh_host_up{" in each.result() for each in scrapes)
+    assert len(asked) <= 2
+    count = len(asked)
+    assert "mesh_host_up{" in scrape(place)
+    assert len(asked) == count + 1
+
+
+def test_a_scrape_can_choose_metrics() -> None:
+    """By their names, as Prometheus asks for them with `params`."""
+    text = scrape(f"{serving(look)}?name[]=mesh_host_up")
+    assert "mesh_host_up{" in text
+    assert "wireguard" not in text
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:0", "[::1]:0"])
+def test_each_scrape_asks_the_hosts_and_a_failure_is_reported(place: str) -> None:
+    """A server goes on after it."""
+    asked: list[int] = []
+
+    def ask() -> Sequence[MeshStatus]:
+        asked.append(1)
+        if len(asked) == 2:
+            raise MeshError("pulumi: no stack; name one")
+        if len(asked) == 3:
+            raise FileNotFoundError(2, "No such file or directory", "/usr/bin/pulumi")
+        return look()
+
+    served = serving(ask, place)
+    assert "mesh_host_up{" in scrape(served)
     with pytest.raises(urllib.error.HTTPError) as caught:
-        scrape()
+        scrape(served)
     with caught.value as answer:
         assert (answer.code, answer.read()) == (503, b"pulumi: no stack; name one\n")
-    assert "mesh_host_up{" in scrape()
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        scrape(served)
+    with caught.value as answer:
+        assert (answer.code, answer.read()) == (503, b"[Errno 2] No such file or directory: '/usr/bin/pulumi'\n")
+    assert "mesh_host_up{" in scrape(served)
 
 
 @pytest.mark.parametrize(

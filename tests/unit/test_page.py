@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -247,6 +249,8 @@ def test_the_hosts_are_asked_again_while_somebody_looks() -> None:
         asked.append(1)
         if len(asked) == 2:
             raise MeshError("pulumi stack: did not end within 120 seconds; run again")
+        if len(asked) == 3:
+            raise FileNotFoundError(2, "No such file or directory", "/usr/bin/pulumi")
         return replace(paged(4), made=f"{len(asked)}")
 
     with PageServer(look, 0, 0) as server:
@@ -259,12 +263,27 @@ def test_the_hosts_are_asked_again_while_somebody_looks() -> None:
         assert ask(server, "/made")[1] == "1"
         while ask(server, "/made")[1] == "1":
             pass
-        assert said == ["warning: pulumi stack: did not end within 120 seconds; run again"]
+        assert said == [
+            "warning: pulumi stack: did not end within 120 seconds; run again",
+            "warning: [Errno 2] No such file or directory: '/usr/bin/pulumi'",
+        ]
         count = len(asked)
         server.end()
         for thread in threads:
             thread.join()
         assert len(asked) <= count + 1
+
+
+def test_a_browser_that_goes_away_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    """In the middle of a request, or of the page."""
+    with served(paged(4)) as server:
+        for said in ("", "GET / HT", f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n"):
+            client = socket.create_connection(("127.0.0.1", server.server_port))
+            client.sendall(said.encode())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        assert ask(server)[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_port_that_is_taken_is_told() -> None:

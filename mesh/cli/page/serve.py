@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from mesh.cli.http_server import CLIENT_SECONDS, ManyClients
 from mesh.cli.page.content import Page
 from mesh.cli.page.render import policy, show_page
 from mesh.errors import MeshError
@@ -14,10 +15,8 @@ __all__ = ["PageServer"]
 _LOOPBACK = "127.0.0.1"
 
 
-class PageServer(ThreadingHTTPServer):
+class PageServer(ManyClients, HTTPServer):
     """Has the latest page; `ask` makes a newer one, at most once in `every` seconds."""
-
-    daemon_threads = True
 
     def __init__(self, ask: Callable[[], Page], port: int, every: int) -> None:
         """Ask once, and listen.
@@ -56,7 +55,7 @@ class PageServer(ThreadingHTTPServer):
                 return
             try:
                 self._take(self._ask())
-            except MeshError as error:
+            except (MeshError, OSError) as error:
                 say(f"warning: {error}")
 
     def end(self) -> None:
@@ -68,8 +67,7 @@ class PageServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
-    # Whoever connects and says nothing is not waited for.
-    timeout = 10
+    timeout = CLIENT_SECONDS
 
     def do_GET(self) -> None:
         """Give the page, or when it was made."""
