@@ -30,7 +30,7 @@ from mesh.cli.words_of_everybody import words_of_everybody
 from mesh.config.connection import Connection
 from mesh.config.models import Configuration
 from mesh.doctor.asking import ask_mesh
-from mesh.doctor.diagnosis import diagnose
+from mesh.doctor.concerning import diagnosis_of
 from mesh.errors import MeshError, visible
 from mesh.remote.concurrency import run
 from mesh.remote.host_program import program_digest
@@ -170,7 +170,7 @@ def _plan(meshes: Mapping[str, RecordedMesh]) -> dict[str, Any]:
 
 def _diagnosis(meshes: Mapping[str, RecordedMesh]) -> Any:
     answers = [run(partial(ask_mesh, mesh.rollout)) for mesh in meshes.values()]
-    return json.loads(show_findings([(each, diagnose(each)) for each in answers]))
+    return json.loads(show_findings([*map(diagnosis_of, answers)]))
 
 
 def _versions() -> str:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from mesh.cli.json_document import Document, Entry, now
-from mesh.doctor.answers import MeshAnswers
-from mesh.doctor.causes import CAUSES, Finding
+from mesh.doctor.causes import CAUSES
+from mesh.doctor.concerning import Diagnosis
 from mesh.remote.examinations import Measurement
 
 __all__ = ["DoctorDocument", "PingDocument", "PingedMesh", "direction_entry", "show_findings", "show_pings"]
@@ -72,25 +72,25 @@ def direction_entry(host: str, peer: str, measured: Measurement | None) -> Direc
     )  # fmt: skip
 
 
-def show_findings(meshes: Sequence[tuple[MeshAnswers, Sequence[Finding]]]) -> str:
+def show_findings(meshes: Sequence[Diagnosis]) -> str:
     """Return what `doctor` found as JSON."""
     parts = {
-        answers.roster["interface"]: DiagnosedMesh(
-            well=not findings,
+        mesh.interface: DiagnosedMesh(
+            well=not mesh.findings,
             findings=tuple(
                 FindingEntry(
                     code=each.code, title=CAUSES[each.code].title, host=each.host, peer=each.peer, words=each.words,
                     evidence=each.evidence, repair=each.repair,
                 )
-                for each in findings
+                for each in mesh.findings
             ),
-            unasked=dict(answers.absent),
+            unasked=mesh.absent,
             directions=tuple(
-                direction_entry(host, peer, answers.measured.get(host, {}).get(peer))
-                for host, peer in answers.directions()
+                direction_entry(host, peer, mesh.answers.measured.get(host, {}).get(peer))
+                for host, peer in mesh.directions
             ),
         )
-        for answers, findings in meshes
+        for mesh in meshes
     }  # fmt: skip
     well = all(mesh.well for mesh in parts.values())
     document = DoctorDocument(generated_at=now(), well=well, meshes=parts)

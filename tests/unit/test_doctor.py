@@ -22,6 +22,7 @@ from mesh.cli.doctor_json import (
 from mesh.cli.json_document import schema_of
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
+from mesh.doctor.concerning import diagnosis_of
 from mesh.doctor.diagnosis import diagnose
 from mesh.doctor.told import say_counts
 from mesh.doctor.trail import Trail
@@ -563,8 +564,8 @@ def test_the_document_follows_its_schema_and_the_text_has_the_same() -> None:
     """Control characters from a host reach no terminal."""
     rule = replace(RULE, rule="udp\x1b[2Jdrop")
     answers = between("bernard", "carol", probe("carol"), probe("bernard", "got", drops=(rule,)))
-    findings = diagnose(answers)
-    document = json.loads(show_findings([(answers, findings)]))
+    found = diagnosis_of(answers)
+    document = json.loads(show_findings([found]))
     schema = json.loads(schema_of(DoctorDocument))
     Draft202012Validator(schema).validate(document)
     assert document["schemaVersion"] == 1
@@ -573,7 +574,42 @@ def test_the_document_follows_its_schema_and_the_text_has_the_same() -> None:
     assert len(mesh["directions"]) == 12
     console = Console(width=200, no_color=True)
     with console.capture() as captured:
-        console.print(show_diagnosis(answers, findings))
+        console.print(show_diagnosis(found))
     text = captured.get()
     assert text.startswith("testwg has 1 finding: 4 of 4 hosts were asked, and 10 of 12 directions answer\n")
     assert f"W17 carol → bernard: {CAUSES['W17'].title}" in text
+
+
+def sentence(answers: MeshAnswers, *only: str) -> str:
+    """Return the first line that is printed of what concerns some hosts."""
+    console = Console(width=200, no_color=True)
+    with console.capture() as captured:
+        console.print(show_diagnosis(diagnosis_of(answers, only)))
+    return captured.get().splitlines()[0]
+
+
+def test_of_what_concerns_a_host_nothing_more_is_said() -> None:
+    """A mesh is not called healthy for what is left out, nor are its directions counted."""
+    answers = between("bernard", "carol", probe("carol"), probe("bernard", "got"))
+    assert sentence(answers, "dora") == (
+        "testwg is healthy as far as dora is concerned: 1 of 1 hosts were asked, and 6 of 6 directions answer"
+    )
+    assert sentence(answers, "bernard", "dora") == (
+        "testwg has 1 finding as far as bernard and dora are concerned: "
+        "2 of 2 hosts were asked, and 8 of 10 directions answer"
+    )
+    document = json.loads(show_findings([diagnosis_of(answers, ["dora"])]))["meshes"]["testwg"]
+    assert (document["well"], len(document["directions"])) == (True, 6)
+
+
+def test_what_a_host_is_silent_for_concerns_its_peers() -> None:
+    """Though it is a finding of that host alone."""
+    answers = replace(
+        silent(WELL, "bernard", "carol"),
+        absent={"carol": "cannot be reached"},
+        facts={host: facts for host, facts in WELL.facts.items() if host != "carol"},
+    )
+    assert [finding.code for finding in diagnosis_of(answers, ["bernard"]).findings] == ["W01"]
+    document = json.loads(show_findings([diagnosis_of(answers, ["bernard"])]))["meshes"]["testwg"]
+    assert document["unasked"] == {}
+    assert diagnosis_of(answers, ["dora"]).findings == ()

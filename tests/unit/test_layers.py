@@ -54,6 +54,7 @@ PURE_MODULES = (
     "mesh.doctor.diagnosis",
     "mesh.doctor.firewalls",
     "mesh.doctor.told",
+    "mesh.doctor.concerning",
     "mesh.doctor.host_causes",
     "mesh.doctor.names",
     "mesh.doctor.trail",
