@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CAUSES", "Cause", "Finding"]
+__all__ = ["CAUSES", "UP", "Cause", "Finding"]
 
 UP = "`pulumi up --refresh`"
 _OPEN = "the command of the finding, which lets it pass: `nft insert rule …` or `iptables -I …` on that host"
@@ -52,6 +52,7 @@ CAUSES: dict[str, Cause] = {
     "W02": Cause(
         "The host lost what it had of the mesh",
         "It was reinstalled, or its folder in /var/lib/mesh was deleted.",
+        f"{UP}, and in a program of your own with `--replace '**::IF/HOST/enrol'`",
     ),
     "W03": Cause("The interface is missing", "Somebody stopped the tunnel or deleted it, or it failed to start."),
     "W04": Cause("The interface is down", "It is there, and `ip link set … down` was given. It has no routes then."),
@@ -169,8 +170,10 @@ CAUSES: dict[str, Cause] = {
     "W31": Cause("Something else has drifted", "A file, a service or a timer is not as it was confirmed."),
     "W32": Cause(
         "WireGuard refuses the messages",
-        "They arrive at WireGuard in both directions, and no session comes of them: a key or a preshared key differs "
-        "where it could not be compared, or a clock went back.",
+        "They arrive at WireGuard in both directions, and no session comes of them: a clock went back, and the peer "
+        "keeps the time of before, or a key differs where it could not be compared, or something alters packets on "
+        "the way.",
+        "`wg set IF peer KEY remove` on the peer, as the finding has it, then `pulumi up --refresh`, to add it again",
     ),
     "W33": Cause(
         "WireGuard sends nothing",

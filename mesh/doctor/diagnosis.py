@@ -93,7 +93,7 @@ def _of_pair(answers: MeshAnswers, one: str, other: str, known: list[Finding]) -
         return [Finding("W37", one, other, "no answer to pings at first, and then one", told, repair)]
     if there.is_refused():
         words = f"messages arrive at WireGuard in both directions, and {one} and {other} have no session"
-        return [Finding("W32", one, other, words, (*told, *_clocks(answers, one, other)), CAUSES["W32"].repair)]
+        return [Finding("W32", one, other, words, (*told, *_clocks(answers, one, other)), there.forget())]
     return [Finding("W36", one, other, "no answer to pings", told, CAUSES["W36"].repair)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesh.doctor.answers import MeshAnswers
-from mesh.doctor.causes import CAUSES, Finding
+from mesh.doctor.causes import CAUSES, UP, Finding
 from mesh.doctor.firewalls import find_drops, open_firewall, say_drop
 from mesh.doctor.host_causes import overlaps
 from mesh.doctor.names import leads_astray
@@ -225,6 +225,13 @@ class Trail:
         probes = [(self.probe(self.host), self.peer), (self.probe(self.peer), self.host)]
         sessions = [probe.sessions.get(name) for probe, name in probes if probe]
         return all(each is None or each.age is None or each.age > _SESSION_SECONDS for each in sessions)
+
+    def forget(self) -> str:
+        """Return what makes one of the two forget the time of the other's last handshake."""
+        # Of a roaming host, it is its handshakes that are refused, since nobody else can begin one.
+        to, of = (self.peer, self.host) if self.answers.pairs.endpoint(self.host, self.peer) else (self.host, self.peer)
+        key = self.answers.pairs.participants[of]["publicKey"]
+        return f"wg set {self.answers.roster['interface']} peer {key} remove on {to}, then {UP}".replace("`", "")
 
     def is_answered(self) -> bool:
         """Tell whether pings of the host were answered while they were counted."""

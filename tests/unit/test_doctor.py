@@ -396,6 +396,13 @@ def test_a_peer_whose_endpoint_is_not_known_is_the_cause_of_the_silence() -> Non
     assert told[1].startswith("pings: ask 8")
 
 
+def test_who_refuses_the_handshakes_of_a_roaming_host_is_to_forget_it() -> None:
+    """A refresh alone finds nothing to repair, since no key differs; one that lacks a peer adds it."""
+    roaming = probe("bernard", *ECHOES, session=None)
+    found = the_one(between("bernard", "edgeworth", probe("edgeworth", *ECHOES, session=None), roaming), "W32")
+    assert found.repair == f"wg set testwg peer {key('edgeworth')} remove on bernard, then pulumi up --refresh"
+
+
 def test_a_host_on_which_counting_failed_is_told_with_its_words() -> None:
     """And not as one that has no nft."""
     answers = silent(WELL, "bernard", "carol", bernard=probe("carol", "in", "got"))

@@ -43,6 +43,7 @@ def test_rules_ask_for_metrics_that_are_there() -> None:
         ('mesh_key_expiry_timestamp_seconds{interface="testwg", host="carol"}', "1200000", "MeshKeyExpires"),
         ('mesh_key_expiry_timestamp_seconds{interface="testwg", host="carol"}', "1300000", ""),
         ('mesh_host_up{interface="testwg", host="carol"}', "1", ""),
+        ('up{job="mesh"}', "0", "MeshMetricsMissing"),
         ('node_textfile_mtime_seconds{file="/var/lib/node_exporter/mesh.prom"}', "0", "MeshMetricsOld"),
     ],
 )
@@ -53,7 +54,10 @@ def test_a_rule_fires_where_something_is_wrong(tmp_path: Path, series: str, valu
     labels = f'{{alertname="{alert}"}}'
     case = {
         "interval": "1m",
-        "input_series": [{"series": series, "values": f"{value}x30"}],
+        "input_series": [
+            {"series": series, "values": f"{value}x30"},
+            *([{"series": 'mesh_host_up{host="dora"}', "values": "1x30"}] if alert != "MeshMetricsMissing" else []),
+        ],
         "promql_expr_test": [{**fires, "exp_samples": [{"labels": labels, "value": 1}] if alert else []}],
     }
     file = tmp_path / "test.yaml"
