@@ -40,12 +40,24 @@ def show_tables(meshes: Sequence[MeshStatus], *, all_pairs: bool, rates: Rates |
         parts.extend((Text(), *_hosts(mesh, rates)))
         shown = mesh.pairs
         if not all_pairs and len(mesh.hosts) > _MANY_HOSTS:
-            shown = tuple(pair for pair in mesh.pairs if pair.state not in _UNREMARKABLE)
+            shown = _remarkable(mesh)
         if shown:
             parts.append(_pairs(mesh.interface, shown, rates))
         if len(shown) < len(mesh.pairs):
-            parts.append(Text(f"{len(mesh.pairs) - len(shown)} more directions without a fault; --pairs shows them"))
+            parts.append(
+                Text(f"{len(mesh.pairs) - len(shown)} more directions without a fault of their own; --pairs shows them")
+            )
     return Group(*parts)
+
+
+def _remarkable(mesh: MeshStatus) -> tuple[PairStatus, ...]:
+    """Return the directions with something wrong that is not told already of one of the two hosts."""
+    unreachable = {host.host for host in mesh.hosts if host.state == "unreachable"}
+    return tuple(
+        pair
+        for pair in mesh.pairs
+        if pair.state not in _UNREMARKABLE and unreachable.isdisjoint((pair.host, pair.peer))
+    )
 
 
 def _sentence(mesh: MeshStatus) -> str:

@@ -17,7 +17,7 @@ from mesh.cli.status import judge
 from mesh.cli.status_command import watch_status
 from mesh.cli.status_json import StatusDocument, show_json
 from mesh.cli.status_rates import rates_between
-from mesh.cli.status_rows import MeshStatus
+from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
 from mesh.cli.status_tables import show_tables
 from mesh.errors import MeshError
 from mesh.remote.host_program import program_digest
@@ -161,6 +161,22 @@ def test_tables_show_pairs_and_faults() -> None:
     assert "1.5 ms" in text
     assert "20 bytes" in text
     assert "! miles has left and is not wiped" in text
+
+
+def test_of_many_hosts_a_dead_one_hides_no_silent_pair() -> None:
+    """Its own directions follow from what is said of it above the tables."""
+    names = [f"h{number}" for number in range(20)]
+    hosts = tuple(HostStatus(name, "", "", "unreachable" if name == "h7" else "up", "") for name in names)
+
+    def state(host: str, peer: str) -> str:
+        return "unknown" if host == "h7" else "silent" if peer == "h7" or (host, peer) == ("h3", "h4") else "up"
+
+    pairs = tuple(PairStatus(host, peer, state(host, peer)) for host in names for peer in names if host != peer)
+    mesh = MeshStatus("testwg", hosts, pairs, (Fault("h7", "is off"), Fault("h3", "no answer", "h4")))
+    text = shown(mesh)
+    assert text.count("silent") == 1
+    assert "unknown" not in text
+    assert "379 more directions without a fault of their own; --pairs shows them" in text
 
 
 @pytest.mark.parametrize("width", [60, 140])
