@@ -84,7 +84,7 @@ def _of_pair(answers: MeshAnswers, one: str, other: str, known: list[Finding]) -
         return [finding for finding in found if finding.code in _APART]
     if found:
         return found
-    told = (*say_counts(there), *say_counts(back))
+    told = tuple(dict.fromkeys((*say_counts(there), *say_counts(back))))
     if relay:
         words = f"does not pass on what {one} and {other} send each other"
         return [Finding("W26", relay, "", words, told, CAUSES["W26"].repair)]

@@ -30,8 +30,10 @@ def say_counts(way: Trail) -> tuple[str, ...]:
 def _messages(way: Trail) -> str:
     """Return what became of WireGuard's messages, or why nobody knows."""
     host, peer, unprobed = way.host, way.peer, way.answers.unprobed
-    if lost := [f"nothing was counted on {name}, which {unprobed[name]}" for name in (host, peer) if name in unprobed]:
-        return "; ".join(lost)
+    if lost := [
+        f"nothing was counted on {name}: {unprobed[name]}" for name in sorted((host, peer)) if name in unprobed
+    ]:
+        return ", and ".join(lost)
     made, sent = (way.count(host, word, peer) for word in ("out", "sent"))
     if sent is None:
         return f"{host} knew no endpoint of {peer}, so that messages between the two were not told from others"

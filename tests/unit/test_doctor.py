@@ -233,6 +233,14 @@ def test_a_host_that_is_not_asked_is_told_with_what_its_peers_see() -> None:
     assert dead.to_probe(9) == {}
 
 
+def test_a_host_that_lets_us_in_and_says_nothing_usable_has_no_fault_of_its_login() -> None:
+    """What is to be done is what the failure says."""
+    reason = "answers examine with what cannot be read ('x'); check what runs there"
+    answers = replace(WELL, absent={"carol": reason}, key_exchanges={"carol": "curve25519-sha256"})
+    assert the_one(answers, "W01").repair == "check what runs there"
+    assert the_one(replace(answers, key_exchanges={}), "W01").repair.startswith("ssh -v ")
+
+
 def test_a_host_that_has_nothing_of_the_mesh_lost_it() -> None:
     """It lets us in, so that its login is not what is to be looked at."""
     answers = replace(
@@ -408,7 +416,7 @@ def test_a_host_on_which_counting_failed_is_told_with_its_words() -> None:
     answers = silent(WELL, "bernard", "carol", bernard=probe("carol", "in", "got"))
     answers = replace(answers, unprobed={"carol": "did not finish 'probe' within 60 seconds; run again"})
     evidence = the_one(answers, "W36").evidence
-    assert evidence[0] == "nothing was counted on carol, which did not finish 'probe' within 60 seconds; run again"
+    assert evidence[0] == "nothing was counted on carol: did not finish 'probe' within 60 seconds; run again"
     assert not any("nft" in line for line in evidence)
 
 
