@@ -19,6 +19,7 @@ from mesh.remote.reports import Facts, PeerFacts, read_facts
 from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.drift import unconfirmed_faults
 from mesh.rollout.fault import Fault
+from mesh.rollout.host_differences import describe_difference
 from mesh.rollout.verification import find_faults
 from mesh.stored.forms import RecordedRollout
 from mesh.wireguard.endpoint import host_part
@@ -81,8 +82,12 @@ def judge(
     roster = recorded["roster"]
     relations = Pairs(roster)
     pending = set(recorded["pending"])
-    mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts]
-    faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending}, mute)
+    # What else differs on a host whose interface is down, and who is silent for it, follows from that.
+    down = {host for host, report in facts.items() if any(each.kind == "down" for each in report.differences)}
+    mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts.keys() - down]
+    faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending | down}, mute)
+    for host in sorted(down - pending):
+        faults.extend(Fault(host, describe_difference(roster, host, each)) for each in facts[host].differences)
     faults.extend(_unanswered(relations, [host for host in sorted(facts) if host not in pending], pings))
     for host, report in facts.items():
         if host not in pending:

@@ -72,6 +72,12 @@ def _key_of(peer: str) -> str:
     return f"$(awk '$1 == \"{peer}\" {{ print $2 }}' /var/lib/mesh/testwg/run/peers)"
 
 
+def _without(peer: str) -> str:
+    """Return what takes a peer from an interface and leaves the preshared key of the two in a file."""
+    shared = f"wg show testwg preshared-keys | awk -v key={_key_of(peer)} '$1 == key {{ print $2 }}'"
+    return f"{shared} >/run/psk; wg set testwg peer {_key_of(peer)} remove"
+
+
 def _far(host: str) -> str:
     return mesh_address(host, "testwg")
 
@@ -212,6 +218,30 @@ _TESTS: dict[str, list[Fault | str]] = {
             "dora", f"ip address del {_far('dora')}/64 dev testwg", "", frozenset({("W09", "dora", "")}),
         ),
     ],
+    "ports and peers": [
+        # Who could only seek it at the planned port has no fault of the path told.
+        Fault("dora", "wg set testwg listen-port 51999", "", frozenset({("W11", "dora", "")}), "port 51999, not 51825"),
+        Fault(
+            "bernard", f"{_without('carol')}; wg set testwg peer {_key_of('carol')} preshared-key /run/psk allowed-ips "
+            "$(awk '$1 == \"carol\" { print $6 }' /var/lib/mesh/testwg/run/peers); rm /run/psk",
+            "", frozenset({("W33", "bernard", "carol")}), "knows no endpoint of carol, 203.0.113.2:51825",
+        ),
+        Fault("edgeworth", "echo '# mine' >>/etc/wireguard/testwg.conf", "", frozenset({("W31", "edgeworth", "")})),
+        Fault(
+            "fiona", "ip link add ov type veth peer name ov2; ip address add "
+            f"{_far('carol').removesuffix('1')}9/64 dev ov nodad noprefixroute; ip link set ov2 up; ip link set ov up",
+            "ip link del ov", frozenset({("W38", "fiona", "")}), "ov has ",
+        ),
+    ],
+    "unknown to any counter": [
+        # What is thrown away between WireGuard and the first hook of the firewall.
+        Fault(
+            "carol", "nft -f - <<'END'\ntable netdev own { chain i { type filter hook ingress device testwg "
+            f"priority 0; ip6 saddr {_far('dora')} drop; }}\n}}\nEND", "nft delete table netdev own",
+            frozenset({("W36", "carol", "dora")}), "ask-sent 8, ask-in 0",
+        ),
+        "damage bernard carol",
+    ],
     "endpoints": [
         *(
             Fault(
@@ -245,6 +275,20 @@ def _network(lab: Lab, words: str) -> tuple[Callable[[], object], Callable[[], o
     if verb == "narrow":
         plant = finds(("W21", "bernard", "carol"), evidence="bernard → carol: 132")
         return lambda: network.narrow(number[one], number[rest[0]], 1400), network.unblock, plant
+    if verb == "damage":
+        ends = {name: lab.hosts[name] for name in (one, rest[0])}
+        (a, b), port = (f"203.0.113.{number[name]}" for name in ends), f"udp dport {_PORT}"
+        rules = "\n".join(f"ip saddr {x} ip daddr {y} {port} @th,256,32 set 0x1234" for x, y in ((a, b), (b, a)))
+
+        def damage() -> None:
+            hook = "type filter hook forward priority 0"
+            network.nft("inet", f"table ip damage {{\nchain f {{\n{hook}\n{rules}\n}}\n}}\n")
+            for host, peer in ((one, rest[0]), (rest[0], one)):
+                # So that the two have no session any more.
+                again = "wg-quick strip testwg | wg syncconf testwg /dev/stdin"
+                ends[host].run(f"wg set testwg peer {_key_of(peer)} remove; {again}")
+
+        return damage, lambda: network.nft("inet", "delete table ip damage\n"), finds(("W32", one, rest[0]))
     if verb == "refuse":
         plant = finds(("W01", "bernard", ""))
         return lambda: network.refuse_ssh(one), lambda: network.accept_ssh(one), plant
@@ -285,9 +329,9 @@ def diagnose(stack: Stack, *options: str, succeeds: bool | None = False) -> list
 
 
 def is_by_command(finding: Mapping[str, Any]) -> bool:
-    """Tell whether a command repairs it; not a route that leads nowhere, as that of a planted W27 does."""
+    """Tell whether a command repairs it; not the path itself, of which W27 and W32 are planted here."""
     repair = finding["repair"]
-    return finding["code"] != "W27" and bool(repair == _UP or _ON_HOST.fullmatch(repair))
+    return finding["code"] not in ("W27", "W32") and bool(repair == _UP or _ON_HOST.fullmatch(repair))
 
 
 def repair_as_told(stack: Stack, findings: list[dict[str, Any]]) -> None:

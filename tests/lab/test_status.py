@@ -32,6 +32,12 @@ def test_status_shows_what_the_hosts_run(stack: Stack, lab: Lab) -> None:
     assert re.search(r'W10</b> <a class="go"[^>]*>carol</a>', page)
     assert page.count("<td class=u>") == 4
     stack.up("--refresh")
+    carol.run("ip link set testwg down")
+    told = stack.companion("status", succeeds=False).output
+    assert re.findall("^! .*", told, re.MULTILINE) == [
+        "! carol: interface testwg is set down; pulumi up --refresh sets it up again"
+    ]
+    stack.up("--refresh")
     carol.power_cut()
     began = time.monotonic()
     found = json.loads(stack.companion("status", "--json", succeeds=False).output)["meshes"]["testwg"]

@@ -21,7 +21,7 @@ from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
 from mesh.cli.status_tables import show_tables
 from mesh.errors import MeshError
 from mesh.remote.host_program import program_digest
-from mesh.remote.reports import Device, Facts, PeerFacts
+from mesh.remote.reports import Device, Difference, Facts, PeerFacts
 from mesh.rollout.fault import Fault
 from mesh.stored.forms import RecordedRollout
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
@@ -116,6 +116,17 @@ def test_a_fault_of_the_mesh_is_none_of_a_host_that_is_called_as_the_interface()
     status = judge(called, OTHER_KEY, PINGS, {})
     assert "have different preshared keys" in str(*status.faults)
     assert states(status)["bernard"] == "up"
+
+
+def test_an_interface_that_is_set_down_is_the_one_fault() -> None:
+    """No firewall of anybody is to be looked at for its silence, and no address is to be missed."""
+    down = replace(FACTS["phoenix"], addresses=(), differences=(Difference("down"),))
+    pings = {pair: None if "phoenix" in pair else time for pair, time in PINGS.items()}
+    status = judge(ROLLOUT, {**FACTS, "phoenix": down}, pings, {})
+    assert list(map(str, status.faults)) == [
+        "phoenix: interface testwg is set down; pulumi up --refresh sets it up again"
+    ]
+    assert {host.host: host.state for host in status.hosts}["phoenix"] == "drifted"
 
 
 def test_a_silent_pair_is_a_fault_of_the_pair() -> None:

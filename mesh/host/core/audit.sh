@@ -107,9 +107,12 @@ describe_interface() {
 	[ "${age:--1}" -lt 0 ] || echo "age $age"
 }
 
-# status SALT: what `facts SALT` replies, `differs KIND` where a change was left unfinished here, and what the interface is.
+# status SALT: what `facts SALT` replies, `differs KIND` where a change was left unfinished here or the interface is set down, and
+# what the interface is.
 order_status() {
 	unsettled
+	# All else that differs then follows from it.
+	is_running || echo "differs down"
 	order_facts "$1"
 	describe_interface
 }
