@@ -40,8 +40,13 @@ def watch_status(
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         with Live(console=console, auto_refresh=False) as live:
+            size = console.size
             while not is_interrupted:
                 found = ask()
+                if console.size != size:
+                    # The lines of before were broken anew, and nobody knows how many they are.
+                    console.clear()
+                    size = console.size
                 live.update(show_tables(found, all_pairs=all_pairs, rates=rates_between(shown, found)), refresh=True)
                 shown = found
                 time.sleep(seconds)

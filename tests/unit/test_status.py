@@ -309,6 +309,24 @@ def test_watching_redraws_in_place_until_it_is_interrupted(monkeypatch: pytest.M
     assert "/s" not in before
 
 
+def test_a_terminal_of_another_size_is_cleared_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a part of the tables of before would stay above those of now."""
+    console = Screen(force_terminal=True, width=200, height=60, file=io.StringIO(), no_color=True)
+    widths = iter([200, 200, 90])
+
+    def ask() -> list[MeshStatus]:
+        for console.width in widths:
+            return [judge(ROLLOUT, FACTS, PINGS, {})]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    watch_status(console, ask, 1, all_pairs=False)
+    before, _, after = console.file.getvalue().partition("\x1b[2J")  # type: ignore[attr-defined]
+    assert before.count("testwg is healthy") == 2
+    assert after.startswith("\x1b[H")
+    assert "testwg is healthy" in after
+
+
 def test_only_what_concerns_a_host_is_left() -> None:
     """Also what others say of it, and what is wrong with the mesh itself."""
     facts = {"edgeworth": replace(FACTS["edgeworth"], mtu=1280, preshared="other"), "bernard": FACTS["bernard"]}
