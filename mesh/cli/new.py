@@ -125,9 +125,16 @@ def make_stack_file(
         raise MeshError(f"{path.name}: not written, since no host could be asked\n{lines}")
     _call_by_their_own_names(file, [_stand_in(host) for host in wanted if not host.name], problems)
     file.content["config"][INTERFACES] = CommentedMap({interface: CommentedMap({"hosts": flow_list(file.hosts)})})
-    for name, entry in file.hosts.items():
-        if name not in problems and not {"externalIps", "externalName"} & set(entry):
-            show(_roaming(name, entry))
+    roaming = {
+        name: entry
+        for name, entry in file.hosts.items()
+        if name not in problems and not {"externalIps", "externalName"} & set(entry)
+    }
+    for name, entry in roaming.items():
+        show(_roaming(name, entry))
+    if len(roaming) > 1:
+        remedy = "give those of one network a site and localIps, or name a relay"
+        show(f"{interface}: no two of these {len(roaming)} hosts can meet; {remedy}")
     path.parent.mkdir(exist_ok=True)
     file.write()
     return problems

@@ -17,9 +17,8 @@ from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
 from mesh.remote.replies import read_each, read_pings
 from mesh.remote.reports import Facts, PeerFacts, read_facts
 from mesh.remote.sessions import Fan, open_fan
-from mesh.rollout.drift import unconfirmed_faults
+from mesh.rollout.drift import describe_drift, unconfirmed_faults
 from mesh.rollout.fault import Fault
-from mesh.rollout.host_differences import describe_difference
 from mesh.rollout.verification import find_faults
 from mesh.stored.forms import RecordedRollout
 from mesh.wireguard.endpoint import host_part
@@ -82,17 +81,17 @@ def judge(
     roster = recorded["roster"]
     relations = Pairs(roster)
     pending = set(recorded["pending"])
-    # What else differs on a host whose interface is down, and who is silent for it, follows from that.
-    down = {host for host, report in facts.items() if any(each.kind == "down" for each in report.differences)}
-    mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in facts.keys() - down]
-    faults = find_faults(roster, {host: facts[host] for host in facts if host not in pending | down}, mute)
-    for host in sorted(down - pending):
-        faults.extend(Fault(host, describe_difference(roster, host, each)) for each in facts[host].differences)
-    faults.extend(_unanswered(relations, [host for host in sorted(facts) if host not in pending], pings))
-    for host, report in facts.items():
+    gone = {host for host, report in facts.items() if report.is_gone}
+    running = {host: report for host, report in facts.items() if host not in gone}
+    mute = [pair for pair, time in (pings or {}).items() if time is None and pair[1] in running]
+    faults = find_faults(roster, {host: running[host] for host in running if host not in pending}, mute)
+    faults.extend(_unanswered(relations, [host for host in sorted(running) if host not in pending], pings))
+    for host, report in running.items():
         if host not in pending:
             faults.extend(unconfirmed_faults(host, report, recorded["digest"]))
-    if roster.get("presharedKeys") != "pairwise" and len({each.preshared for each in facts.values()} - {""}) > 1:
+    for host in sorted(gone - pending):
+        faults.extend(describe_drift(roster, host, facts[host], recorded["digest"]))
+    if roster.get("presharedKeys") != "pairwise" and len({each.preshared for each in running.values()} - {""}) > 1:
         faults.append(
             Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
         )
@@ -104,7 +103,7 @@ def judge(
             for host in sorted(roster["members"])
         ),
         tuple(
-            _pair(relations, host, peer, facts.get(host), pings)
+            _pair(relations, host, peer, running.get(host), pings)
             for host in sorted(roster["members"])
             for peer in relations.peers_of(host)
         ),

@@ -96,6 +96,11 @@ class Facts:
     stale: frozenset[str] = frozenset()
     device: Device | None = None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its interface is missing or set down, so that it runs nothing."""
+        return bool({"absent", "down"} & {difference.kind for difference in self.differences})
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -118,8 +123,8 @@ def read_facts(host: str, lines: Iterable[str], expected: str | None, order: str
     is_status = order == "status"
     found = read_lines(host, order, lines, _STATUS if is_status else _FACTS, {"address", "differs", "peer", "stale"})
     differences = tuple(Difference(match[1], match[2] or "") for match in found.get("differs", ()))
-    if order == "audit" and {"absent", "down"} & {difference.kind for difference in differences}:
-        return Facts(differences=differences)
+    if (gone := Facts(differences=differences)).is_gone and order != "facts":
+        return gone
     more = {"wireguard", "packets"} if is_status else set()
     require(host, order, found, {"confirmed", "mtu", "interface", *more})
     peers: dict[str, PeerFacts] = {}

@@ -26,7 +26,7 @@ def describe_drift(roster: Roster, host: str, report: Facts, plan: str, *, surve
         # A host that lost everything lacks each thing; one line says so.
         return [Fault(host, f"was reinstalled, or has lost all of {interface}; {enrolling} sets it up again")]
     faults = [Fault(host, describe_difference(roster, host, difference, enrolling)) for difference in found]
-    if {"absent", "down"} & kinds:
+    if report.is_gone:
         return faults
     return [*faults, *kernel_faults(roster, host, report), *unconfirmed_faults(host, report, plan)]
 

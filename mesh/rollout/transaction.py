@@ -12,6 +12,7 @@ from typing import Any
 
 from mesh.errors import HostsFailedError, MeshError, UnreachableHostError
 from mesh.plan.host_payload import payload
+from mesh.plan.pairs import Pairs
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.orders import Order
 from mesh.remote.replies import read_all, read_running, read_system
@@ -29,6 +30,8 @@ _HOLD_SECONDS = 900
 _INSTALL_SECONDS = 600
 # Two turns of four pings of six seconds each: an old session at one end is given up after some 20 seconds.
 _VERIFY_SECONDS = 50
+# All are in the output `cannotMeet`.
+_SHOWN_PAIRS = 5
 _NAMES_SECONDS = 20  # where names have to be resolved, and peers pinged at their old endpoints first
 
 
@@ -83,7 +86,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
         # No rollback is led from here on. A host that misses `confirm` rolls back when its hold ends.
         with _outcome(f"{interface}: verified, but not confirmed on all hosts; run pulumi up again"):
             await fan.everyone("confirm", rollout.digest, hosts=changing)
-    for line in _roaming_pairs(rollout):
+    for line in _roaming_pairs(rollout.pairs):
         say(f"{interface}: {line}")
     say(f"{interface}: confirmed on {_hosts(count)}")
     return systems, dict(fan.absent)
@@ -111,13 +114,6 @@ def _late(interface: str, error: HostsFailedError) -> HostsFailedError:
     )
 
 
-def _roaming_pairs(rollout: Rollout) -> Iterator[str]:
-    if relayed := rollout.pairs.relayed_pairs():
-        yield f"{len(relayed)} pairs of roaming hosts talk over {rollout.roster['relay']}"
-    for one, other in rollout.pairs.cannot_meet():
-        yield f"{one} and {other} are both roaming and cannot meet"
-
-
 def _verify_seconds(rollout: Rollout) -> int:
     # A silent pair is pinged for longer than a short deadline, and the user needs to read which one it is.
     return int(rollout.roster["deadline"]) + _VERIFY_SECONDS + (_NAMES_SECONDS if rollout.pairs.has_names else 0)
@@ -125,6 +121,21 @@ def _verify_seconds(rollout: Rollout) -> int:
 
 def _hosts(count: int) -> str:
     return f"{count} host{'s' * (count != 1)}"
+
+
+def _pairs(count: int) -> str:
+    return f"{count} pair{'s' * (count != 1)}"
+
+
+def _roaming_pairs(pairs: Pairs) -> Iterator[str]:
+    """Say what becomes of pairs of which neither can begin; they grow with the square of the roaming hosts."""
+    if relayed := pairs.relayed_pairs():
+        yield f"{_pairs(len(relayed))} of roaming hosts talk over {pairs.relay_between(*relayed[0])}"
+    if apart := pairs.cannot_meet():
+        more = f", and {len(apart) - _SHOWN_PAIRS} more" if len(apart) > _SHOWN_PAIRS else ""
+        named = ", ".join(f"{one} and {other}" for one, other in apart[:_SHOWN_PAIRS])
+        remedy = "name a relay, or give hosts of one network a site and localIps"
+        yield f"{_pairs(len(apart))} cannot meet, since both are roaming: {named}{more}; {remedy}"
 
 
 @contextmanager

@@ -36,13 +36,13 @@ def test_two_hosts_behind_nat_talk_over_a_relay_and_nothing_else_is_forwarded(
         before = snapshot(grace)
         mesh: dict[str, Any] = {"hosts": ["grace", "edgeworth", "frank"], "port": 51825, "deadline": 20}
         stack.write({"testwg": mesh})
-        assert "edgeworth and frank are both roaming and cannot meet" in stack.up().output
+        assert "1 pair cannot meet, since both are roaming: edgeworth and frank; name a relay" in stack.up().output
         assert not _reaches(frank, "edgeworth")
         stack.write({"testwg": mesh | {"relay": "auto"}})
         preview = stack.run("preview").output
         assert "~ relay: none becomes grace" in preview
         assert "edgeworth and frank talk over grace" in preview
-        assert "1 pairs of roaming hosts talk over grace" in stack.up().output
+        assert "1 pair of roaming hosts talk over grace" in stack.up().output
         assert _reaches(frank, "edgeworth")
         assert _reaches(lab.hosts["edgeworth"], "frank")
         assert "relayed" in stack.companion("status", "--pairs").output

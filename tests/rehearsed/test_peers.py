@@ -54,6 +54,19 @@ def test_a_lost_phone_leaves_with_what_it_knew(stack: RehearsedStack) -> None:
     assert peers_of(stack, "h1") == {"h2", "h3", "tablet"}
 
 
+def test_roaming_hosts_that_cannot_meet_are_counted_in_one_line(stack: RehearsedStack) -> None:
+    """Their pairs grow with the square of the hosts, so some are named; and it says what joins them."""
+    hosts = ["h1", "h2", "h3"]
+    mesh = {"testwg": {"hosts": hosts, "deadline": 10, "peers": {"phone": {}}}}
+    stack.write(mesh, entries={host: {"externalIps": []} for host in hosts})
+    lines = [line for line in stack.up().text.splitlines() if "cannot meet" in line]
+    named = "h1 and h2, h1 and h3, h1 and phone, h2 and h3, h2 and phone, and 1 more"
+    remedy = "name a relay, or give hosts of one network a site and localIps"
+    assert [line.strip() for line in lines] == [
+        f"testwg: 6 pairs cannot meet, since both are roaming: {named}; {remedy}"
+    ]
+
+
 def test_a_hub_and_its_spokes(stack: RehearsedStack) -> None:
     """Spokes have one peer; a change reads as pairs that come and go."""
     write(stack, peering=[{"hub": ["h1"], "spokes": ["all"]}])

@@ -55,6 +55,14 @@ def test_a_service_file_is_compared_with_what_was_installed(host: HostProgram, i
     assert second == f"differs edited {file}\n"
 
 
+@pytest.mark.parametrize("order", ["status", "audit"])
+def test_an_interface_that_is_not_there_is_a_difference_whoever_asks(host: HostProgram, order: str) -> None:
+    """And no failure of the host, which could be asked."""
+    ended = host.run(f"{CONFIRMED}\nunsettled() {{ :; }}\nservice_is_enabled() {{ :; }}\norder_{order} salt")
+    assert ended.returncode == 0
+    assert "differs absent" in ended.stdout.splitlines()
+
+
 _UNITS = ("wg-quick@testwg.service", "mesh-boot@testwg.service", "mesh-keep@testwg.service", "mesh-keep@testwg.timer")
 
 

@@ -270,6 +270,19 @@ def test_a_first_file_is_complete(tmp_path: Path, ssh_config: Path, host: FakeHo
     assert configuration.hosts["bernard"].external_ips == ("78.11.11.11",)
 
 
+def test_hosts_that_all_roam_are_told_what_lets_them_meet(tmp_path: Path, ssh_config: Path, host: FakeHost) -> None:
+    """As in one office, where no host has an address of the internet: a mesh of them would come up without a tunnel."""
+    configure(ssh_config, host.port)
+    host.answer = "x86_64\n2: eth0    inet 192.168.1.20/24 scope global eth0\n"
+    said: list[object] = []
+    wanted = [read_wanted("bernard"), read_wanted(f"carol=root@localhost:{host.port}")]
+    path = tmp_path / "Pulumi.office.yaml"
+    assert make_stack_file(path, wanted, "mesh0", show=said.append, confirm=lambda _: None) == {}
+    assert said[-1] == (
+        "mesh0: no two of these 2 hosts can meet; give those of one network a site and localIps, or name a relay"
+    )
+
+
 def test_a_host_behind_a_jump_that_is_named_by_its_address_is_called_as_it_calls_itself(
     tmp_path: Path, ssh_config: Path, host: FakeHost
 ) -> None:

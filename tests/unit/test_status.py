@@ -21,7 +21,7 @@ from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
 from mesh.cli.status_tables import show_tables
 from mesh.errors import MeshError
 from mesh.remote.host_program import program_digest
-from mesh.remote.reports import Device, Difference, Facts, PeerFacts
+from mesh.remote.reports import Device, Difference, Facts, PeerFacts, read_facts
 from mesh.rollout.fault import Fault
 from mesh.stored.forms import RecordedRollout
 from tests.unit.test_proof import ADDRESSES, KEYS, ROSTER
@@ -144,6 +144,22 @@ def test_a_host_that_does_not_answer_is_a_row_with_its_reason() -> None:
     assert status.faults == (Fault("phoenix", "is off"),)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("absent", "interface testwg is not there; pulumi up --refresh brings it up again"),
+        ("down", "interface testwg is set down; pulumi up --refresh sets it up again"),
+    ],
+)
+def test_a_host_whose_interface_is_gone_has_drifted(kind: str, words: str) -> None:
+    """It can be reached, and says so itself; its peers are not told of besides."""
+    said = read_facts("phoenix", [f"differs {kind}"], None, "status")
+    status = judge(ROLLOUT, {**FACTS, "phoenix": said}, {**PINGS, ("bernard", "phoenix"): None}, {})
+    assert states(status) == {"bernard": "up", "edgeworth": "up", "phoenix": "drifted"}
+    assert status.faults == (Fault("phoenix", words),)
+    assert {pair.state for pair in status.pairs if pair.host == "phoenix"} <= {"unknown", "cannot-meet"}
+
+
 def test_a_pending_host_is_said_and_no_fault() -> None:
     """It is known to lag behind."""
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
@@ -171,6 +187,7 @@ def test_tables_show_pairs_and_faults() -> None:
     text = shown(judge(rollout(notWiped=["miles"]), FACTS, PINGS, {}))
     assert "1.5 ms" in text
     assert "20 bytes" in text
+    assert "4 of 4 directions between them, and in 2 more they cannot meet" in text
     assert "! miles has left and is not wiped" in text
 
 

@@ -1,6 +1,6 @@
 """From what the hosts said to a diagnosis, and what the state records, to what is on the page."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,7 +23,7 @@ _LETTERS = {state: letter for letter, state in PAIR_STATES.items()}
 def describe_mesh(recorded: RecordedMesh, answers: MeshAnswers, tags: TagsByName, now: datetime) -> PageMesh:
     """Return what is on the page of a mesh whose hosts gave these answers at this moment."""
     found = diagnose(answers)
-    status = _status(recorded, answers, found)
+    status = _status(recorded, answers)
     names = _sorted(answers)
     by_pair = {(pair.host, pair.peer): pair for pair in status.pairs}
     members = [name for name in names if name in answers.roster["members"]]
@@ -41,25 +41,14 @@ def describe_mesh(recorded: RecordedMesh, answers: MeshAnswers, tags: TagsByName
     )
 
 
-def _status(recorded: RecordedMesh, answers: MeshAnswers, found: Collection[Finding]) -> MeshStatus:
-    """Return the same as `mesh status` has, but that a host whose tunnel is gone, and that says so, has drifted."""
-    dead = {host: "" for host in answers.facts if answers.is_dead(host)}
-    dead |= {each.host: each.words for each in found if each.host in dead and not each.peer}
-    facts = {host: report for host, report in answers.facts.items() if host not in dead}
-    silent = {host: reason for host, reason in answers.absent.items() if host not in answers.facts} | dead
+def _status(recorded: RecordedMesh, answers: MeshAnswers) -> MeshStatus:
+    silent = {host: reason for host, reason in answers.absent.items() if host not in answers.facts}
     pings = {
         (host, peer): measured.mean if measured.came else None
         for host, peers in answers.measured.items()
         for peer, measured in peers.items()
     }
-    status = dated(judge(recorded.rollout, facts, pings, silent, answers.key_exchanges), recorded)
-    return replace(
-        status,
-        hosts=tuple(
-            replace(host, state="drifted") if host.state == "unreachable" and host.host in dead else host
-            for host in status.hosts
-        ),
-    )
+    return dated(judge(recorded.rollout, answers.facts, pings, silent, answers.key_exchanges), recorded)
 
 
 def _finding(found: Finding) -> PageFinding:

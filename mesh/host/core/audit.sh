@@ -107,14 +107,20 @@ describe_interface() {
 	[ "${age:--1}" -lt 0 ] || echo "age $age"
 }
 
-# status SALT: what `facts SALT` replies, `differs KIND` where a change was left unfinished here or the interface is set down, and
-# what the interface is.
+# is_gone: 0 when the interface carries nothing, and then it replies `differs KIND`; what it would run is not asked.
+is_gone() {
+	! is_running || return 1
+	if is_up; then echo "differs down"; else echo "differs absent"; fi
+}
+
+# status SALT: what `facts SALT` replies, `differs KIND` where a change was left unfinished or the interface carries nothing, and what
+# the interface is.
 order_status() {
 	unsettled
-	# All else that differs then follows from it.
-	is_running || echo "differs down"
-	order_facts "$1"
-	describe_interface
+	if ! is_gone; then
+		order_facts "$1"
+		describe_interface
+	fi
 }
 
 # audit SALT: `differs KIND [VALUE]` for each thing that is not as it was confirmed, then what `facts SALT` replies.
@@ -129,12 +135,8 @@ order_audit() {
 		timer_is_well endpoints run || echo "differs timer"
 		timer_is_well keep run || echo "differs keep"
 	fi
-	if is_running; then
+	if ! is_gone; then
 		[ ! -d "$home/run" ] || audit_routes
 		order_facts "$1"
-	elif is_up; then
-		echo "differs down"
-	else
-		echo "differs absent"
 	fi
 }

@@ -154,7 +154,7 @@ ping_peer() {
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
 # `stale KEY` for one without a handshake since this host was armed; `differs KIND` where forwarding, or the default route, is not as planned.
 order_facts() {
-	is_up || fail "interface $interface is not up; look at 'journalctl -u wg-quick@$interface'"
+	is_up || fail "interface $interface was taken down meanwhile; run pulumi up again"
 	echo "confirmed $(setting run digest)"
 	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
 	for address in $(list_addresses); do echo "address $address"; done
