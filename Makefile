@@ -8,6 +8,9 @@ LOCK := .venv/.lock-$(firstword $(shell cksum <requirements.lock))
 # The engine that setup found comes first.
 ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 
+# An environment has its own path in it, so one in a checkout that was moved or copied serves no more, and is made again.
+$(shell [ ! -s .venv/bin/mesh ] || grep -qF -e "$$(readlink -f .venv)/bin/" -e "$(CURDIR)/.venv/bin/" .venv/bin/mesh || rm -rf .venv)
+
 .DEFAULT_GOAL := help
 # Images of Python set it, and each of the many processes of a run would compile the program again.
 unexport PYTHONDONTWRITEBYTECODE

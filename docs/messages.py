@@ -29,6 +29,7 @@ _PAGE_OF = (
     ("mesh/cli/importers/", "import"),
     ("mesh/wireguard/", "import"),
     ("mesh/cli/", "commands"),
+    ("mesh/__main__.py", "commands"),
     ("mesh/doctor/", "commands"),
     ("mesh/remote/", "ssh"),
     ("mesh/rollout/verification.py", "verification"),

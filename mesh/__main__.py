@@ -16,7 +16,15 @@ def run_mesh() -> None:
     # Keys pass through some commands, and one goes on as pulumi, which has them too. Before all imports, since some
     # libraries start processes in theirs.
     forbid_core_dumps()
-    from mesh.cli.app import main  # noqa: PLC0415
+    try:
+        from mesh.cli.app import main  # noqa: PLC0415
+    except ImportError as error:
+        if (error.name or "mesh").partition(".")[0] == "mesh":
+            raise
+        # As in a shell where nobody has made the environment of the checkout active.
+        raise SystemExit(
+            f"error: this Python lacks what mesh needs ({error.msg}); run make setup, and . .venv/bin/activate"
+        ) from None
 
     if is_interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
