@@ -8,8 +8,9 @@ LOCK := .venv/.lock-$(firstword $(shell cksum <requirements.lock))
 # The engine that setup found comes first.
 ENGINE = PATH="$$(cat .venv/engine):$$PATH"
 
-# An environment has its own path in it, so one in a checkout that was moved or copied serves no more, and is made again.
-$(shell [ ! -s .venv/bin/mesh ] || grep -qF -e "$$(readlink -f .venv)/bin/" -e "$(CURDIR)/.venv/bin/" .venv/bin/mesh || rm -rf .venv)
+# An environment has its own path in it, so in a checkout that was moved or copied setup writes it again. Its packages stay.
+$(shell [ ! -s .venv/bin/mesh ] || grep -qF -e "$$(readlink -f .venv)/bin/" -e "$(CURDIR)/.venv/bin/" .venv/bin/mesh || \
+	rm -f .venv/bin/mesh .venv/.lock-*)
 
 .DEFAULT_GOAL := help
 # Images of Python set it, and each of the many processes of a run would compile the program again.
@@ -40,7 +41,7 @@ $(LOCK): requirements.lock
 			echo "setup: $(PYTHON) cannot make virtual environments; install python3-venv" >&2; exit 1; \
 		fi; \
 	fi
-	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
+	@[ -s .venv/bin/mesh ] || $$([ -x $(RUN) ] && echo $(RUN) || echo $(PYTHON)) -m venv .venv
 	@echo "setup: installing the locked packages"
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f .venv/.lock-*

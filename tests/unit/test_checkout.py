@@ -34,14 +34,20 @@ def test_a_python_without_the_packages_says_what_to_do() -> None:
         ("#!/somewhere/else/.venv/bin/python", False),
     ],
 )
-def test_an_environment_that_was_made_elsewhere_is_made_again(tmp_path: Path, first: str, stays: bool) -> None:
-    """Its paths are those of the place where it was made, so `activate` would lead there."""
+def test_an_environment_that_was_made_elsewhere_is_written_again(tmp_path: Path, first: str, stays: bool) -> None:
+    """Its paths are those of the place where it was made, so `activate` would lead there. No package is lost."""
     place = (tmp_path / "moved here").resolve()
     (place / ".venv/bin").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, place)
+    locked = subprocess.run(
+        ["cksum"], input=(place / "requirements.lock").read_bytes(), capture_output=True, check=True
+    )
+    (place / f".venv/.lock-{locked.stdout.split()[0].decode()}").touch()
     (place / ".venv/bin/mesh").write_text(first.format(place=place) + "\nimport sys\n")
-    shutil.copy(ROOT / "Makefile", place)
-    subprocess.run(["make", "-s", "help"], cwd=place, capture_output=True, check=True)
-    assert (place / ".venv").exists() == stays
+    told = subprocess.run(["make", "-n", "setup"], cwd=place, capture_output=True, text=True, check=True).stdout
+    assert ("-m venv .venv" in told) != stays
+    assert ("--no-deps" in told) != stays
 
 
 def test_an_environment_that_a_link_leads_to_stays(tmp_path: Path) -> None:
