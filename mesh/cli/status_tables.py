@@ -65,7 +65,8 @@ def _sentence(mesh: MeshStatus) -> str:
     states = Counter(host.state for host in mesh.hosts if host.state != "up")
     others = ", ".join(f"{number} {state}" for state, number in states.items())
     faults = "1 fault" if count["faults"] == 1 else f"{count['faults']} faults"
-    apart = sum(pair.state == "cannot-meet" for pair in mesh.pairs)
+    names = {host.host for host in mesh.hosts}
+    apart = sum(pair.state == "cannot-meet" and pair.peer in names for pair in mesh.pairs)
     return (
         f"{mesh.interface} {'is healthy' if mesh.is_well else f'has {faults}'}: "
         f"{count['hosts_up']} of {count['hosts']} hosts are up{others and f' ({others})'}, "
