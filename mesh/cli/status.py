@@ -14,11 +14,12 @@ from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
 from mesh.errors import HostError
 from mesh.plan.pairs import Pairs
 from mesh.remote.concurrency import HOSTS_AT_ONCE, settle
-from mesh.remote.replies import read_each, read_pings
+from mesh.remote.replies import NOTHING_THERE, read_each, read_pings
 from mesh.remote.reports import Facts, PeerFacts, read_facts
 from mesh.remote.sessions import Fan, open_fan
 from mesh.rollout.drift import describe_drift, unconfirmed_faults
 from mesh.rollout.fault import Fault
+from mesh.rollout.kernel_differences import strangers
 from mesh.rollout.verification import find_faults
 from mesh.stored.forms import RecordedRollout
 from mesh.wireguard.endpoint import host_part
@@ -91,7 +92,8 @@ def judge(
             faults.extend(unconfirmed_faults(host, report, recorded["digest"]))
     for host in sorted(gone - pending):
         faults.extend(describe_drift(roster, host, facts[host], recorded["digest"]))
-    if roster.get("presharedKeys") != "pairwise" and len({each.preshared for each in running.values()} - {""}) > 1:
+    shared = {each.preshared for host, each in running.items() if not strangers(each, host, relations)} - {""}
+    if roster.get("presharedKeys") != "pairwise" and len(shared) > 1:
         faults.append(
             Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
         )
@@ -132,7 +134,8 @@ def _host(
     if host in recorded["pending"]:
         state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
     elif host in silent:
-        state = "unreachable"
+        # What the host itself says, it says over SSH.
+        state = "drifted" if silent[host] == NOTHING_THERE else "unreachable"
     else:
         state = "drifted" if own else "up"
     system = recorded["systems"].get(host, {}).get("system", member["system"])

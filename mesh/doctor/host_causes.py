@@ -41,9 +41,9 @@ def host_findings(answers: MeshAnswers) -> Iterator[Finding]:
             if reason == NOTHING_THERE:
                 yield _finding("W02", host, reason, evidence=evidence)
             else:
-                # Of a host that let us in, its login is not what is to be looked at.
-                advice = reason.rpartition("; ")[2] if host in answers.key_exchanges else CAUSES["W01"].repair
-                yield Finding("W01", host, "", reason, evidence, advice)
+                # What is wrong with the way there says itself what to do, as a rule.
+                what, _, remedy = reason.rpartition("; ")
+                yield Finding("W01", host, "", what or reason, evidence, remedy if what else CAUSES["W01"].repair)
     for host in answers.asked:
         yield from _of_itself(answers, host)
         # While a change is unfinished, the host runs neither all of the old plan nor all of the new one.

@@ -13,7 +13,7 @@ from mesh.config.connection import Connection
 from mesh.errors import HostsFailedError, UnreachableHostError
 from mesh.remote.concurrency import HOSTS_AT_ONCE, gather
 from mesh.remote.greeting import find_ssh_obstacle
-from mesh.remote.ssh_errors import CLOSED_AT_ONCE
+from mesh.remote.ssh_errors import CLOSED_AT_ONCE, explain_unreachable
 
 __all__ = ["FromBastionError", "check_reachability"]
 
@@ -75,9 +75,7 @@ async def _check_from(
         except (ConnectionResetError, BrokenPipeError):
             raise UnreachableHostError(host, CLOSED_AT_ONCE) from None
         except OSError as error:
-            raise UnreachableHostError(
-                host, f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
-            ) from None
+            raise UnreachableHostError(host, explain_unreachable(error)) from None
         if trouble:
             raise UnreachableHostError(host, trouble)
 

@@ -16,7 +16,14 @@ from mesh.config.connection import HOST_KEY_TYPES, Connection
 from mesh.errors import UnreachableHostError
 from mesh.remote.login import CONNECT_SECONDS, HungUpError, LoginRefusedError, dial
 from mesh.remote.reachability import FromBastionError
-from mesh.remote.ssh_errors import FORWARDING, KEY_REFUSED, NOTHING_SHARED, OTHER_HOST_KEY, explain_words
+from mesh.remote.ssh_errors import (
+    FORWARDING,
+    KEY_REFUSED,
+    NOTHING_SHARED,
+    OTHER_HOST_KEY,
+    explain_unreachable,
+    explain_words,
+)
 
 __all__ = [
     "COMMAND_SECONDS",
@@ -98,7 +105,7 @@ def explain(error: Exception) -> str:
         case asyncssh.DisconnectError() | ConnectionResetError() | BrokenPipeError():
             return f"closed the SSH connection ({getattr(error, 'strerror', None) or error}); run it again"
         case OSError():
-            return f"cannot be reached ({error.strerror or error}); check ssh.address and ssh.port"
+            return explain_unreachable(error)
         case _:
             return f"SSH failed ({type(error).__name__}: {error}); check the host's SSH"
 

@@ -1,6 +1,8 @@
 """What a host says when it does not let us in, and what to do, for the reachability check, the rollout and commands."""
 
+import os
 import re
+import socket
 
 __all__ = [
     "BUSY",
@@ -23,6 +25,7 @@ __all__ = [
     "UNSIGNED",
     "UNWILLING_AGENT",
     "explain_command_error",
+    "explain_unreachable",
     "explain_words",
     "quote",
 ]
@@ -116,6 +119,7 @@ _COMMAND_ERRORS = {
     "i/o timeout": "does not answer SSH; check that it runs and its address is right",
     "connection refused": "refuses the connection; check ssh.address and ssh.port",
 }
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -127,6 +131,18 @@ def explain_words(said: str) -> str | None:
 def explain_command_error(error: str) -> str | None:
     """Return our words for an error of a remote command, or None where its own have to do."""
     return explain_words(error) or next((words for part, words in _COMMAND_ERRORS.items() if part in error), None)
+
+
+def explain_unreachable(error: OSError) -> str:
+    """Return what it means that a connection cannot be made, in the operating system's own words.
+
+    asyncio has `Connect call failed` in their place, which is the same for a host that is off and one that refuses.
+    """
+    numbers = [error.errno] if error.errno else map(int, _NUMBER.findall(str(error)))
+    said = " and ".join(dict.fromkeys(map(os.strerror, numbers)))
+    if isinstance(error, socket.gaierror) or not said:
+        said = error.strerror or str(error)
+    return f"cannot be reached ({said}); check ssh.address and ssh.port"
 
 
 def quote(said: bytes, most: int = 100) -> str:

@@ -7,7 +7,7 @@ from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.reports import Facts
 
-__all__ = ["KernelDifference", "kernel_differences"]
+__all__ = ["KernelDifference", "kernel_differences", "strangers"]
 
 
 class KernelDifference(NamedTuple):
@@ -27,7 +27,9 @@ def kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) -
         yield KernelDifference(
             "port", f"listens on UDP port {report.port}, not {int(roster['port'])}; run pulumi up --refresh"
         )
-    if not report.has_preshared_key:
+    unknown = strangers(report, host, pairs)
+    # The digest is of the preshared keys of all peers, so it says nothing of the host's own where there are others.
+    if not report.has_preshared_key and not unknown:
         # Running sessions would not notice for minutes, and then end.
         yield KernelDifference("preshared", "has another preshared key than the state; run pulumi up --refresh")
     if report.mtu != int(roster["mtu"]):
@@ -44,9 +46,14 @@ def kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) -
             yield KernelDifference(
                 "address", f"has the address {address}, which is not its own; run pulumi up --refresh"
             )
-    for key in sorted(set(report.peers) - set(wanted)):
+    for key in unknown:
         cause = f"has a peer that the roster lacks, {key} ({report.peers[key].allowed_ips}); run pulumi up --refresh"
         yield KernelDifference("stranger", cause, key)
+
+
+def strangers(report: Facts, host: str, pairs: Pairs) -> list[str]:
+    """Return the keys of peers that `host` runs and that the roster does not give it."""
+    return sorted(set(report.peers) - {pairs.participants[peer]["publicKey"] for peer in pairs.links_of(host)})
 
 
 def _of_peer(report: Facts, pairs: Pairs, host: str, peer: str, key: str) -> Iterator[KernelDifference]:

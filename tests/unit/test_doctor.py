@@ -233,12 +233,17 @@ def test_a_host_that_is_not_asked_is_told_with_what_its_peers_see() -> None:
     assert dead.to_probe(9) == {}
 
 
-def test_a_host_that_lets_us_in_and_says_nothing_usable_has_no_fault_of_its_login() -> None:
-    """What is to be done is what the failure says."""
-    reason = "answers examine with what cannot be read ('x'); check what runs there"
-    answers = replace(WELL, absent={"carol": reason}, key_exchanges={"carol": "curve25519-sha256"})
-    assert the_one(answers, "W01").repair == "check what runs there"
-    assert the_one(replace(answers, key_exchanges={}), "W01").repair.startswith("ssh -v ")
+@pytest.mark.parametrize(
+    ("reason", "words", "repair"),
+    [
+        ("refuses your SSH key; check ssh.user", "refuses your SSH key", "check ssh.user"),
+        ("hung up", "hung up", CAUSES["W01"].repair),
+    ],
+)
+def test_what_a_host_that_cannot_be_asked_needs_is_what_its_reason_says(reason: str, words: str, repair: str) -> None:
+    """Where that says nothing, the way to it is looked at by hand."""
+    found = the_one(replace(WELL, absent={"carol": reason}, facts={}), "W01")
+    assert (found.words, found.repair) == (words, repair)
 
 
 def test_a_host_that_has_nothing_of_the_mesh_lost_it() -> None:

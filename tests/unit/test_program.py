@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from mesh.remote import host_program
+from mesh.remote.replies import NOTHING_THERE
 from tests.host_program import PARTS
 
 
@@ -44,3 +45,8 @@ def test_the_invocation_passes_shellcheck() -> None:
     """It is code too."""
     text = "#!/bin/sh\n" + host_program.invocation("testwg") + "\n"
     subprocess.run(["shellcheck", "-S", "error", "-"], input=text, text=True, check=True)
+
+
+def test_a_host_that_has_nothing_says_so_in_the_words_that_commands_know() -> None:
+    """It is told as one that was reinstalled, and not as one that cannot be asked."""
+    assert f".error '{NOTHING_THERE}'; " in host_program.invocation("testwg", only_known=True)

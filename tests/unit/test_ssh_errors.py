@@ -1,13 +1,16 @@
 """What a host says is told in our words, whoever passes it on, and the documentation lists these words."""
 
 import asyncio
+import errno
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from mesh.remote import greeting, ssh_errors
 from mesh.remote.greeting import find_ssh_obstacle
+from mesh.remote.ssh import explain
 from mesh.remote.ssh_errors import explain_command_error, explain_words
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +131,25 @@ def test_every_message_in_the_documentation_is_one_that_is_printed() -> None:
     missing = [row for row in rows if row not in printed]
     assert len(rows) > 10
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        # As asyncio words them: its text is the same for each cause, and each of several addresses is tried.
+        (OSError(errno.EHOSTUNREACH, "Connect call failed ('10.0.0.5', 22)"), "No route to host"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.5', 22)"), "Connection refused"),
+        (
+            OSError(
+                "Multiple exceptions: [Errno 111] Connect call failed ('::1', 22, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 22)"
+            ),
+            "Connection refused",
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (OSError("something else"), "something else"),
+    ],
+)
+def test_why_a_host_cannot_be_reached_is_said_as_the_system_says_it(error: OSError, words: str) -> None:
+    """A host that is off and one whose sshd does not run want different things done."""
+    assert explain(error) == f"cannot be reached ({words}); check ssh.address and ssh.port"

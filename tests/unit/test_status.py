@@ -21,6 +21,7 @@ from mesh.cli.status_rows import HostStatus, MeshStatus, PairStatus
 from mesh.cli.status_tables import show_tables
 from mesh.errors import MeshError
 from mesh.remote.host_program import program_digest
+from mesh.remote.replies import NOTHING_THERE
 from mesh.remote.reports import Device, Difference, Facts, PeerFacts, read_facts
 from mesh.rollout.fault import Fault
 from mesh.stored.forms import RecordedRollout
@@ -158,6 +159,23 @@ def test_a_host_whose_interface_is_gone_has_drifted(kind: str, words: str) -> No
     assert states(status) == {"bernard": "up", "edgeworth": "up", "phoenix": "drifted"}
     assert status.faults == (Fault("phoenix", words),)
     assert {pair.state for pair in status.pairs if pair.host == "phoenix"} <= {"unknown", "cannot-meet"}
+
+
+def test_a_peer_that_somebody_added_is_not_told_as_a_wrong_preshared_key() -> None:
+    """What a host says is a digest over all of its peers, and that one has no preshared key as a rule."""
+    added = {**FACTS["phoenix"].peers, "A" * 43 + "=": PeerFacts("(none)", "10.0.0.9/32", 0, 0, 0, "off")}
+    said = replace(FACTS["phoenix"], peers=added, preshared="another", has_preshared_key=False)
+    (fault,) = judge(ROLLOUT, {**FACTS, "phoenix": said}, PINGS, {}).faults
+    assert fault.cause.startswith("has a peer that the roster lacks")
+
+
+def test_a_host_that_has_nothing_of_the_mesh_has_drifted() -> None:
+    """It says so over SSH, so it can be reached."""
+    facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
+    reason = NOTHING_THERE
+    status = judge(ROLLOUT, facts, PINGS, {"phoenix": reason})
+    assert states(status) == {"bernard": "up", "edgeworth": "up", "phoenix": "drifted"}
+    assert status.faults == (Fault("phoenix", reason),)
 
 
 def test_a_pending_host_is_said_and_no_fault() -> None:
