@@ -71,7 +71,7 @@ def _changes_of(name: str, was: Participant, now: Participant) -> Iterator[str]:
         yield f"~ {name} key: {_fingerprint(was)} becomes {_fingerprint(now)}"
     for field, label in _FIELDS:
         if was.get(field) != now.get(field):
-            yield f"~ {name} {label}: {was.get(field) or 'none'} becomes {now.get(field) or 'none'}"
+            yield f"~ {name} {label}: {_value(was.get(field))} becomes {_value(now.get(field))}"
     yield from _routing_changes(name, was, now)
     same = was["address"] == now["address"] and was.get("ipv4") == now.get("ipv4")
     if same and (former := allowed_ips(was)) != (prefixes := allowed_ips(now)):
@@ -105,6 +105,11 @@ def _peering_changes(old: Roster, new: Roster, stay: Collection[str]) -> list[st
     ]
     if not lines and any(_joined(before, name, stay) != _joined(after, name, stay) for name in stay):
         return ["~ peering: other rules, and the same pairs"]
+    return _some(lines)
+
+
+def _some(lines: list[str]) -> list[str]:
+    """Return as many lines about pairs as one reads, and how many more there are."""
     shown = lines[:_SHOWN_PAIRS]
     return [*shown, f"  and {len(lines) - len(shown)} more pairs"] if len(lines) > len(shown) else lines
 
@@ -134,7 +139,7 @@ def _of_all_hosts(old: Roster, new: Roster) -> Iterator[str]:
     """Yield what changes for every host."""
     if old.get("relay") != new.get("relay"):
         yield f"~ relay: {old.get('relay') or 'none'} becomes {new.get('relay') or 'none'}"
-        yield from (f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed_pairs())
+        yield from _some([f"  {one} and {other} talk over {new['relay']}" for one, other in Pairs(new).relayed_pairs()])
     if old.get("presharedKeys") != new.get("presharedKeys"):
         yield f"~ preshared keys: {'one for each pair' if new.get('presharedKeys') else 'one for all pairs'}"
     if bool(old.get("postQuantum")) != bool(new.get("postQuantum")):
@@ -143,12 +148,12 @@ def _of_all_hosts(old: Roster, new: Roster) -> Iterator[str]:
         yield f"~ every host, names in /etc/hosts: {'written' if new.get('names') else 'taken out'}"
     for label, first, then in (("listen port", old["port"], new["port"]), ("MTU", old["mtu"], new["mtu"])):
         if first != then:
-            yield f"~ every host, {label}: {_number(first)} becomes {_number(then)}"
+            yield f"~ every host, {label}: {_value(first)} becomes {_value(then)}"
 
 
-def _number(value: float | str) -> float | str:
+def _value(value: object) -> object:
     # The engine hands back every number as a fraction.
-    return value if isinstance(value, str) else int(value)
+    return (int(value) if isinstance(value, float) else value) or "none"
 
 
 def describe_changes(old: Roster | None, new: Roster, renamed: Mapping[str, str] | None = None) -> list[str]:

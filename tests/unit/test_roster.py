@@ -154,6 +154,17 @@ def test_the_digest_changes_with_the_preshared_key_and_the_mesh(members: Any) ->
     assert all(len(digest) == 64 for digest in digests)
 
 
+def test_numbers_read_as_they_are_written(members: Any) -> None:
+    """Also where the engine hands back a fraction."""
+    before, after = copy.deepcopy(members), copy.deepcopy(members)
+    before["members"]["edgeworth"]["keepalive"], before["mtu"] = 25.0, 1420.0
+    after["members"]["edgeworth"]["keepalive"], after["mtu"] = 0.0, 1380.0
+    assert describe_changes(before, after) == [
+        "~ edgeworth persistent keepalive: 25 becomes none",
+        "~ every host, MTU: 1420 becomes 1380",
+    ]
+
+
 def test_a_first_roster_names_who_joins(members: Any) -> None:
     """With address and endpoint; nobody gains peers who was not there."""
     assert describe_changes(None, members) == [
