@@ -144,7 +144,7 @@ def _run(entry: Mapping[str, Any], lines: list[str]) -> Run:
     kind, result, environment = entry["kind"], entry["result"], entry.get("environment") or {}
     if not lines:
         count = sum(number for verb, number in (entry.get("resourceChanges") or {}).items() if verb != "same")
-        lines = [f"{count} resources changed" if count else "nothing changed"]
+        lines = [f"{count} resource{'s' * (count != 1)} changed" if count else "nothing changed"]
     elif result != "succeeded":
         lines.insert(0, "this was to change:")
     elif _is_part(entry):

@@ -153,7 +153,8 @@ def _pair(
     if relay := pairs.relay_between(host, peer):
         time = (pings or {}).get((host, peer))
         asked = report is not None and pings is not None
-        state = "unknown" if not asked else "silent" if time is None else "relayed"
+        without = "not-managed" if not pairs.should_answer(host, peer) else "silent" if asked else "unknown"
+        state = without if time is None else "relayed"
         return replace(known, state=state, way="relay", endpoint=f"over {relay}", ping=time)
     if not pairs.can_meet(host, peer):
         return replace(known, state="cannot-meet")

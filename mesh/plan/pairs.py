@@ -165,8 +165,12 @@ class Pairs:
         return "first" if host < peer else "second"
 
     def should_answer(self, host: str, peer: str) -> bool:
-        """Tell whether a ping from `host` to `peer` should be answered, directly or over the relay."""
-        return self.turn(host, peer) != "never" or bool(self.relay_between(host, peer))
+        """Tell whether a ping from `host` to `peer` should be answered, directly or over the relay.
+
+        An unmanaged peer need not: it may be off.
+        """
+        is_joined = self.turn(host, peer) != "never" or bool(self.relay_between(host, peer))
+        return is_joined and {host, peer} <= self._managed.keys()
 
     def asked(self, host: str, turn: str, absent: Collection[str] = ()) -> frozenset[str]:
         """Return the peers that `host` pings in its first or second `turn` of a verification, except the `absent`."""

@@ -130,7 +130,8 @@ def _pairs(count: int) -> str:
 def _roaming_pairs(pairs: Pairs) -> Iterator[str]:
     """Say what becomes of pairs of which neither can begin; they grow with the square of the roaming hosts."""
     if relayed := pairs.relayed_pairs():
-        yield f"{_pairs(len(relayed))} of roaming hosts talk over {pairs.relay_between(*relayed[0])}"
+        relay = pairs.relay_between(*relayed[0])
+        yield f"{_pairs(len(relayed))} can meet over {relay} only, since both are roaming"
     if apart := pairs.cannot_meet():
         more = f", and {len(apart) - _SHOWN_PAIRS} more" if len(apart) > _SHOWN_PAIRS else ""
         named = ", ".join(f"{one} and {other}" for one, other in apart[:_SHOWN_PAIRS])

@@ -169,6 +169,19 @@ def test_a_peer_that_somebody_added_is_not_told_as_a_wrong_preshared_key() -> No
     assert fault.cause.startswith("has a peer that the roster lacks")
 
 
+def test_a_phone_over_the_relay_need_not_answer() -> None:
+    """As any unmanaged peer: nobody is to be woken because it is off, and what answers is told."""
+    phone = {**ROSTER["members"]["phoenix"], "publicKey": "P" * 43 + "=", "address": "fd00:99::1/64", "tags": []}
+    recorded = {**ROLLOUT, "roster": {**ROLLOUT["roster"], "relay": "bernard", "peers": {"phone": phone}}}
+    pings = {**PINGS, ("edgeworth", "phoenix"): 3.0, ("phoenix", "edgeworth"): 3.0, ("phoenix", "phone"): 9.0}
+    facts = {host: replace(said, peers={**said.peers}) for host, said in FACTS.items()}
+    status = judge(recorded, facts, {**pings, ("edgeworth", "phone"): None}, {})  # type: ignore[arg-type]
+    found = {(pair.host, pair.peer): pair.state for pair in status.pairs}
+    assert found["edgeworth", "phoenix"] == "relayed"
+    assert found["edgeworth", "phone"] == "not-managed"
+    assert found["phoenix", "phone"] == "relayed"
+
+
 def test_a_host_that_has_nothing_of_the_mesh_has_drifted() -> None:
     """It says so over SSH, so it can be reached."""
     facts = {host: said for host, said in FACTS.items() if host != "phoenix"}
