@@ -8,7 +8,7 @@ roster and did not bring to the hosts: so it has to know from which roster the c
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.plan.roster import Roster
+from mesh.plan.roster import Roster, is_roster
 from mesh.plan.roster_diff import describe_changes
 from mesh.rollout.pending_work import RolloutProperties, describe_unfinished, describe_waiting
 from mesh.stored.forms import RolloutState
@@ -32,4 +32,7 @@ def tell_unfinished(olds: RolloutState, news: RolloutProperties, *, described: b
     """
     recorded: Any = _told_from.get(olds["roster"]["interface"], news["roster"])
     unfinished = describe_unfinished(olds, recorded, news.get("renamed"))
+    if unfinished and is_roster(news["roster"]) and not describe_changes(olds["roster"], news["roster"]):
+        # What was described a moment ago is the way back, and a list of it forwards would read as another change.
+        unfinished = ["an earlier run did not bring that to the hosts, and this takes it back"]
     return [*unfinished, *describe_waiting(olds, news, described=described)]

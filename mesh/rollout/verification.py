@@ -76,7 +76,9 @@ def find_faults(
                 reason = "unresolved" if (host, peer) in lost else reasons.get((host, peer), "")
                 # A session of the key before says nothing of this one.
                 seen = replace(seen, handshake=0) if seen and outdated else seen
-                cause = _silence(roster, pairs, (host, peer), seen, sources.get((host, peer), ""), reason)
+                cause = _silence(
+                    roster, pairs, (host, peer), seen, sources.get((host, peer), ""), reason, facts[host].stale
+                )
             elif (host, peer) in narrow:
                 size = narrow[host, peer]
                 cause = (
@@ -97,7 +99,13 @@ def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None 
 
 
 def _silence(
-    roster: Roster, pairs: Pairs, pair: tuple[str, str], seen: PeerFacts | None, source: str, reason: str
+    roster: Roster,
+    pairs: Pairs,
+    pair: tuple[str, str],
+    seen: PeerFacts | None,
+    source: str,
+    reason: str,
+    stale: Collection[str],
 ) -> str:
     """Return the likely cause why the ping of the first host of a pair to the second has no answer."""
     host, peer = pair
@@ -125,6 +133,12 @@ def _silence(
     if not seen.received:
         return f"no answer: handshake but nothing received; see whether something between them drops UDP port {port}"
     where = f"{peer} or {host}" if reason == "unclear" else peer
+    if pairs.participants[peer]["publicKey"] in stale:
+        # As where the endpoint in the stack file is wrong: the session is one from before.
+        return (
+            f"no answer, and no handshake since the change began; see whether {peer} is at {host_part(seen.endpoint)}, "
+            f"UDP port {port} is open into it, and ICMPv6 passes inside the mesh on {where}"
+        )
     return (
         f"no answer: handshake but no echo; see whether ICMPv6 is dropped inside the mesh on {where}, or the MTU is "
         "too large"
@@ -138,5 +152,6 @@ def _other_source(pairs: Pairs, host: str, peer: str, source: str) -> str:
         return ""
     return (
         f"no answer: its endpoint is {endpoint}, and WireGuard in userspace answers from {source}, which NAT keeps "
-        f"from {host}; on {peer}, make {endpoint} the source of the default route (ip route replace … src)"
+        f"from {host}; on {peer}, make {endpoint} the source of the default route (ip route replace … src), or give it "
+        "an external address that it has"
     )

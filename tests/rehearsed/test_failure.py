@@ -34,7 +34,8 @@ def test_another_change_after_a_failed_one_tells_both(stack: RehearsedStack) -> 
     write(stack)
     preview = stack.must("preview").text
     assert "~ every host, MTU: 1400 becomes 1420" in preview
-    assert "~ every host, MTU: 1420 becomes 1400" in preview
+    assert "an earlier run did not bring that to the hosts, and this takes it back" in preview
+    assert "~ every host, MTU: 1420 becomes 1400" not in preview
 
 
 def test_reverting_the_file_after_a_failed_rotation_brings_the_running_keys_back(stack: RehearsedStack) -> None:

@@ -276,7 +276,7 @@ def test_a_peer_that_answers_a_roaming_host_from_elsewhere_is_told_apart_from_a_
     assert roaming == (
         "edgeworth → bernard: no answer: its endpoint is 1.2.3.4, and WireGuard in userspace answers from 192.0.2.7, "
         "which NAT keeps from edgeworth; on bernard, make 1.2.3.4 the source of the default route "
-        "(ip route replace … src)"
+        "(ip route replace … src), or give it an external address that it has"
     )
     assert "192.0.2.8" not in other
     assert "answers from" not in "".join(lines(ROSTER, facts, silent, sources={silent[0]: "1.2.3.4"}))
@@ -296,4 +296,14 @@ def test_a_silent_pair_whose_key_is_new_is_not_told_of_the_session_before(facts:
     changed = {**facts, "edgeworth": replace(facts["edgeworth"], stale=frozenset({KEYS["bernard"]}))}
     silent = [("edgeworth", "bernard")]
     assert "no answer: no handshake; see whether UDP port" in "".join(lines(ROSTER, changed, silent, ["bernard"]))
-    assert "no answer: handshake but no echo; " in "".join(lines(ROSTER, changed, silent, ["phoenix"]))
+    assert "no handshake since the change began; see " in "".join(lines(ROSTER, changed, silent, ["phoenix"]))
+
+
+def test_a_session_from_before_the_change_is_no_handshake(facts: dict[str, Facts]) -> None:
+    """As with a wrong endpoint: the old session says nothing of the new address, and ICMPv6 is not all to look at."""
+    changed = {**facts, "edgeworth": replace(facts["edgeworth"], stale=frozenset({KEYS["bernard"]}))}
+    [line] = lines(ROSTER, changed, [("edgeworth", "bernard")])
+    assert line == (
+        "edgeworth → bernard: no answer, and no handshake since the change began; see whether bernard is at 1.2.3.4, "
+        "UDP port 51825 is open into it, and ICMPv6 passes inside the mesh on bernard"
+    )
