@@ -139,6 +139,12 @@ def _silence(
             f"no answer, and no handshake since the change began; see whether {peer} is at {host_part(seen.endpoint)}, "
             f"UDP port {port} is open into it, and ICMPv6 passes inside the mesh on {where}"
         )
+    if endpoint := pairs.endpoint(host, peer):
+        # Whoever is not there may have made the handshake from elsewhere.
+        return (
+            f"no answer: handshake but no echo; see whether ICMPv6 is dropped inside the mesh on {where}, the MTU is "
+            f"too large, or {peer} is not at {host_part(endpoint)}"
+        )
     return (
         f"no answer: handshake but no echo; see whether ICMPv6 is dropped inside the mesh on {where}, or the MTU is "
         "too large"
