@@ -901,3 +901,15 @@ def test_ipv4_addresses_lie_in_the_prefix_and_have_one_owner(hosts: Section, int
         f"{place}.backup.ipv4: 10.20.0.200, {outside} 10.20.0.0/16; {advice}",
         f"{place}.third.members.bernard.ipv4: the interface has no ipv4 prefix; give it one, or remove this line",
     )
+
+
+def test_the_former_name_of_a_host_is_told_wherever_it_still_stands(hosts: Section, interfaces: Section) -> None:
+    """Its entry in `members` has its addresses: removed, it would lose them without a word."""
+    interfaces["testwg"]["members"] = {"bernard": {"rotation": 2}}
+    hosts["storage"] = {**hosts.pop("bernard"), "formerly": "bernard"}
+    assert "mesh:interfaces.testwg.hosts: host 'bernard' is 'storage' by now; use that name here too" in faults_of(
+        hosts, interfaces
+    )
+    interfaces["testwg"]["hosts"] = ["storage" if name == "bernard" else name for name in interfaces["testwg"]["hosts"]]
+    (fault,) = faults_of(hosts, interfaces)
+    assert fault == "mesh:interfaces.testwg.members.bernard: is 'storage' by now; give the entry that name too"

@@ -36,7 +36,7 @@ def faults_across_entries(
     yield from _former_names(declared, hosts, interfaces)
     yield from _addresses_and_names(hosts)
     yield from _local_addresses(hosts)
-    yield from _membership(declared, interfaces)
+    yield from _membership(declared, hosts, interfaces)
     yield from _peers(interfaces)
     for name, interface in interfaces.items():
         yield from peering.peering_faults(name, interface, peering.tags_of(interface, hosts))
@@ -137,20 +137,26 @@ def _login(ssh: Bastion) -> tuple[str, int]:
     return ssh.address, ssh.port
 
 
-def _membership(declared: Collection[str] | None, interfaces: Interfaces) -> Iterator[PlacedFault]:
+def _membership(declared: Collection[str] | None, hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
+    now = {host.formerly: name for name, host in hosts.items() if host.formerly}
     for name, interface in interfaces.items():
         seen: set[str] = set()
         path = join_path("mesh:interfaces", name, "hosts")
         for host in interface.hosts:
             if host in seen:
                 yield PlacedFault(path, f"host {show_name(host)} is listed twice; remove one of the two")
+            elif declared is not None and host not in declared and host in now:
+                yield PlacedFault(path, f"host {show_name(host)} is {now[host]!r} by now; use that name here too")
             elif declared is not None and host not in declared:
                 yield PlacedFault(path, f"unknown host {show_name(host)}; describe it in mesh:hosts or remove it")
             seen.add(host)
         for host in interface.members:
             if host not in seen and not interface.is_unsure("hosts"):
                 member = join_path("mesh:interfaces", name, "members", host)
-                yield PlacedFault(member, "no host of this interface; list it in hosts or remove it")
+                if now.get(host) in seen:
+                    yield PlacedFault(member, f"is {now[host]!r} by now; give the entry that name too")
+                else:
+                    yield PlacedFault(member, "no host of this interface; list it in hosts or remove it")
         for host in interface.forgotten:
             # Ignored, it would hold when the host leaves again, and then leave the mesh's keys on a live machine.
             if host in seen:
