@@ -211,3 +211,22 @@ def test_two_interfaces_of_a_host_are_not_found_at_one_place(hosts: Section, fir
     ]
     meshes["two"]["members"]["bernard"]["externalPort"] = 40000
     assert told(hosts, meshes) == []
+
+
+def test_an_endpoint_is_no_address_of_another_host_in_a_site(hosts: Section, interfaces: Section) -> None:
+    """Who is there would send to that host; another port, or a local endpoint that takes its place, is no matter."""
+    hosts["bernard"]["externalIps"] = ["10.0.0.5"]
+    hosts["edgeworth"] |= {"site": "home", "localIps": ["10.0.0.5", "10.0.0.6"]}
+    peers(interfaces, router={"endpoint": "10.0.0.5:51825"}, other={"endpoint": "10.0.0.6:51825"})
+    words = "10.0.0.5 is the local address of host 'edgeworth' too, with one port on interface 'testwg', so hosts of"
+    [_, *found] = told(hosts, interfaces)
+    assert found == [
+        f"mesh:hosts.bernard.externalIps: {words} site 'home' would send to that one",
+        f"mesh:interfaces.testwg.peers.router.endpoint: {words} site 'home' would send to that one",
+    ]
+    del interfaces["testwg"]["peers"]["router"]
+    interfaces["testwg"]["members"] = {"bernard": {"externalPort": 40000}}
+    assert told(hosts, interfaces) == []
+    interfaces["testwg"]["members"] = {}
+    hosts["bernard"] |= {"site": "home", "localIps": ["10.0.0.7"]}
+    assert told(hosts, interfaces) == []

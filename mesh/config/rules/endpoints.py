@@ -23,6 +23,8 @@ def endpoint_faults(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFaul
     taken: dict[_Place, str] = {}
     yield from _of_two_hosts(hosts, interfaces, taken)
     yield from _of_peers(interfaces, taken)
+    for name in interfaces:
+        yield from _in_a_site(name, hosts, interfaces[name])
 
 
 def _ports_without_an_address(hosts: Hosts, interfaces: Interfaces) -> Iterator[PlacedFault]:
@@ -108,3 +110,33 @@ def _of_peers(interfaces: Interfaces, taken: dict[_Place, str]) -> Iterator[Plac
                     join_path("mesh:interfaces", interface_name, "peers", name, "endpoint"),
                     f"{peer.endpoint} is the endpoint of {owner} too; leave it to the one that gets the packets",
                 )
+
+
+def _in_a_site(name: str, hosts: Hosts, interface: Interface) -> Iterator[PlacedFault]:
+    """Yield what hosts of a site would take for a host of their own, since it has that address there."""
+    if interface.is_unsure("port"):
+        return
+    local: dict[_Place, list[tuple[str, str]]] = {}
+    for host in dict.fromkeys(interface.hosts):
+        if (site := hosts[host].site) and hosts[host].local_ips:
+            local.setdefault((hosts[host].local_ips[0], interface.port), []).append((site, host))
+    for path, site, text, port in _outside(name, hosts, interface) if local else ():
+        for where, other in local.get((text, port), ()):
+            if where != site:
+                yield PlacedFault(
+                    path,
+                    f"{text} is the local address of host {other!r} too, with one port on interface {name!r}, so "
+                    f"hosts of site {show_name(where)} would send to that one; correct one of the two",
+                )
+
+
+def _outside(name: str, hosts: Hosts, interface: Interface) -> Iterator[tuple[str, str | None, str, int]]:
+    """Yield each endpoint: its place, the site in which another one counts, its address and its port."""
+    for host in dict.fromkeys(interface.hosts):
+        if not _port_is_unsure(interface, host):
+            site = hosts[host].site if hosts[host].local_ips else None
+            for text in hosts[host].external_ips:
+                yield join_path("mesh:hosts", host, "externalIps"), site, text, interface.external_port(host)
+    for peer, entry in interface.peers.items():
+        if entry.endpoint:
+            yield (join_path("mesh:interfaces", name, "peers", peer, "endpoint"), None, *split_endpoint(entry.endpoint))
