@@ -22,6 +22,11 @@ from mesh.config.reader import read_configuration
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key, public_key_of
 from tests.conftest import HOST_KEY
 
+# The SDK drops event loops without closing them, and one that is collected in a later test is none of its faults.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function BaseEventLoop.__del__:pytest.PytestUnraisableExceptionWarning"
+)
+
 PRIVATE_KEYS = [generate_key_pair().private_key for _ in range(20)]
 PRESHARED = generate_preshared_key()
 

@@ -16,6 +16,11 @@ from mesh import Mesh
 from tests.conftest import HOST_KEY
 from tests.mocked.test_graph import Graph
 
+# The SDK drops event loops without closing them, and one that is collected in a later test is none of its faults.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function BaseEventLoop.__del__:pytest.PytestUnraisableExceptionWarning"
+)
+
 
 class Asked(Graph):
     """A stack that has no outputs yet."""
