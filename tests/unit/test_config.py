@@ -905,7 +905,8 @@ def test_ipv4_addresses_lie_in_the_prefix_and_have_one_owner(hosts: Section, int
 
 def test_the_former_name_of_a_host_is_told_wherever_it_still_stands(hosts: Section, interfaces: Section) -> None:
     """Its entry in `members` has its addresses: removed, it would lose them without a word."""
-    interfaces["testwg"]["members"] = {"bernard": {"rotation": 2}}
+    addresses = {name: {"ipv4": f"10.20.0.{number}"} for number, name in enumerate(interfaces["testwg"]["hosts"], 1)}
+    interfaces["testwg"] |= {"ipv4": "10.20.0.0/24", "members": addresses}
     hosts["storage"] = {**hosts.pop("bernard"), "formerly": "bernard"}
     assert "mesh:interfaces.testwg.hosts: host 'bernard' is 'storage' by now; use that name here too" in faults_of(
         hosts, interfaces

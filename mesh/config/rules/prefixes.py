@@ -150,9 +150,11 @@ def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[Pl
     interface = interfaces[name]
     path = f"{join_path('mesh:interfaces', name)}.ipv4"
     prefix, owners = interface.ipv4, dict[IPv4Address, str]()
+    # An entry that has its host's former name still is told as that.
+    renamed = {host for host in interface.hosts if hosts[host].formerly in interface.ipv4_addresses}
     missing = sorted(
         owner
-        for owner in {*interface.participants} - interface.ipv4_addresses.keys()
+        for owner in {*interface.participants} - interface.ipv4_addresses.keys() - renamed
         if not interface.is_unsure_of(owner, "ipv4") and (owner in interface.peers or not hosts[owner].is_unsure())
     )
     if prefix and missing:
