@@ -196,6 +196,11 @@ def test_a_fault_of_a_host_names_its_place_and_the_way_out(
         ("testwg.hosts", [], "no hosts; list at least one, or remove the interface"),
         ("testwg.hosts", ["bernard", "bernard"], "host 'bernard' is listed twice; remove one of the two"),
         ("testwg.hosts", ["bernard", "nobody"], "unknown host 'nobody'; describe it in mesh:hosts or remove it"),
+        (
+            "testwg.hosts",
+            ["bernrad", "edgeworth"],
+            "unknown host 'bernrad'; did you mean 'bernard'? Else describe it in mesh:hosts or remove it",
+        ),
         ("testwg.listenPort", 5, f"unknown field; allowed here: {ALL_OF_AN_INTERFACE}"),
         ("testwg.persistent_keepalive", 5, "unknown field; did you mean persistentKeepalive?"),
         ("testwg.forgotten", ["bernard"], "'bernard' is a host of this interface again; remove it there"),

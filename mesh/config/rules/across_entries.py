@@ -13,7 +13,7 @@ from mesh.config.fields import NO_HOST_NAME, is_host_name
 from mesh.config.interface_name import PEER_FILES
 from mesh.config.models import AUTO, Bastion, Hosts, Interfaces
 from mesh.config.rules import endpoints, prefixes, routes
-from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path
+from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path, nearest
 from mesh.errors import PlacedFault, show_name
 
 __all__ = ["faults_across_entries", "shared_port"]
@@ -148,7 +148,9 @@ def _membership(declared: Collection[str] | None, hosts: Hosts, interfaces: Inte
             elif declared is not None and host not in declared and host in now:
                 yield PlacedFault(path, f"host {show_name(host)} is {now[host]!r} by now; use that name here too")
             elif declared is not None and host not in declared:
-                yield PlacedFault(path, f"unknown host {show_name(host)}; describe it in mesh:hosts or remove it")
+                meant = nearest(host, set(declared) - {*interface.hosts})
+                guess = f"did you mean {show_name(meant)}? Else " if meant else ""
+                yield PlacedFault(path, f"unknown host {show_name(host)}; {guess}describe it in mesh:hosts or remove it")
             seen.add(host)
         for host in interface.members:
             if host not in seen and not interface.is_unsure("hosts"):
