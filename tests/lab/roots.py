@@ -42,7 +42,7 @@ class Recipe:
 
 
 RECIPES = {
-    # Without that manager too, which takes a third of what an `up` takes: most tests log in here. Other roots have it.
+    # Without that manager too (decision 95); other roots have it.
     "trixie": Recipe("trixie", f"systemd systemd-sysv dbus {_BASE} {_WIREGUARD} nftables"),
     # What Ansible needs on a host; we do not.
     "trixie-python": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables python3"),
