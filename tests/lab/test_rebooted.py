@@ -33,7 +33,13 @@ def test_a_host_that_reboots_in_a_step_of_the_switch_ends_as_all_others(step: st
         rebooted.result()
     stack.wait_until_settled(100)
     new = {name: stack.public_keys()[f"testwg/{name}/key"] for name in names}
-    wait_until(lambda: stack.running_public_keys("testwg") in (old, new), 20)
+
+    def all_as_one() -> bool:
+        runs = stack.running_public_keys("testwg")
+        # Told to confirm while it reboots, it may not have heard that, and nothing leads the others back from there on.
+        return runs in (old, new) or (step == "confirm" and runs == {**new, "carol": old["carol"]})
+
+    wait_until(all_as_one, 20)
     stack.up("--refresh")
     assert stack.running_public_keys("testwg") == new
     assert stack.silent("testwg", 5) == []

@@ -14,7 +14,10 @@ from tests.lab.stack import Stack
 
 _KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 # What is drawn, and what names a checkout.
-_ALWAYS_OTHERS = {"mesh", "rosterId", "digest", "createdAt", "__provider", "installations", "systems", "departure"}
+_ALWAYS_OTHERS = {
+    *("mesh", "rosterId", "digest", "revision", "departure", "createdAt"),
+    *("__provider", "installations", "systems"),
+}
 
 
 def _named(text: str, stack: Stack) -> str:
