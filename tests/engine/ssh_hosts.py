@@ -259,9 +259,12 @@ class Hosts:
             number = 11 + list(self.by_name).index(host.name)
             asked.end(f"x86_64\n2: eth0 inet 78.11.11.{number}/32 scope global\n".encode())
         else:
-            size, interface = re.search(r"head -c (\d+) \| gzip.* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
+            # An earlier version of the program sends its own as it is.
+            packed = re.search(r"head -c (\d+) \| gzip", asked.script)
+            size, interface = re.search(r"head -c (\d+).* serve ([^ ']+)", asked.script).groups()  # type: ignore[union-attr]
             if not host.program:
-                process.stdout.write(b".packed\n")
+                process.stdout.write(b".packed\n" if packed else b".program\n")
+                size = packed[1] if packed else size
                 await process.stdin.readexactly(int(size))
                 host.program = True
             await self._serve(host, interface, process)
