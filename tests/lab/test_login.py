@@ -261,6 +261,10 @@ def test_a_login_brings_a_change_to_the_hosts(
     prepare: Callable[[Operator], None], operator: Operator, shared: Stack
 ) -> None:
     """Up with a refresh and a new key, and status; also scan, an empty preview with a refresh, and adoption."""
+    for host in shared.lab.hosts.values():
+        # The refusals of the cases before are forgotten, as after a pause.
+        host.run("systemctl restart ssh")
+        host.wait_until_ssh()
     prepare(operator)
     before = shared.running_public_keys("testwg")
     shared.write(_mesh(next(_ROTATIONS)), _described(shared, operator.ssh))
