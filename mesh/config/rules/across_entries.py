@@ -150,7 +150,9 @@ def _membership(declared: Collection[str] | None, hosts: Hosts, interfaces: Inte
             elif declared is not None and host not in declared:
                 meant = nearest(host, set(declared) - {*interface.hosts})
                 guess = f"did you mean {show_name(meant)}? Else " if meant else ""
-                yield PlacedFault(path, f"unknown host {show_name(host)}; {guess}describe it in mesh:hosts or remove it")
+                yield PlacedFault(
+                    path, f"unknown host {show_name(host)}; {guess}describe it in mesh:hosts or remove it"
+                )
             seen.add(host)
         for host in interface.members:
             if host not in seen and not interface.is_unsure("hosts"):
