@@ -31,7 +31,7 @@ class Diagnosis:
     @property
     def absent(self) -> dict[str, str]:
         """Why any of these hosts could not be asked."""
-        return {host: reason for host, reason in self.answers.absent.items() if host in self.hosts}
+        return {host: self.answers.absent[host] for host in self.hosts if host in self.answers.absent}
 
     @property
     def directions(self) -> list[tuple[str, str]]:
@@ -42,10 +42,12 @@ class Diagnosis:
 def diagnosis_of(answers: MeshAnswers, only: Collection[str] = ()) -> Diagnosis:
     """Return what was found; of another host than those in `only`, what it is silent for is about them too."""
     whole = Diagnosis(answers, tuple(diagnose(answers)), frozenset(only))
+    if not only:
+        return whole
     silent_for = {end for pair in whole.directions if not answers.answers(*pair) for end in pair}
 
     def concerns(finding: Finding) -> bool:
         ends = {finding.host, finding.peer}
-        return not only or bool(ends & whole.only) or (not finding.peer and finding.host in silent_for)
+        return bool(ends & whole.only) or (not finding.peer and finding.host in silent_for)
 
     return Diagnosis(answers, tuple(filter(concerns, whole.findings)), whole.only)

@@ -13,7 +13,7 @@ from importlib import resources
 
 from mesh.remote.replies import NOTHING_THERE
 
-__all__ = ["DIRECTORY", "invocation", "program_digest", "text"]
+__all__ = ["DIRECTORY", "invocation", "packed", "program_digest", "text"]
 
 DIRECTORY = "/var/lib/mesh"
 

@@ -7,7 +7,7 @@ from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.reports import Facts
 
-__all__ = ["KernelDifference", "kernel_differences", "strangers"]
+__all__ = ["KernelDifference", "has_strangers", "kernel_differences"]
 
 
 class KernelDifference(NamedTuple):
@@ -27,7 +27,8 @@ def kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) -
         yield KernelDifference(
             "port", f"listens on UDP port {report.port}, not {int(roster['port'])}; run pulumi up --refresh"
         )
-    unknown = strangers(report, host, pairs)
+    wanted = _wanted(host, pairs)
+    unknown = sorted(report.peers.keys() - wanted.keys())
     # The digest is of the preshared keys of all peers, so it says nothing of the host's own where there are others.
     if not report.has_preshared_key and not unknown:
         # Running sessions would not notice for minutes, and then end.
@@ -38,7 +39,6 @@ def kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) -
     for address in addresses:
         if address not in report.addresses:
             yield KernelDifference("address", f"lacks its address {address}; run pulumi up --refresh")
-    wanted = {pairs.participants[peer]["publicKey"]: peer for peer in pairs.links_of(host)}
     for key, peer in sorted(wanted.items(), key=lambda entry: entry[1]):
         yield from _of_peer(report, pairs, host, peer, key)
     for address in report.addresses:
@@ -51,9 +51,13 @@ def kernel_differences(roster: Roster, host: str, report: Facts, pairs: Pairs) -
         yield KernelDifference("stranger", cause, key)
 
 
-def strangers(report: Facts, host: str, pairs: Pairs) -> list[str]:
-    """Return the keys of peers that `host` runs and that the roster does not give it."""
-    return sorted(set(report.peers) - {pairs.participants[peer]["publicKey"] for peer in pairs.links_of(host)})
+def has_strangers(report: Facts, host: str, pairs: Pairs) -> bool:
+    """Tell whether `host` runs a peer that the roster does not give it."""
+    return not report.peers.keys() <= _wanted(host, pairs).keys()
+
+
+def _wanted(host: str, pairs: Pairs) -> dict[str, str]:
+    return {pairs.participants[peer]["publicKey"]: peer for peer in pairs.links_of(host)}
 
 
 def _of_peer(report: Facts, pairs: Pairs, host: str, peer: str, key: str) -> Iterator[KernelDifference]:

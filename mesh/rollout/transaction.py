@@ -44,7 +44,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
     say, interface = rollout.report, rollout.interface
     connections = rollout.connections
     count = len(connections)
-    say(f"{interface}: connecting to {_hosts(count)}")
+    say(f"{interface}: connecting to {_count(count, 'host')}")
     async with AsyncExitStack() as stack:
         with _outcome(f"{interface}: nothing was changed"):
             fan = await stack.enter_async_context(
@@ -61,7 +61,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             count = len(changing)
             deadline = Deadline(fan, int(rollout.roster["deadline"]), changing, rollout.alive)
             systems = await _prepare(rollout, deadline, changing)
-            say(f"{interface}: staging on {_hosts(count)}")
+            say(f"{interface}: staging on {_count(count, 'host')}")
             running = await _stage(rollout, deadline, changing, sorted(fan.absent))
         switched: list[str] = []
         # Until when it is not known of a host whether it holds; None while none was told to.
@@ -70,7 +70,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             try:
                 await deadline.arm(secrets.token_hex(8))
                 changed = await _switch(rollout, set(fan.sessions), running, deadline, switched)
-                say(f"{interface}: verifying {_hosts(len(fan.sessions))}")
+                say(f"{interface}: verifying {_count(len(fan.sessions), 'host')}")
                 await verify(rollout, fan, changed, deadline, _verify_seconds(rollout))
                 unsure_until = deadline.ends
                 # All that may wait or fail is done everywhere, so that all begin to hold at one moment, or none does.
@@ -88,7 +88,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             await fan.everyone("confirm", rollout.digest, hosts=changing)
     for line in _roaming_pairs(rollout.pairs):
         say(f"{interface}: {line}")
-    say(f"{interface}: confirmed on {_hosts(count)}")
+    say(f"{interface}: confirmed on {_count(count, 'host')}")
     return systems, dict(fan.absent)
 
 
@@ -119,24 +119,20 @@ def _verify_seconds(rollout: Rollout) -> int:
     return int(rollout.roster["deadline"]) + _VERIFY_SECONDS + (_NAMES_SECONDS if rollout.pairs.has_names else 0)
 
 
-def _hosts(count: int) -> str:
-    return f"{count} host{'s' * (count != 1)}"
-
-
-def _pairs(count: int) -> str:
-    return f"{count} pair{'s' * (count != 1)}"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _roaming_pairs(pairs: Pairs) -> Iterator[str]:
     """Say what becomes of pairs of which neither can begin; they grow with the square of the roaming hosts."""
     if relayed := pairs.relayed_pairs():
         relay = pairs.relay_between(*relayed[0])
-        yield f"{_pairs(len(relayed))} can meet over {relay} only, since both are roaming"
+        yield f"{_count(len(relayed), 'pair')} can meet over {relay} only, since both are roaming"
     if apart := pairs.cannot_meet():
         more = f", and {len(apart) - _SHOWN_PAIRS} more" if len(apart) > _SHOWN_PAIRS else ""
         named = ", ".join(f"{one} and {other}" for one, other in apart[:_SHOWN_PAIRS])
         remedy = "name a relay, or give hosts of one network a site and localIps"
-        yield f"{_pairs(len(apart))} cannot meet, since both are roaming: {named}{more}; {remedy}"
+        yield f"{_count(len(apart), 'pair')} cannot meet, since both are roaming: {named}{more}; {remedy}"
 
 
 @contextmanager

@@ -32,8 +32,7 @@ passes() {
 forwarding_apply() {
 	passes_new=$(passes "$1")
 	[ -n "$passes_new" ] || [ -e "$home/passes" ] || return 0
-	printf '%s' "${passes_new:+$passes_new
-}" >"$home/passes.new"
+	{ [ -z "$passes_new" ] || printf '%s\n' "$passes_new"; } >"$home/passes.new"
 	if [ -e "$home/passes" ]; then
 		awk -v wanted="$home/passes.new" 'BEGIN { while ((getline line < wanted) > 0) stays[line] = 1 } !($0 in stays)' \
 			"$home/passes" | passes_close
