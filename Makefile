@@ -36,7 +36,8 @@ $(LOCK): requirements.lock
 	@if ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "setup: installing python3-venv"; \
-			apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3-venv >/dev/null; \
+			apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+				install -q -y --no-install-recommends python3-venv >/dev/null; \
 		else \
 			echo "setup: $(PYTHON) cannot make virtual environments; install python3-venv" >&2; exit 1; \
 		fi; \

@@ -36,8 +36,12 @@ def prepare(machines: Machines = False) -> None:
         if os.geteuid() != 0:
             raise SystemExit(f"lab: needs root to install {' '.join(packages)}")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
-            subprocess.run(["apt-get", *command], check=True, env=environment, stdout=subprocess.DEVNULL)
+        # A machine that has just started may be busy with upgrades of its own.
+        apt_get = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            tried = subprocess.run([*apt_get, *command], check=False, env=environment, stdout=subprocess.DEVNULL)
+            if tried.returncode:
+                raise SystemExit(f"lab: apt-get {command[0]} failed, see above; install {' '.join(packages)} by hand")
 
 
 @app.command()
