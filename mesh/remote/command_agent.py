@@ -8,9 +8,11 @@ import atexit
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from mesh.errors import MeshError
@@ -23,6 +25,10 @@ __all__ = ["AGENT_LINK", "serve_commands"]
 
 AGENT_LINK = ".mesh/agent"
 _LINK = Path(AGENT_LINK)
+_STOPPED = "does not answer, as one that is stopped (see jobs of your shell, and fg)"
+# A turn takes milliseconds.
+_PATIENCE_SECONDS = 5
+_TRY_SECONDS = 0.05
 
 
 @cache
@@ -60,8 +66,9 @@ def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -
             if other is None:
                 _clear_ended()
                 _point_link(own)
-                ready()
-                return
+        if other is None:
+            ready()
+            return
         with other:
             reason = "logs in with other keys"
             try:
@@ -69,11 +76,11 @@ def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -
                     is_served = True
                     ready()
             except TimeoutError:
-                reason = "does not answer, as one that is stopped (see jobs of your shell, and fg)"
+                reason = _STOPPED
             except (OSError, ValueError):
                 pass
             if not is_served:
-                announce("SSH", [f"another pulumi up in this checkout {reason}; waiting for it to end"])
+                _tell_who_is_waited_for(reason)
             with suppress(OSError):
                 # Nothing is ever sent here, so this returns when the other run has ended, however it did.
                 other.recv(1)
@@ -81,9 +88,20 @@ def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -
 
 @contextmanager
 def _turn() -> Iterator[None]:
+    """Let one run at a time look at the link and change it, and say so if another has its turn for long."""
     with _LINK.with_name("agent.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        for tried in count():
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if tried == _PATIENCE_SECONDS / _TRY_SECONDS:
+                _tell_who_is_waited_for(_STOPPED)
+            time.sleep(_TRY_SECONDS)
         yield
+
+
+def _tell_who_is_waited_for(reason: str) -> None:
+    announce("SSH", [f"another pulumi up in this checkout {reason}; waiting for it to end"])
 
 
 def _connect_to_another(own: Path) -> socket.socket | None:

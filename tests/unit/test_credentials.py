@@ -1,5 +1,6 @@
 """What logs in, in which order, and how the command plugin gets at it; real agents hold the keys."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -356,6 +357,21 @@ def test_a_run_that_waits_for_one_that_is_stopped_says_so(own_folder: Path) -> N
             first.communicate("")
             assert said(second) == "ready"
             second.communicate("")
+
+
+def test_a_run_whose_turn_another_holds_says_so(own_folder: Path) -> None:
+    """A run can be stopped just while it takes the link, where it has not said that it is ready."""
+    key = make_key(own_folder / "key")
+    Path(".mesh").mkdir()
+    with Path(".mesh/agent.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with serve(key) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "SSH:\n"
+            assert "does not answer, as one that is stopped" in process.stderr.readline()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert said(process) == "ready"
+            process.communicate("")
 
 
 @pytest.mark.parametrize("place", [".mesh", ".mesh/agent.lock"])
