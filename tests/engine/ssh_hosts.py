@@ -10,6 +10,7 @@ import hashlib
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +26,30 @@ __all__ = ["FakeHost", "Hosts", "Interface"]
 T = TypeVar("T")
 
 
-async def _listen(process: asyncssh.SSHServerProcess[bytes], lines: "asyncio.Queue[tuple[float, list[str]]]") -> None:
-    """Put in each line with the moment at which it came, and an empty one at the end."""
-    words = [""]
-    while words:
-        words = (await process.stdin.readline()).decode().split()
-        await lines.put((time.monotonic(), words))
+class _Lines:
+    """The lines that a session is sent, each with the moment at which it came; an empty one is the end.
+
+    A plan has a line for each peer of each host, so they are taken by what arrives together.
+    """
+
+    def __init__(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        self._pieces: asyncio.Queue[tuple[float, list[str]]] = asyncio.Queue()
+        self._came, self._lines = 0.0, deque[str]()
+        self.listening = asyncio.ensure_future(self._listen(process))
+
+    async def _listen(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        rest = b""
+        while piece := await process.stdin.read(1 << 20):
+            *lines, rest = (rest + piece).split(b"\n")
+            await self._pieces.put((time.monotonic(), [line.decode() for line in lines]))
+        await self._pieces.put((time.monotonic(), [""]))
+
+    async def next(self) -> tuple[float, str]:
+        """Return the next line and its moment."""
+        while not self._lines:
+            self._came, lines = await self._pieces.get()
+            self._lines.extend(lines)
+        return self._came, self._lines.popleft()
 
 
 class OrderError(Exception):
@@ -130,6 +149,7 @@ class Hosts:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._names = names
+        self._fields: dict[str, tuple[str, ...]] = {}
 
     def __enter__(self) -> "Hosts":
         """Listen."""
@@ -292,38 +312,37 @@ class Hosts:
     async def _serve(self, host: FakeHost, interface: str, process: asyncssh.SSHServerProcess[bytes]) -> None:
         state = host.interfaces.setdefault(interface, Interface())
         await self._say(host, process, "start", [".ok"])
-        lines: asyncio.Queue[tuple[float, list[str]]] = asyncio.Queue()
-        listening = asyncio.ensure_future(_listen(process, lines))
-        while said := (first := await lines.get())[1]:
-            order, *words = said
-            count = int(words[0]) if order == "stage" else 0
+        lines = _Lines(process)
+        while (first := await lines.next())[1]:
+            came, said = first
+            order, *words = said.split()
             # Each line begins with a sign, but for an earlier version.
-            staged = [(await lines.get())[1] for _ in range(count)]
-            payload = [entry[entry[0] == "=" :] for entry in staged]
-            host.secrets.update(entry[1] for entry in payload if entry[0] == "preshared-key")
-            host.secrets.update(entry[2] for entry in payload if entry[0] == "pair-key")
+            count = int(words[0]) if order == "stage" else 0
+            payload = [(await lines.next())[1].removeprefix("= ") for _ in range(count)]
+            host.secrets.update(line.split()[1] for line in payload if line.startswith("preshared-key "))
+            host.secrets.update(line.split()[2] for line in payload if line.startswith("pair-key "))
             host.orders.append(order)
             if host.hang_at == order:
                 await asyncio.Event().wait()
             # The way there takes as long for orders that come together as for one of them.
-            await asyncio.sleep(first[0] + host.slowness - time.monotonic())
+            await asyncio.sleep(came + host.slowness - time.monotonic())
             try:
                 if host.fail_at == order:
                     raise OrderError(f"told to fail at {order}; tell it otherwise")
                 lines_said = self._obey(host, interface, state, order, words, payload)
-                if host.hang_up_at and " ".join(said).startswith(host.hang_up_at):
+                if host.hang_up_at and said.startswith(host.hang_up_at):
                     host.hang_up_at = ""
                     process.channel.get_connection().abort()
                     return
                 await self._say(host, process, order, [*lines_said, ".ok"])
             except OrderError as error:
                 process.stdout.write(f".error {error}\n".encode())
-            host.busy.append((first[0], time.monotonic()))
-        await listening
+            host.busy.append((came, time.monotonic()))
+        await lines.listening
         process.exit(0)
 
     def _obey(
-        self, host: FakeHost, name: str, state: Interface, order: str, words: list[str], payload: list[list[str]]
+        self, host: FakeHost, name: str, state: Interface, order: str, words: list[str], payload: list[str]
     ) -> list[str]:
         match order:
             case "prepare":
@@ -368,12 +387,14 @@ class Hosts:
                 raise OrderError("this is not an order; run the same version of mesh everywhere")
         return []
 
-    def _stage(self, state: Interface, payload: list[list[str]]) -> list[str]:
-        plan: dict[str, Any] = {entry[0]: entry[1] for entry in payload if entry[0] != "peer"}
-        plan["addresses"] = [entry[1] for entry in payload if entry[0] == "address"]
-        pair_keys = {entry[2] for entry in payload if entry[0] == "pair-key"}
+    def _stage(self, state: Interface, payload: list[str]) -> list[str]:
+        entries = [line.split() for line in payload if not line.startswith("peer ")]
+        plan: dict[str, Any] = {entry[0]: entry[1] for entry in entries}
+        plan["addresses"] = [entry[1] for entry in entries if entry[0] == "address"]
+        pair_keys = {entry[2] for entry in entries if entry[0] == "pair-key"}
         plan["preshared-keys"] = sorted(pair_keys or {plan["preshared-key"]})
-        plan["peers"] = {entry[1]: entry[2:] for entry in payload if entry[0] == "peer"}
+        peers = [line.split(" ", 2)[1:] for line in payload if line.startswith("peer ")]
+        plan["peers"] = {name: self._fields_of(line) for name, line in peers}
         held = [state.enrolled, *(place["private-key"] for place in (state.confirmed, state.staged) if place)]
         keys = [key for key in held if key and public_key_of(key) == plan["public-key"]]
         if not keys:
@@ -384,6 +405,12 @@ class Hosts:
             state.staged = {**plan, "private-key": keys[0]}
         running = f"{state.kernel['public-key']} {state.kernel['port']}" if state.kernel else "absent"
         return [f"running {running}", f"confirmed {state.confirmed['digest'] if state.confirmed else 'none'}"]
+
+    def _fields_of(self, line: str) -> tuple[str, ...]:
+        # Of a thousand hosts there are a million lines, and nearly all hosts are told the same of a peer.
+        if line not in self._fields:
+            self._fields[line] = tuple(line.split())
+        return self._fields[line]
 
     def _arm(self, state: Interface, seconds: float, *, fresh: bool) -> None:
         if not fresh and not state.watchdog:
