@@ -2,7 +2,7 @@
 
 import signal
 
-from mesh.core_dumps import forbid_core_dumps
+from mesh.process import set_up_process
 
 __all__ = ["run_mesh"]
 
@@ -15,7 +15,7 @@ def run_mesh() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Keys pass through some commands, and one goes on as pulumi, which has them too. Before all imports, since some
     # libraries start processes in theirs.
-    forbid_core_dumps()
+    set_up_process()
     try:
         from mesh.cli.app import main  # noqa: PLC0415
     except ImportError as error:

@@ -17,7 +17,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from mesh.core_dumps import forbid_core_dumps
+from mesh.process import set_up_process
 
 __all__ = ["KeyPairProvider", "PresharedKeyProvider", "RolloutProvider", "RosterProvider", "SurveyProvider"]
 
@@ -25,7 +25,7 @@ Properties = dict[str, Any]
 State = TypeVar("State")
 
 # Both processes of a run that have keys import this module: the program's, and the one that serves the resources.
-forbid_core_dumps()
+set_up_process()
 
 
 def _stored(read: Callable[..., State], *outputs: Any) -> State:

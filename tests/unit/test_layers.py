@@ -18,7 +18,7 @@ SOURCES = [*MODULES, *ROOT.glob("__main__.py")]
 
 # Each package leans on those before it only. What is not in a package is a floor of its own, at its place.
 FLOORS = (
-    "core_dumps",
+    "process",
     "errors",
     "progress",
     "wireguard",
