@@ -247,6 +247,25 @@ def test_what_was_there_before_is_kept_until_it_is_in_its_place_again(host: Host
     assert restored.splitlines()[-1] == "theirs"
 
 
+def test_a_file_that_was_not_replaced_yet_stays_in_its_place_where_there_is_no_room_for_a_copy(
+    host: HostProgram,
+) -> None:
+    """It boots at any moment of the rollback, which ends at once."""
+    _prepare(host)
+    said = host.run(
+        f"""
+        {_PROVEN}{_TAKING_OVER}
+        echo theirs >$configuration
+        cp() {{ return 1; }}
+        rm() {{ case " $* " in *" $configuration "*) echo removed ;; *) command rm "$@" ;; esac; }}
+        (go_back) && cat $configuration
+        ls $home
+        """
+    )
+    assert said.stdout.splitlines()[0] == "theirs"
+    assert not {"removed", "deadline", "previous"} & set(said.stdout.split())
+
+
 @pytest.mark.parametrize("way", ["go_back", "settle serve"])
 def test_what_was_there_before_is_on_the_disk_before_its_copy_goes(host: HostProgram, way: str) -> None:
     """A power cut a moment later finds neither an empty file nor none."""

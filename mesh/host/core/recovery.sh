@@ -157,9 +157,11 @@ close_other_ports() {
 	done
 }
 
-# give_up: the interface is no longer ours; nothing of it boots, is open or lies in /etc.
+# give_up: the interface is no longer ours; nothing of it boots, is open or lies in /etc. A file that is still somebody else's stays:
+# where the disk is full, no copy could take its place.
 give_up() {
-	rm -f "$configuration" "$configuration.new"
+	is_untouched "$configuration" || rm -f "$configuration"
+	rm -f "$configuration.new"
 	timer_apply none 4>&- 9>&-
 	service_remove "$(others_left)"
 	firewall_close_all

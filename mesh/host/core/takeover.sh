@@ -155,12 +155,22 @@ remember_theirs() {
 	list_routes 2>/dev/null | awk '{ print "- - - - -", $1 }' >"$home/previous/peers"
 }
 
-# give_back: what was kept of theirs is in its place again, as it was, and on the disk; it fails where anything of it is not.
+# is_untouched FILE: 0 when the file is the one that was kept of theirs, in its place all the time.
+is_untouched() {
+	untouched_kept=$home/previous/theirs$1
+	[ -f "$untouched_kept" ] && [ ! -L "$untouched_kept" ] && [ -f "$1" ] && [ ! -L "$1" ] || return 1
+	untouched_digest=$(digest_of "$1")
+	[ -n "$untouched_digest" ] && [ "$untouched_digest" = "$(digest_of "$untouched_kept")" ]
+}
+
+# give_back: what was kept of theirs is in its place again, as it was, and on the disk; it fails where anything of it is not. What
+# is untouched needs no room for another copy.
 give_back() {
 	[ -d "$home/previous/theirs" ] || return 0
 	for file in $(their_files); do
 		kept=$home/previous/theirs$file
 		[ -e "$kept" ] || [ -L "$kept" ] || continue
+		! is_untouched "$file" || continue
 		given=${file%/*}/.mesh.new
 		mkdir -p "${file%/*}" && rm -rf "$given" && cp -a "$kept" "$given" || return 1
 		[ -L "$given" ] || persist "$given"
