@@ -79,8 +79,10 @@ write_when_changed() {
 	# Not beside it by its name: /etc/init.d/mesh-boot.new is that of the interface `new`. And not by one name for all, since other
 	# interfaces may write at this moment.
 	write_to=${1%/*}/.mesh-$interface.new
-	printf '%s\n' "$3" >"$write_to" && chmod "$2" "$write_to" && mv "$write_to" "$1" ||
+	printf '%s\n' "$3" 2>/dev/null >"$write_to" && chmod "$2" "$write_to" && mv "$write_to" "$1" || {
+		rm -f "$write_to"
 		fail "cannot write $1; make room on the disk, and let root write there"
+	}
 }
 
 # link_to FILE LINK: the link leads to the file.
