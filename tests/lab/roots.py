@@ -57,7 +57,8 @@ RECIPES = {
         f"{_SYSTEMD} nftables dnf zypper pacman-package-manager makepkg libarchive-tools rpm createrepo-c zstd",
         fetched=_WIREGUARD,
     ),
-    "trixie-networkmanager": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables network-manager"),
+    # And what else makes interfaces at boot.
+    "trixie-networkmanager": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} nftables network-manager ifupdown netplan.io"),
     "trixie-ufw": Recipe("trixie", f"{_SYSTEMD} {_WIREGUARD} ufw iptables"),
     # A router needs nft too, which our program installs.
     "trixie-ufw-only": Recipe(

@@ -1,10 +1,16 @@
-"""systemd-networkd and NetworkManager run hosts' networks, restart, and leave the mesh as it is."""
+"""systemd-networkd and NetworkManager run hosts' networks, restart, and leave the mesh as it is.
 
+What else makes interfaces at boot is refused where it makes one of the same name.
+"""
+
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.documents import ROOT, read
 from tests.lab.conftest import PREFIX
 from tests.lab.hosts import Host, HostSpec
 from tests.lab.keeping import nothing_is_repaired, repairs_again
@@ -41,6 +47,38 @@ printf '[Match]\\nName=mgmt0\\n[Link]\\nUnmanaged=yes\\n' >10-mgmt0.network
 printf '[Match]\\nName=*\\n[Network]\\nDHCP=no\\nLinkLocalAddressing=no\\n' >99-all.network
 systemctl start systemd-networkd
 """
+
+# What has an interface backwg at boot, each in a file that its own tool writes or takes.
+_MAKERS = {
+    "/etc/NetworkManager/system-connections/my vpn.nmconnection": """
+key=$(wg genkey)
+nmcli --offline connection add type wireguard con-name 'my vpn' ifname backwg wireguard.private-key "$key" >"$file"
+""",
+    "/etc/network/interfaces.d/vpn": """
+cat >"$file" <<END
+auto backwg
+iface backwg inet6 static
+    address fd00:5::1/64
+    pre-up ip link add dev backwg type wireguard
+END
+ifquery --list | grep -x backwg
+""",
+    "/etc/netplan/60-vpn.yaml": """
+cat >"$file" <<END
+network:
+  tunnels:
+    backwg:
+      mode: wireguard
+      key: $(wg genkey)
+      addresses: [fd00:5::1/64]
+END
+netplan generate
+ls /run/systemd/network/*backwg.netdev
+ln -s /usr/lib/systemd/system/systemd-networkd.service /etc/systemd/system/multi-user.target.wants/
+""",
+}
+# What the page has whoever takes something out of a file of netplan run.
+(_AFTER_NETPLAN,) = re.findall("`(netplan [^`]*)` after you took it out", read(ROOT / "docs/troubleshooting/host.md"))
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +143,48 @@ def test_addresses_come_back_where_networking_was_turned_off_and_on(mesh: Stack)
     host.run("nmcli networking on")
     wait_until(lambda: _network(host) == before, 60)
     wait_until(lambda: not mesh.silent("testwg"), 30)
+
+
+def test_an_interface_that_something_else_makes_at_boot_is_refused_on_a_host_that_joins(
+    mesh: Stack, tmp_path: Path
+) -> None:
+    """The others stay as they are; another name will do, and so does each file that is named when it is taken out."""
+    manager, others = mesh.lab.hosts["manager"], ["gate", "networkd"]
+    for file, make in _MAKERS.items():
+        manager.run(f"set -e; umask 077; file='{file}'\n{make}")
+    stack = RehearsedStack(mesh.lab, tmp_path / "joined")
+    stack.write({"backwg": {"hosts": others, "port": 51826}})
+    stack.up()
+    before = [mesh.lab.hosts[name].run("wg showconf backwg") for name in others]
+    stack.write({"backwg": {"hosts": [*others, "manager"], "port": 51826}})
+    named: list[str] = []
+    for _ in _MAKERS:
+        said = " ".join(stack.fail().split())
+        found = re.search(
+            r"host 'manager': (/.*) brings up an interface backwg at boot too, and wg-quick would stop", said
+        )
+        assert found is not None, said
+        assert "backwg: nothing was changed" in said
+        assert [mesh.lab.hosts[name].run("wg showconf backwg") for name in others] == before
+        if not named:
+            _has_another_name(mesh, tmp_path / "named")
+        named.append(found[1])
+        manager.run(f"rm '{found[1]}'")
+        if "netplan" in found[1]:
+            manager.run(_AFTER_NETPLAN)
+    assert sorted(named) == sorted(_MAKERS)
+    manager.run("rm /etc/systemd/system/multi-user.target.wants/systemd-networkd.service")
+    stack.up()
+    assert stack.silent("backwg") == []
+    stack.destroy()
+
+
+def _has_another_name(mesh: Stack, folder: Path) -> None:
+    stack = RehearsedStack(mesh.lab, folder)
+    stack.write({"officewg": {"hosts": ["gate", "manager"], "port": 51827}})
+    stack.up()
+    assert stack.silent("officewg") == []
+    stack.destroy()
 
 
 def test_destroying_leaves_nothing_that_a_network_manager_reads(mesh: Stack) -> None:

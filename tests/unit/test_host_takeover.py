@@ -94,6 +94,18 @@ def test_a_netdev_that_another_of_its_name_replaces_makes_nothing(host: HostProg
     assert host.run("other_maker").stdout == ""
 
 
+def test_of_what_netplan_wrote_for_networkd_the_file_is_named_that_somebody_edits(host: HostProgram) -> None:
+    """The other one is made anew at each boot."""
+    host.stub("netplan")
+    host.etc("systemd/system/multi-user.target.wants/systemd-networkd.service", "[Unit]\n")
+    (host.directory / "run/systemd/network").mkdir(parents=True)
+    written = host.directory / "run/systemd/network/10-netplan-testwg.netdev"
+    written.write_text("[NetDev]\nName=testwg\n")
+    assert host.run("other_maker").stdout == "/run/systemd/network/10-netplan-testwg.netdev\n"
+    host.etc("netplan/60-vpn.yaml", "network:\n  tunnels:\n    testwg:\n      mode: wireguard\n")
+    assert host.run("other_maker").stdout == "/etc/netplan/60-vpn.yaml\n"
+
+
 def test_an_interface_that_something_else_brought_up_at_boot_makes_room(host: HostProgram) -> None:
     """Only one that is not the mesh itself, before this host was looked at, and of a mesh that was confirmed."""
     host.stub("ip")

@@ -76,10 +76,11 @@ check_their_configuration() {
 other_maker() {
 	{
 		# What other files only mention is none of this: each has to make a device, and to be read at boot.
+		# First that which writes files for others.
+		! has_command netplan || made_by_netplan
 		[ ! -e "$systemd_wants/systemd-networkd.service" ] || made_by_networkd
 		! has_command ifup || made_by_ifupdown
 		[ ! -e "$systemd_wants/NetworkManager.service" ] || made_by_networkmanager
-		! has_command netplan || made_by_netplan
 	} 2>/dev/null | head -n 1
 }
 
