@@ -86,8 +86,8 @@ def test_a_disk_that_fills_up_during_a_takeover_gives_everything_back(by_hand: B
         try:
             outcome = run.end()
             assert outcome.code != 0
-            named = re.search("host 'small': .*(disk is full|No space left on device|make room)", outcome.output)
-            assert named, outcome.output
+            # By whatever is the first to be written then: the deadline on a busy machine, else a unit.
+            assert re.search(r"host 'small': cannot write /\S+; make room on the disk", outcome.output), outcome.output
             wait_until(lambda: not small.run("ls /var/lib/mesh/testwg/deadline", check=False), 60)
             assert small.run(f"ls {_FILE}") == f"{_FILE}\n"
         finally:

@@ -186,8 +186,8 @@ order_arm() {
 write_deadline() { set_deadline "$((${3%.*} + $1)).${3#*.}" "$2"; }
 
 set_deadline() {
-	echo "$1 $2 $this_boot" >"$home/deadline.new"
-	mv "$home/deadline.new" "$home/deadline"
+	echo "$1 $2 $this_boot" 2>/dev/null >"$home/deadline.new" && mv "$home/deadline.new" "$home/deadline" ||
+		fail "cannot write $home/deadline; make room on the disk, and let root write there"
 }
 
 # outlast COMMAND...: carries it out. Nobody can move the deadline meanwhile, so its time, up to 90 seconds, does not count.
