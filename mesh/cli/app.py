@@ -49,6 +49,8 @@ app = typer.Typer(
 
 _console = Screen()
 _errors = Screen(stderr=True, soft_wrap=True)
+# What typer makes of Ctrl-C, without a word.
+_INTERRUPTED = 130
 
 
 app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
@@ -231,13 +233,19 @@ def engine(
 
 
 def main() -> None:
-    """Run a command; an expected failure is reported in words, with exit status 1."""
+    """Run a command; an expected failure is reported in words, with exit status 1, and Ctrl-C in one word, with 130."""
     open_missing_streams()
     try:
         try:
             app()
         finally:
             finish_output()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            with suppress(OSError):
+                # A terminal has shown the key, and goes on behind it.
+                _errors.print("\ninterrupted" if _errors.is_terminal else "interrupted")
+        raise
     except MeshError as error:
         fault = str(error)
     except BrokenPipeError:
