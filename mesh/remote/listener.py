@@ -6,7 +6,7 @@ import asyncssh
 
 from mesh.remote.greeting import explain_end, explain_start
 from mesh.remote.signing import Login
-from mesh.remote.ssh_errors import GONE_KEY_TYPE, NO_POST_QUANTUM, PASSING, SLOW_AGENT, explain_words
+from mesh.remote.ssh_errors import GONE_KEY_TYPE, NO_POST_QUANTUM, PASSING, SLOW_AGENT, explain_words, quote
 
 __all__ = ["EXCHANGE", "HungUpError", "Listener", "LoginRefusedError"]
 
@@ -25,10 +25,10 @@ class HungUpError(asyncssh.ConnectionLost):
     If it `passes`, another try a moment later may do.
     """
 
-    def __init__(self, reason: str) -> None:
-        """Take one of the words of `greeting`."""
+    def __init__(self, reason: str, *, passes: bool = False) -> None:
+        """Take one of the words of `greeting`, or others."""
         super().__init__(reason)
-        self.passes = reason in PASSING
+        self.passes = passes or reason in PASSING
 
 
 class Listener(asyncssh.SSHClient):
@@ -87,4 +87,17 @@ class Listener(asyncssh.SSHClient):
         words = explain_end(self._heard) if self.obstacle is None else self.obstacle
         if words in (GONE_KEY_TYPE, NO_POST_QUANTUM):
             return LoginRefusedError(words)
-        return HungUpError(words) if words else error
+        return HungUpError(words) if words else self._with_last_words(error)
+
+    def _with_last_words(self, error: Exception) -> Exception:
+        """Return an error that repeats the banner of a server that hung up, unless its reason is one that is known."""
+        has_hung_up = isinstance(error, asyncssh.DisconnectError | ConnectionResetError | BrokenPipeError)
+        if not self._banner.strip() or not has_hung_up or explain_words(str(error)):
+            return error
+        is_cut_off = isinstance(error, asyncssh.ConnectionLost | ConnectionResetError | BrokenPipeError)
+        said = quote(self._banner.encode())
+        # It may say so to everybody, whatever it does then.
+        return HungUpError(
+            f"closed the SSH connection after it said {said}; if that does not tell why, run it again",
+            passes=is_cut_off,
+        )

@@ -89,6 +89,10 @@ class FakeHost:
     # What its login shell prints first, and what it says to an order instead of what it would, in pieces without end.
     noise: bytes = b""
     says: dict[str, Callable[[bytes], Iterable[bytes]]] = field(default_factory=dict)
+    # What a silent one says instead, before it hangs up; and the banner and the reason with which one that is well
+    # hangs up on whoever logs in.
+    last_words: bytes | None = None
+    refusal: tuple[str, str] | None = None
     # How often somebody has connected, and has come to a login, after a key exchange.
     connections: int = 0
     logins: int = 0
@@ -116,11 +120,22 @@ class _Server(asyncssh.SSHServer):
         self._authorized, self._host = authorized, host
         host.connections += 1
 
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
     def begin_auth(self, username: str) -> bool:
         self._host.logins += 1
+        if self._host.refusal:
+            banner, reason = self._host.refusal
+            self._connection.send_auth_banner(banner)
+            self._connection.disconnect(asyncssh.DISC_PROTOCOL_ERROR, reason)
         return bool(username)
 
     def public_key_auth_supported(self) -> bool:
+        return True
+
+    def connection_requested(self, *_: object) -> bool:
+        # As a bastion.
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
@@ -227,11 +242,17 @@ class Hosts:
     async def _listen(self, host: FakeHost) -> None:
         if host.mode == "silent":
 
-            async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 host.open.append(writer.transport)
-                await asyncio.Event().wait()
+                if host.last_words is None:
+                    await asyncio.Event().wait()
+                writer.write(host.last_words or b"")
+                writer.write_eof()
+                # With something unread, the system would say reset instead, now and then.
+                await reader.read()
+                writer.close()
 
-            host.server = await asyncio.start_server(say_nothing, "127.0.0.1", host.port)
+            host.server = await asyncio.start_server(be_silent, "127.0.0.1", host.port)
             host.port = host.server.sockets[0].getsockname()[1]
             return
 
