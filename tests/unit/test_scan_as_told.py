@@ -18,6 +18,7 @@ from mesh.errors import ConfigurationError, HostError
 from mesh.remote.commands import run_command
 from mesh.remote.concurrency import run
 from tests.documents import ROOT, shell_of
+from tests.own_ssh import write_own_ssh
 from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host
 
 pytestmark = pytest.mark.thorough
@@ -118,6 +119,44 @@ def test_what_is_no_host_key_is_replaced_as_the_fault_says(tmp_path: Path, host:
     assert told is not None, refused.value
     type_yes(told[0].replace("STACK", "office"), tmp_path)
     assert host.public_key() in file.read_text()
+
+
+def scan_as(folder: Path, known_hosts: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Scan as somebody whose ssh knows these hosts, and who says yes to every question."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "known").write_text(known_hosts)
+    write_own_ssh(tools, f"-F none -o UserKnownHostsFile={tools}/known")
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "mesh", "scan", "office", "--yes", "--accept-changed", *options],
+        cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_a_revoked_host_key_is_refused_until_the_host_has_another_one(
+    tmp_path: Path, host: FakeHost, is_pinned: bool
+) -> None:
+    """As the message says; saying yes to everything does not help, and neither does a line that trusts the key."""
+    ssh = {"address": "127.0.0.1", "port": host.port, **({"hostKey": host.public_key()} if is_pinned else {})}
+    file = project(tmp_path, "office", f"config: {json.dumps({'mesh:hosts': {'carol': {'ssh': ssh}}})}")
+    before = file.read_text()
+    revoked = "".join(f"@revoked * {host.public_key(number)}\n" for number in (0, 1))
+    known = f"[127.0.0.1]:{host.port} {host.public_key()}\n{revoked}"
+    refused = scan_as(tmp_path, known)
+    assert refused.returncode == 1, refused.stdout
+    assert refused.stderr == (
+        f"error: host 'carol': shows a host key that {tmp_path}/tools/known:2 revokes; make a new one on it, and "
+        "restart its sshd\n"
+    )
+    assert file.read_text() == before
+    assert host.logins == 0
+    with running_host() as mended:
+        file.write_text(before.replace(str(host.port), str(mended.port)))
+        done = scan_as(tmp_path, known)
+        assert done.returncode == 0, done.stderr
+        assert mended.public_key() in file.read_text()
 
 
 def test_a_message_that_has_somebody_scan_or_allocate_names_what_that_takes() -> None:
