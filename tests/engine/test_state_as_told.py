@@ -120,6 +120,42 @@ def test_an_earlier_state_that_was_compressed_is_unpacked_first(stack: Stack) ->
     is_as_it_was(stack)
 
 
+def test_a_checkout_that_was_moved_goes_on_with_the_stack_that_is_selected_there(stack: Stack) -> None:
+    """Before that, Pulumi says that none is; how setup writes the environment again is tested with the checkout."""
+    place = stack.folder.with_name("moved here")
+    stack.folder.rename(place)
+    stack.folder = place
+    assert "no stack selected" in stack.run("up", "--yes", "--skip-preview").text
+    told = stack.companion("status")
+    assert told.code == 1
+    assert told.text.startswith("error: pulumi stack: no stack selected; ")
+    assert told.text.endswith("; name a stack, or select one\n")
+    lines = shell_of(_PAGE, "Another folder, another machine").splitlines(keepends=True)
+    assert lines[:2] == ["make setup\n", ". .venv/bin/activate\n"]
+    do(stack, "".join(lines[2:]))
+    is_as_it_was(stack)
+    assert stack.companion("status").code == 0
+
+
+def test_another_machine_goes_on_once_it_has_the_stack_file_the_passphrase_the_key_and_the_state(stack: Stack) -> None:
+    """In a clone elsewhere, by a Pulumi that knows nothing yet, with a backend of files at another place."""
+    keys, confirmed = stack.public_keys(), stack.hosts.orders.count("confirm")
+    lines = shell_of(_PAGE, "Another backend").splitlines(keepends=True)
+    do(stack, lines[0])
+    machine = stack.folder.with_name("machine")
+    shutil.copytree(stack.folder, machine / "checkout", symlinks=True, ignore=shutil.ignore_patterns(".mesh"))
+    (machine / "state").mkdir()
+    (stack.folder / "state.json").unlink()
+    stack.folder, stack.state = machine / "checkout", machine / "state"
+    stack.environment |= {"PULUMI_HOME": str(machine / ".pulumi"), "PULUMI_BACKEND_URL": f"file://{stack.state}"}
+    assert "no stack named 'test' found" in stack.run("stack", "select", "test").text
+    assert "11 unchanged" in do(stack, "".join(lines[1:])).output
+    assert stack.public_keys() == keys
+    is_as_it_was(stack)
+    assert stack.companion("status").code == 0
+    assert stack.hosts.orders.count("confirm") == confirmed
+
+
 def test_a_stack_moves_to_another_backend(stack: Stack) -> None:
     """By the line in Pulumi.yaml, which is what holds where no variable is set; secrets of the stack file move too."""
     del stack.environment["PULUMI_BACKEND_URL"]
