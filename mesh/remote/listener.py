@@ -6,7 +6,15 @@ import asyncssh
 
 from mesh.remote.greeting import explain_end, explain_start
 from mesh.remote.signing import Login
-from mesh.remote.ssh_errors import GONE_KEY_TYPE, NO_POST_QUANTUM, PASSING, SLOW_AGENT, explain_words, quote
+from mesh.remote.ssh_errors import (
+    GONE_KEY_TYPE,
+    HUNG_UP_SAYING,
+    NO_POST_QUANTUM,
+    PASSING,
+    SLOW_AGENT,
+    explain_words,
+    quote,
+)
 
 __all__ = ["EXCHANGE", "HungUpError", "Listener", "LoginRefusedError"]
 
@@ -95,9 +103,5 @@ class Listener(asyncssh.SSHClient):
         if not self._banner.strip() or not has_hung_up or explain_words(str(error)):
             return error
         is_cut_off = isinstance(error, asyncssh.ConnectionLost | ConnectionResetError | BrokenPipeError)
-        said = quote(self._banner.encode())
         # It may say so to everybody, whatever it does then.
-        return HungUpError(
-            f"closed the SSH connection after it said {said}; if that does not tell why, run it again",
-            passes=is_cut_off,
-        )
+        return HungUpError(HUNG_UP_SAYING.format(said=quote(self._banner.encode())), passes=is_cut_off)

@@ -10,6 +10,7 @@ __all__ = [
     "FEW_TRIES",
     "FORWARDING",
     "GONE_KEY_TYPE",
+    "HUNG_UP_SAYING",
     "KEY_REFUSED",
     "MORE_ASKED",
     "NOTHING_SHARED",
@@ -68,6 +69,7 @@ CLOSED_AT_ONCE = (
     "closes the connection before it greets as SSH; see whether a firewall, fail2ban or hosts.deny on it keeps "
     "you out, and whether sshd runs"
 )
+HUNG_UP_SAYING = "closed the SSH connection after it said {said}; if that does not tell why, run it again"
 TURNED_AWAY = (
     "turns you away for a while, since too many logins from your address have failed (PerSourcePenalties of its "
     "sshd_config); wait some minutes, then log in with the right user and key"
