@@ -18,6 +18,7 @@ from mesh.cli.bundle_command import bundle_command
 from mesh.cli.completion import complete_host, complete_interface
 from mesh.cli.console import Screen
 from mesh.cli.doctor_command import doctor_command
+from mesh.cli.ending import end_command
 from mesh.cli.engine import find_engine, install_engine, link_engine
 from mesh.cli.forget import choose_interfaces, write_forgotten
 from mesh.cli.graph_command import graph
@@ -49,8 +50,6 @@ app = typer.Typer(
 
 _console = Screen()
 _errors = Screen(stderr=True, soft_wrap=True)
-# What typer makes of Ctrl-C, without a word.
-_INTERRUPTED = 130
 
 
 app.add_typer(import_commands(lambda line: _console.print(line, markup=False, soft_wrap=True)), name="import")
@@ -241,11 +240,7 @@ def main() -> None:
         finally:
             finish_output()
     except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            with suppress(OSError):
-                # A terminal has shown the key, and goes on behind it.
-                _errors.print("\ninterrupted" if _errors.is_terminal else "interrupted")
-        raise
+        end_command(end, _errors)
     except MeshError as error:
         fault = str(error)
     except BrokenPipeError:

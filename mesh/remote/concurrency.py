@@ -82,7 +82,12 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
 
     # With a loop that is made here, none that this thread had, as pulumi's may, is taken from it.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(main())
+        try:
+            return runner.run(main())
+        except KeyboardInterrupt:
+            # Else the loop would wait for every name that is being looked up, also where no resolver answers.
+            runner.get_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+            raise
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:

@@ -24,22 +24,36 @@ _COMMANDS = (
     "graph lab --live",
     "bundle",
 )
+# A resolver that does not answer.
+_WITHOUT_NAMES = """
+import socket, time
+look_up = socket.getaddrinfo
+def wait(host, *rest, **options):
+    if host == "localhost":
+        open("looked-up", "w").close()
+        time.sleep(40)
+    return look_up(host, *rest, **options)
+socket.getaddrinfo = wait
+from mesh.__main__ import run_mesh
+run_mesh()
+"""
 
 
 @pytest.fixture(scope="module")
 def stack(make_stack: Maker) -> RehearsedStack:
-    """Return a running mesh of two hosts."""
+    """Return a running mesh of two hosts, one of which is reached by a name."""
     stack = make_stack(2)
-    stack.write({"testwg": {"hosts": ["h1", "h2"]}})
+    stack.write({"testwg": {"hosts": ["h1", "h2"]}}, h2={"address": "localhost"})
     stack.up()
     for name in ("kept.html", "kept.prom"):
         (stack.folder / name).write_text("of before\n")
     return stack
 
 
-def start(stack: RehearsedStack, command: str) -> Terminal:
+def start(stack: RehearsedStack, command: str, *program: str) -> Terminal:
     """Start a command in a terminal of its own."""
-    return Terminal([sys.executable, "-m", "mesh", *command.split()], stack.folder, stack.environment)
+    words = [sys.executable, *(program or ("-m", "mesh")), *command.split()]
+    return Terminal(words, stack.folder, stack.environment)
 
 
 def files(stack: RehearsedStack) -> dict[str, str]:
@@ -89,6 +103,20 @@ def test_ctrl_c_ends_a_command_while_a_host_does_not_answer_an_order(
     finally:
         host.hang_at = ""
     assert files(stack) == before
+
+
+@pytest.mark.parametrize(("command", "status"), [("doctor", 130), ("status --watch", 0)])
+def test_ctrl_c_ends_a_command_while_no_resolver_answers(stack: RehearsedStack, command: str, status: int) -> None:
+    """As where the network is gone; a lookup itself cannot be ended, and is left."""
+    mark = stack.folder / "looked-up"
+    with start(stack, command, "-c", _WITHOUT_NAMES) as terminal:
+        terminal.wait_until(mark.exists)
+        terminal.press(_CTRL_C)
+        began = time.monotonic()
+        assert terminal.end() == status
+        assert time.monotonic() - began < 5
+        assert b"Traceback" not in terminal.said
+    mark.unlink()
 
 
 def drawing(shown: bytes) -> list[str]:

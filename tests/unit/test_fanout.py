@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
@@ -152,6 +153,23 @@ def test_ctrl_c_ends_what_is_under_way() -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run(work)
+    assert time.monotonic() - began < 5
+
+
+def test_ctrl_c_does_not_wait_for_a_name_that_is_looked_up() -> None:
+    """That takes a thread, and half a minute where no resolver answers."""
+    answered = threading.Event()
+
+    async def work() -> None:
+        looked_up = asyncio.get_running_loop().run_in_executor(None, answered.wait, 30)
+        await asyncio.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+        await looked_up
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(work)
+    answered.set()
     assert time.monotonic() - began < 5
 
 
