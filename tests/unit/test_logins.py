@@ -286,6 +286,21 @@ def test_a_host_key_whose_type_is_gone_is_told(tmp_path: Path, key: Key, is_behi
         assert log_in(host)["h0"].message == f"{where}{ssh_errors.GONE_KEY_TYPE}"
 
 
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_a_server_that_takes_fewer_keys_than_there_are_is_told(
+    tmp_path: Path, key: Key, other: Key, operator: Callable[..., None], is_behind: bool
+) -> None:
+    """What it shows to everybody before that is no reason."""
+    operator(other, key)
+    banner = tmp_path / "banner"
+    banner.write_text("Authorized users only\n")
+    with sshd(tmp_path, key, settings=f"MaxAuthTries 1\nBanner {banner}") as running:
+        end = way(running.port, running.host_key)
+        host: Connection = {**end, "bastion": end} if is_behind else end
+        where = "its bastion 127.0.0.1 " if is_behind else ""
+        assert log_in(host)["h0"].message == f"{where}{ssh_errors.FEW_TRIES}"
+
+
 def test_a_bastion_that_is_lost_during_the_check_is_told_of_its_hosts() -> None:
     """And ends nothing else."""
     lost: list[asyncssh.SSHServerConnection] = []
