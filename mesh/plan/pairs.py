@@ -50,6 +50,9 @@ class Pairs:
 
     def endpoint(self, host: str, peer: str) -> str:
         """Return the endpoint at which `host` first contacts `peer`; empty where it has to wait for the peer."""
+        # Nearly all have one, and of a million pairs each is asked about several times.
+        if (only := self._only_endpoints.get(peer)) is not None:
+            return only
         own, other = self.participants[host], self.participants[peer]
         site = other.get("site")
         if site and site == own.get("site") and other.get("localEndpoint"):
@@ -57,6 +60,16 @@ class Pairs:
         if other.get("otherEndpoint") and (version := self.own_version(host)):
             return str(other["endpoint" if ip_version(other["endpoint"]) == version else "otherEndpoint"])
         return str(other["endpoint"])
+
+    @cached_property
+    def _only_endpoints(self) -> dict[str, str]:
+        """The endpoints of those that have the same one for everybody."""
+        several = ("localEndpoint", "otherEndpoint")
+        return {
+            name: str(entry["endpoint"])
+            for name, entry in self.participants.items()
+            if not any(entry.get(word) for word in several)
+        }
 
     def name(self, host: str, peer: str) -> str:
         """Return the DNS name of the endpoint that `host` uses for `peer`; empty where that is an address."""
@@ -120,6 +133,8 @@ class Pairs:
 
     def allowed_ips(self, host: str, peer: str) -> tuple[str, ...]:
         """Return the prefixes that `host` sends to `peer`: its own, those behind it, of a relay also others'."""
+        if peer in self._with_own_prefixes and not self.participants[host].get("exitNode"):
+            return self._prefixes[peer]
         behind = self._peers_over_relay(host) if peer == self._relay_name else ()
         owners = (peer, *behind)
         prefixes = tuple(prefix for name in owners for prefix in (*self._prefixes[name], *self.routes(host, name)))
@@ -146,6 +161,15 @@ class Pairs:
     @cached_property
     def _prefixes(self) -> dict[str, tuple[str, ...]]:
         return {name: allowed_ips(participant) for name, participant in self.participants.items()}
+
+    @cached_property
+    def _with_own_prefixes(self) -> frozenset[str]:
+        """Those to which all hosts send only what is their own, unless it is the exit node of one."""
+        return frozenset(
+            name
+            for name, participant in self.participants.items()
+            if name != self._relay_name and not participant.get("routes")
+        )
 
     def turn(self, host: str, peer: str) -> str:
         """Return in which turn of a verification `host` pings `peer`, `first` or `second`.
