@@ -15,12 +15,12 @@ $(shell [ ! -s .venv/bin/mesh ] || grep -qF -e "$$(readlink -f .venv)/bin/" -e "
 .DEFAULT_GOAL := help
 # Images of Python set it, and each of the many processes of a run would compile the program again.
 unexport PYTHONDONTWRITEBYTECODE
-# Labs wait for their hosts more than they compute, so there are more of them than processors. Where there is an engine, its
-# tests compute beside them. What measures loss comes first for a processor, in two of the labs (tests/conftest.py).
+# Labs wait for their hosts more than they compute, so there are more of them than processors. What measures loss comes first
+# for a processor, in two of the labs (tests/conftest.py).
 # Tracebacks are Python's own: for others pytest parses sources, at which 3.11 can fail beside another thread (gh-106905), and that
 # ends the whole run.
 PYTEST = $(ENGINE) $(RUN) -m pytest -v --dist loadfile --no-loadscope-reorder --tb=native --require="$$MESH_REQUIRE"
-LABS ?= $$($(ENGINE) command -v pulumi >/dev/null && echo 5 || echo 7)
+LABS ?= 7
 COUNT := .venv/count
 
 .PHONY: help setup demo demo-shell demo-down test test-kernel test-aarch64 test-fast check docs bench
