@@ -7,6 +7,7 @@ state does not depend on who runs `pulumi up`.
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from mesh.remote.identities import (
     blob_of,
     certified_key,
     is_certificate,
+    read_beside,
     read_key_blob,
     read_private_key,
     read_public_lines,
@@ -31,6 +33,8 @@ __all__ = ["KEY_FILE_VARIABLE", "OFFERED", "Credentials", "fingerprint_of", "loa
 
 KEY_FILE_VARIABLE = "MESH_SSH_KEY_FILE"
 _NAMED = "SSH_AUTH_SOCK"
+# What no name of a file is: a private key in its armour, or the beginning of what OpenSSH has there, in base64.
+_KEY_TEXT = re.compile(r"PRIVATE KEY-----|^\s*b3BlbnNzaC1rZXkt")
 
 # An sshd ends a connection at the sixth key that it refuses (MaxAuthTries of sshd_config).
 OFFERED = 5
@@ -97,12 +101,21 @@ def _ask_agent(path: str) -> tuple[list[AgentIdentity], str, bool]:
 
 def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
     """Return the key in a file, behind its certificates; a public one has to be in the agent."""
-    path = Path(name).expanduser()
+    if _KEY_TEXT.search(name):
+        raise MeshError(
+            f"{KEY_FILE_VARIABLE}: is a key itself, not the name of a file; keep the key in a file that only you can "
+            "read, and name that"
+        )
+    path = Path(name)
+    # Of a user who is not known, it stays as it is.
+    with suppress(RuntimeError):
+        path = path.expanduser()
     where = f"{KEY_FILE_VARIABLE}: {name!r}"
     try:
         text = path.read_bytes()
     except OSError as error:
-        what = "is not a file" if not path.is_file() else f"cannot be read ({error.strerror})"
+        is_there = not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        what = f"cannot be read ({error.strerror})" if is_there else "is not a file"
         raise MeshError(f"{where} {what}; name an SSH private key, or use ssh-agent") from None
     if lines := read_public_lines(text):
         return _public(where, path, lines, held)
@@ -120,9 +133,7 @@ def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
         plain = blob_of(key)
         certificates = [blob for blob in with_certificate(path) if certified_key(blob) == plain]
         return [FileIdentity(blob, path.name, key) for blob in (*certificates, plain)]
-    beside = path.with_name(f"{path.name}.pub")
-    lines = read_public_lines(beside.read_bytes()) if beside.is_file() else []
-    blob = read_key_blob(text) or next((blob for blob, _ in lines), b"")
+    blob = read_key_blob(text) or next(iter(read_beside(path.with_name(f"{path.name}.pub"))), b"")
     return _from_agent(
         [*with_certificate(path), blob],
         held,

@@ -33,6 +33,7 @@ __all__ = [
     "blob_of",
     "certified_key",
     "is_certificate",
+    "read_beside",
     "read_key_blob",
     "read_private_key",
     "read_public_lines",
@@ -142,6 +143,9 @@ def read_public_lines(text: bytes) -> list[tuple[bytes, str]]:
         words = line.split(None, 2)
         try:
             blob = base64.b64decode(words[1], validate=True)
+            if is_certificate(blob):
+                # A certificate that was cut off is none.
+                certified_key(blob)
             if next(unpack(blob, 1)) == words[0]:
                 found.append((blob, words[2].decode(errors="replace") if len(words) > 2 else ""))
         except (IndexError, ValueError, StopIteration, binascii.Error):
@@ -149,11 +153,17 @@ def read_public_lines(text: bytes) -> list[tuple[bytes, str]]:
     return found
 
 
+def read_beside(path: Path) -> list[bytes]:
+    """Return the public keys and certificates of a file beside a key, which may be missing or not be for us to read."""
+    try:
+        return [blob for blob, _ in read_public_lines(path.read_bytes())]
+    except OSError:
+        return []
+
+
 def with_certificate(path: Path) -> Iterator[bytes]:
     """Yield the certificate beside a key file, NAME-cert.pub, if there is one."""
-    beside = path.with_name(f"{path.name.removesuffix('.pub')}-cert.pub")
-    if beside.is_file():
-        yield from (blob for blob, _ in read_public_lines(beside.read_bytes()))
+    yield from filter(is_certificate, read_beside(path.with_name(f"{path.name.removesuffix('.pub')}-cert.pub")))
 
 
 def is_certificate(blob: bytes) -> bool:
