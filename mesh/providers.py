@@ -107,9 +107,9 @@ class _ToldProvider(ResourceProvider):
 
     def _is_described(self, interface: str) -> bool:
         """Tell whether the stack file describes the mesh, and so commands and a refresh can tell what it asks for."""
-        import json  # noqa: PLC0415
+        from mesh.rollout.provider_process import read_section  # noqa: PLC0415
 
-        return interface in json.loads(self._config.get("mesh:interfaces") or "{}")
+        return interface in (read_section(self._config.get("mesh:interfaces")) or {})
 
 
 class SurveyProvider(_ToldProvider):
@@ -130,15 +130,16 @@ class SurveyProvider(_ToldProvider):
 
     def read(self, id_: str, props: Properties) -> ReadResult:
         """Raise the count of each host that lost its private key."""
-        import json  # noqa: PLC0415
-
         from mesh.rollout import reinstall_check  # noqa: PLC0415
+        from mesh.rollout.provider_process import errors_are_one_line, read_section  # noqa: PLC0415
         from mesh.stored.reader import read_survey_state  # noqa: PLC0415
 
-        known = _stored(read_survey_state, id_, props)["installations"]
         # A program of the user's own has no such values, so nothing says how to reach hosts before their enrolment.
-        hosts, interfaces = (json.loads(self._config.get(f"mesh:{name}") or "null") for name in ("hosts", "interfaces"))
-        counts = reinstall_check.count_installations(id_, known, hosts, self._config.get("mesh:hostsFile"), interfaces)
+        hosts, file, interfaces = (self._config.get(f"mesh:{name}") for name in ("hosts", "hostsFile", "interfaces"))
+        with errors_are_one_line():
+            known = read_survey_state(id_, props)["installations"]
+            sections = read_section(hosts), file, read_section(interfaces)
+            counts = reinstall_check.count_installations(id_, known, *sections)
         return ReadResult(id_, {**props, "installations": counts})
 
 

@@ -1,19 +1,21 @@
-"""The process in which the engine runs the providers: the three things about it that a provider has to know.
+"""The process in which the engine runs the providers: what about it a provider has to know.
 
 It outlives an engine that was killed, and its parent is a shell; so it asks the address at which the engine serves it,
 the last argument of `python -m pulumi.dynamic`. It serves one run, and ends with it. What a provider raises is shown as
 the text of `traceback.format_exc`.
 """
 
+import json
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
+from typing import Any
 
 from mesh.errors import MeshError
 
-__all__ = ["engine_is_alive", "errors_are_one_line", "import_ahead"]
+__all__ = ["engine_is_alive", "errors_are_one_line", "import_ahead", "read_section"]
 
 _SECONDS = 5
 
@@ -42,6 +44,15 @@ def errors_are_one_line() -> Iterator[None]:
     except MeshError:
         sys.tracebacklimit = 0
         raise
+
+
+def read_section(text: str | None) -> dict[str, Any] | None:
+    """Return what the stack file says in a section; None for what is no mapping, since the program tells of that."""
+    try:
+        section = json.loads(text or "null")
+    except ValueError:
+        return None
+    return section if isinstance(section, dict) else None
 
 
 def import_ahead(module: str = "mesh.rollout.apply") -> Thread:

@@ -1,11 +1,15 @@
 """What a provider knows of its process: whether its engine is gone, how errors are shown, what is imported ahead."""
 
+import json
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mesh.rollout.provider_process import engine_is_alive
+from tests.conftest import HOST_KEY
 
 
 def test_an_engine_lives_as_long_as_it_listens() -> None:
@@ -79,3 +83,43 @@ def test_the_providers_read_states_and_reach_hosts_without_the_models_of_the_sta
     count, imported = said.split()
     assert int(count) > 10
     assert imported == "False"
+
+
+def refresh(of: str, *lines: str, **config: str) -> str:
+    """Return what the engine shows of a refresh by a provider, told these values of the stack file."""
+    values = {f"mesh:{name}": value for name, value in config.items()}
+    return run(
+        "import os, traceback",
+        "from pulumi.dynamic import Config, ConfigureRequest",
+        "from mesh import providers",
+        f"provider = providers.{of}()",
+        f"provider.configure(ConfigureRequest(Config({values!r}, 'mesh')))",
+        *lines,
+    )
+
+
+SURVEYED = (
+    "try:",
+    "    print(provider.read('testwg', {'interface': 'testwg', 'installations': {'bernard': 2.0}}).outs)",
+    "except Exception:",
+    "    print(traceback.format_exc())",
+)
+
+
+def test_a_refresh_without_a_key_to_log_in_with_says_so_in_one_line() -> None:
+    """It comes before the program, which would have said it."""
+    host = {"ssh": {"address": "192.0.2.1", "hostKey": HOST_KEY}, "externalIps": ["192.0.2.1"]}
+    lines = ("os.environ['MESH_SSH_KEY_FILE'] = '/no/key'", *SURVEYED)
+    hosts, interfaces = json.dumps({"bernard": host}), json.dumps({"testwg": {"hosts": ["bernard"]}})
+    said = refresh("SurveyProvider", *lines, hosts=hosts, interfaces=interfaces).split("\n")
+    assert [line for line in said if line] == [
+        "mesh.errors.MeshError: MESH_SSH_KEY_FILE: '/no/key' is not a file; name an SSH private key, or use ssh-agent"
+    ]
+
+
+@pytest.mark.parametrize("value", ["no JSON", "5", "null", "[]"])
+def test_a_refresh_leaves_faults_of_the_stack_file_to_the_program(value: str) -> None:
+    """It names them all, and their place."""
+    assert "{'bernard': 2}" in refresh("SurveyProvider", *SURVEYED, hosts=value, interfaces=value)
+    asked = "print(provider._is_described('testwg'))"
+    assert refresh("RolloutProvider", asked, interfaces=value) == "False\n"
