@@ -247,12 +247,13 @@ async def try_command(host: str, connection: Connection, *, sudo: bool) -> None:
 
     Raises:
         UnreachableHostError: If it, or its bastion, does not let us in.
-        HostError: If it runs no command, or not as root, or prints around it what a state cannot keep.
+        HostError: If it runs no command, or not as root, or ends none, or prints around it what a state cannot keep.
     """
     async with connected(host, connection) as opened:
         stream = await start(host, opened, "true", sudo=sudo)
         stream.write("", ends=True)
-        said, _ = await stream.read_to(_marked(stream.marker, r" (\d{1,3})"), "a command")
+        async with _within(host, COMMAND_SECONDS, "ends no command", "see what sudo or its login shell waits for"):
+            said, _ = await stream.read_to(_marked(stream.marker, r" (\d{1,3})"), "a command")
         said += stream.greeting + (await stream.errors()).decode("utf-8", "replace")
     if "\ufffd" in said:
         raise HostError(host, _NO_UTF8)

@@ -258,6 +258,16 @@ def test_a_login_shell_that_waits_is_no_fault_of_the_network(host: Login, monkey
         host.ask("id")
 
 
+def test_a_host_whose_commands_do_not_end_is_told_before_its_enrolment(
+    host: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where PAM hangs when a session closes: a run would wait without end, and without a word."""
+    monkeypatch.setattr(commands, "COMMAND_SECONDS", 2)
+    host.command("sudo", 'shift; "$@"; sleep 60')
+    with pytest.raises(HostError, match="host 'carol': ends no command within 2 seconds; see what sudo or its login"):
+        run(lambda: asyncio.wait_for(commands.try_command("carol", host.connection, sudo=True), 10))
+
+
 @pytest.mark.parametrize(
     "script",
     ["yes", "cat /dev/zero", "while :; do echo; done", "yes | tr -d '\\n'", "head -c 5000000 /dev/zero"],
