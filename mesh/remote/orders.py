@@ -94,12 +94,14 @@ class Session:
         self._stream.forget()
         self._stream.write("".join(f"{' '.join(map(str, words))}\n{payload}" for words, payload in orders))
         replies: list[Reply] = []
-        failed: _OrderFailedError | None = None
+        failed: HostError | None = None
         for words, _ in orders:
             try:
                 replies.append(Reply(await self._answer(words[0], seconds), asked, time.monotonic()))
-            except _OrderFailedError as error:
+            except HostError as error:
                 failed = failed or error
+                if self._fault:
+                    break
         if failed:
             raise failed
         return replies
