@@ -51,7 +51,12 @@ async def settle(
         async with limit:
             return await one
 
-    results = await asyncio.gather(*map(in_turn, work.values()), return_exceptions=True)
+    try:
+        results = await asyncio.gather(*map(in_turn, work.values()), return_exceptions=True)
+    finally:
+        # Ctrl-C leaves some that had no turn, of which Python would complain.
+        for one in filter(asyncio.iscoroutine, work.values()):
+            one.close()
     done: dict[str, T] = {}
     failures: dict[str, HostError] = {}
     for host, result in zip(work, results, strict=True):
@@ -76,12 +81,20 @@ async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -
     return done
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    # A name that is looked up takes a thread, and half a minute where no resolver answers. By default there are few
+    # threads, and the time of hosts whose names could be told at once would run out meanwhile.
+    loop.set_default_executor(ThreadPoolExecutor(HOSTS_AT_ONCE))
+    return loop
+
+
 def _run(work: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         return await work()
 
     # With a loop that is made here, none that this thread had, as pulumi's may, is taken from it.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
         try:
             return runner.run(main())
         except KeyboardInterrupt:
@@ -131,7 +144,7 @@ _TURNS_APART = asyncio.Semaphore(HOSTS_AT_ONCE)
 
 @cache
 def _loop_apart() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+    loop = _new_loop()
     Thread(target=loop.run_forever, name="apart", daemon=True).start()
     return loop
 

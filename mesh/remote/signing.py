@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
@@ -9,11 +10,15 @@ from typing import cast
 import asyncssh
 
 from mesh.remote import credentials
+from mesh.remote.concurrency import LOGINS_AT_ONCE
 from mesh.remote.identities import Identity, SigningError
 from mesh.remote.ssh_errors import MORE_ASKED, NOT_LET_IN, UNSIGNED
 from mesh.remote.wire import unpack
 
 __all__ = ["Login", "Signer"]
+
+# What an agent asks its owner about, it asks one after another, and each has a minute from when it is sent.
+_signers = ThreadPoolExecutor(LOGINS_AT_ONCE)
 
 
 @dataclass
@@ -81,7 +86,8 @@ class Signer:
         self._login.is_signing = True
         try:
             with self._login.not_counted():
-                signature = await asyncio.to_thread(self._identity.sign, data, flags)
+                loop = asyncio.get_running_loop()
+                signature = await loop.run_in_executor(_signers, self._identity.sign, data, flags)
         except SigningError as error:
             self._login.is_signing = False
             self._login.unsigned = str(error)

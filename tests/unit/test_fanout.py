@@ -1,6 +1,7 @@
 """How a session takes the replies of the host program, and how many hosts are asked at once."""
 
 import asyncio
+import gc
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ from mesh.config.connection import Connection
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program, sessions, ssh
 from mesh.remote.commands import Stream
-from mesh.remote.concurrency import run, settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, run, settle
 from mesh.remote.orders import Order, Session
 
 MARKER = "0" * 32
@@ -121,6 +122,14 @@ def test_of_orders_that_go_together_the_first_that_failed_is_told_and_the_sessio
     assert asyncio.run(give()) == ["late"]
 
 
+def test_what_failed_first_is_told_also_where_the_next_order_has_no_answer() -> None:
+    """That the host then hung up may follow from it, and nothing more is ordered."""
+    talk, _ = session(".error the disk is full\n", noise="killed\n")
+    with pytest.raises(HostError, match="host 'bernard': the disk is full"):
+        asyncio.run(talk.orders([Order(("facts",)), Order(("store",)), Order(("ready",))]))
+    assert not talk.is_free
+
+
 def test_a_host_that_hangs_up_is_told_with_its_last_word() -> None:
     """The last line that it printed as an error."""
     talk, _ = session("a line\n", noise="first\nno space left\n")
@@ -171,6 +180,36 @@ def test_ctrl_c_does_not_wait_for_a_name_that_is_looked_up() -> None:
         run(work)
     answered.set()
     assert time.monotonic() - began < 5
+
+
+def test_ctrl_c_leaves_no_word_of_hosts_that_had_not_had_their_turn(recwarn: pytest.WarningsRecorder) -> None:
+    """What is never begun is ended too, or Python says so."""
+
+    async def one() -> None:
+        await asyncio.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda: settle({host: one() for host in ("bernard", "carol", "dora")}, 1))
+    gc.collect()
+    assert not recwarn.list
+
+
+def test_names_that_no_resolver_answers_hold_up_no_other() -> None:
+    """Each that is looked up takes a thread, and a host that waits for one would be told as silent."""
+    answered = threading.Event()
+
+    async def work() -> str:
+        loop = asyncio.get_running_loop()
+        silent = [loop.run_in_executor(None, answered.wait, 30) for _ in range(HOSTS_AT_ONCE - 1)]
+        try:
+            return await asyncio.wait_for(loop.run_in_executor(None, str, "found"), 5)
+        finally:
+            answered.set()
+            await asyncio.gather(*silent)
+
+    assert run(work) == "found"
 
 
 def test_work_also_runs_where_an_event_loop_does() -> None:
