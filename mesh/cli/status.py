@@ -91,7 +91,7 @@ def judge(
         if host not in pending:
             faults.extend(unconfirmed_faults(host, report, recorded["digest"]))
     for host in sorted(gone - pending):
-        faults.extend(describe_drift(roster, host, facts[host], recorded["digest"]))
+        faults.extend(describe_drift(roster, host, facts[host], recorded["digest"], relations))
     if roster.get("presharedKeys") != "pairwise" and _have_different_preshared_keys(running, relations):
         faults.append(
             Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")

@@ -86,7 +86,7 @@ def _of_itself(answers: MeshAnswers, host: str) -> Iterator[Finding]:
             evidence = tuple(overlaps(answers, host, [difference.subject]))
             links = answers.pairs.links_of(host)
             peer = next((name for name in links if difference.subject in answers.pairs.allowed_ips(host, name)), "")
-        yield _finding(code, host, describe_difference(answers.roster, host, difference), peer, evidence)
+        yield _finding(code, host, describe_difference(answers.roster, host, difference, answers.pairs), peer, evidence)
 
 
 def overlaps(answers: MeshAnswers, host: str, prefixes: Collection[str]) -> list[str]:

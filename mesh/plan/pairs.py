@@ -162,6 +162,18 @@ class Pairs:
     def _prefixes(self) -> dict[str, tuple[str, ...]]:
         return {name: allowed_ips(participant) for name, participant in self.participants.items()}
 
+    def owner_of(self, prefix: str) -> str:
+        """Return the participant that has a prefix, or routes to it; empty for none."""
+        return self._owners.get(prefix, "")
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        owners: dict[str, str] = {}
+        for name, participant in self.participants.items():
+            for prefix in (*self._prefixes[name], *(participant.get("routes") or ())):
+                owners.setdefault(prefix, name)
+        return owners
+
     @cached_property
     def _with_own_prefixes(self) -> frozenset[str]:
         """Those to which all hosts send only what is their own, unless it is the exit node of one."""

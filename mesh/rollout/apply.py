@@ -133,7 +133,8 @@ def find_drift(props: RolloutState, *, surveyed: bool = True) -> dict[str, list[
         async with open_fan(interface, connections, skip=HostError) as fan:
             facts, failures = await collect_facts(fan, roster, props["presharedKey"], "audit")
         plan = props["digest"]
-        drift = {host: describe_drift(roster, host, report, plan, surveyed=surveyed) for host, report in facts.items()}
+        pairs = Pairs(roster)
+        drift = {host: describe_drift(roster, host, own, plan, pairs, surveyed=surveyed) for host, own in facts.items()}
         return {host: faults for host, faults in drift.items() if faults}, {**fan.absent, **failures}
 
     faults, silent = run(audit)

@@ -3,7 +3,7 @@
 `drift` and `verification` say what follows from it.
 """
 
-from mesh.plan.pairs import Pairs, allowed_ips
+from mesh.plan.pairs import Pairs
 from mesh.plan.roster import Roster
 from mesh.remote.reports import Difference
 
@@ -14,7 +14,9 @@ REPAIR = "pulumi up --refresh"
 ROTATE = "and then rotate its key"
 
 
-def describe_difference(roster: Roster, host: str, difference: Difference, enrolling: str = REPAIR) -> str:
+def describe_difference(
+    roster: Roster, host: str, difference: Difference, pairs: Pairs, enrolling: str = REPAIR
+) -> str:
     """Return one line, without the host's name: what is so on `host`, and what to do; `enrolling` gives it its key."""
     interface = roster["interface"]
     match difference:
@@ -29,16 +31,13 @@ def describe_difference(roster: Roster, host: str, difference: Difference, enrol
         case Difference("firewall", port):
             return f"the firewall no longer lets in UDP port {port} or pings from the mesh; {REPAIR} opens it again"
         case Difference("route", prefix):
-            everyone = Pairs(roster).participants
-            owners = (n for n, own in everyone.items() if prefix in (*allowed_ips(own), *(own.get("routes") or ())))
-            owner = next(owners, "a peer")
-            return f"has no route to {owner}, {prefix}; {REPAIR} sets it again"
+            return f"has no route to {pairs.owner_of(prefix) or 'a peer'}, {prefix}; {REPAIR} sets it again"
         case Difference("forwarding"):
-            return f"no longer {_purpose(roster, host)}, since forwarding is off or denied; {REPAIR} allows it again"
+            return f"no longer {_purpose(pairs, host)}, since forwarding is off or denied; {REPAIR} allows it again"
         case Difference("masquerade"):
             return f"no longer masquerades what it forwards; {REPAIR} sets it up again"
         case Difference("exit"):
-            node = Pairs(roster).participants[host].get("exitNode") or "its exit node"
+            node = pairs.participants[host].get("exitNode") or "its exit node"
             return f"has no default route over {node}, since routing rules differ; {REPAIR} sets them again"
         case Difference("names"):
             return f"/etc/hosts lacks the names of {interface} or has others; {REPAIR} writes them again"
@@ -63,9 +62,8 @@ def describe_difference(roster: Roster, host: str, difference: Difference, enrol
             return f"{f'{difference.kind} {difference.subject}'.strip()}; {REPAIR} repairs it"
 
 
-def _purpose(roster: Roster, host: str) -> str:
+def _purpose(pairs: Pairs, host: str) -> str:
     """Return what the host forwards for."""
-    pairs = Pairs(roster)
     routes = ", ".join(pairs.participants[host].get("routes") or ())
     purposes = {
         "relays": pairs.is_relay(host),

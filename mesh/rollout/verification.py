@@ -60,7 +60,7 @@ def find_faults(
     faults: list[Fault] = []
     for host in sorted(facts):
         faults.extend(kernel_faults(roster, host, facts[host], pairs))
-        faults.extend(Fault(host, describe_difference(roster, host, found)) for found in facts[host].differences)
+        faults.extend(Fault(host, describe_difference(roster, host, found, pairs)) for found in facts[host].differences)
     lost = set(unresolved)
     unanswered = {*silent, *lost, *reasons}
     fresh = set(changed)
@@ -92,9 +92,9 @@ def find_faults(
     return faults
 
 
-def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs | None = None) -> list[Fault]:
+def kernel_faults(roster: Roster, host: str, report: Facts, pairs: Pairs) -> list[Fault]:
     """Return what the kernel of one host runs differently from the roster; the age of a handshake is no difference."""
-    found = kernel_differences(roster, host, report, pairs or Pairs(roster))
+    found = kernel_differences(roster, host, report, pairs)
     return [Fault(host, difference.cause) for difference in found]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mesh.plan.pairs import Pairs
 from mesh.remote.reports import Difference, Facts, PeerFacts, read_facts
 from mesh.rollout.drift import describe_drift
 from mesh.rollout.fault import Fault
@@ -96,3 +97,21 @@ def test_what_the_host_found_is_read_with_its_facts() -> None:
     """As `order_audit` of the host program prints it."""
     facts = read_facts("bernard", ["differs edited /etc/a", "differs absent"], "", "audit")
     assert facts.differences == (Difference("edited", "/etc/a"), Difference("absent"))
+
+
+def test_the_roster_is_read_once_for_all_hosts_and_all_that_they_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host may lack the routes to all others, and a thousand hosts may."""
+    pairs = Pairs(ROSTER)
+    asked: list[str] = []
+
+    def count(participant: Any) -> tuple[str, ...]:
+        asked.append(participant["address"])
+        return (participant["address"].replace("::1/", "::/"),)
+
+    monkeypatch.setattr("mesh.plan.pairs.allowed_ips", count)
+    monkeypatch.delattr(Pairs, "__init__")
+    lacking = [f"route fd00:{number:x}::/64" for number in range(16)]
+    faults = describe_drift(ROSTER, "bernard", report(*lacking, "forwarding", "exit"), "d1", pairs)
+    assert sum("has no route to edgeworth, fd00:b::/64" in fault.cause for fault in faults) == 1
+    assert len(faults) == len(lacking) + 2
+    assert len(asked) == len(ROSTER["members"])
