@@ -29,6 +29,8 @@ _STOPPED = "does not answer, as one that is stopped (see jobs of your shell, and
 # A turn takes milliseconds.
 _PATIENCE_SECONDS = 5
 _TRY_SECONDS = 0.05
+# After which a run looks again how the one before it does.
+_LOOK_SECONDS = 15
 
 
 @cache
@@ -70,20 +72,37 @@ def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -
             ready()
             return
         with other:
-            reason = "logs in with other keys"
-            try:
-                if {identity.blob for identity in list_identities(AGENT_LINK)} == blobs:
-                    is_served = True
-                    ready()
-            except TimeoutError:
-                reason = _STOPPED
-            except (OSError, ValueError):
-                pass
-            if not is_served:
-                _tell_who_is_waited_for(reason)
-            with suppress(OSError):
-                # Nothing is ever sent here, so this returns when the other run has ended, however it did.
-                other.recv(1)
+            other.settimeout(_LOOK_SECONDS)
+            is_served = _wait_for_end(other, blobs, ready, is_served=is_served)
+
+
+def _wait_for_end(
+    other: socket.socket, blobs: Collection[bytes], ready: Callable[[], None], *, is_served: bool
+) -> bool:
+    """Return when the other run has ended, and whether it has served us; say so if it does not, or is stopped."""
+    told = ""
+    while True:
+        reason = "" if is_served else "logs in with other keys"
+        try:
+            if {identity.blob for identity in list_identities(AGENT_LINK)} == blobs:
+                is_served, reason = True, ""
+                ready()
+        except TimeoutError:
+            reason = _STOPPED
+        except (OSError, ValueError):
+            pass
+        if reason and reason != told:
+            _tell_who_is_waited_for(reason)
+        told = reason
+        try:
+            # Nothing is ever sent here, so this returns when the other run has ended, however it did.
+            other.recv(1)
+        except TimeoutError:
+            # It may be stopped since, and then our commands wait for it.
+            continue
+        except OSError:
+            pass
+        return is_served
 
 
 @contextmanager

@@ -100,10 +100,13 @@ SERVE = (
 )
 
 
-def serve(key: Path | None) -> subprocess.Popen[str]:
+IMPATIENT = "from mesh.remote import agent, command_agent; agent._LIST_SECONDS = command_agent._LOOK_SECONDS = 1; "
+
+
+def serve(key: Path | None, before: str = "") -> subprocess.Popen[str]:
     """Start a process that serves a key file to commands until its input ends."""
     return subprocess.Popen(
-        [sys.executable, "-c", SERVE],
+        [sys.executable, "-c", before + SERVE],
         env={**os.environ, credentials.KEY_FILE_VARIABLE: str(key or ""), "PYTHONPATH": str(ROOT)},
         text=True,
         stdin=subprocess.PIPE,
@@ -357,6 +360,24 @@ def test_a_run_that_waits_for_one_that_is_stopped_says_so(own_folder: Path) -> N
             first.communicate("")
             assert said(second) == "ready"
             second.communicate("")
+
+
+def test_a_run_whose_keys_are_served_by_one_that_is_stopped_later_says_so(own_folder: Path) -> None:
+    """Its commands wait for the other one's agent, and nothing else would tell why; and it says so once."""
+    key = make_key(own_folder / "key")
+    with serve(key) as first:
+        assert said(first) == "ready"
+        with serve(key, IMPATIENT) as second:
+            assert said(second) == "ready"
+            first.send_signal(signal.SIGSTOP)
+            assert second.stderr is not None
+            assert second.stderr.readline() == "SSH:\n"
+            assert "does not answer, as one that is stopped" in second.stderr.readline()
+            time.sleep(3)
+            first.send_signal(signal.SIGCONT)
+            first.communicate("")
+            assert wait_until(lambda: Path(AGENT_LINK).readlink() == Path(f"agent.{second.pid}"))
+            assert second.communicate("")[1] == ""
 
 
 def test_a_run_whose_turn_another_holds_says_so(own_folder: Path) -> None:
