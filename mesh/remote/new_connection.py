@@ -55,8 +55,9 @@ async def meet(connection: Connection, tunnel: asyncssh.SSHClientConnection | No
         try:
             return await asyncio.shield(asyncio.wrap_future(meeting.outcome))
         except asyncio.CancelledError:
-            # Either this rollout has ended, or the one that would have begun the connection.
-            if not meeting.outcome.cancelled():
+            # Either this rollout has ended, or the one that would have begun the connection, or both at one moment.
+            task = asyncio.current_task()
+            if not meeting.outcome.cancelled() or (task and task.cancelling()):
                 raise
 
 

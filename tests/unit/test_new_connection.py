@@ -75,3 +75,19 @@ def test_who_waits_for_a_rollout_that_ends_begins_the_connection_itself(sshd: Ss
 
     asyncio.run(ask())
     assert count(sshd) == 2
+
+
+def test_who_waits_for_a_rollout_that_ends_at_the_same_moment_ends_too(sshd: Sshd) -> None:
+    """Both have the same time for it, and of a host that is silent by now there would be no end."""
+
+    async def ask() -> bool:
+        await meet(way(sshd), None)
+        first, second = (asyncio.create_task(meet(way(sshd), None)) for _ in range(2))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        second.cancel()
+        await asyncio.wait({first, second}, timeout=5)
+        return second.cancelled()
+
+    assert asyncio.run(ask())
+    assert count(sshd) == 1
