@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import count
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -84,6 +85,8 @@ class DeferredValues:
         # What stands for itself, by its placeholder: the addresses of a host are put in together.
         self._values: dict[str, Output[str]] = {}
         self._sources: dict[str, Any] = {}
+        # No placeholder may be what a host has itself.
+        self._taken = set(_texts_in(hosts))
         self._faults: list[PlacedFault] = [
             fault for place, value in known.items() for fault in _outputs_in(value, place)
         ]
@@ -111,9 +114,8 @@ class DeferredValues:
         """Keep several addresses of a host; the plan has an endpoint of each IP version, until it is known which is."""
         check = partial(_check, _ADDRESS, join_path("mesh:hosts", *path))
         values = [Output.from_input(address).apply(check) for address in addresses]
-        number = len(self._values)
-        first = _placeholder_address(number)
-        others = [_placeholder_of_other_version(number + place) for place in range(1, len(values))]
+        first = self._new_placeholder(_placeholder_address)
+        others = [self._new_placeholder(_placeholder_of_other_version) for _ in values[1:]]
         self._values |= dict(zip((first, *others), values, strict=True))
         self._outputs[first] = values[0]
         self._outputs |= dict.fromkeys(others, Output.all(*values).apply(_first_of_other_version))
@@ -126,12 +128,17 @@ class DeferredValues:
             self._faults.append(PlacedFault(place, _NOT_YET))
             return None
         make, adapter = kind
-        placeholder = make(len(self._values))
+        placeholder = self._new_placeholder(make)
         value = Output.from_input(output).apply(partial(_check, adapter, place))
         self._values[placeholder] = self._outputs[placeholder] = value
         self._sources[placeholder] = output
         if adapter not in (_ADDRESS, _NAME):
             self.hosts.add(path[0])
+        return placeholder
+
+    def _new_placeholder(self, make: Callable[[int], str]) -> str:
+        placeholder = next(made for made in map(make, count(len(self._values))) if made not in self._taken)
+        self._taken.add(placeholder)
         return placeholder
 
     def source(self, value: str) -> Any:
@@ -172,6 +179,14 @@ def _outputs_in(value: Any, *path: object) -> Iterator[PlacedFault]:
         yield from _outputs_in(entry, *path, name)
     for number, entry in enumerate(value) if isinstance(value, list | tuple) else ():
         yield from _outputs_in(entry, *path, number)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    entries = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for entry in entries:
+        yield from _texts_in(entry)
 
 
 def _first_of_other_version(addresses: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from pulumi.runtime.settings import set_root_resource
 from pulumi.runtime.stack import wait_for_rpcs
 
 from mesh import Mesh
+from mesh.component.deferred import DeferredValues
 from tests.conftest import HOST_KEY
 from tests.mocked.test_graph import Graph
 
@@ -61,6 +62,28 @@ def faults_of(program: Callable[[], object]) -> list[str]:
 def later(value: object) -> Any:
     """Return an output."""
     return pulumi.Output.from_input(value)
+
+
+def test_what_stands_for_a_later_address_is_no_address_that_a_host_has() -> None:
+    """As in a lab, whose networks are those of RFC 2544 too: the one would get the address of the other."""
+    taken = ["198.18.0.1", "198.18.0.3", "2001:2::1"]
+
+    async def replace() -> tuple[Any, Any]:
+        pulumi.runtime.set_mocks(Asked(), project="mesh", stack="test", preview=True)
+        hosts = {
+            "a": host(1, localIps=taken),
+            "b": host(2, externalIps=[later("78.11.11.7")]),
+            "c": host(3, externalIps=[later("78.11.11.8"), later("2001:db8::8")]),
+        }
+        deferred = DeferredValues(hosts, {}, lambda _: None)
+        replaced = deferred.plain, deferred.real(taken)
+        await wait_for_rpcs()
+        return replaced
+
+    plain, real = asyncio.run(replace())
+    assert real == taken
+    stand_ins = [*plain["b"]["externalIps"], *plain["c"]["externalIps"]]
+    assert len({*taken, *stand_ins}) == len(taken) + len(stand_ins)
 
 
 NEEDED = "an output, and the plan needs the value itself; give it as it is"
