@@ -161,8 +161,8 @@ async def _stage(
     rollout: Rollout, deadline: Deadline, changing: Collection[str], absent: Sequence[str]
 ) -> dict[str, Running]:
     """Send the plan to each host, beside the running one, and return what each runs."""
-    work = {}
-    for host in changing:
+
+    async def stage(host: str) -> list[str]:
         text = payload(
             rollout.roster, host, rollout.preshared_key,
             mesh=rollout.mesh, roster_id=rollout.roster_id, digest=rollout.digest, adopted=host in rollout.adopted,
@@ -170,7 +170,10 @@ async def _stage(
         )  # fmt: skip
         # No line of it may ever be read as an order, also by a host whose disk is full before it has read all.
         lines = "".join(f"= {line}\n" for line in text.splitlines())
-        work[host] = deadline.ask(host, Order(("stage", text.count("\n"), *absent), lines))
+        return await deadline.ask(host, Order(("stage", text.count("\n"), *absent), lines))
+
+    # Written when its turn has come: of a thousand hosts it is much, and takes seconds.
+    work = {host: stage(host) for host in changing}
     found = read_all(await gather(work, HOSTS_AT_ONCE), read_running)
     return {host: Running(*runs) for host, runs in found.items()}
 
