@@ -59,7 +59,9 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
         prove = Order(("prove", turn, *sorted(fan.absent)))
         moved = deadline.moved(seconds) if turn == "first" else {}
         replies = await fan.each({host: [*([moved[host]] if host in moved else ()), prove] for host in fan.sessions})
-        for host, said in read_all({host: each[-1].lines for host, each in replies.items()}, read).items():
+        lines = {host: each[-1].lines for host, each in replies.items()}
+        # In a thread, since a million pairs take seconds, in which new connections would get no answer.
+        for host, said in (await asyncio.to_thread(read_all, lines, read)).items():
             for peer, result in said.items():
                 if isinstance(result, int):
                     narrow[host, peer] = result
@@ -74,7 +76,7 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     if failures:
         raise HostsFailedError(failures)
     sources = await _find_sources(fan, silent)
-    # In a thread, since a million pairs take seconds, in which new connections would get no answer.
+    # For the same reason.
     faults = await asyncio.to_thread(
         find_faults, rollout.roster, facts, silent, changed, narrow, unresolved, sources, reasons
     )
