@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import cast
 
 import asyncssh
@@ -18,7 +18,7 @@ from mesh.remote.wire import unpack
 __all__ = ["Login", "Signer"]
 
 # What an agent asks its owner about, it asks one after another, and each has a minute from when it is sent.
-_signers = ThreadPoolExecutor(LOGINS_AT_ONCE)
+_turns = BoundedSemaphore(LOGINS_AT_ONCE)
 
 
 @dataclass
@@ -86,8 +86,7 @@ class Signer:
         self._login.is_signing = True
         try:
             with self._login.not_counted():
-                loop = asyncio.get_running_loop()
-                signature = await loop.run_in_executor(_signers, self._identity.sign, data, flags)
+                signature = await asyncio.to_thread(self._sign_in_turn, data, flags)
         except SigningError as error:
             self._login.is_signing = False
             self._login.unsigned = str(error)
@@ -95,3 +94,7 @@ class Signer:
             raise ValueError(str(error)) from None
         self._login.is_signing, self._login.is_signed = False, True
         return signature
+
+    def _sign_in_turn(self, data: bytes, flags: int) -> bytes:
+        with _turns:
+            return self._identity.sign(data, flags)

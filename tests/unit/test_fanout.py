@@ -16,8 +16,9 @@ from mesh.config.connection import Connection
 from mesh.errors import HostError, UnreachableHostError
 from mesh.remote import host_program, sessions, ssh
 from mesh.remote.commands import Stream
-from mesh.remote.concurrency import HOSTS_AT_ONCE, run, settle
+from mesh.remote.concurrency import HOSTS_AT_ONCE, LOGINS_AT_ONCE, run, settle
 from mesh.remote.orders import Order, Session
+from mesh.remote.signing import Login, Signer
 
 MARKER = "0" * 32
 
@@ -210,6 +211,34 @@ def test_names_that_no_resolver_answers_hold_up_no_other() -> None:
             await asyncio.gather(*silent)
 
     assert run(work) == "found"
+
+
+def test_an_agent_is_asked_for_few_signatures_at_once_and_no_thread_is_left_of_it() -> None:
+    """It asks its owner about one after another. A command whose threads are left ends without writing what it has."""
+    under_way: list[int] = []
+    most = 0
+
+    def sign(*_: object) -> bytes:
+        nonlocal most
+        under_way.append(1)
+        most = max(most, len(under_way))
+        time.sleep(0.02)
+        under_way.pop()
+        return b""
+
+    async def work() -> None:
+        identity: Any = SimpleNamespace(sign=sign)
+
+        async def log_in() -> None:
+            async with asyncio.timeout(30) as timeout:
+                await Signer(identity, Login(timeout), is_one_of_many=False).sign(b"", b"")
+
+        await asyncio.gather(*(log_in() for _ in range(HOSTS_AT_ONCE)))
+
+    before = threading.active_count()
+    run(work)
+    assert most == LOGINS_AT_ONCE
+    assert threading.active_count() == before
 
 
 def test_work_also_runs_where_an_event_loop_does() -> None:
