@@ -6,8 +6,11 @@ nothing was written, and the same command works once that is corrected.
 
 from collections.abc import Mapping
 
+from ruamel.yaml.comments import CommentedMap
+
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli
 from mesh.cli.stack_file import StackFile
+from mesh.cli.yaml_comments import replace_value
 from mesh.config.sections import section_of
 
 __all__ = ["write_with_keys"]
@@ -21,9 +24,13 @@ def write_with_keys(file: StackFile, pulumi: PulumiCli, keys: Mapping[str, str])
     """
     encrypted = pulumi.encrypt(ADOPTED, keys, file.text())
     # What encrypts is at the top of the file, and new with the first secret of a stack.
-    file.content.update({name: value for name, value in encrypted.items() if name != "config"})
+    for name, value in encrypted.items():
+        # What is there already has comments and quotes.
+        if name != "config" and file.content.get(name) != value:
+            file.content[name] = value
     config = file.content["config"]
-    for name in [name for name in config if section_of(name) == ADOPTED]:
+    for name in [name for name in config if section_of(name) == ADOPTED and name != ADOPTED]:
         del config[name]
-    (config[ADOPTED],) = (value for name, value in encrypted["config"].items() if section_of(name) == ADOPTED)
+    (held,) = (value for name, value in encrypted["config"].items() if section_of(name) == ADOPTED)
+    replace_value(config, ADOPTED, CommentedMap(held))
     file.write()

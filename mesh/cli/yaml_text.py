@@ -13,6 +13,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
+from mesh.cli.yaml_comments import Comments
 from mesh.config.hosts_file import NO_VALUES
 from mesh.errors import MeshError
 
@@ -62,6 +63,7 @@ class YamlText:
             raise MeshError(f"{self._name}: has a key twice; take it out of {self._line(error)}") from None
         except (YAMLError, *NO_VALUES) as error:
             raise MeshError(f"{self._name}: cannot be read as YAML; correct {self._line(error)}") from None
+        self._comments = Comments(self.content)
         steps = Counter(_steps(self.content, set()))
         self._yaml.indent(mapping=steps.most_common(1)[0][0] if steps else 2, sequence=indent or 2, offset=offset or 0)
 
@@ -85,6 +87,7 @@ class YamlText:
     def dump(self) -> bytes:
         """Return the text with the values as they are now."""
         stream = io.StringIO()
+        self._comments.settle()
         self._yaml.dump(self.content, stream)
         text = f"{self._beginning}{stream.getvalue()}{self._end}"
         return self._mark + text.replace("\n", self._line_end).encode()
