@@ -15,6 +15,7 @@ from mesh.config.reader import read_configuration
 from mesh.errors import ConfigurationError
 from mesh.wireguard import addressing
 from mesh.wireguard.keys import generate_key_pair
+from tests.strategies import HOST_KEY
 
 Section = dict[str, Any]
 REMOVED = object()
@@ -919,3 +920,12 @@ def test_the_former_name_of_a_host_is_told_wherever_it_still_stands(hosts: Secti
     interfaces["testwg"]["hosts"] = ["storage" if name == "bernard" else name for name in interfaces["testwg"]["hosts"]]
     (fault,) = faults_of(hosts, interfaces)
     assert fault == "mesh:interfaces.testwg.members.bernard: is 'storage' by now; give the entry that name too"
+
+
+def test_of_many_unknown_hosts_only_the_first_are_guessed() -> None:
+    """Where a list and a section have other names throughout, each guess would look at all of them."""
+    names = [f"server-{number}" for number in range(60)]
+    hosts = {f"{name}-de": {"ssh": {"address": f"{name}.example.org", "hostKey": HOST_KEY}} for name in names}
+    found = faults_of(hosts, {"testwg": {"hosts": names}})
+    assert len([fault for fault in found if "unknown host" in fault]) == 60
+    assert len([fault for fault in found if "did you mean" in fault]) == 20

@@ -1,5 +1,6 @@
 """Networks behind hosts and exit nodes: what is refused, what hosts are told, and how it reads."""
 
+import time
 from typing import Any
 
 import pytest
@@ -372,3 +373,19 @@ def test_a_relay_in_the_site_of_a_roaming_router_takes_no_route_from_it(relay: s
         "these routes to the relay"
     )
     assert _faults(_interface(relay="carol", members=members)) == []
+
+
+@pytest.mark.parametrize("form", ["10.{}.{}.0/24", "fd01:{}:{}::/64"])
+def test_a_network_behind_every_host_costs_no_preview_its_patience(form: str) -> None:
+    """What all are compared with is worked out once, and not for each of them."""
+    names = [f"host-{number}" for number in range(400)]
+    hosts: dict[str, Any] = {}
+    members: dict[str, Any] = {}
+    for number, name in enumerate(names):
+        address = f"198.51.{number // 250}.{number % 250 + 1}"
+        hosts[name] = {"externalIps": [address], "ssh": {"address": address, "hostKey": HOST_KEY}}
+        own = f"172.20.{number // 250}.{number % 250 + 1}"
+        members[name] = {"ipv4": own, "routes": [form.format(number // 250, number % 250)]}
+    began = time.process_time()
+    read_configuration(hosts, {"testwg": {"hosts": names, "ipv4": "172.20.0.0/16", "members": members}})
+    assert time.process_time() - began < 5

@@ -12,13 +12,15 @@ from mesh.config import peering
 from mesh.config.fields import NO_HOST_NAME, is_host_name
 from mesh.config.interface_name import PEER_FILES
 from mesh.config.models import AUTO, Bastion, Hosts, Interfaces
-from mesh.config.rules import endpoints, prefixes, routes
+from mesh.config.rules import endpoints, exit_nodes, prefixes, routes
 from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path, nearest
 from mesh.errors import PlacedFault, show_name
 
 __all__ = ["faults_across_entries", "shared_port"]
 
 _PUBLIC = "name one that has externalIps or externalName"
+# Each guess looks at all names; where many are unknown, it is the list or the section that is wrong.
+_GUESSES = 20
 
 
 def faults_across_entries(
@@ -45,6 +47,7 @@ def faults_across_entries(
     yield from endpoints.endpoint_faults(hosts, interfaces)
     yield from prefixes.prefix_faults(hosts, interfaces)
     yield from routes.route_faults(hosts, interfaces)
+    yield from exit_nodes.exit_node_faults(hosts, interfaces)
 
 
 def _names(names: Iterable[str]) -> str:
@@ -141,6 +144,7 @@ def _membership(declared: Collection[str] | None, hosts: Hosts, interfaces: Inte
     now = {host.formerly: name for name, host in hosts.items() if host.formerly}
     for name, interface in interfaces.items():
         seen: set[str] = set()
+        guesses = 0
         path = join_path("mesh:interfaces", name, "hosts")
         for host in interface.hosts:
             if host in seen:
@@ -148,7 +152,8 @@ def _membership(declared: Collection[str] | None, hosts: Hosts, interfaces: Inte
             elif declared is not None and host not in declared and host in now:
                 yield PlacedFault(path, f"host {show_name(host)} is {now[host]!r} by now; use that name here too")
             elif declared is not None and host not in declared:
-                meant = nearest(host, set(declared) - {*interface.hosts})
+                meant = nearest(host, set(declared) - {*interface.hosts}) if guesses < _GUESSES else ""
+                guesses += 1
                 guess = f"did you mean {show_name(meant)}? Else " if meant else ""
                 yield PlacedFault(
                     path, f"unknown host {show_name(host)}; {guess}describe it in mesh:hosts or remove it"
