@@ -6,7 +6,7 @@ Nothing is changed. `status_tables` shows the result.
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -97,10 +97,17 @@ def judge(
             Fault("", f"{roster['interface']}: the hosts have different preshared keys; run pulumi up --refresh")
         )
     faults.extend(Fault(host, reason) for host, reason in sorted(silent.items()) if host not in pending)
+    causes: dict[str, list[str]] = {}
+    for fault in faults:
+        if not fault.peer:
+            causes.setdefault(fault.host, []).append(fault.cause)
     return MeshStatus(
         roster["interface"],
         tuple(
-            replace(_host(recorded, host, faults, silent, facts.get(host)), key_exchange=key_exchanges.get(host, ""))
+            replace(
+                _host(recorded, host, tuple(causes.get(host, ())), silent, facts.get(host)),
+                key_exchange=key_exchanges.get(host, ""),
+            )
             for host in sorted(roster["members"])
         ),
         tuple(
@@ -128,17 +135,17 @@ def _unanswered(
     """Yield a fault for each peer of which a host that was asked to ping it said nothing."""
     if pings is None:
         return
+    asked = set(hosts)
     for host in hosts:
         for peer in pairs.peers_of(host):
-            if peer in hosts and pairs.should_answer(host, peer) and (host, peer) not in pings:
+            if peer in asked and pairs.should_answer(host, peer) and (host, peer) not in pings:
                 yield Fault(host, f"does not say whether {peer} answers; run pulumi up --refresh")
 
 
 def _host(
-    recorded: RecordedRollout, host: str, faults: Iterable[Fault], silent: Mapping[str, str], report: Facts | None
+    recorded: RecordedRollout, host: str, own: tuple[str, ...], silent: Mapping[str, str], report: Facts | None
 ) -> HostStatus:
     member = recorded["roster"]["members"][host]
-    own = tuple(fault.cause for fault in faults if fault.host == host and not fault.peer)
     if host in recorded["pending"]:
         state, own = "pending", ("it was left out, and gets its change in the first pulumi up after its return",)
     elif host in silent:
