@@ -184,10 +184,10 @@ class PulumiCli:
         """
         with TemporaryDirectory() as folder:
             copy = Path(folder, "Pulumi.copy.yaml")
-            copy.write_text(text)
+            copy.write_text(text, encoding="utf-8")
             words = ("config", "set", "--secret", name, "--config-file", str(copy))
             self._output_of(self._run(*words, text=json.dumps(value)))
-            held: dict[str, Any] = YAML(typ="safe").load(copy.read_text())
+            held: dict[str, Any] = YAML(typ="safe").load(copy.read_text(encoding="utf-8"))
         return held
 
     @property
@@ -213,18 +213,22 @@ class PulumiCli:
     def _run(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
         command = [self._command, *words, *self._stack, "--non-interactive", "--color", "never"]
         try:
+            # Pulumi speaks UTF-8, whatever the locale of this terminal is.
             return subprocess.run(
-                command, cwd=self._folder, input=text, capture_output=True, text=True, check=False, timeout=_SECONDS
-            )
+                command, cwd=self._folder, input=text, capture_output=True, encoding="utf-8", errors="replace",
+                check=False, timeout=_SECONDS,
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise MeshError(f"pulumi {words[0]}: did not end within {_SECONDS} seconds; run again") from None
 
     def _output_of(self, done: subprocess.CompletedProcess[str]) -> str:
         if not done.returncode:
             return done.stdout
-        said = _KEY.sub("[key]", done.stderr.strip()).splitlines() or ["it failed without a word"]
+        lines = _KEY.sub("[key]", done.stderr.strip()).splitlines() or ["it failed without a word"]
+        # It may warn of something else before.
+        said = next((line for line in lines if line.startswith("error: ")), lines[0])
         advice = next((advice for words, advice in _ADVICE.items() if words in done.stderr), "see what pulumi says")
-        raise MeshError(f"pulumi {done.args[1]}: {said[0].removeprefix('error: ')}; {advice.format(stack=self._name)}")
+        raise MeshError(f"pulumi {done.args[1]}: {said.removeprefix('error: ')}; {advice.format(stack=self._name)}")
 
 
 def pulumi_of(file: Path, folder: Path, stack: str = "") -> PulumiCli:
