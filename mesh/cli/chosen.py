@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from mesh.cli.known_names import show_known
 from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.errors import MeshError, show_name
 
@@ -31,5 +32,5 @@ def check_hosts(names: Iterable[str], known: Collection[str], command: str, coun
         MeshError: Naming the first that is not, and of which to give `count`.
     """
     if unknown := sorted(set(names) - set(known)):
-        hosts = ", ".join(sorted(known))
+        hosts = show_known(unknown[0], known)
         raise MeshError(f"{command}: {unknown[0]} is no host of any mesh; give {count} of {hosts}")

@@ -5,6 +5,7 @@ Unmanaged peers count as hosts here. The result is `--target` patterns; `pulumi_
 
 from collections.abc import Collection, Mapping, Set
 
+from mesh.cli.known_names import show_known
 from mesh.errors import MeshError
 
 __all__ = ["target_options"]
@@ -31,7 +32,7 @@ def target_options(only: Collection[str], planned: Members, running: Members) ->
     meshes = {name: planned.get(name, frozenset()) | running.get(name, frozenset()) for name in {*planned, *running}}
     known = frozenset[str]().union(*meshes.values())
     if unknown := sorted(set(only) - known):
-        raise MeshError(f"--only: {', '.join(unknown)} is in no mesh; give some of {', '.join(sorted(known))}")
+        raise MeshError(f"--only: {', '.join(unknown)} is in no mesh; give some of {show_known(unknown[0], known)}")
     concerned = sorted(name for name, members in meshes.items() if members & set(only))
     faults = [fault for name in concerned if (fault := _unnamed(name, set(only), planned, running))]
     if faults:

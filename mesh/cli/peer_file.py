@@ -6,6 +6,7 @@ from typing import TextIO
 import segno
 from segno.encoder import DataOverflowError
 
+from mesh.cli.known_names import show_known
 from mesh.errors import MeshError, show_name
 
 __all__ = ["choose_file", "show_qr_code"]
@@ -24,8 +25,12 @@ def choose_file(files: Mapping[str, Mapping[str, str]], name: str, interface: st
     """
     having = [mesh for mesh, peers in files.items() if name in peers and interface in (None, mesh)]
     if not having:
-        known = sorted(f"{mesh}/{peer}" for mesh, peers in files.items() for peer in peers)
-        advice = f"there are {', '.join(known)}" if known else "declare it in interfaces.NAME.peers, and run pulumi up"
+        known = [f"{mesh}/{peer}" for mesh, peers in files.items() for peer in peers]
+        advice = (
+            f"there are {show_known(name, known)}"
+            if known
+            else "declare it in interfaces.NAME.peers, and run pulumi up"
+        )
         raise MeshError(f"peer: {show_name(name)} is no peer of a verified mesh of this stack; {advice}")
     if len(having) > 1:
         raise MeshError(f"peer: {show_name(name)} is in {' and '.join(sorted(having))}; choose one with --interface")

@@ -12,6 +12,7 @@ from rich.text import Text
 from mesh.cli.chosen import choose_meshes
 from mesh.cli.completion import complete_host
 from mesh.cli.console import Grid
+from mesh.cli.known_names import show_known
 from mesh.cli.parameters import OnlyMeshes, StackOption
 from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import PulumiCli, RecordedMesh
@@ -49,7 +50,7 @@ def _choose(
         raise MeshError("ping: it takes two hosts, or --all; give python -m mesh ping bernard carol")
     names = {name for mesh in meshes.values() for name in Pairs(mesh.rollout["roster"]).participants}
     if unknown := [name for name in between if name not in names]:
-        raise MeshError(f"ping: {unknown[0]} is in no mesh; give two of {', '.join(sorted(names))}")
+        raise MeshError(f"ping: {unknown[0]} is in no mesh; give two of {show_known(unknown[0], names)}")
     found = {name: _directions(mesh, between) for name, mesh in meshes.items()}
     if between and not any(found.values()):
         raise MeshError(f"ping: {between[0]} and {between[1]} are no peers in any mesh; see python -m mesh status")

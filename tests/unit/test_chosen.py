@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mesh.cli.chosen import choose_meshes
+from mesh.cli.chosen import check_hosts, choose_meshes
 from mesh.cli.pulumi_cli import RecordedMesh
 from mesh.errors import MeshError
 
@@ -25,3 +25,14 @@ def test_an_interface_that_was_not_rolled_out_is_told_with_those_that_were() -> 
         MeshError, match="ping: 'testwgg' was never rolled out in this stack; give backwg or testwg, or"
     ):
         choose_meshes(recorded, "ping", ["testwgg"])
+
+
+def test_of_many_hosts_those_are_told_that_may_be_meant() -> None:
+    """A line with all names of a large mesh is not read."""
+    known = {f"berlin-{number:03}" for number in range(300)} | {"gateway"}
+    with pytest.raises(MeshError) as caught:
+        check_hosts(["gatway"], known, "status")
+    said = str(caught.value)
+    assert said.startswith("status: gatway is no host of any mesh; give some of gateway, berlin-")
+    assert said.endswith(" and 289 more")
+    assert said.count(",") == 11

@@ -60,6 +60,7 @@ PURE_MODULES = (
     "mesh.doctor.trail",
     "mesh.cli.page.content",
     "mesh.cli.page.site_map",
+    "mesh.cli.known_names",
     "mesh.cli.partial_up",
     "mesh.cli.redaction",
     "mesh.cli.stand_in_addresses",
