@@ -16,6 +16,7 @@ from mesh.cli.project import find_project
 from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES
 from mesh.cli.stack_places import list_stack_files
 from mesh.config.hosts_file import NO_VALUES
+from mesh.config.sections import name_of_section
 from mesh.errors import MeshError
 
 __all__ = ["complete_host", "complete_interface", "complete_stack", "names_in_file"]
@@ -34,9 +35,9 @@ def names_in_file(path: Path, key: str) -> list[str]:
     yaml = YAML(typ="safe")
     try:
         config = yaml.load(path)["config"]
-        found: Any = config.get(key)
-        if key == HOSTS and HOSTS_FILE in config:
-            found = yaml.load(find_project() / config[HOSTS_FILE])
+        found: Any = config.get(name_of_section(config, key))
+        if key == HOSTS and (hosts_file := config.get(name_of_section(config, HOSTS_FILE))):
+            found = yaml.load(find_project() / hosts_file)
     except (YAMLError, OSError, *NO_VALUES):
         return []
     return [str(name) for name in found] if isinstance(found, Mapping) else []

@@ -18,7 +18,15 @@ from mesh.config.adopted import faults_in_clear
 from mesh.config.hosts_file import NO_VALUES
 from mesh.config.models import Configuration
 from mesh.config.schema import editor_line_in_project
-from mesh.config.sections import ADOPTED, HOSTS, HOSTS_FILE, INTERFACES, sections_in_file, sections_with_encrypted
+from mesh.config.sections import (
+    ADOPTED,
+    HOSTS,
+    HOSTS_FILE,
+    INTERFACES,
+    name_of_section,
+    sections_in_file,
+    sections_with_encrypted,
+)
 from mesh.config.stack import read_stack
 from mesh.errors import ConfigurationError, MeshError, PlacedFault, show_name
 
@@ -35,7 +43,7 @@ def _parts(content: Any) -> tuple[dict[str, Any], Any]:
     content = content if isinstance(content, dict) else {}
     config = content.get("config")
     if isinstance(config, dict):
-        return config, config.get(HOSTS)
+        return config, config.get(name_of_section(config, HOSTS))
     # A file of hosts alone, which a stack names as its hostsFile.
     alone = "config" not in content and all(host is None or isinstance(host, dict) for host in content.values())
     return {}, content if alone else None
@@ -78,7 +86,7 @@ class StackFile:
             raise MeshError(f"{self.path.name}: config is no mapping; correct it, or take it out")
         if not self.content.get("config"):
             self.content["config"] = CommentedMap()
-        if not self._config.get(HOSTS_FILE):
+        if not self.hosts_file:
             self.section(HOSTS)
 
     @property
@@ -90,6 +98,11 @@ class StackFile:
     def _config(self) -> dict[str, Any]:
         return _parts(self.content)[0]
 
+    @property
+    def hosts_file(self) -> Any:
+        """What the file names as its file of hosts, if anything."""
+        return self._config.get(name_of_section(self._config, HOSTS_FILE))
+
     @cached_property
     def hosts(self) -> dict[str, Any]:
         """The entries of all hosts, to be changed in place.
@@ -97,8 +110,8 @@ class StackFile:
         Raises:
             MeshError: If there are none, or they are in a file of their own.
         """
-        config, hosts = _parts(self.content)
-        if file := config.get(HOSTS_FILE):
+        _, hosts = _parts(self.content)
+        if file := self.hosts_file:
             raise MeshError(f"{self.path.name}: its hosts are in {file}; name that file instead")
         if not isinstance(hosts, dict) or not (hosts or self._complete):
             raise MeshError(f"{self.path.name}: no hosts below config and mesh:hosts; name each there")
@@ -113,9 +126,10 @@ class StackFile:
         Raises:
             MeshError: If there are none.
         """
-        if self._complete and self._config.get(name) in (None, {}):
-            self._config[name] = CommentedMap()
-        entries = self._config.get(name)
+        written = name_of_section(self._config, name)
+        if self._complete and self._config.get(written) in (None, {}):
+            self._config[written] = CommentedMap()
+        entries = self._config.get(written)
         if not isinstance(entries, dict):
             raise MeshError(
                 f"{self.path.name}: nothing below config and {name}; check that this is the file of the stack"

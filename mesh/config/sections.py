@@ -17,6 +17,7 @@ __all__ = [
     "SECTIONS",
     "encrypted_faults",
     "is_encrypted",
+    "name_of_section",
     "section_of",
     "sections_in_file",
     "sections_of_texts",
@@ -59,6 +60,11 @@ def section_of(written: object) -> str:
     # A name alone is in the namespace of the project, and this is how Pulumi once wrote one with its namespace.
     name = str(written).replace(f"{NAMESPACE}:config:", f"{NAMESPACE}:", 1)
     return f"{NAMESPACE}:{name}" if f"{NAMESPACE}:{name}" in SECTIONS else name
+
+
+def name_of_section(config: Mapping[Any, object], section: str) -> str:
+    """Return how a section is called below `config` in a stack file; by its full name where it is not there."""
+    return next((str(name) for name in config if section_of(name) == section), section)
 
 
 def sections_in_file(config: Mapping[Any, object]) -> dict[str, object]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml.comments import CommentedMap
 
+from mesh.cli.allocate import allocate_addresses
+from mesh.cli.completion import names_in_file
 from mesh.cli.pulumi_cli import pulumi_of
 from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.cli.stack_places import find_or_name_stack_file, find_stack_file, stack_of
@@ -197,3 +199,18 @@ def test_what_can_be_no_name_is_told(project: Path, name: str) -> None:
     assert project
     with pytest.raises(MeshError, match=r"give (its path, or a stack|a stack, or the path)"):
         find_stack_file(name)
+
+
+def test_sections_without_their_namespace_are_found_as_pulumi_finds_them(tmp_path: Path) -> None:
+    """Nothing of them is taken for missing, nor written a second time."""
+    file = read(tmp_path, TEXT.replace("mesh:", "").replace("- bernard\n", "- bernard\n      ipv4: 10.20.0.0/24\n"))
+    assert list(file.select([])) == ["bernard"]
+    assert list(file.section(INTERFACES)) == ["testwg"]
+    assert names_in_file(file.path, HOSTS) == ["bernard"]
+    assert allocate_addresses(file) == {"testwg/bernard": "10.20.0.1"}
+    again = StackFile(file.path, complete=True)
+    assert list(again.configuration().interfaces) == list(again.section(INTERFACES)) == ["testwg"]
+    assert "mesh:" not in again.text()
+    other = read(tmp_path, "config:\n  hostsFile: hosts.yaml\n")
+    with pytest.raises(MeshError, match=r"its hosts are in hosts\.yaml; name that file instead"):
+        other.select([])

@@ -11,7 +11,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from mesh.cli.importers.found import FoundMember, FoundMesh, FoundPeer
 from mesh.cli.importers.other_meshes import changes_of_meshes, notes_of_meshes
-from mesh.cli.stack_file import HOSTS, HOSTS_FILE, INTERFACES, StackFile
+from mesh.cli.stack_file import HOSTS, INTERFACES, StackFile
 from mesh.cli.yaml_values import flow_list, flow_mapping, quote_colons
 from mesh.config.external_fields import is_address
 from mesh.config.models import Bastion
@@ -36,7 +36,7 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> list[str]:
         ConfigurationError: If the file says otherwise, could not hold them, or one mesh would change another; the
             content is then of no use.
     """
-    if hosts_file := file.content["config"].get(HOSTS_FILE):
+    if hosts_file := file.hosts_file:
         words = (
             f"its hosts are in {hosts_file!r}, and an import writes hosts below {HOSTS}; move them there first, or "
             "import into another stack"
@@ -112,7 +112,7 @@ def hosts_without_address(file: StackFile) -> list[str]:
 
 
 def _conflicts(file: StackFile, mesh: FoundMesh, before: Mapping[str, str]) -> Iterator[PlacedFault]:
-    if mesh.interface in file.content["config"][INTERFACES]:
+    if mesh.interface in file.section(INTERFACES):
         place = join_path(INTERFACES, mesh.interface)
         yield PlacedFault(place, "is there already; take it out, or import into another stack")
     for member in mesh.members:
