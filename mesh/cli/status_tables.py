@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
@@ -24,6 +24,8 @@ _COLOURS = {"up": "green", "relayed": "green", "pending": "yellow", "cannot-meet
 _WAYS = {"lan": "LAN"}
 # More rows than this hide the one that matters.
 _MANY_HOSTS = 12
+# Of a mesh that has parted, all pairs between its parts have the same fault.
+_MOST_PAIRS = 100
 
 
 def show_tables(meshes: Sequence[MeshStatus], *, all_pairs: bool, rates: Rates | None = None) -> RenderableType:
@@ -34,20 +36,35 @@ def show_tables(meshes: Sequence[MeshStatus], *, all_pairs: bool, rates: Rates |
     parts: list[RenderableType] = []
     for mesh in meshes:
         parts.append(Text(_sentence(mesh), style="green" if mesh.is_well else "red"))
-        parts.extend(Text(f"! {fault}", style="red") for fault in mesh.faults)
+        parts.extend(Text(f"! {line}", style="red") for line in _faults(mesh, all_pairs=all_pairs))
         parts.extend(Text(f"! {host} has left and is not wiped", style="yellow") for host in mesh.not_wiped)
     for mesh in meshes:
         parts.extend((Text(), *_hosts(mesh, rates)))
         shown = mesh.pairs
+        left_out = 0
         if not all_pairs and len(mesh.hosts) > _MANY_HOSTS:
             shown = _remarkable(mesh)
+            left_out = max(0, len(shown) - _MOST_PAIRS)
         if shown:
-            parts.append(_pairs(mesh.interface, shown, rates))
+            parts.append(_pairs(mesh.interface, shown[:_MOST_PAIRS] if left_out else shown, rates))
+        if left_out:
+            parts.append(Text(f"{left_out} more directions with something wrong; --pairs shows them", style="red"))
         if len(shown) < len(mesh.pairs):
             parts.append(
                 Text(f"{len(mesh.pairs) - len(shown)} more directions without a fault of their own; --pairs shows them")
             )
     return Group(*parts)
+
+
+def _faults(mesh: MeshStatus, *, all_pairs: bool) -> Iterator[str]:
+    """Yield what is wrong: all of hosts and of the mesh, and of pairs as much as one reads."""
+    of_pairs = 0
+    for fault in mesh.faults:
+        of_pairs += bool(fault.peer)
+        if all_pairs or not fault.peer or of_pairs <= _MOST_PAIRS:
+            yield str(fault)
+    if of_pairs > _MOST_PAIRS and not all_pairs:
+        yield f"{of_pairs - _MOST_PAIRS} more faults of pairs; --pairs shows them"
 
 
 def _remarkable(mesh: MeshStatus) -> tuple[PairStatus, ...]:

@@ -238,6 +238,27 @@ def test_of_many_hosts_a_dead_one_hides_no_silent_pair() -> None:
     assert "379 more directions without a fault of their own; --pairs shows them" in text
 
 
+def test_of_a_large_mesh_that_has_parted_no_more_pairs_are_shown_than_are_read() -> None:
+    """Each of one half is silent for each of the other; what is wrong with hosts is told all the same."""
+    names = [f"h{number:02}" for number in range(24)]
+    ends = [(one, other) for one in names for other in names if (one < "h12") != (other < "h12")]
+    mesh = MeshStatus(
+        "testwg",
+        tuple(HostStatus(name, f"fd00::{name[1:]}/64", "", "up", "x86_64-linux") for name in names),
+        tuple(PairStatus(one, other, "silent") for one, other in ends),
+        (*(Fault(one, "lost", other) for one, other in ends), Fault("h07", "runs another MTU")),
+    )
+    text, lines = shown(mesh), shown(mesh).splitlines()
+    assert len([line for line in lines if line.endswith(": lost")]) == 100
+    assert "! 188 more faults of pairs; --pairs shows them" in lines
+    assert "runs another MTU" in text
+    assert "188 more directions with something wrong; --pairs shows them" in lines
+    assert len(lines) < 250
+    every = shown(mesh, all_pairs=True)
+    assert len([line for line in every.splitlines() if line.endswith(": lost")]) == len(ends)
+    assert "more" not in every
+
+
 @pytest.mark.parametrize("width", [60, 140])
 def test_no_name_or_endpoint_is_cut_off(width: int) -> None:
     """However narrow it is: the end of a name tells which host it is."""
