@@ -64,7 +64,7 @@ def _faults(mesh: MeshStatus, *, all_pairs: bool) -> Iterator[str]:
         if all_pairs or not fault.peer or of_pairs <= _MOST_PAIRS:
             yield str(fault)
     if of_pairs > _MOST_PAIRS and not all_pairs:
-        yield f"{of_pairs - _MOST_PAIRS} more faults of pairs; --pairs shows them"
+        yield f"{of_pairs - _MOST_PAIRS} more faults of pairs, which --pairs shows"
 
 
 def _remarkable(mesh: MeshStatus) -> tuple[PairStatus, ...]:

@@ -250,7 +250,7 @@ def test_of_a_large_mesh_that_has_parted_no_more_pairs_are_shown_than_are_read()
     )
     text, lines = shown(mesh), shown(mesh).splitlines()
     assert len([line for line in lines if line.endswith(": lost")]) == 100
-    assert "! 188 more faults of pairs; --pairs shows them" in lines
+    assert "! 188 more faults of pairs, which --pairs shows" in lines
     assert "runs another MTU" in text
     assert "188 more directions with something wrong; --pairs shows them" in lines
     assert len(lines) < 250
