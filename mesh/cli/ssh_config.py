@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.cli.ssh_destination import read_destination
-from mesh.cli.yaml_values import flow_mapping
+from mesh.cli.yaml_values import flow_mapping, may_stand_elsewhere
 from mesh.config.connection import Connection
 from mesh.errors import HostError, visible
 
@@ -216,11 +216,17 @@ def fill_in_way(name: str, entry: dict[str, Any]) -> str:
     It is what `ssh NAME` takes; what the entry says already stays.
 
     Raises:
-        HostError: As `find_way`.
+        HostError: As `find_way`, or if another host may have the same settings by an alias or a merge.
     """
     ssh = entry.get("ssh")
     if ssh is not None and (not isinstance(ssh, dict) or ssh.get("address")):
         return ""
+    if may_stand_elsewhere(entry, "ssh"):
+        raise HostError(
+            name,
+            "may share its ssh with another host, by an alias or a merge, and an address is of one alone; write ssh "
+            "out for each",
+        )
     kept = {key: value for key, value in (ssh or {}).items() if key != "address"}
     way = find_way(name, has_bastion=bool(kept.get("bastion")))
     merged = {**way.as_settings(), **kept}

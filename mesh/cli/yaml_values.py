@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-__all__ = ["flow_list", "flow_mapping", "is_shared", "quote_colons"]
+__all__ = ["flow_list", "flow_mapping", "is_shared", "may_stand_elsewhere", "quote_colons"]
 
 
 def quote_colons(value: str) -> str:
@@ -33,3 +33,10 @@ def is_shared(mapping: CommentedMap, key: str) -> bool:
     found = mapping.get(key)
     merged = any(found is other.get(key) for other in mapping.merge)
     return isinstance(found, CommentedMap) and (merged or found.anchor.value is not None)
+
+
+def may_stand_elsewhere(mapping: dict[str, Any], key: str) -> bool:
+    """Tell the same also where `key` is new, and the mapping itself may stand elsewhere."""
+    if not isinstance(mapping, CommentedMap):
+        return False
+    return mapping.anchor.value is not None or is_shared(mapping, key)

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli.app import app
+from mesh.cli.ssh_config import fill_in_way
 from mesh.cli.stack_file import StackFile
 from mesh.cli.stack_places import find_or_name_stack_file, find_stack_file
-from mesh.errors import MeshError
+from mesh.errors import HostError, MeshError
 from mesh.remote.reports import read_found
 from tests.unit.scanned import ANSWER, OTHER_KEY, FakeHost, running_host, scan, write
 
@@ -257,3 +258,22 @@ def test_only_the_host_that_is_named_is_scanned(tmp_path: Path, host: FakeHost) 
     assert run(str(path), "--yes", "--host", "bernard").exit_code == 0
     assert host.public_key() in path.read_text()
     assert run(str(path), "--yes", "--host", "dora").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "bernard: {ssh: &login {user: admin}}\n    carol: {ssh: *login}",
+        "bernard: &host {tags: [web]}\n    carol: {<<: *host, site: a}",
+        "bernard: {ssh: &login {user: admin}}\n    carol: {ssh: {<<: *login, port: 23}}",
+    ],
+    ids=["alias", "merged host", "merged login"],
+)
+def test_the_address_of_a_host_is_not_written_where_another_one_has_it_too(tmp_path: Path, hosts: str) -> None:
+    """Both would be scanned at one address, and told that they are one machine."""
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(f"config:\n  mesh:hosts:\n    {hosts}\n")
+    file = StackFile(path)
+    with pytest.raises(HostError, match=r"by an alias or a merge, and an address is of one alone; write ssh out for"):
+        fill_in_way("bernard", file.hosts["bernard"])
+    assert file.text() == path.read_text()
