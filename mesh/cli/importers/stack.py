@@ -51,6 +51,9 @@ def add_meshes(file: StackFile, meshes: Sequence[FoundMesh]) -> list[str]:
     there, fresh = set(file.hosts), dict[str, str]()
     for mesh in meshes:
         # Also with the mesh before it, in which a host may have another endpoint.
+        if mesh.interface in interfaces:
+            place = join_path(INTERFACES, mesh.interface)
+            faults.append(PlacedFault(place, "is there already; take it out, or import into another stack"))
         faults.extend(_conflicts(file, mesh, fresh))
         # What the file has already has its place there.
         new = {key: place for key, place in mesh.places.items() if key[0] != HOSTS or key[1] not in file.hosts}
@@ -112,9 +115,6 @@ def hosts_without_address(file: StackFile) -> list[str]:
 
 
 def _conflicts(file: StackFile, mesh: FoundMesh, before: Mapping[str, str]) -> Iterator[PlacedFault]:
-    if mesh.interface in file.section(INTERFACES):
-        place = join_path(INTERFACES, mesh.interface)
-        yield PlacedFault(place, "is there already; take it out, or import into another stack")
     for member in mesh.members:
         words, field = _other_place(file.hosts.get(member.host) or {}, member.externals or ())
         if words and member.host in before:
