@@ -39,9 +39,11 @@ class _Lines:
 
     async def _listen(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         rest = b""
-        while piece := await process.stdin.read(1 << 20):
-            *lines, rest = (rest + piece).split(b"\n")
-            await self._pieces.put((time.monotonic(), [line.decode() for line in lines]))
+        # One that is cut off has ended too.
+        with contextlib.suppress(asyncssh.Error):
+            while piece := await process.stdin.read(1 << 20):
+                *lines, rest = (rest + piece).split(b"\n")
+                await self._pieces.put((time.monotonic(), [line.decode() for line in lines]))
         await self._pieces.put((time.monotonic(), [""]))
 
     async def next(self) -> tuple[float, str]:
