@@ -239,7 +239,7 @@ def main() -> None:
             app()
         finally:
             finish_output()
-    except SystemExit as end:
+    except (SystemExit, KeyboardInterrupt) as end:
         end_command(end, _errors)
     except MeshError as error:
         fault = str(error)

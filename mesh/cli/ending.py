@@ -14,12 +14,14 @@ __all__ = ["end_command"]
 _INTERRUPTED = 130
 
 
-def end_command(end: SystemExit, errors: Console) -> NoReturn:
-    """End this process as a command wants it to.
+def end_command(end: SystemExit | KeyboardInterrupt, errors: Console) -> NoReturn:
+    """End this process as a command wants it to, or as Ctrl-C does beside the command itself, where typer sees none.
 
     Raises:
         SystemExit: That of the command.
     """
+    if isinstance(end, KeyboardInterrupt):
+        end = SystemExit(_INTERRUPTED)
     if end.code == _INTERRUPTED:
         with suppress(OSError):
             # A terminal has shown the key, and goes on behind it.
@@ -28,7 +30,7 @@ def end_command(end: SystemExit, errors: Console) -> NoReturn:
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(end.code)
-    raise end
+    raise end from None
 
 
 def _has_left_threads() -> bool:
