@@ -98,6 +98,7 @@ class Run:
         """Follow a process that leads a session of its own."""
         self._process = process
         self._lines: list[str] = []
+        self._asleep: list[int] = []
         self._began = time.monotonic()
 
     def lines(self) -> Iterator[str]:
@@ -175,6 +176,17 @@ class Run:
                     if int(fields[3]) == self._process.pid and fields[0] != "Z":
                         found.append(int(folder.name))
         return found
+
+    def suspend(self) -> None:
+        """Let every process of the run stand still, as on a machine that is suspended."""
+        self._asleep = self.processes()
+        for process in self._asleep:
+            os.kill(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let those go on."""
+        for process in self._asleep:
+            os.kill(process, signal.SIGCONT)
 
 
 class Stack:

@@ -1,8 +1,6 @@
 """A change that fails leaves every host as it was, says which host and why, and succeeds when it is run again."""
 
-import os
 import re
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -245,14 +243,11 @@ def test_a_machine_that_wakes_up_after_the_deadline_confirms_nothing_and_says_wh
     mesh.write(rotated(mesh))
     run = mesh.start("up")
     with mesh.held_at(run, phase):
-        asleep = run.processes()
-        for process in asleep:
-            os.kill(process, signal.SIGSTOP)
+        run.suspend()
         wait_until_settled(mesh)
         assert mesh.running_keys("testwg") == old
         assert mesh.silent("testwg", 10) == []
-    for process in asleep:
-        os.kill(process, signal.SIGCONT)
+    run.resume()
     outcome = run.end()
     assert outcome.code != 0
     assert "failed, since the deadline has passed, as when this machine is suspended" in outcome.output

@@ -1,9 +1,7 @@
 """What a host's refusal, or its page of troubleshooting, tells to do lets the next run change the host."""
 
-import os
 import re
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +44,8 @@ def test_a_session_that_a_suspended_machine_left_ends_by_the_command_of_the_page
     carol.run(f"cat >{_NFT}; chmod 755 {_NFT}", text='#!/bin/sh\nsleep 3\nexec /usr/sbin/nft "$@"\n')
     suspended = stack.start("up")
     suspended.wait_for("staging")
-    asleep = suspended.processes()
     try:
-        for process in asleep:
-            os.kill(process, signal.SIGSTOP)
+        suspended.suspend()
         shutil.copy(stack.folder / "rehearsal.json", colleague.folder)
         refused = colleague.fail()
         assert "testwg: nothing was changed" in refused
@@ -62,8 +58,7 @@ def test_a_session_that_a_suspended_machine_left_ends_by_the_command_of_the_page
         colleague.up()
         after = stack.running_keys("testwg")
         assert set(after.values()).isdisjoint(before.values())
-        for process in asleep:
-            os.kill(process, signal.SIGCONT)
+        suspended.resume()
         woken = suspended.end()
         assert woken.code != 0
         assert "host 'bernard': ended the session" in woken.output
