@@ -160,18 +160,24 @@ class Lab:
         before = min([int(_INOTIFY.read_text()), *others])
         if int(_INOTIFY.read_text()) < _INOTIFY_NEEDED:
             _INOTIFY.write_text(str(_INOTIFY_NEEDED))
-        saved = {"inotify": before, "hosts": [asdict(spec) for spec in self.specs]}
-        # Another lab that begins now reads all of it or nothing.
-        (self.directory / "lab.new").write_text(json.dumps(saved, indent=1))
-        (self.directory / "lab.new").rename(self.directory / "lab.json")
+        self._record(before, self.specs)
         self.network.make_core()
         self.add(self.specs)
         return self
+
+    def _record(self, inotify: int, specs: Iterable[HostSpec]) -> None:
+        saved = {"inotify": inotify, "hosts": [asdict(spec) for spec in specs]}
+        # Another lab that begins now reads all of it or nothing.
+        (self.directory / "lab.new").write_text(json.dumps(saved, indent=1))
+        (self.directory / "lab.new").rename(self.directory / "lab.json")
 
     def add(self, specs: Sequence[HostSpec]) -> None:
         """Boot more hosts."""
         fresh = {spec.name: self._host(spec) for spec in specs}
         self.hosts.update(fresh)
+        # Before they boot, since a lab that is cut off is cleared by its record.
+        if (before := _inotify_before(self.directory / "lab.json")) is not None:
+            self._record(before, [host.spec for host in self.hosts.values()])
         public_key = self.ssh_key.with_suffix(".pub").read_text()
 
         def boot(host: Host) -> None:

@@ -257,6 +257,22 @@ def test_a_lab_that_was_cut_off_in_another_checkout_does_not_stand_in_the_way(tm
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
+def test_a_lab_that_was_cut_off_is_taken_away_with_the_hosts_that_it_added(tmp_path: Path) -> None:
+    """As after Ctrl-C, by `python -m tests.lab down` or by the next run; hosts that had gone again are no obstacle."""
+    (tmp_path / "roots").symlink_to(lab_module.lab_directory() / "roots")
+    cut = Lab([HostSpec("bernard", 1)], prefix="labmore", directory=tmp_path).up()
+    cut.add([HostSpec("nomad", 2, nat=True), HostSpec("grace", 3)])
+    cut.hosts.pop("grace").remove()
+    Lab.attach(prefix="labmore", directory=tmp_path).down()
+    for host in cut.hosts.values():
+        # What began them is this process, which has to hear of their end.
+        host.stop()
+    assert not list(Path("/run/netns").glob("labmore-*"))
+    assert not list(Path("/sys/fs/cgroup").glob("*/labmore-*"))
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["roots"]
+
+
 def test_a_machine_that_cannot_run_a_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clearing up after a lab that never began must not hide the reason."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
