@@ -160,6 +160,7 @@ def chaos(
 def walk(
     steps: Annotated[int, typer.Option(help="how many times the stack file is edited")] = 200,
     seed: Annotated[int | None, typer.Option(help="which edits; without it, another walk each time")] = None,
+    back: Annotated[bool, typer.Option("--back", help="let each step fail first, and be rolled back")] = False,
 ) -> None:
     """Random edits of the stack file, one to four at a time, each under traffic in all directions, at 4 hosts."""
     from tests.bench.walk import walk_far  # noqa: PLC0415
@@ -167,7 +168,7 @@ def walk(
     chosen = secrets.randbelow(2**32) if seed is None else seed
     sys.stderr.write(f"bench: walk with seed {chosen}\n")
     try:
-        for line in walk_far(chosen, steps):
+        for line in walk_far(chosen, steps, back=back):
             _CONSOLE.print(line)
     except LabUnavailableError as error:
         raise SystemExit(f"bench: the lab cannot run here: {error}") from None

@@ -9,25 +9,27 @@ from tests.lab.edits import random_walk
 from tests.lab.lab import Lab, default_hosts
 from tests.lab.stack import Stack
 from tests.lab.walk import Walk, WalkError, shortened, walk_on
+from tests.lab.walk_back import WalkBack
 
 __all__ = ["walk_far"]
 
 
-def walk_far(seed: int, steps: int) -> Iterator[str]:
-    """Yield what a walk did and lost, in words.
+def walk_far(seed: int, steps: int, *, back: bool = False) -> Iterator[str]:
+    """Yield what a walk did and lost, in words; with `back`, each step fails first.
 
     Raises:
         WalkError: With the seed, the step that failed, and the shortest step that fails by itself.
     """
     prefix = os.environ.get("MESH_LAB_PREFIX", "walk")
-    with Lab(default_hosts(4), prefix=prefix) as lab, TemporaryDirectory() as scratch, _walk(lab, scratch) as walk:
+
+    def begin(lab: Lab, scratch: str) -> Walk:
+        stack = Stack(lab, Path(scratch) / "stack")
+        return WalkBack(lab, stack, seed) if back else Walk(lab, stack)
+
+    with Lab(default_hosts(4), prefix=prefix) as lab, TemporaryDirectory() as scratch, begin(lab, scratch) as walk:
         try:
             walk_on(walk, random_walk(walk.draft, seed, steps))
         except WalkError as error:
             raise WalkError(f"seed {seed}, {error}\nshort: {shortened(walk)}") from None
         finally:
             yield from walk.summary.lines()
-
-
-def _walk(lab: Lab, scratch: str) -> Walk:
-    return Walk(lab, Stack(lab, Path(scratch) / "stack"))

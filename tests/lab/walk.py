@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
@@ -19,7 +20,7 @@ from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference
 from tests.lab.stack import Stack, UnexpectedEndError
-from tests.lab.traffic import Traffic
+from tests.lab.traffic import Traffic, Watch
 
 __all__ = ["Summary", "Walk", "WalkError", "shortened", "walk_on"]
 
@@ -153,6 +154,32 @@ class Walk:
     def _look(self) -> dict[str, str]:
         return {name: host.run(_FOREIGN_LOOKS, check=False) for name, host in self.lab.hosts.items()}
 
+    @contextmanager
+    def nothing_of_others_changes(self) -> Iterator[None]:
+        """See to it that what is not of the mesh is as it was.
+
+        Raises:
+            WalkError: If anything of others has changed.
+        """
+        before = self._look()
+        yield
+        for name, looks in self._look().items():
+            if looks != before[name]:
+                raise WalkError(f"{name}: what is not of the mesh has changed:\n{difference(before[name], looks)}")
+
+    @contextmanager
+    def traffic(self, before: Draft, after: Draft) -> Iterator[Watch]:
+        """Let hosts that stay, with their addresses inside, send to one another."""
+        stay = before.tunnels() & after.tunnels()
+        old, new = before.pairs(), after.pairs()
+        names = {name for pair in stay for name in pair if old.address(name) == new.address(name)}
+        directions = [pair for pair in permutations(sorted(names), 2) if tuple(sorted(pair)) in stay]
+        hosts = [self.lab.hosts[name] for name in sorted(names)]
+        addresses = {name: new.address(name) for name in names}
+        sent = Traffic(hosts, INTERFACE, _RATE, directions=directions, addresses=addresses)
+        with sent, sent.watch() as watch:
+            yield watch
+
     def step(self, edits: Sequence[Edit]) -> None:
         """Carry out some edits of the file in one go.
 
@@ -161,28 +188,23 @@ class Walk:
                 others has changed.
         """
         before, after, self.failed = self.draft, edited(self.draft, edits), edits
-        stay = before.tunnels() & after.tunnels()
-        old, new = before.pairs(), after.pairs()
-        names = {name for pair in stay for name in pair if old.address(name) == new.address(name)}
-        directions = [pair for pair in permutations(sorted(names), 2) if tuple(sorted(pair)) in stay]
-        hosts = [self.lab.hosts[name] for name in sorted(names)]
-        addresses = {name: new.address(name) for name in names}
         self._place(after)
-        foreign = self._look()
-        traffic = Traffic(hosts, INTERFACE, _RATE, directions=directions, addresses=addresses)
-        with traffic, traffic.watch() as watch:
-            self._up(after)
-        self._count(edits, before, after, watch.gaps)
-        try:
-            self.stack.run("preview", "--refresh", "--expect-no-changes")
-        except UnexpectedEndError as error:
-            raise WalkError(f"the hosts do not run what the file says: {error}") from None
-        for name, looks in self._look().items():
-            if looks != foreign[name]:
-                raise WalkError(f"{name}: what is not of the mesh has changed:\n{difference(foreign[name], looks)}")
+        with self.nothing_of_others_changes():
+            with self.traffic(before, after) as watch:
+                self._up(after)
+            self.count(edits, before, after, watch.gaps)
+            try:
+                self.stack.run("preview", "--refresh", "--expect-no-changes")
+            except UnexpectedEndError as error:
+                raise WalkError(f"the hosts do not run what the file says: {error}") from None
         self.draft = after
 
-    def _count(self, edits: Sequence[Edit], before: Draft, after: Draft, gaps: dict[Pair, Gaps]) -> None:
+    def count(self, edits: Sequence[Edit], before: Draft, after: Draft, gaps: dict[Pair, Gaps], times: int = 1) -> None:
+        """Add what was lost while hosts switched, so many times.
+
+        Raises:
+            WalkError: If a tunnel lost more than it may.
+        """
         self.summary.steps += 1
         self.summary.fields.update(edit.name for edit in edits)
         faults = []
@@ -194,7 +216,7 @@ class Walk:
             kind = self.summary.moved if is_moved else self.summary.port if moves_port else self.summary.still
             kind.append(lost)
             # A host that moved is not found before the switch; that it is then has been proven.
-            if not is_moved and (lost.stall > _STALL or lost.lost > (_LOST_PORT if moves_port else _LOST)):
+            if not is_moved and (lost.stall > _STALL or lost.lost > times * (_LOST_PORT if moves_port else _LOST)):
                 faults.append(f"{pair[0]} → {pair[1]}: {lost}")
         if faults:
             raise WalkError("\n".join(faults))

@@ -1,0 +1,92 @@
+"""A walk whose every step fails first, in one of several ways, and is rolled back under traffic before it succeeds.
+
+After each failure the hosts run and boot what they did before, packets arrived as in a step that succeeds, and what is
+not of the mesh is as it was.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+
+from tests.lab.edits import INTERFACE, Edit, edited
+from tests.lab.failures import kernels, wait_until_settled
+from tests.lab.hosts import Host
+from tests.lab.lab import Lab
+from tests.lab.snapshot import difference
+from tests.lab.stack import Run, Stack
+from tests.lab.walk import Walk, WalkError
+
+__all__ = ["WalkBack"]
+
+_DEAF = f"""nft 'add table inet deaf {{ chain c {{ type filter hook input priority 5
+iifname {INTERFACE} meta l4proto icmp drop; iifname {INTERFACE} icmpv6 type echo-request drop; }}; }}'"""
+
+
+class WalkBack(Walk):
+    """Such a walk; the seed decides how each step fails."""
+
+    def __init__(self, lab: Lab, stack: Stack, seed: int) -> None:
+        """Begin as any walk does."""
+        super().__init__(lab, stack)
+        self._random = Random(seed)  # noqa: S311
+
+    def step(self, edits: Sequence[Edit]) -> None:
+        """Let some edits of the file fail, and then carry them out.
+
+        Raises:
+            WalkError: As of a walk, and if anything is not as it was after the failure.
+        """
+        before, after, self.failed = self.draft, edited(self.draft, edits), edits
+        fail = self._random.choice([self._unanswered, self._shut, self._killed])
+        host = self.lab.hosts[self._random.choice(after.mesh["hosts"])]
+        sys.stderr.write(f"walk: first {fail.__name__.strip('_')} at {host.name}\n")
+        was = kernels(self.stack)
+        self.stack.write({INTERFACE: after.mesh}, after.hosts)
+        with self.nothing_of_others_changes():
+            with self.traffic(before, after) as watch:
+                fail(host)
+                wait_until_settled(self.stack)
+            # There and back again.
+            self.count(edits, before, after, watch.gaps, times=2)
+        for name, runs in kernels(self.stack).items():
+            if runs != was[name]:
+                raise WalkError(f"{name}: does not run what it did before:\n{difference(was[name], runs)}")
+        super().step(edits)
+
+    def _unanswered(self, host: Host) -> None:
+        """One host answers no pings from the mesh."""
+        host.run(_DEAF)
+        try:
+            self._fails(self.stack.start("up"))
+        finally:
+            host.run("nft delete table inet deaf")
+
+    def _shut(self, host: Host) -> None:
+        """One host takes no new SSH connection."""
+        with self._shut_at(host, "verifying") as run:
+            self._fails(run)
+
+    def _killed(self, host: Host) -> None:
+        """The operator's machine dies while the hosts are verified."""
+        with self._shut_at(host, "verifying") as run:
+            run.kill_all()
+        self.stack.cancel()
+
+    @contextmanager
+    def _shut_at(self, host: Host, phase: str) -> Iterator[Run]:
+        run = self.stack.start("up")
+        # Before the phase, since a run that is quick would be confirmed by then.
+        run.wait_for("staging")
+        self.lab.network.ignore_ssh(host.name)
+        try:
+            run.wait_for(phase)
+            yield run
+        finally:
+            self.lab.network.accept_ssh(host.name)
+
+    @staticmethod
+    def _fails(run: Run) -> None:
+        outcome = run.end()
+        if outcome.code == 0:
+            raise WalkError(f"it did not fail:\n{outcome.output}")
