@@ -41,6 +41,7 @@ relayed() { :; }
 has_command() { :; }
 is_armed() { false; }
 is_up() { :; }
+tell_time() { read -r uptime _ </proc/uptime; }
 by_name='
 	function is_name(endpoint) { return endpoint ~ /[a-z]/ && endpoint !~ /^\\[/ }
 	function load(file) {}
@@ -53,9 +54,9 @@ READERS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "addresses": ("ip", ("wireguard/interface",), "list_addresses"),
     "routes": ("ip", ("wireguard/interface",), "list_routes"),
     "delta": ("wg", ("wireguard/interface",), "delta | sort"),
-    "exchange": ("wg", ("wireguard/interface",), "exchange edgeworth"),
-    "nft input": ("nft", ("net/netfilter",), "nft_scan | sort"),
-    "nft forward": ("nft", ("net/netfilter",), "nft_scan ip/filter/INPUT forward | sort"),
+    "exchange": ("wg", ("wireguard/interface",), "exchange edgeworth | sed -n '1s/./&/p'"),
+    "nft input": ("nft", ("net/netfilter",), "nft_others() { :; }; nft_scan input | sort"),
+    "nft forward": ("nft", ("net/netfilter",), "nft_others() { echo ip/filter/INPUT; }; nft_scan forward | sort"),
     "iptables": ("iptables", ("net/netfilter",), "iptables_scan iptables"),
     "who listens at a port": ("ss", ("core/diagnose",), "listeners 51825"),
     "whether anybody does": ("ss", ("core/transaction",), "is_listened_at 51825 && echo taken"),

@@ -65,7 +65,7 @@ passes_lack() {
 			pass_rule "$lack_tool" -C 2>/dev/null || echo "$lack_tool - - - $versions $in $out $from $to $state $mark"
 		done <"$home/passes"
 	done
-	nft_scan "$(nft_others | sed 's/INPUT/FORWARD/g')" forward | while read -r lack_kind lack_family lack_table lack_chain _; do
+	nft_scan forward | while read -r lack_kind lack_family lack_table lack_chain _; do
 		[ "$lack_kind" = chain ] && [ "$lack_table" != "$forwarding_fence" ] || continue
 		lack_found=$(nft list chain "$lack_family" "$lack_table" "$lack_chain")
 		while read -r versions in out from to state mark; do

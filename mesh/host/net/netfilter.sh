@@ -62,19 +62,19 @@ iptables_rule() {
 # iptables_wants TOOL PORT: prints what the tool lacks: the port, echo, both or nothing.
 iptables_wants() {
 	iptables_found=$(iptables_scan "$1")
-	printf '%s\n' "$iptables_found" | grep -qx drops || return 0
-	printf '%s\n' "$iptables_found" | grep -qxF "udp $2" || printf '%s\n' "$2"
-	case "$1" in ip6*) printf '%s\n' "$iptables_found" | grep -qx echo || echo echo ;; esac
+	has_line "$iptables_found" drops || return 0
+	has_line "$iptables_found" "udp $2" || printf '%s\n' "$2"
+	case "$1" in ip6*) has_line "$iptables_found" echo || echo echo ;; esac
 }
 
-# nft_scan [OTHERS [HOOK]]: prints `chain FAMILY TABLE CHAIN` for each chain of the hook (input unless said otherwise) that ends in a drop or reject, and
-# `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours. Chains in OTHERS and those of
-# firewalld are nobody's concern.
+# nft_scan input|forward: prints `chain FAMILY TABLE CHAIN` for each chain of the hook that ends in a drop or reject and is no concern
+# of others, and `udp FAMILY TABLE CHAIN HANDLE PORT` or `echo FAMILY TABLE CHAIN HANDLE` for each rule of ours.
 nft_scan() {
 	has_command nft || return 0
 	nft_rules=$(nft -a -t list ruleset 2>/dev/null) || :
 	[ -n "$nft_rules" ] || return 0
-	printf '%s\n' "$nft_rules" | awk -v mark="comment \"mesh $interface\"" -v others=" ${1:-} " -v hook="${2:-input}" '
+	case $1 in input) nft_chain=INPUT ;; forward) nft_chain=FORWARD ;; esac
+	printf '%s\n' "$nft_rules" | awk -v mark="comment \"mesh $interface\"" -v others=" $(nft_others "$nft_chain") " -v hook="$1" '
         $1 == "table" { table = $2 " " $3; chain = ""; next }
         $1 == "}" { chain = ""; next }
         $1 == "chain" && $NF ~ /^[0-9]+$/ { chain = table " " $2; next }
@@ -109,7 +109,7 @@ nft_scan() {
 
 # nft_commands PORT: prints the nft commands that open the port where it is not open.
 nft_commands() {
-	nft_found=$(nft_scan "$(nft_others)")
+	nft_found=$(nft_scan input)
 	[ -n "$nft_found" ] || return 0
 	printf '%s\n' "$nft_found" | awk -v port="$1" -v interface="$interface" '
         $1 == "chain" { chains[$2 " " $3 " " $4] = $2 }
@@ -125,23 +125,23 @@ nft_commands() {
         }'
 }
 
-# nft_others: prints, on one line, the chains FAMILY/TABLE/CHAIN that nft has to leave to ufw, firewalld and iptables.
+# nft_others CHAIN: prints, on one line, as which FAMILY/TABLE/CHAIN nft has to leave it to ufw, firewalld and iptables.
 nft_others() {
 	if ufw_is_active || firewalld_is_active; then
-		printf '%s ' ip/filter/INPUT ip6/filter/INPUT
+		printf '%s ' "ip/filter/$1" "ip6/filter/$1"
 		return 0
 	fi
 	for nft_other in $(iptables_tools); do
 		case "$nft_other" in
-		iptables*) printf 'ip/filter/INPUT ' ;;
-		*) printf 'ip6/filter/INPUT ' ;;
+		iptables*) printf '%s ' "ip/filter/$1" ;;
+		*) printf '%s ' "ip6/filter/$1" ;;
 		esac
 	done
 }
 
 # nft_close PORT|echo: our rules for the port, or for echo requests, are gone.
 nft_close() {
-	nft_gone=$(nft_scan | awk -v what="$1" '
+	nft_gone=$(nft_scan input | awk -v what="$1" '
         ($1 == "udp" && $6 == what) || ($1 == "echo" && what == "echo") { print "delete rule " $2 " " $3 " " $4 " handle " $5 }')
 	[ -n "$nft_gone" ] || return 0
 	printf '%s\n' "$nft_gone" | nft -f - >&2 ||
@@ -157,12 +157,12 @@ netfilter_tools() {
 active_firewalls() {
 	set --
 	case "
-$(nft_scan "$(nft_others)")" in *"
+$(nft_scan input)" in *"
 chain "*) set -- "$@" nftables ;; esac
 	if ufw_is_active; then set -- "$@" ufw; fi
 	if firewalld_is_active; then set -- "$@" firewalld; fi
 	for active_tool in $(netfilter_tools); do
-		if iptables_scan "$active_tool" | grep -qx drops; then
+		if has_line "$(iptables_scan "$active_tool")" drops; then
 			set -- "$@" iptables
 			break
 		fi
