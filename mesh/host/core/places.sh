@@ -26,17 +26,22 @@ $2
 	return 1
 }
 
+# entries: prints the path of everything that lies there; the name of an interface may begin with dots.
+entries() { matching "$base/..?* $base/.[!.]* $base/*"; }
+
 # interfaces: prints the name of each interface that this host has anything of. A longer name is never that of an interface.
 interfaces() {
-	ls -A "$base" | while read -r name; do
-		if [ "${#name}" -lt 16 ] && [ -d "$base/$name" ]; then printf '%s\n' "$name"; fi
+	for path in $(entries); do
+		name=${path##*/}
+		if [ "${#name}" -lt 16 ] && [ -d "$path" ]; then printf '%s\n' "$name"; fi
 	done
 }
 
 # of_interfaces FILE: prints the path of this file of each interface that has it.
 of_interfaces() {
-	for owner in $(interfaces); do
-		if [ -e "$base/$owner/$1" ]; then printf '%s\n' "$base/$owner/$1"; fi
+	for path in $(entries); do
+		name=${path##*/}
+		if [ "${#name}" -lt 16 ] && [ -e "$path/$1" ]; then printf '%s\n' "$path/$1"; fi
 	done
 }
 
@@ -52,10 +57,11 @@ common() { if [ -d "$base/shared-by-interfaces" ]; then echo "$base/shared-by-in
 
 # scattered: prints the name of each file that an earlier version has beside the interfaces.
 scattered() {
-	ls -A "$base" | while read -r name; do
+	for path in $(entries); do
+		name=${path##*/}
 		# The last is what another interface tries to write at this moment (checks.sh).
 		case $name in lock | program | program-* | .mesh-*) continue ;; esac
-		if [ -f "$base/$name" ] && [ ! -L "$base/$name" ]; then printf '%s\n' "$name"; fi
+		if [ -f "$path" ] && [ ! -L "$path" ]; then printf '%s\n' "$name"; fi
 	done
 }
 
