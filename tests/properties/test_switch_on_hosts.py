@@ -187,7 +187,7 @@ class _Switch:
             (name,) = hosts
             self.keys[name] = self.rosters[1]["members"][name]["publicKey"]
         elif order == "peer":
-            self._run(changing, f"exchange {words[0]}")
+            self._run(changing, f"exchange {words[0]} | head -n 1")
             for name in changing:
                 self._check_exchange(words[0], before[name], self.hosts[name].by_name())
         elif order == "preshared":

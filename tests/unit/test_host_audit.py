@@ -93,7 +93,7 @@ def test_a_mask_of_all_tunnels_is_reported_and_not_taken_away(host: HostProgram)
 
 # What the rest of the program has for them.
 ASKED = (PARTS / "wireguard/interface.sh").read_text() + (
-    'clock() { echo 5000; }\nfirst_word() { [ ! -r "$1" ] || read -r word <"$1"; echo "${word:-$2}"; }\n'
+    'tell_time() { uptime=5000.00; }\nfirst_word() { [ ! -r "$1" ] || read -r word <"$1"; echo "${word:-$2}"; }\n'
 )
 
 

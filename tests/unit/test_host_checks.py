@@ -60,6 +60,25 @@ def test_a_file_that_cannot_be_written_is_told_with_the_cause(
     )
 
 
+def test_a_folder_from_which_nothing_can_be_taken_is_named(host: HostProgram) -> None:
+    """A file can be laid there, and renamed to nothing."""
+    ended = with_mounts(host).run(
+        f"{FOLDER} mkdir more; chattr +a more; (check_writable $base/etc/file 8 $base/etc/more/new 8) || :; "
+        "chattr -a more; ls -A"
+    )
+    assert ended.stderr == f"cannot write {host.base}/etc/more: {IMMUTABLE}\n"
+    assert ended.stdout == "file\nmore\n"
+
+
+def test_what_was_tried_before_a_failure_is_taken_away_too(host: HostProgram) -> None:
+    """All trials of an order are taken away at its end."""
+    ended = with_mounts(host).run(
+        f"{FOLDER} (check_writable $base/etc/file 8 $home/run/new 8 $base/etc/new 500) || :; ls -A . $home"
+    )
+    assert ended.stderr == f"cannot write {host.base}/etc/new: {FULL}\n"
+    assert ".mesh" not in ended.stdout
+
+
 def test_two_interfaces_that_try_the_same_place_at_once_are_in_nobodys_way(host: HostProgram) -> None:
     """Several meshes of a host are rolled out at the same time."""
     tries = 'for i in $(seq 1 40); do check_writable "$base/etc/file" 8; done'
@@ -74,7 +93,7 @@ def test_two_interfaces_that_try_the_same_place_at_once_are_in_nobodys_way(host:
 def test_room_is_needed_for_all_that_will_be_written(host: HostProgram) -> None:
     """And small files are no trouble where there is little."""
     ended = with_mounts(host).run(
-        f"{FOLDER} check_writable $base/etc/file; check_writable $base/etc/file 500", fails=True
+        f"{FOLDER} check_writable $base/etc/file 0; check_writable $base/etc/file 500", fails=True
     )
     assert ended.stderr == f"cannot write {host.base}/etc/file: {FULL}\n"
 

@@ -147,7 +147,7 @@ def test_what_a_name_led_to_serves_while_no_answer_comes(host: HostProgram) -> N
     ],
     ids=["where the name leads", "dead", "roamed", "another port", "after a boot"],
 )
-@pytest.mark.parametrize("order", ["seek", "resolve"])
+@pytest.mark.parametrize("order", ["seek run", "resolve"])
 def test_a_peer_is_tried_where_its_name_resolves_to_unless_it_answers_elsewhere(
     host: HostProgram, order: str, now: str, lives: bool, then: str
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_peer_that_moved_meanwhile_is_left_alone(host: HostProgram) -> None:
     kernel(host, "203.0.113.1:51825")
     state = host.directory / "endpoint"
     host.stub("sleep", f"echo 192.0.2.9:1 >{state}")
-    host.run(f"{PLAN} seek")
+    host.run(f"{PLAN} seek run")
     assert endpoint(host) == "192.0.2.9:1"
 
 
@@ -181,7 +181,7 @@ def test_a_host_without_names_asks_nobody(host: HostProgram) -> None:
     """Nor does one whose interface is not up."""
     answer(host, "198.51.100.7")
     kernel(host, "(none)")
-    host.run(f"{PLAN} rm $home/run/addresses; seek; resolve")
+    host.run(f"{PLAN} rm $home/run/addresses; seek run; resolve")
     assert [call for call in host.calls() if call.startswith("getent")] == []
     host.stub("wg", "exit 1")
     host.run(f"{PLAN} resolve")

@@ -54,11 +54,12 @@ def processes(host: HostProgram, order: str) -> int:
     ("order", "most"),
     [
         ("order_preshared p0", 4),
-        ("order_ready p0", 5),
-        ("order_ready p0; order_peer p0", 7),
+        ("order_ready p0", 4),
+        ("order_ready p0; order_peer p0", 6),
         ("order_own", 13),
-        ("order_ready", 19),
-        ("order_prove second", 7),
+        ("order_ready", 16),
+        ("order_prove second", 4),
+        ("order_facts salt", 17),
     ],
 )
 def test_an_order_starts_few_processes_whatever_the_number_of_peers(host: HostProgram, order: str, most: int) -> None:

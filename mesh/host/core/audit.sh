@@ -13,7 +13,7 @@ record_files() {
 	record=$1
 	shift
 	record_wanted=$(sha256sum "$@" | while read -r recorded_digest recorded; do printf '%s %s\n' "$recorded_digest" "$recorded"; done)
-	[ "$record_wanted" != "$(lines_of "$record")" ] || return 0
+	! holds "$record" "$record_wanted" || return 0
 	printf '%s\n' "$record_wanted" >"$record.new"
 	mv "$record.new" "$record"
 }
@@ -81,10 +81,11 @@ interface_age() {
 		age_since=$(date -r "/var/run/wireguard/$interface.sock" +%s) && echo $(($(date +%s) - age_since))
 		return
 	fi
-	case "$(init_system)" in
+	case $init in
 	systemd)
+		tell_time
 		# In microseconds since boot, and of a service that has ended too.
-		timeout 5 systemctl show -p ActiveState -p ActiveEnterTimestampMonotonic "wg-quick@$interface" | awk -F= -v now="$(clock)" '
+		timeout 5 systemctl show -p ActiveState -p ActiveEnterTimestampMonotonic "wg-quick@$interface" | awk -F= -v now="$uptime" '
 			{ said[$1] = $2 }
 			END { if (said["ActiveState"] == "active") printf "%d\n", now - said["ActiveEnterTimestampMonotonic"] / 1000000 }'
 		;;

@@ -2,8 +2,27 @@
 # What a rollout will need and write is tried before anything switches, so that what is missing is reported as what it is: after the
 # switch the same would be a failure on its way, and every host would go back.
 
-# try_writing PATH [KILOBYTES]: 0 when a file can be laid beside PATH, with KILOBYTES in it, and renamed to it; else $refusal says why
-# not. Where its folder is not there yet, the one above counts.
+# check_writable PATH KILOBYTES [PATH KILOBYTES]...: each PATH can be written as we write files, with KILOBYTES in it, or it fails with
+# the cause. What is laid for that is taken away by one process.
+check_writable() {
+	trials=
+	while [ $# != 0 ]; do
+		if ! try_writing "$1" "$2"; then
+			# shellcheck disable=SC2086 # words
+			rm -f $trials 2>/dev/null || :
+			fail_writing "$1"
+		fi
+		shift 2
+	done
+	# shellcheck disable=SC2086 # words
+	refusal=$(rm -f $trials 2>&1) && return 0
+	for trial in $trials; do [ ! -e "$trial" ] || break; done
+	refusal=${refusal##*: }
+	fail_writing "${trial%/*}"
+}
+
+# try_writing PATH KILOBYTES: 0 when a file can be laid beside PATH and renamed to it; else $refusal says why not. Where its folder is
+# not there yet, the one above counts.
 try_writing() {
 	refusal_folder=${1%/*}
 	while [ ! -d "$refusal_folder/" ]; do
@@ -15,23 +34,26 @@ try_writing() {
 		refusal_folder=${refusal_folder%/*}
 	done
 	# Another interface may try the same at this moment; and no interface can have so long a name.
-	refusal_file=$refusal_folder/.mesh-tried-by-$$
-	refusal=$({
-		# Only writing much tells whether there is room for it, and `dd` why there is none.
-		{ printf "%$((${2:-0} * 1024))s" '' 2>/dev/null >"$refusal_file" || dd if=/dev/zero of="$refusal_file" bs=1024 count="${2:-0}"; } && rm "$refusal_file" &&
-			# Nobody replaces a file that is immutable. Its times become what they are.
-			{ [ -L "$1" ] || [ ! -f "$1" ] || touch -c -r "$1" "$1"; }
-	} 2>&1) || {
-		rm -f "$refusal_file" 2>/dev/null || :
-		refusal=$(printf '%s\n' "$refusal" | grep -v -e ' records ' -e ' copied' | head -n 1)
-		refusal=${refusal##*: }
-		return 1
-	}
+	trial=$refusal_folder/.mesh-tried-by-$$
+	trials="$trials $trial"
+	# Without a process, as a rule: only `dd` tells why there is no room.
+	if lay_trial "$@" 2>/dev/null; then return 0; fi
+	refusal=$({ dd if=/dev/zero of="$trial" bs=1024 count="$2" && lay_trial "$@"; } 2>&1) && return 0
+	refusal=$(printf '%s\n' "$refusal" | grep -v -e ' records ' -e ' copied' | head -n 1)
+	refusal=${refusal##*: }
+	return 1
 }
 
-# check_writable PATH [KILOBYTES]: PATH can be written as we write files, or it fails with the cause.
-check_writable() {
-	if try_writing "$@"; then return 0; fi
+# lay_trial PATH KILOBYTES: the file that is tried lies there, and PATH could be replaced.
+lay_trial() {
+	# Only writing much tells whether there is room for it.
+	printf "%$(($2 * 1024))s" '' >"$trial" &&
+		# Nobody replaces a file that is immutable, and it cannot be opened for writing. What is opened so stays as it is.
+		{ [ -L "$1" ] || [ ! -f "$1" ] || true <>"$1"; }
+}
+
+# fail_writing PATH: fails with $refusal, and with what helps.
+fail_writing() {
 	case $refusal in
 	*"not permitted"*) writable_advice="see by lsattr whether it or its folder is immutable, and let it be written by chattr -i" ;;
 	*"No space"* | *[Qq]uota*) writable_advice="make room on its disk" ;;
@@ -45,8 +67,7 @@ check_writable() {
 # check_own_files: what we keep of the interface can be written.
 check_own_files() {
 	[ -d "$home" ] || own_refusal=$(mkdir -p "$home" 2>&1) || fail "cannot write $home: ${own_refusal##*: }; let root write there"
-	check_writable "$home/session" 1
-	check_writable "$base/lock"
+	check_writable "$home/session" 1 "$base/lock" 0
 }
 
 # check_ipv6: addresses can be given to the tunnel, now and when it is created again.
@@ -65,7 +86,7 @@ check_ipv6() {
 check_tunnel() {
 	if has_kernel_wireguard; then return 0; fi
 	[ -e /dev/net/tun ] || modprobe -q tun 2>/dev/null || :
-	(: </dev/net/tun) 2>/dev/null || tunnel_refusal=$(dd if=/dev/net/tun count=0 2>&1) || {
+	{ true </dev/net/tun; } 2>/dev/null || tunnel_refusal=$(dd if=/dev/net/tun count=0 2>&1) || {
 		tunnel_refusal=$(printf '%s\n' "$tunnel_refusal" | head -n 1)
 		fail "this kernel has no WireGuard, and wireguard-go cannot open /dev/net/tun (${tunnel_refusal##*: }); load the module tun, or give this container that device"
 	}
@@ -73,38 +94,36 @@ check_tunnel() {
 
 # check_files KILOBYTES: everything that the switch, hold and confirm write can be written; what is staged has KILOBYTES.
 check_files() {
-	# The way back, and what is worked out beforehand, are as large as what is staged.
-	check_writable "$home/previous" $(($1 * 3))
-	check_writable "$configuration" "$1"
-	# Where the watchdog's unit, WireGuard's socket and signs of life will lie.
-	check_writable /run/mesh 16
-	case "$(init_system)" in
+	# The way back, and what is worked out beforehand, are as large as what is staged. In /run will lie the watchdog's unit, WireGuard's
+	# socket and signs of life.
+	set -- "$home/previous" $(($1 * 3)) "$configuration" "$1" /run/mesh 16
+	case $init in
 	systemd)
 		tunnel_unit >/dev/null ||
 			fail "service: wireguard-tools brought no wg-quick@.service; install the distribution's package for systemd"
 		! is_mask "$systemd_units/wg-quick@.service" ||
 			fail "service: wg-quick@.service is masked on this host, so no tunnel comes up at boot; run systemctl unmask wg-quick@.service"
-		check_writable "$systemd_wants/mesh-boot@$interface.service"
-		check_writable "$timer_wants/mesh-keep@$interface.timer"
-		check_unless_same "$systemd_units/mesh-boot@.service" "$(boot_unit)"
+		written=$systemd_units/mesh-boot@.service
+		# What holds its text already is not written, and may be immutable.
+		! holds "$written" "$(boot_unit)" || written=$systemd_units/mesh
+		set -- "$@" "$systemd_wants/mesh-boot@$interface.service" 0 "$timer_wants/mesh-keep@$interface.timer" 0 "$written" 0
 		;;
 	openrc)
-		check_writable "/etc/runlevels/default/mesh-boot.$interface"
-		check_unless_same /etc/init.d/mesh-boot "$(boot_script)"
+		written=/etc/init.d/mesh-boot
+		! holds "$written" "$(boot_script)" || written=/etc/init.d/mesh
+		set -- "$@" "/etc/runlevels/default/mesh-boot.$interface" 0 "$written" 0
 		;;
 	esac
-	if ! names_are_there incoming; then check_writable "$(readlink -f "$hosts_file")"; fi
+	if ! names_are_there incoming; then set -- "$@" "$(readlink -f "$hosts_file")" 0; fi
+	check_writable "$@"
 }
-
-# check_unless_same FILE TEXT: the file can be written, or it holds the text already.
-check_unless_same() { if [ "$(lines_of "$1")" = "$2" ]; then check_writable "${1%/*}/mesh"; else check_writable "$1"; fi; }
 
 # check_firewall PORT: what filters here can be told to let the port in.
 check_firewall() {
 	if ufw_is_active; then
-		ufw_allows "$1" || check_writable /etc/ufw/user.rules
+		ufw_allows "$1" || check_writable /etc/ufw/user.rules 0
 	fi
-	if firewalld_is_active; then check_writable "/etc/firewalld/zones/mesh"; fi
+	if firewalld_is_active; then check_writable /etc/firewalld/zones/mesh 0; fi
 	firewall_commands=$(nft_commands "$1")
 	[ -z "$firewall_commands" ] || printf '%s\n' "$firewall_commands" | nft -c -f - ||
 		fail "firewall: nft cannot open $1/udp; see 'nft list ruleset' on this host"

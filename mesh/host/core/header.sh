@@ -30,18 +30,6 @@ fail() {
 # say TEXT: a line for the system's log.
 say() { logger -t "mesh-$interface" -- "$*" 2>/dev/null || true; }
 
-# clock: seconds since boot, which no change of the date can move. (Reading by the shell itself costs no process.)
-clock() {
-	read -r uptime _ </proc/uptime
-	echo "${uptime%%.*}"
-}
-
-# precise_clock: the same to the hundredth.
-precise_clock() {
-	read -r uptime _ </proc/uptime
-	echo "$uptime"
-}
-
 # Differs after every boot.
 { read -r this_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || this_boot=unknown
 
@@ -69,11 +57,24 @@ at_once() {
 	do :; done
 }
 
+# tell_time: $uptime is the seconds since boot to the hundredth, which no change of the date can move; without a process.
+tell_time() { read -r uptime _ </proc/uptime; }
+
 # print_lines: prints standard input, a short text, without a process.
 print_lines() { while IFS= read -r one_line || [ -n "$one_line" ]; do printf '%s\n' "$one_line"; done; }
 
 # lines_of FILE: the same for a file; nothing where there is none.
 lines_of() { [ ! -r "$1" ] || print_lines <"$1"; }
+
+# holds FILE TEXT: 0 when the file holds the text and an end of line, or is not there where there is no text; without a process.
+holds() {
+	held=
+	[ ! -r "$1" ] || while IFS= read -r one_line || [ -n "$one_line" ]; do
+		held="$held$one_line
+"
+	done <"$1"
+	[ "${held%?}" = "$2" ]
+}
 
 # shared SECONDS COMMAND...: carries out what concerns things that all interfaces of this host share (firewall, services, names,
 # what is forwarded, the program), one run at a time; fails where others take longer. It is held for moments, so nothing that

@@ -52,7 +52,8 @@ serve() {
 		exit 1
 	fi
 	# A full disk must not keep anybody from looking; `arm` needs it.
-	{ printf '%s\n' $$ "$(precise_clock)" >"$home/session"; } 2>/dev/null || true
+	tell_time
+	{ printf '%s\n' $$ "$uptime" >"$home/session"; } 2>/dev/null || true
 	late=
 	if is_due 5; then late=yes; fi
 	set +e

@@ -186,7 +186,8 @@ order_abort() {
 		end_watchdog
 	else
 		# What cannot be done now is the watchdog's from now on.
-		write_deadline 0 "$token" "$(precise_clock)"
+		tell_time
+		write_deadline 0 "$token" "$uptime"
 		exit 1
 	fi
 }

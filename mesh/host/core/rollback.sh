@@ -45,7 +45,7 @@ retreat() (
 				sleep_until "$when" || true
 				# What this host does at its own turn begins with the peers that it has then.
 				take_peer "$name"
-				greet "$name" &
+				greet &
 			fi
 		done
 		wait
@@ -68,7 +68,7 @@ turns() {
 
 # sleep_until WHEN [MOST]: waits for a moment, in seconds since boot, but no longer than MOST seconds; 1 when it has passed already.
 sleep_until() {
-	read -r uptime _ </proc/uptime
+	tell_time
 	left=$((${1%.*}${1#*.} - ${uptime%.*}${uptime#*.}))
 	[ "$left" -gt 0 ] || return 1
 	[ -z "${2:-}" ] || [ "$left" -le $(($2 * 100)) ] || left=$(($2 * 100))

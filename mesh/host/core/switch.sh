@@ -6,8 +6,8 @@
 # of these hosts change, in this order: a host that rolls back by itself, and knows only some of them, has the same turns as all others.
 order_preshared() {
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$home/previous/turns"
-	is_up || return 0
-	arguments=$(wg show "$interface" peers | awk -v folder="$home/next" -v confirmed="$home/run/peers" "$secrets"'
+	# Where the interface is not up, there are none.
+	arguments=$(wg show "$interface" peers 2>/dev/null | awk -v folder="$home/next" -v confirmed="$home/run/peers" "$secrets"'
 		BEGIN {
 			# By its key before the switch, or after: a run that was cut off may have done a part of it.
 			while ((getline line < confirmed) > 0) { split(line, field, " "); name[field[2]] = field[1] }
@@ -52,15 +52,21 @@ open_port() {
 	exit_ports
 }
 
+# is_port_open: 0 when `open_port` would change nothing. firewalld is told each time, since what it has for its next start is not read.
+is_port_open() {
+	find_setting next port
+	has_line "$(firewall_ports)" "$value" && ! firewalld_is_active && firewall_is_open "$value" && [ -z "$(of_interfaces exit)" ]
+}
+
 # ready [NAME]: works out beforehand what `peer NAME`, or `finish`, will set, so that these take one process each. While a
 # key or a port changes, packets wait; what they wait for is that.
 order_ready() {
 	[ -d "$ready" ] || mkdir -p "$ready"
 	if [ -n "${1:-}" ]; then
 		exchange "$1" >"$ready/$1"
-		address_of "$1" >"$ready/.address.$1"
 	else
-		outlast shared 20 open_port
+		# Where nothing has to be changed, nothing has to be waited for.
+		is_port_open || outlast shared 20 open_port
 		# Never empty, so that `finish` knows that it is there.
 		{
 			echo
@@ -69,31 +75,26 @@ order_ready() {
 	fi
 }
 
-# address_of NAME: where a peer that this host can meet is inside the mesh, as long as only keys have changed.
-address_of() {
-	address_name=$1
-	set --
-	for place in run next; do [ ! -r "$home/$place/peers" ] || set -- "$@" "$home/$place/peers"; done
-	awk -v name="$address_name" '$1 == (name "") && $7 != "never" { print $3; exit }' "$@"
-}
-
 # peer NAME: takes over the staged key of one peer and waits for its first answer, since a round ends with its handshakes.
 order_peer() {
 	take_peer "$1"
-	greet "$1"
+	greet
 }
 
 take_peer() {
-	[ -e "$ready/.address.$1" ] || order_ready "$1"
-	# What is read in the shell takes no process, and all peers of a host do this at the same moment.
-	read -r arguments <"$ready/$1" || true
+	recall_peer "$1" || {
+		order_ready "$1"
+		recall_peer "$1"
+	}
 	wg_set "$arguments"
 }
 
-greet() {
-	read -r address <"$ready/.address.$1" || true
-	[ -z "$address" ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true
-}
+# recall_peer NAME: $arguments and $address are what `ready NAME` has worked out; 1 where it has not, or was cut off. What is read in the
+# shell takes no process, and all peers of a host do this at the same moment.
+recall_peer() { [ -e "$ready/$1" ] && { read -r arguments && read -r address; } <"$ready/$1"; }
+
+# greet: one ping to the peer that was taken.
+greet() { [ "$address" = - ] || ping -6 -q -c 1 -W 2 "$address" >/dev/null 2>&1 || true; }
 
 # again SECONDS NAME...: begins a new session with peers whose interface was created within the last SECONDS; the old one
 # would be used in vain for up to 20 seconds. Peers that never had a session, or have begun one since, are left alone.
@@ -114,10 +115,10 @@ order_again() {
 
 # finish: the interface runs what is staged, whatever it ran before.
 order_finish() {
-	if is_up; then
+	if port_was=$(wg show "$interface" listen-port 2>/dev/null); then
 		[ -s "$ready/.all" ] || order_ready
 		port=$(setting next port)
-		if [ "$(wg show "$interface" listen-port)" = "$port" ]; then
+		if [ "$port_was" = "$port" ]; then
 			set_worked_out
 		else
 			# A port that stays is not set again: wireguard-go would open its sockets again.
@@ -131,12 +132,17 @@ order_finish() {
 		persist "$home/deadline" "$home"
 		outlast start_with_peers next
 	fi
-	outlast shared 20 finish_shared
+	networkd_spare_link
+	is_finished || outlast shared 20 finish_shared
+}
+
+# is_finished: 0 when `finish_shared` would change nothing.
+is_finished() {
+	[ ! -e "$home/exit" ] && [ ! -e "$home/passes" ] && [ -z "$(exit_plan next)" ] && [ -z "$(passes next)" ] && names_are_there next
 }
 
 # finish_shared: the same for what interfaces of this host share.
 finish_shared() {
-	networkd_spare_link
 	exit_apply next
 	forwarding_apply next
 	names_apply next

@@ -15,7 +15,7 @@ is_armed() {
 order_stage() {
 	lines=$1
 	shift
-	rm -rf "$home/incoming"
+	[ ! -e "$home/incoming" ] || rm -rf "$home/incoming"
 	mkdir -p "$home/incoming/pair-keys"
 	: >"$home/incoming/peers"
 	# Each begins with a sign, so that none is ever taken for an order. What a directory is empty of is asked for often.
@@ -49,9 +49,13 @@ order_stage() {
 	# A run before this one was cut off after its switch. The same plan goes on from there; another one begins from the old, also
 	# where it is refused here: others begin from the old too.
 	if is_armed && [ "$(setting next digest)" != "$(setting incoming digest)" ]; then go_back; fi
+	# Asked once, for the checks and for the reply.
+	running=$(wg show "$interface" dump 2>/dev/null | { read -r _ running_key running_port _ && echo "$running_key $running_port"; }) ||
+		running=absent
 	check_foreign
 	check_files "$incoming_size"
-	check_firewall "$(setting incoming port)"
+	find_setting incoming port
+	check_firewall "$value"
 	check_forwarding
 	resolve_incoming "$@"
 	if ! is_armed; then
@@ -60,11 +64,10 @@ order_stage() {
 	else
 		rm -rf "$home/incoming"
 	fi
-	running=$(wg show "$interface" dump 2>/dev/null | { read -r _ running_key running_port _ && echo "$running_key $running_port"; }) && is_link_up ||
-		running=absent
+	is_link_up || running=absent
 	echo "running $running"
-	digest=$(setting run digest)
-	echo "confirmed ${digest:-none}"
+	find_setting run digest
+	echo "confirmed ${value:-none}"
 }
 
 # check_incoming: the roster is whole, and this host has the private key for it.
@@ -76,7 +79,8 @@ check_incoming() {
 	done
 	[ -s "$home/incoming/preshared-key" ] || [ "$(ls "$home/incoming/pair-keys" | wc -l)" = "$(awk 'END { print NR }' "$home/incoming/peers")" ] ||
 		fail "the roster has no preshared key for some peer; run the same version of mesh again"
-	wanted=$(setting incoming public-key)
+	find_setting incoming public-key
+	wanted=$value
 	for place in enrolled run next; do
 		[ -s "$home/$place/private-key" ] || continue
 		[ "$(wg pubkey <"$home/$place/private-key" 2>/dev/null)" = "$wanted" ] || continue
@@ -100,9 +104,9 @@ is_listened_at() {
 # listens_at PORT: 0 when it is this interface that does.
 listens_at() { [ "$(wg show "$interface" listen-port 2>/dev/null)" = "$1" ]; }
 
-# check_port PORT: no other interface and no program is at this UDP port.
+# check_port PORT: no other interface and no program is at this UDP port; $running is what this interface runs.
 check_port() {
-	if listens_at "$1"; then return 0; fi
+	case ${running:-} in *" $1") return 0 ;; esac
 	for other in $(wg show interfaces); do
 		[ "$other" != "$interface" ] && [ "$(wg show "$other" listen-port)" = "$1" ] || continue
 		[ -z "$(home=$base/$other && setting run mesh)" ] ||
@@ -126,8 +130,10 @@ taken_route() {
 
 # check_owner: the interface is not that of another stack.
 check_owner() {
-	ours=$(setting run mesh)
-	if [ -n "$ours" ] && [ "$ours" != "$(setting incoming mesh)" ]; then
+	find_setting run mesh
+	ours=$value
+	find_setting incoming mesh
+	if [ -n "$ours" ] && [ "$ours" != "$value" ]; then
 		# The same key alone is not enough: of two stacks that hold it, the one that adopted last has the interface.
 		if ! is_adopted || [ "$(setting run public-key)" != "$(setting incoming public-key)" ]; then
 			# The one that boots may be of a version that cannot do it.
@@ -140,11 +146,13 @@ check_owner() {
 
 # check_foreign: nobody else's interface, file, port or route is in the way.
 check_foreign() {
-	ours=$(setting run mesh)
+	find_setting run mesh
+	ours=$value
 	if [ -e "/sys/class/net/$interface" ] && [ -z "$ours" ] && ! is_armed; then check_their_interface; fi
 	# Where we have confirmed a configuration, the file is ours, whoever has saved it without our first line.
 	if [ -e "$configuration" ] && [ -z "$ours" ] && ! is_our_configuration; then check_their_configuration; fi
-	check_port "$(setting incoming port)"
+	find_setting incoming port
+	check_port "$value"
 	# Where a tunnel of ours has run, it makes room at boot (service.sh).
 	maker=
 	[ -n "$ours" ] || maker=$(other_maker)
@@ -162,14 +170,14 @@ order_arm() {
 	[ "$(first_word "$home/session")" = $$ ] || fail "$home/session could not be written; see whether the disk is full"
 	if ! is_armed; then
 		[ ! -e "$home/previous" ] || rm -rf "$home/previous"
-		mkdir "$home/previous"
+		mkdir -p "$home/previous/ready"
 		if running_dump=$(wg show "$interface" dump 2>/dev/null); then
 			wg showconf "$interface" >"$home/previous/wg.conf"
-			printf '%s\n' "$running_dump" | without_places >"$home/previous/running"
 			first_word "/sys/class/net/$interface/mtu" >"$home/previous/mtu"
 			list_addresses >"$home/previous/addresses"
-			# Those of this moment could not be told from later ones, since they count whole seconds.
-			printf '%s\n' "$running_dump" | awk -v now="$(date +%s)" 'NR > 1 && $5 < now - 1 { print $1, $5 }' >"$home/next/handshakes"
+			# Handshakes of this moment could not be told from later ones, since they count whole seconds.
+			printf '%s\n' "$running_dump" | awk -v now="$(date +%s)" -v handshakes="$home/next/handshakes" "$without_places"'
+				NR > 1 && $5 < now - 1 { print $1, $5 >handshakes }' | sort >"$home/previous/running"
 		else
 			: >"$home/previous/absent"
 		fi
@@ -197,9 +205,10 @@ outlast() {
 		"$@"
 		return
 	fi
-	deadline_was=$until deadline_token=$token deadline_begun=$(clock)
+	tell_time
+	deadline_was=$until deadline_token=$token deadline_begun=${uptime%.*}
 	deadline_left=$((${until%.*} - deadline_begun))
-	[ "$deadline_left" -ge 90 ] || write_deadline 90 "$deadline_token" "$(precise_clock)"
+	[ "$deadline_left" -ge 90 ] || write_deadline 90 "$deadline_token" "$uptime"
 	# Also where it fails, which ends the order.
 	trap 'go_on_counting' EXIT
 	"$@"
@@ -210,12 +219,13 @@ outlast() {
 # go_on_counting: the deadline is what it was, the same moment as on other hosts; or, where a good part of its time is gone, as long
 # from now as it was before.
 go_on_counting() {
+	tell_time
 	if ! is_armed; then
 		return 0
-	elif [ $(($(clock) - deadline_begun)) -le $((deadline_left / 4)) ]; then
+	elif [ $((${uptime%.*} - deadline_begun)) -le $((deadline_left / 4)) ]; then
 		set_deadline "$deadline_was" "$deadline_token"
 	else
-		write_deadline "$deadline_left" "$deadline_token" "$(precise_clock)"
+		write_deadline "$deadline_left" "$deadline_token" "$uptime"
 	fi
 }
 
@@ -227,7 +237,10 @@ order_renew() {
 }
 
 # clock: the seconds since boot, for an operator who names a moment.
-order_clock() { precise_clock; }
+order_clock() {
+	tell_time
+	echo "$uptime"
+}
 
 # store: proven here. All that could still fail is done now, and is on the disk, so that confirming is a few renames.
 order_store() {
@@ -236,13 +249,13 @@ order_store() {
 	# A host that came up just now has it in its place already.
 	[ -e "$home/next/configuration" ] && [ "$(digest_of "$configuration")" = "$(first_word "$home/next/configuration")" ] ||
 		lay_configuration next
-	set -- $(kept_files) $(matching "$home/next/*") $(matching "$home/next/pair-keys/*")
+	set -- $(kept_files "$home/next/*" "$home/next/pair-keys/*") $(shared_files)
 	for file in "$configuration" "$configuration.new"; do [ ! -e "$file" ] || set -- "$@" "$file"; done
 	persist "$@" "$home" "${configuration%/*}"
 }
 
-# kept_files: prints the paths of what this host has noted of the interface, beside its plans.
-kept_files() { matching "$home/*"; }
+# kept_files [PATTERN...]: prints the paths of what this host has noted of the interface, beside its plans, and what the patterns match.
+kept_files() { matching "$home/* $*"; }
 
 # store_shared: the same for what interfaces of this host share.
 store_shared() {
@@ -251,11 +264,14 @@ store_shared() {
 	service_install
 	# One that is no longer needed stays until the end, since a rollback would still need it.
 	timers_start next 4>&- 9>&-
-	set -- "$version" "$base" "$(common)" $(matching "$(common)/*") $(recorded_files "$(common)/units" "$home/units" "$(timer_record endpoints)" "$(timer_record keep)")
-	for folder in "$systemd_units" "$systemd_wants" "$timer_wants" /etc/init.d /etc/runlevels/default; do
-		[ ! -d "$folder" ] || set -- "$@" "$folder"
-	done
-	persist "$@"
+}
+
+# shared_files: prints the paths of what interfaces of this host share, and of the folders that name it.
+shared_files() {
+	printf '%s\n' "$version" "$base"
+	shared_folder=$(common)
+	matching "$shared_folder $shared_folder/* $systemd_units $systemd_wants $timer_wants /etc/init.d /etc/runlevels/default"
+	recorded_files "$shared_folder/units" "$home/units" "$shared_folder/timer-units" "$shared_folder/keep-units"
 }
 
 # link_program: the next boot settles with this version of the program.
@@ -279,21 +295,32 @@ order_confirm() {
 	else
 		[ "$(setting run digest)" = "$1" ] || fail "nothing is staged here to be confirmed; run pulumi up again"
 	fi
-	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/handshakes"
-	end_watchdog
+	# Since `next` is gone it has nothing to watch, and does not come back. What is left where this is cut off is taken away by `settle`
+	# while the deadline is there, and by the next rollout when it is gone; so nothing of it needs a step of its own.
+	dismiss_watchdog
+	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/handshakes" "$home/watchdog" "$home/supervisor"
 	# Another interface may still be served, or watched, by another version.
 	still_running=
-	for old in $(matching "$base/program-????????????????") $(matching "$base/program-????????????????.new"); do
+	for old in $(matching "$base/program-???????????????? $base/program-????????????????.new"); do
 		[ "$old" != "$version" ] || continue
 		[ -n "$still_running" ] || still_running=$(running_programs)
 		has_line "$still_running" "$old" || rm -f "$old"
 	done
-	(shared 20 confirm_shared) || say "a port that is no longer needed is still open, or names are still looked up"
+	find_timers_left run
+	if [ -n "$timers_left" ] || has_other_ports; then
+		shared 20 confirm_shared || say "a port that is no longer needed is still open, or names are still looked up"
+	fi
+}
+
+# has_other_ports: 0 when other ports are open for this interface than the confirmed one.
+has_other_ports() {
+	find_setting run port
+	! holds "$home/firewall" "$value"
 }
 
 # confirm_shared: of what interfaces of this host share, nothing is left that only the former configuration needed.
 confirm_shared() {
-	if [ "$(firewall_ports)" != "$(setting run port)" ]; then
+	if has_other_ports; then
 		close_other_ports
 		exit_ports
 	fi

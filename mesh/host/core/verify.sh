@@ -111,13 +111,14 @@ prove_peer() {
 # absent. Replies a line for each: a peer without one is not verified. One whose tunnel is dead gets the endpoint that its name resolves to.
 order_prove() {
 	has_command ping || fail "ping is missing, and verification needs it; install it (iputils)"
+	place=$(planned)
 	if [ "$1" = first ]; then
 		aim_again
-		seek
+		seek "$place"
 	fi
-	mtu=$(setting "$(planned)" mtu)
-	awk -v words="$*" -v mtu="$mtu" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
-		$7 == word[1] && !($1 in absent) { print $1, $3, mtu }' "$home/$(planned)/peers" $(relayed "$(planned)") |
+	find_setting "$place" mtu
+	awk -v words="$*" -v mtu="$value" 'BEGIN { count = split(words, word, " "); for (i = 2; i <= count; i++) absent[word[i]] = 1 }
+		$7 == word[1] && !($1 in absent) { print $1, $3, mtu }' "$home/$place/peers" $(relayed "$place") |
 		at_once prove_peer 3>&1 >/dev/null 2>&1
 }
 
@@ -154,18 +155,20 @@ ping_peer() {
 # facts SALT: what the kernel runs: keys, port, MTU, addresses, a salted digest of the preshared keys, and a line for each peer;
 # `stale KEY` for one without a handshake since this host was armed; `differs KIND` where forwarding, or the default route, is not as planned.
 order_facts() {
-	is_up || fail "interface $interface was taken down meanwhile; run pulumi up again"
-	echo "confirmed $(setting run digest)"
+	running=$(wg show "$interface" dump 2>/dev/null) || fail "interface $interface was taken down meanwhile; run pulumi up again"
+	place=$(planned)
+	find_setting run digest
+	echo "confirmed $value"
 	echo "mtu $(first_word "/sys/class/net/$interface/mtu")"
 	for address in $(list_addresses); do echo "address $address"; done
-	preshared=$(wg show "$interface" preshared-keys | awk -v salt="$1" '!seen[$2]++ { print salt $2 }' | sort | sha256sum)
+	preshared=$(printf '%s\n' "$running" | awk -v salt="$1" 'NR > 1 && !seen[$2]++ { print salt $2 }' | sort | sha256sum)
 	echo "preshared ${preshared%% *}"
-	wg show "$interface" dump | awk -v handshakes="$home/next/handshakes" '
+	printf '%s\n' "$running" | awk -v handshakes="$home/next/handshakes" '
 		BEGIN { while ((getline line < handshakes) > 0) { split(line, field, " "); armed[field[1]] = field[2] } }
 		NR == 1 { print "interface", $2, $3; next }
 		{ print "peer", $1, $3, $4, $5, $6, $7, $8 }
 		# By its time being another, not a later one: a clock may be set back meanwhile.
 		$5 == armed[$1] + 0 { print "stale", $1 }'
-	forwarding_differs "$(planned)"
-	exit_is_on "$(planned)" || echo "differs exit"
+	forwarding_differs "$place"
+	exit_is_on "$place" || echo "differs exit"
 }

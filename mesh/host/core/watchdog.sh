@@ -10,7 +10,7 @@ heard_within=10
 
 # is_passed MOMENT [SECONDS]: 0 when a moment, in seconds since boot to the hundredth, is SECONDS ago, or more.
 is_passed() {
-	read -r uptime _ </proc/uptime
+	tell_time
 	[ $((${1%.*}${1#*.} + ${2:-0} * 100)) -le "${uptime%.*}${uptime#*.}" ]
 }
 
@@ -48,7 +48,7 @@ start_supervisor() { setsid sh "$program" supervise "$interface" </dev/null >/de
 # sign_of_life [SECONDS]: the watchdog lives, and will be heard of again within SECONDS. Nobody else says so.
 sign_of_life() {
 	[ -n "${is_watchdog:-}" ] || return 0
-	read -r uptime _ </proc/uptime
+	tell_time
 	[ -n "${1:-}" ] || [ "${uptime%.*}" -ge "${heard_next:-0}" ] || return 0
 	heard_next=$((${uptime%.*} + heard_every))
 	if [ -n "${NOTIFY_SOCKET:-}" ]; then
@@ -137,9 +137,14 @@ hurry() {
 
 # end_watchdog: with nothing to watch, the watchdog ends at once instead of in some seconds, and so does who watches it.
 end_watchdog() {
+	dismiss_watchdog
+	rm -f "$home/watchdog" "$home/supervisor"
+}
+
+# dismiss_watchdog: the same, and what names the two stays.
+dismiss_watchdog() {
 	if is_watched; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
 	if is_process supervisor supervise; then kill -s TERM -- "-$process" 2>/dev/null || true; fi
-	rm -f "$home/watchdog" "$home/supervisor"
 }
 
 # supervise: does for the watchdog what systemd would.
@@ -148,9 +153,10 @@ supervise() {
 	if is_process supervisor supervise; then return 0; fi
 	{ echo $$ >"$home/supervisor"; } 2>/dev/null || true
 	while is_armed; do
-		if ! is_watched || ! [ "$(first_word "$alive" 0)" -ge "$(clock)" ]; then
+		tell_time
+		if ! is_watched || ! [ "$(first_word "$alive" 0)" -ge "${uptime%.*}" ]; then
 			if is_watched; then kill -s KILL -- "-$process" "$process" 2>/dev/null || true; fi
-			echo $(($(clock) + heard_within)) >"$alive"
+			echo $((${uptime%.*} + heard_within)) >"$alive"
 			setsid sh "$program" watchdog "$interface" </dev/null >/dev/null 2>&1 &
 			# It does so too, but may be stopped before, and of two watchdogs both would roll this host back.
 			{ echo $! >"$home/watchdog"; } 2>/dev/null || true

@@ -106,7 +106,7 @@ exit_start() {
 
 # exit_is_on DIRECTORY: 0 when all is as exit_apply leaves it.
 exit_is_on() {
-	[ "$(exit_plan "$1")" = "$(lines_of "$home/exit")" ] || return 1
+	holds "$home/exit" "$(exit_plan "$1")" || return 1
 	[ -e "$home/exit" ] || return 0
 	while read -r exit_version _; do
 		[ -n "$(ip "-$exit_version" route show default table "$exit_table" dev "$interface" 2>/dev/null)" ] || return 1

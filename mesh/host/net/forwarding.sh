@@ -121,7 +121,7 @@ forwarding_differs() {
 
 # forwarding_is_on: 0 when what is wanted may pass, and no more.
 forwarding_is_on() {
-	[ "$passes_wanted" = "$(lines_of "$home/passes")" ] || return 1
+	holds "$home/passes" "$passes_wanted" || return 1
 	for forwarding_version in 4 6; do
 		forwarding_needs "$home/passes" || continue
 		[ "$(cat "$(forwarding_switch)")" != 0 ] || return 1

@@ -117,21 +117,19 @@ install_wireguard() {
 	has_command wireguard-go || has_kernel_wireguard || install_for wireguard-go
 }
 
-# init_system: prints systemd, openrc or none: what runs here, not what is installed.
-init_system() {
-	if [ -d /run/systemd/system ]; then
-		echo systemd
-	elif [ -e /run/openrc/softlevel ]; then
-		echo openrc
-	else
-		echo none
-	fi
-}
+# The init system, systemd, openrc or none: what runs here, not what is installed.
+if [ -d /run/systemd/system ]; then
+	init=systemd
+elif [ -e /run/openrc/softlevel ]; then
+	init=openrc
+else
+	init=none
+fi
 
 # describe_system: prints the lines system, init, firewall and wireguard, each with its value.
 describe_system() {
 	printf 'system %s-linux\n' "$(uname -m)"
-	printf 'init %s\n' "$(init_system)"
+	printf 'init %s\n' "$init"
 	printf 'firewall %s\n' "$(active_firewalls)"
 	if has_kernel_wireguard; then
 		echo 'wireguard kernel'

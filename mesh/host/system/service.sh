@@ -73,9 +73,7 @@ SCRIPT
 
 # write_when_changed FILE MODE TEXT: the file holds the text; 0 when it had to be written, 1 when it held it before.
 write_when_changed() {
-	if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(lines_of "$1")" = "$3" ]; then
-		return 1
-	fi
+	if [ -f "$1" ] && [ ! -L "$1" ] && holds "$1" "$3"; then return 1; fi
 	# Not beside it by its name: /etc/init.d/mesh-boot.new is that of the interface `new`. And not by one name for all, since other
 	# interfaces may write at this moment.
 	write_to=${1%/*}/.mesh-$interface.new
@@ -113,7 +111,7 @@ openrc_scripts() {
 
 # service_install: from the next boot on the tunnel comes up by itself, and the program's boot step before it.
 service_install() {
-	case "$(init_system)" in
+	case $init in
 	systemd)
 		install_unit=$(tunnel_unit) ||
 			fail "service: wireguard-tools brought no wg-quick@.service; install the distribution's package for systemd"
@@ -167,7 +165,7 @@ masks() {
 
 # service_is_enabled: 0 when the tunnel comes up at boot as service_install leaves it, or nothing here could do so.
 service_is_enabled() {
-	case "$(init_system)" in
+	case $init in
 	systemd)
 		[ -e "$systemd_wants/wg-quick@$interface.service" ] && [ -e "$systemd_wants/mesh-boot@$interface.service" ] &&
 			[ -z "$(masks)" ] && ! is_mask "$systemd_units/wg-quick@.service"
@@ -189,29 +187,32 @@ tunnel_is_up() {
 
 # service_say_why: prints the last words of the failed start, without what wg quotes, since that may be a key.
 service_say_why() {
-	if [ "$1" = systemd ]; then
+	if [ "$init" = systemd ]; then
 		journalctl -q -o cat -n 3 -t wg-quick -u "wg-quick@$interface" 2>/dev/null || :
 	else
-		tail -n 5 "$home/start.log"
+		tail -n 5 "$service_log"
 	fi | sed "s/[\`'].*/(not shown)/" >&2
 }
 
 # run_service COMMAND...: its exit status, within 30 s; what it starts keeps neither our output nor our lock.
 run_service() {
-	timeout 30 "$@" </dev/null >"$home/start.log" 2>&1 9>&-
+	timeout 30 "$@" </dev/null >"$service_log" 2>&1 9>&-
 }
 
-# is_refused_for_failing INIT: 0 when systemd only refuses the unit for having failed often; it forgets that then.
+# Where that says something; only of a start somebody reads it.
+service_log=/dev/null
+
+# is_refused_for_failing: 0 when systemd only refuses the unit for having failed often; it forgets that then.
 is_refused_for_failing() {
-	[ "$1" = systemd ] && [ "$(systemctl show -P Result "wg-quick@$interface")" = start-limit-hit ] &&
+	[ "$init" = systemd ] && [ "$(systemctl show -P Result "wg-quick@$interface")" = start-limit-hit ] &&
 		systemctl reset-failed "wg-quick@$interface"
 }
 
 # service_start: the tunnel is up from /etc/wireguard/INTERFACE.conf, or it fails and the tunnel is down.
 service_start() {
 	if tunnel_is_up; then return 0; fi
-	start_by=$(init_system)
-	case "$start_by" in
+	service_log=$home/start.log
+	case $init in
 	systemd)
 		# Not `start`: a unit that is active without its interface would stay as it is.
 		set -- systemctl restart "wg-quick@$interface"
@@ -223,12 +224,14 @@ service_start() {
 		;;
 	none) set -- wg-quick up "$interface" ;;
 	esac
-	if ! run_service "$@" && ! { is_refused_for_failing "$start_by" && run_service "$@"; } || ! tunnel_is_up; then
-		service_say_why "$start_by"
+	if ! run_service "$@" && ! { is_refused_for_failing && run_service "$@"; } || ! tunnel_is_up; then
+		service_say_why
 		service_stop
+		rm -f "$service_log"
 		fail "service: $interface does not come up by '$*'; see /etc/wireguard/$interface.conf and the log of that service"
 	fi
-	rm -f "$home/start.log"
+	rm -f "$service_log"
+	service_log=/dev/null
 }
 
 # clear_place: at boot, before wg-quick starts the tunnel, an interface of its name is somebody else's, and wg-quick would stop at it.
@@ -253,14 +256,13 @@ is_the_mesh() {
 
 # service_stop: the tunnel is down, whoever had brought it up, and its service knows.
 service_stop() {
-	case "$(init_system)" in
+	case $init in
 	systemd) run_service systemctl stop "wg-quick@$interface" || : ;;
 	openrc) [ ! -e "/etc/init.d/wg-quick.$interface" ] || run_service rc-service "wg-quick.$interface" stop || : ;;
 	esac
 	if tunnel_is_up; then run_service wg-quick down "$interface" || :; fi
 	if tunnel_is_up; then ip link delete dev "$interface" 2>/dev/null || :; fi
-	if [ "$(init_system)" = systemd ]; then systemctl reset-failed "wg-quick@$interface" 2>/dev/null || :; fi
-	rm -f "$home/start.log"
+	if [ "$init" = systemd ]; then systemctl reset-failed "wg-quick@$interface" 2>/dev/null || :; fi
 	if tunnel_is_up; then fail "service: $interface cannot be taken down; see 'ip link show $interface' on this host"; fi
 }
 
@@ -268,7 +270,7 @@ service_stop() {
 service_remove() {
 	rm -f "$home/units"
 	if [ "$1" = last ]; then rm -f "$(common)/units"; fi
-	case "$(init_system)" in
+	case $init in
 	systemd)
 		rm -f "$systemd_wants/wg-quick@$interface.service" "$systemd_wants/mesh-boot@$interface.service"
 		[ "$1" = last ] || return 0

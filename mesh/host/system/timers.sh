@@ -90,14 +90,19 @@ timers_start() {
 
 # timers_stop DIRECTORY: nothing of ours does regularly what DIRECTORY does not want.
 timers_stop() {
-	timer_stopped=
+	find_timers_left "$1"
+	for timer_kind in $timers_left; do timer_stop "$timer_kind"; done
+	[ -z "$timers_left" ] || [ "$init" != systemd ] || timer_reload
+}
+
+# find_timers_left DIRECTORY: $timers_left is each kind that is done regularly though DIRECTORY does not want it.
+find_timers_left() {
+	timers_left=
 	for timer_kind in $timer_kinds; do
 		if timer_wanted "$timer_kind" "$1"; then continue; fi
 		[ -L "$timer_wants/mesh-$timer_kind@$interface.timer" ] || [ -L "/etc/init.d/mesh-$timer_kind.$interface" ] || continue
-		timer_stop "$timer_kind"
-		timer_stopped=yes
+		timers_left="$timers_left $timer_kind"
 	done
-	[ -z "$timer_stopped" ] || [ "$(init_system)" != systemd ] || timer_reload
 }
 
 # timer_reload: systemd reads its units again.
@@ -108,7 +113,7 @@ timer_reload() {
 # timer_start KIND: it is done from now on, and after each boot.
 timer_start() {
 	timer_name=mesh-$1
-	case "$(init_system)" in
+	case $init in
 	systemd)
 		timer_changed=
 		if [ ! -d "$timer_wants" ]; then
@@ -145,12 +150,11 @@ timer_start() {
 		;;
 	none) say "no init system runs here; what $timer_name would do every 30 seconds is done by pulumi up only" ;;
 	esac
-	rm -f "$home/start.log"
 }
 
 # timer_runs KIND: 0 while it is done regularly.
 timer_runs() {
-	case "$(init_system)" in
+	case $init in
 	systemd) systemctl -q is-active "mesh-$1@$interface.timer" ;;
 	openrc) rc-service -q "mesh-$1.$interface" status >/dev/null 2>&1 9>&- ;;
 	none) return 0 ;;
@@ -160,7 +164,7 @@ timer_runs() {
 # timer_is_well KIND DIRECTORY: 0 when it is done regularly, now and after the next boot, or DIRECTORY does not want it.
 timer_is_well() {
 	timer_wanted "$1" "$2" || return 0
-	case "$(init_system)" in
+	case $init in
 	systemd)
 		[ -e "$timer_wants/mesh-$1@$interface.timer" ] && [ ! -L "$systemd_units/mesh-$1@$interface.timer" ] && timer_runs "$1"
 		;;
@@ -173,7 +177,7 @@ timer_is_well() {
 # read its units again then.
 timer_stop() {
 	timer_name=mesh-$1
-	case "$(init_system)" in
+	case $init in
 	systemd)
 		run_service systemctl stop "$timer_name@$interface.timer" "$timer_name@$interface.service" || :
 		run_service systemctl reset-failed "$timer_name@$interface.service" || :
@@ -191,7 +195,6 @@ timer_stop() {
 		if [ -z "$(matching "/etc/init.d/$timer_name.*")" ]; then rm -f "/etc/init.d/$timer_name" "$(timer_record "$1")"; fi
 		;;
 	esac
-	rm -f "$home/start.log"
 	[ "$1" != keep ] || keep_forget
 }
 

@@ -167,10 +167,10 @@ move() {
 	done | { knock $(cat); }
 }
 
-# seek: each peer whose name resolves to another endpoint, and that does not answer at the present one, gets that.
+# seek DIRECTORY: each peer in it whose name resolves to another endpoint, and that does not answer at the present one, gets that.
 seek() {
-	seeks_names "$(planned)" || return 0
-	remember "$(planned)" "$(look_up_all "$(planned)")"
+	seeks_names "$1" || return 0
+	remember "$1" "$(look_up_all "$1")"
 	lost=$(elsewhere)
 	[ -z "$lost" ] || printf '%s\n' "$lost" | mute | move
 }

@@ -9,15 +9,18 @@
 # Preshared keys: next/preshared-key for all peers, or next/pair-keys/NAME for each.
 # next/relayed has the same words for each host that is reached over another: name - address relay - - second|never.
 
-# setting DIRECTORY WORD: the value of one setting, empty when there is none.
-setting() {
-	[ -r "$home/$1/settings" ] || return 0
-	while read -r word value; do
-		if [ "$word" = "$2" ]; then
-			printf '%s\n' "$value"
-			break
-		fi
+# find_setting DIRECTORY WORD: $value is that of one setting, empty when there is none; without a process.
+find_setting() {
+	[ ! -r "$home/$1/settings" ] || while read -r word value; do
+		[ "$word" != "$2" ] || return 0
 	done <"$home/$1/settings"
+	value=
+}
+
+# setting DIRECTORY WORD: prints it.
+setting() {
+	find_setting "$1" "$2"
+	[ -z "$value" ] || printf '%s\n' "$value"
 }
 
 # wanted_addresses DIRECTORY: prints each address that the interface is to have, one per line.
@@ -43,10 +46,11 @@ is_running() { is_up && is_link_up; }
 is_link_up() { { read -r flags <"/sys/class/net/$interface/flags"; } 2>/dev/null && [ $((flags & 1)) = 1 ]; }
 
 # running_settings: what WireGuard runs except where its peers are, keys included, in an order of its own.
-running_settings() { wg show "$interface" dump | without_places; }
+running_settings() { wg show "$interface" dump | awk "$without_places" | sort; }
 
-# without_places: of such a dump on standard input, what stays when a peer moves.
-without_places() { awk 'NR == 1 { print; next } { print $1, $2, $4, $8 }' | sort; }
+# In awk: of such a dump, what stays when a peer moves.
+# shellcheck disable=SC2016 # awk's variables
+without_places='{ if (NR == 1) print; else print $1, $2, $4, $8 }'
 
 # In awk: the file with the preshared key of a peer, in a folder such as next/.
 secrets='
@@ -133,17 +137,18 @@ start_with_peers() {
 }
 
 # In awk: staged peers and confirmed ones, and what the interface runs, by key. `former(name)` is the key by which a peer of that
-# name runs now, if it is not the staged one.
+# name runs now, if it is not the staged one; `address[name]` is where a peer that this host can meet is inside the mesh now.
 # shellcheck disable=SC2016 # awk's variables
 running='
+	function meet(field) { if (field[7] != "never" && !((field[1] "") in address)) address[field[1] ""] = field[3] }
 	function load_peers(   line, field) {
 		while ((getline line < confirmed) > 0) {
 			split(line, field, " "); split(field[6], prefixes, ",")
-			was[field[1]] = field[4]; key_of[field[1]] = field[2]; name_of[field[2]] = field[1]; own[field[2]] = prefixes[1]
+			meet(field); was[field[1]] = field[4]; key_of[field[1]] = field[2]; name_of[field[2]] = field[1]; own[field[2]] = prefixes[1]
 		}
 		# It may be the same file, which would be read on from its end.
 		close(confirmed)
-		while ((getline line < staged) > 0) { lines[++count] = line; split(line, field, " "); keep[field[2]] = 1; stays[field[1]] = 1 }
+		while ((getline line < staged) > 0) { lines[++count] = line; split(line, field, " "); meet(field); keep[field[2]] = 1; stays[field[1]] = 1 }
 	}
 	NR > 1 {
 		known[$1] = 1; preshared[$1] = $2; endpoint[$1] = $3; allowed[$1] = $4; keepalive[$1] = $8
@@ -158,9 +163,10 @@ running='
 	}
 '
 
-# exchange NAME: the arguments for `wg set` that put the planned key of one peer in the place of the key by which it runs; nothing
-# where there is none. All else that is known of it goes over as it is, also what is newly planned: the port at which it will
-# listen, or the address that it will have, is nobody's before it has moved there.
+# exchange NAME: a line of arguments for `wg set` that put the planned key of one peer in the place of the key by which it runs, empty
+# where there is none; and a line with its address inside the mesh as long as only keys have changed, - if this host cannot meet it.
+# All else that is known of it goes over as it is, also what is newly planned: the port at which it will listen, or the address that
+# it will have, is nobody's before it has moved there.
 exchange() {
 	place=$(planned)
 	wg show "$interface" dump | awk -v name="$1" -v folder="$home/$place" -v staged="$home/$place/peers" \
@@ -176,8 +182,9 @@ exchange() {
 				printf "peer %s preshared-key %s persistent-keepalive %s", field[2], secret(name), keepalive[old]
 				if (endpoint[old] != "(none)") printf " endpoint %s", endpoint[old]
 				if (allowed[old] != "(none)") printf " allowed-ips %s", allowed[old]
-				print " peer", old, "remove"
+				printf " peer %s remove", old
 			}
+			print "\n" ((name "") in address ? address[name ""] : "-")
 		}'
 }
 
@@ -249,19 +256,23 @@ set_worked_out() {
 }
 
 # list_addresses: every address of the interface, with its prefix length.
-list_addresses() { ip -o address show dev "$interface" scope global | awk '{ print $4 }'; }
+list_addresses() { ip -o address show dev "$interface" scope global | while read -r _ _ _ address _; do printf '%s\n' "$address"; done; }
 
-# list_routes: every prefix that goes through the interface, with its length also where that is one address.
-list_routes() {
-	{
-		ip -6 -o route show dev "$interface"
-		ip -4 -o route show dev "$interface"
-	} | awk '{ print ($1 !~ /[.:]/ || $1 ~ /\// ? $1 : $1 ($1 ~ /:/ ? "/128" : "/32")) }'
+# show_routes: every route through the interface, as `ip` prints it.
+show_routes() {
+	ip -6 -o route show dev "$interface"
+	ip -4 -o route show dev "$interface"
 }
+
+# In awk: where such a route leads, with a length also where that is one address.
+prefix_of='function prefix_of(target) { return target !~ /[.:]/ || target ~ /\// ? target : target (target ~ /:/ ? "/128" : "/32") }'
+
+# list_routes: every prefix that goes through the interface.
+list_routes() { show_routes | awk "$prefix_of"'{ print prefix_of($1) }'; }
 
 # set_routes FROM TO: a route for every allowed prefix in TO, and none that only FROM had. The default route is none of these.
 set_routes() {
-	routes=$(list_routes | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" '
+	routes=$(show_routes | awk -v device="$interface" -v from="$home/$1/peers" -v to="$home/$2/peers" "$prefix_of"'
 		function note(kind, file,   line, field, count, prefixes, i) {
 			while ((getline line < file) > 0) {
 				split(line, field, " ")
@@ -271,7 +282,7 @@ set_routes() {
 			# It may be the same file, which would be read on from its end.
 			close(file)
 		}
-		{ seen["has", $1] = 1 }
+		{ seen["has", prefix_of($1)] = 1 }
 		END {
 			note("was", from)
 			note("wants", to)
@@ -295,8 +306,8 @@ add_addresses() {
 
 # add_to_link DIRECTORY: MTU and addresses as in DIRECTORY, and nothing is taken away; $link_wants is what it has of addresses.
 add_to_link() {
-	mtu=$(setting "$1" mtu)
-	[ "$(first_word "/sys/class/net/$interface/mtu")" = "$mtu" ] || ip link set dev "$interface" mtu "$mtu"
+	find_setting "$1" mtu
+	holds "/sys/class/net/$interface/mtu" "$value" || ip link set dev "$interface" mtu "$value"
 	link_wants=$(wanted_addresses "$1")
 	# shellcheck disable=SC2086 # words
 	add_addresses $link_wants
