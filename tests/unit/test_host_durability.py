@@ -346,7 +346,12 @@ def test_the_time_of_a_slow_start_is_given_back_however_it_ends(host: HostProgra
     script = f"""{_PROVEN}prove
         cut -d . -f 1 /proc/uptime >$home/clock
         tell_time() {{ read -r uptime <$home/clock; uptime=$uptime.07; }}
-        work() {{ tell_time; echo $((${{uptime%.*}} + {seconds})) >$home/clock.new; mv $home/clock.new $home/clock; {ends}; }}
+        work() {{
+            tell_time
+            echo $((${{uptime%.*}} + {seconds})) >$home/clock.new
+            mv $home/clock.new $home/clock
+            {ends}
+        }}
         tell_time
         write_deadline 20 token "$uptime"
         read -r before _ <$home/deadline

@@ -109,7 +109,9 @@ def test_hosts_whose_names_are_the_same_number_are_told_apart(host: HostProgram)
         (host.home / place / "preshared-key").write_text("secret\n")
     (host.home / "turns").write_text("".join(f"{name}\n" for name in _NUMBERS))
     asked = f"for name in {' '.join(_NUMBERS)}; do"
-    ended = host.run(f"{ORDERS}\nis_armed() {{ return 1; }}; {asked} exchange $name | sed 1d; aim $name; done; turns 1.00")
+    ended = host.run(
+        f"{ORDERS}\nis_armed() {{ return 1; }}; {asked} exchange $name | sed 1d; aim $name; done; turns 1.00"
+    )
     expected = []
     calls = []
     for number, _ in enumerate(_NUMBERS, 1):

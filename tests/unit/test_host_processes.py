@@ -76,3 +76,24 @@ def test_a_peer_that_answers_takes_two_processes_to_verify(host: HostProgram) ->
     few = processes(host, "order_prove first")
     lay(host, 30)
     assert processes(host, "order_prove first") - few <= 2 * 27
+
+
+def test_an_order_that_would_change_nothing_waits_for_no_lock_and_moves_no_deadline(host: HostProgram) -> None:
+    """A key that changes leaves port, names, and what is forwarded as they are."""
+    lay(host, 3)
+    host.etc("hosts", "127.0.0.1 localhost\n")
+    for place in ("run", "next"):
+        for nothing in ("forwards-nothing", "uses-no-exit"):
+            (host.home / place / nothing).touch()
+    header = (
+        f"{PROGRAM}\nplanned() {{ echo next; }}\nready=$home/previous/ready\nis_link_up() {{ return 0; }}\n"
+        'outlast() { echo "$3"; "$@"; }\n'
+    )
+    assert host.run(f"{header}order_ready; order_ready").stdout == "open_port\n"
+    assert host.run(f"{header}order_finish").stdout == ""
+    (host.home / "next/names").write_text("fd00::2 carol.testwg\n")
+    assert host.run(f"{header}order_finish; order_finish").stdout == "finish_shared\n"
+    (host.home / "next/settings").write_text("mtu 1420\nport 51826\nforward\n")
+    (host.home / "next/forwards-nothing").unlink()
+    host.stub("nft")
+    assert host.run(f"{header}is_port_open || echo closed; is_finished || echo open").stdout == "closed\nopen\n"
