@@ -117,12 +117,12 @@ order_again() {
 order_finish() {
 	if port_was=$(wg show "$interface" listen-port 2>/dev/null); then
 		[ -s "$ready/.all" ] || order_ready
-		port=$(setting next port)
-		if [ "$port_was" = "$port" ]; then
+		find_setting next port
+		if [ "$port_was" = "$value" ]; then
 			set_worked_out
 		else
 			# A port that stays is not set again: wireguard-go would open its sockets again.
-			set_worked_out listen-port "$port"
+			set_worked_out listen-port "$value"
 		fi
 		: >"$ready/.all"
 		set_link next

@@ -285,7 +285,8 @@ link_program() {
 # confirm DIGEST: what runs is from now on what boots. With the second rename of the two this host has the new configuration for
 # good; a host that is cut off before it rolls back, and one that is cut off after it goes on.
 order_confirm() {
-	if [ "$(setting next digest)" = "$1" ]; then
+	find_setting next digest
+	if [ "$value" = "$1" ]; then
 		[ ! -e "$configuration.new" ] || mv "$configuration.new" "$configuration"
 		persist "${configuration%/*}"
 		[ ! -e "$home/former" ] || rm -rf "$home/former"

@@ -50,7 +50,7 @@ keep() {
 # is_well: 0 when nothing has changed since the last look that found all well.
 is_well() {
 	keep_seen=$(surroundings)
-	[ "$keep_seen" = "$(cat "$keep_folder/$interface/well" 2>/dev/null)" ]
+	holds "$keep_folder/$interface/well" "$keep_seen"
 }
 
 # keep_alone: the same, while no other interface does anything here.
