@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from mesh.cli.console import Grid
-from mesh.cli.ssh_config import KnownKeys
+from mesh.cli.known_keys import KnownKeys
 from mesh.cli.stack_file import HOSTS
 from mesh.config.models import Host
 from mesh.config.validation import PLACEHOLDER_HOST_KEY, join_path, read_entry

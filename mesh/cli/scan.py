@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mesh.cli.known_keys import KnownKeys, keys_known_of
 from mesh.cli.machines import Machine, read_machines, show_keys
-from mesh.cli.ssh_config import KnownKeys, fill_in_way, keys_known_of
+from mesh.cli.ssh_config import fill_in_way
 from mesh.cli.yaml_values import flow_list
 from mesh.errors import HostError
 from mesh.plan.topology import COMMON_LINK_MTU
@@ -121,6 +122,9 @@ class Scan:
             if machine.status == "known":
                 place = next(place for place, key in machine.known.trusted.items() if key == machine.shown.line)
                 self.show(f"{machine.name}: its key is trusted already, by {place}")
+            elif machine.known.unread and machine.status != "same":
+                options = " and ".join(machine.known.unread)
+                self.show(f"{machine.name}: {options} of your SSH configuration is not read; compare the fingerprint")
         for machine in machines:
             if machine not in usable:
                 # No connection goes to it, nor through it.

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mesh.cli import ssh_config
+from mesh.cli import known_keys, openssh, ssh_config
 from mesh.cli.stack_file import StackFile
 from mesh.config.hosts_file import read_hosts
 from mesh.errors import HostError, MeshError
@@ -40,7 +40,7 @@ _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0d
 def test_a_way_that_ssh_tells_is_taken_or_refused(said: str, name: str) -> None:
     """In words that name the host."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssh_config, "_run", lambda *_, **__: said)
+        patch.setattr(openssh, "run_openssh", lambda *_, **__: said)
         refused = ""
         try:
             way = ssh_config.find_way(name)
@@ -61,8 +61,8 @@ def test_a_way_that_ssh_tells_is_taken_or_refused(said: str, name: str) -> None:
 def test_known_hosts_lines_are_keys_or_nothing(lines: list[str]) -> None:
     """A key of an authority is none of a host, and one that is revoked is never trusted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssh_config, "_run", lambda *_, **__: "\n".join(lines))
-        found = ssh_config.find_known_keys("bernard", ["/known_hosts"])
+        patch.setattr(known_keys, "run_openssh", lambda *_, **__: "\n".join(lines))
+        found = known_keys.find_known_keys("bernard", ["/known_hosts"])
     assert all(len(key.split()) == 2 for key in [*found.trusted.values(), *found.revoked.values()])
 
 

@@ -259,7 +259,7 @@ def test_a_name_means_one_thing() -> None:
 def test_one_module_runs_pulumi() -> None:
     """But for that which looks for the engine: what pulumi is given, and what its failures mean, is said once."""
     runs = {label(path) for path in MODULES if "subprocess" in {found.package for found in imports_of(path)}}
-    assert runs == {"mesh/cli/engine.py", "mesh/cli/pulumi_cli.py", "mesh/cli/ssh_config.py"}
+    assert runs == {"mesh/cli/engine.py", "mesh/cli/pulumi_cli.py", "mesh/cli/openssh.py"}
 
 
 def test_a_module_can_be_read_in_one_go() -> None:

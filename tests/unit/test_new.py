@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli import app as app_module
+from mesh.cli.known_keys import find_known_keys
 from mesh.cli.new import Wanted, make_stack_file, name_stack_file, read_wanted
-from mesh.cli.ssh_config import fill_in_way, find_known_keys, find_way
+from mesh.cli.ssh_config import fill_in_way, find_way
 from mesh.cli.stack_file import StackFile
 from mesh.errors import HostError, MeshError
 from tests.own_ssh import write_own_ssh
