@@ -8,9 +8,11 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
 from mesh.progress import announce
 from mesh.remote.concurrency import begin_in_thread
@@ -123,20 +125,47 @@ def list_identities(path: str) -> list[AgentIdentity]:
     return [AgentIdentity(blob, comment.decode(errors="replace"), path, blob) for blob, comment in pairs]
 
 
-def serve(path: Path, identities: Sequence[Identity]) -> None:
+class _Signers:
+    """Threads that sign; other than those of an executor, they do so until the process ends."""
+
+    def __init__(self, count: int) -> None:
+        self._asked: SimpleQueue[tuple[Callable[[], bytes], Future[bytes]]] = SimpleQueue()
+        for _ in range(count):
+            Thread(target=self._work, daemon=True, name="mesh-agent-signer").start()
+
+    def _work(self) -> None:
+        while True:
+            sign, signature = self._asked.get()
+            try:
+                signature.set_result(sign())
+            except Exception as error:  # noqa: BLE001 - it is of whoever asked
+                signature.set_exception(error)
+
+    async def sign(self, identity: Identity, data: bytes, flags: int) -> bytes:
+        signature: Future[bytes] = Future()
+        self._asked.put((lambda: identity.sign(data, flags), signature))
+        return await asyncio.wrap_future(signature)
+
+
+def serve(path: Path, identities: Sequence[Identity]) -> Callable[[], bool]:
     """Answer as an agent at the socket `path`, which its owner alone can open, for as long as this process lives.
+
+    Return what tells whether somebody has asked for the keys, and may still want a signature.
 
     Raises:
         OSError: If there can be no socket.
     """
-    begin_in_thread("mesh-agent", lambda ready: asyncio.run(_serve(path, identities, ready)))
+    logging_in: set[asyncio.StreamWriter] = set()
+    begin_in_thread("mesh-agent", lambda ready: asyncio.run(_serve(path, identities, logging_in, ready)))
+    return lambda: bool(logging_in)
 
 
-async def _serve(path: Path, identities: Sequence[Identity], ready: Callable[[], None]) -> None:
+async def _serve(
+    path: Path, identities: Sequence[Identity], logging_in: set[asyncio.StreamWriter], ready: Callable[[], None]
+) -> None:
     by_blob = {identity.blob: identity for identity in identities}
-    loop = asyncio.get_running_loop()
     # A key that has to be touched is asked for one signature at a time, and must not hold up those that are not.
-    signers = ThreadPoolExecutor(4)
+    signers = _Signers(4)
 
     async def answer(message: bytes) -> bytes:
         if message[:1] == _LIST:
@@ -151,7 +180,7 @@ async def _serve(path: Path, identities: Sequence[Identity], ready: Callable[[],
         if identity is None:
             return _FAILURE
         try:
-            signature = await loop.run_in_executor(signers, identity.sign, data, int.from_bytes(flags[:4], "big"))
+            signature = await signers.sign(identity, data, int.from_bytes(flags[:4], "big"))
         except SigningError:
             return _FAILURE
         return _SIGNATURE + pack(signature)
@@ -159,11 +188,18 @@ async def _serve(path: Path, identities: Sequence[Identity], ready: Callable[[],
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while 0 < (size := int.from_bytes(await reader.readexactly(4), "big")) <= _LONGEST:
-                writer.write(pack(await answer(await reader.readexactly(size))))
+                message = await reader.readexactly(size)
+                if message[:1] == _LIST:
+                    logging_in.add(writer)
+                said = await answer(message)
+                writer.write(pack(said))
                 await writer.drain()
+                if said[:1] == _SIGNATURE:
+                    logging_in.discard(writer)
         except (OSError, ValueError, asyncio.IncompleteReadError):
             pass
         finally:
+            logging_in.discard(writer)
             writer.close()
 
     # It gets its name when it listens, so that no socket of this name that refuses can be alive.

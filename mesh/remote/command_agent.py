@@ -31,13 +31,16 @@ _PATIENCE_SECONDS = 5
 _TRY_SECONDS = 0.05
 # After which a run looks again how the one before it does.
 _LOOK_SECONDS = 15
+# What a host has to let us in.
+_LOGIN_SECONDS = 15
 
 
 @cache
 def serve_commands(identities: tuple[Identity, ...]) -> None:
     """Serve the keys at `AGENT_LINK` as long as this process lives.
 
-    Another run in the same checkout that serves the same keys shares the link. One that serves others is waited for.
+    Another run in the same checkout that serves the same keys shares the link, and gets it when this one ends. One that
+    serves others is waited for.
 
     Raises:
         MeshError: If there can be no link.
@@ -49,8 +52,8 @@ def serve_commands(identities: tuple[Identity, ...]) -> None:
     try:
         _LINK.parent.mkdir(mode=0o700, exist_ok=True)
         _LINK.parent.chmod(0o700)
-        serve(own, identities)
-        atexit.register(own.unlink, missing_ok=True)
+        is_asked = serve(own, identities)
+        atexit.register(_end, own, is_asked)
         begin_in_thread("mesh-agent-link", lambda ready: _hold_link(own, blobs, ready))
     except OSError as error:
         raise MeshError(
@@ -67,26 +70,32 @@ def _hold_link(own: Path, blobs: Collection[bytes], ready: Callable[[], None]) -
             other = _connect_to_another(own)
             if other is None:
                 _clear_ended()
-                _point_link(own)
-        if other is None:
+                heir = None if is_served else _find_served(own)
+                _point_link(heir or own)
+        if other is None and heir is None:
             ready()
             return
+        if other is None:
+            continue
         with other:
             other.settimeout(_LOOK_SECONDS)
-            is_served = _wait_for_end(other, blobs, ready, is_served=is_served)
+            is_served = _wait_for_end(own, other, blobs, ready, is_served=is_served)
 
 
 def _wait_for_end(
-    other: socket.socket, blobs: Collection[bytes], ready: Callable[[], None], *, is_served: bool
+    own: Path, other: socket.socket, blobs: Collection[bytes], ready: Callable[[], None], *, is_served: bool
 ) -> bool:
     """Return when the other run has ended, and whether it has served us; say so if it does not, or is stopped."""
     told = ""
     while True:
         reason = "" if is_served else "logs in with other keys"
         try:
-            if {identity.blob for identity in list_identities(AGENT_LINK)} == blobs:
-                is_served, reason = True, ""
-                ready()
+            target = _LINK.readlink()
+            if {identity.blob for identity in list_identities(str(_LINK.with_name(target.name)))} == blobs:
+                is_served = is_served or _note_served(own, target)
+                if is_served:
+                    reason = ""
+                    ready()
         except TimeoutError:
             reason = _STOPPED
         except (OSError, ValueError):
@@ -103,6 +112,43 @@ def _wait_for_end(
         except OSError:
             pass
         return is_served
+
+
+def _note_served(own: Path, target: Path) -> bool:
+    """Have those who log in with other keys wait for us too, if the link still leads to `target`."""
+    with _turn():
+        if _LINK.readlink() != target:
+            return False
+        note = _note_of(own)
+        note.unlink(missing_ok=True)
+        note.symlink_to(own.name)
+    return True
+
+
+def _note_of(own: Path) -> Path:
+    return own.with_name(own.name.replace("agent", "served", 1))
+
+
+def _find_served(own: Path) -> Path | None:
+    """Return the agent of another run that one which has ended, or ends now, has served."""
+    for note in sorted(_LINK.parent.glob("served.[0-9]*")):
+        agent = note.with_name(note.name.replace("served", "agent", 1))
+        if agent != own and (connection := _connect(agent)):
+            connection.close()
+            return agent
+    return None
+
+
+def _end(own: Path, is_asked: Callable[[], bool]) -> None:
+    """Leave the link to a run that was served by this one, and what it has begun to ask for, let it have."""
+    with suppress(OSError, KeyboardInterrupt):
+        if _LINK.readlink() == Path(own.name) and (heir := _find_served(own)):
+            _point_link(heir)
+            until = time.monotonic() + _LOGIN_SECONDS
+            while is_asked() and time.monotonic() < until:
+                time.sleep(_TRY_SECONDS)
+    _note_of(own).unlink(missing_ok=True)
+    own.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -142,15 +188,15 @@ def _connect(path: Path) -> socket.socket | None:
 
 def _clear_ended() -> None:
     """Take away the sockets of runs that were killed."""
-    for path in _LINK.parent.glob("agent.[0-9]*"):
+    for path in [*_LINK.parent.glob("agent.[0-9]*"), *_LINK.parent.glob("served.[0-9]*")]:
         if connection := _connect(path):
             connection.close()
         else:
             path.unlink(missing_ok=True)
 
 
-def _point_link(own: Path) -> None:
+def _point_link(agent: Path) -> None:
     fresh = _LINK.with_name(f"agent-{os.getpid()}")
     fresh.unlink(missing_ok=True)
-    fresh.symlink_to(own.name)
+    fresh.symlink_to(agent.name)
     fresh.replace(_LINK)

@@ -1,8 +1,10 @@
 """What logs in, in which order, and how the command plugin gets at it; real agents hold the keys."""
 
+import base64
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from mesh.errors import MeshError
 from mesh.remote import credentials
 from mesh.remote.agent import list_identities
 from mesh.remote.command_agent import AGENT_LINK
+from mesh.remote.wire import pack
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"ed25519": ["-t", "ed25519"], "ecdsa": ["-t", "ecdsa", "-b", "384"], "rsa": ["-t", "rsa", "-b", "2048"]}
@@ -433,3 +436,50 @@ def test_a_key_that_was_accepted_comes_first_where_there_are_many(own_folder: Pa
     credentials.remember(many[6])
     order = [found.comment for found in credentials.prefer(many)]
     assert order == ["key6", "key4", "key0", "key1", "key2", "key3", "key5"]
+
+
+@pytest.mark.parametrize("end", ["killed", "done"])
+def test_a_run_whose_keys_are_served_keeps_them_when_that_one_ends(own_folder: Path, end: str) -> None:
+    """A third run, with other keys, waits for both; its keys would be refused by the hosts of the second."""
+    key, other = make_key(own_folder / "key"), make_key(own_folder / "other")
+    with serve(key) as first:
+        assert said(first) == "ready"
+        with serve(other) as third, serve(key) as second:
+            assert said(second) == "ready"
+            assert third.stderr is not None
+            assert third.stderr.readline() == "SSH:\n"
+            # So that the third one is always the quicker of the two.
+            second.send_signal(signal.SIGSTOP)
+            if end == "killed":
+                first.kill()
+            first.communicate("")
+            time.sleep(1)
+            second.send_signal(signal.SIGCONT)
+            assert wait_until(lambda: Path(AGENT_LINK).readlink() == Path(f"agent.{second.pid}"))
+            assert listed(AGENT_LINK) == [line(key.with_name("key.pub"))]
+            second.communicate("")
+            assert said(third) == "ready"
+            assert listed(AGENT_LINK) == [line(other.with_name("other.pub"))]
+            third.communicate("")
+
+
+def test_a_login_that_has_begun_is_signed_for_by_a_run_that_ends(own_folder: Path) -> None:
+    """It is of another run with the same keys, which has the link by then; a host takes a while to ask for it."""
+    key = make_key(own_folder / "key")
+    with serve(key) as first:
+        assert said(first) == "ready"
+        with serve(key) as second, socket.socket(socket.AF_UNIX) as login:
+            assert said(second) == "ready"
+            login.connect(AGENT_LINK)
+            login.sendall(pack(b"\x0b"))
+            assert login.recv(4096)[4:5] == b"\x0c"
+            assert first.stdin is not None
+            first.stdin.close()
+            assert wait_until(lambda: Path(AGENT_LINK).readlink() == Path(f"agent.{second.pid}"))
+            time.sleep(1)
+            blob = base64.b64decode(key.with_name("key.pub").read_text().split()[1])
+            login.sendall(pack(b"\x0d" + pack(blob, b"data") + bytes(4)))
+            assert login.recv(4096)[4:5] == b"\x0e"
+            assert first.wait(5) == 0
+            second.communicate("")
+    assert sorted(os.listdir(".mesh")) == ["agent", "agent.lock"]
