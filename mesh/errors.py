@@ -23,6 +23,7 @@ __all__ = [
     "PlacedFault",
     "UnreachableHostError",
     "is_showable",
+    "join_failures",
     "show_first",
     "show_name",
     "visible",
@@ -120,6 +121,16 @@ class HostsFailedError(MeshError):
     def __reduce__(self) -> tuple[type["HostsFailedError"], tuple[dict[str, str], str]]:
         """Return what rebuilds the error, since the default would pass the joined text as the failures."""
         return type(self), (self.failures, self.outcome)
+
+
+def join_failures(errors: Iterable[HostsFailedError]) -> HostsFailedError:
+    """Return one error for all hosts that failed at one time; of one that failed twice, the first tells most."""
+    failures: dict[str, str] = {}
+    outcomes = []
+    for error in errors:
+        failures = {**error.failures, **failures}
+        outcomes.append(error.outcome)
+    return HostsFailedError(failures, "\n".join(filter(None, outcomes)))
 
 
 def is_showable(name: str) -> bool:

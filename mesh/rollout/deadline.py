@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from mesh.errors import HostsFailedError
+from mesh.errors import HostsFailedError, join_failures
 from mesh.remote.concurrency import gather
 from mesh.remote.orders import ORDER_SECONDS, Order, Reply
 from mesh.remote.replies import read_clock
@@ -111,7 +111,10 @@ class Deadline:
             work.cancel()
             await asyncio.wait({work})
             raise
-        await work
+        try:
+            await work
+        except HostsFailedError as error:
+            raise join_failures([error, *([unheard] if unheard else [])]) from None
         if unheard:
             raise unheard
         if is_moved:

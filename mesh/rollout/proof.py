@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import partial
 
-from mesh.errors import HostError, HostsFailedError, MeshError
+from mesh.errors import HostError, HostsFailedError, join_failures
 from mesh.plan.pairs import Pairs
 from mesh.remote.orders import Order
 from mesh.remote.replies import read_all, read_proof, read_source
@@ -36,13 +36,18 @@ async def verify(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
         seconds: What it is moved to, together with the first pings.
 
     Raises:
-        MeshError: If a pair does not answer, a kernel runs something else, or a host cannot be reached.
+        HostsFailedError: If a pair does not answer, a kernel runs something else, or a host cannot be reached.
     """
     checks = (_prove(rollout, fan, changed, deadline, seconds), fan.check_new_connections(deadline.hosts))
     # Both end before anything else is ordered, since a session takes one order at a time.
+    failed: list[HostsFailedError] = []
     for outcome in await asyncio.gather(*checks, return_exceptions=True):
-        if outcome is not None:
+        if isinstance(outcome, HostsFailedError):
+            failed.append(outcome)
+        elif outcome is not None:
             raise outcome
+    if failed:
+        raise join_failures(failed)
 
 
 def _read_proof(pairs: Pairs, turn: str, absent: Collection[str], host: str, lines: list[str]) -> dict[str, str | int]:
@@ -73,8 +78,6 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
                     reasons[host, peer] = result
         await deadline.renew()
     facts, failures = await collect_facts(fan, rollout.roster, rollout.preshared_key, stores=deadline.hosts)
-    if failures:
-        raise HostsFailedError(failures)
     sources = await _find_sources(fan, silent)
     # For the same reason.
     faults = await asyncio.to_thread(
@@ -83,7 +86,9 @@ async def _prove(rollout: Rollout, fan: Fan, changed: list[str], deadline: Deadl
     if faults:
         more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         shown = "\n  ".join(map(str, faults[:_SHOWN])) + more
-        raise MeshError(f"{rollout.interface}: not verified; every host rolls back\n  {shown}")
+        raise HostsFailedError(failures, f"{rollout.interface}: not verified; every host rolls back\n  {shown}")
+    if failures:
+        raise HostsFailedError(failures)
 
 
 async def _find_sources(fan: Fan, silent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -80,7 +80,7 @@ async def roll_out(rollout: Rollout) -> tuple[dict[str, Any], dict[str, str]]:
             except BaseException as error:
                 is_late = deadline.has_passed
                 await _undo(rollout, fan, running, switched, unsure_until)
-                if is_late and isinstance(error, HostsFailedError):
+                if is_late and isinstance(error, HostsFailedError) and error.failures:
                     raise _late(interface, error) from None
                 raise
         # No rollback is led from here on. A host that misses `confirm` rolls back when its hold ends.
