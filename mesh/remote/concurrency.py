@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mesh.errors import HostError, HostsFailedError
 
@@ -28,6 +28,9 @@ __all__ = [
 HOSTS_AT_ONCE = 64
 # An sshd lets ten connections authenticate at a time by default, and a bastion's carries all hosts that are behind it.
 LOGINS_AT_ONCE = 8
+
+# As RFC 8305 has it.
+_NEXT_ADDRESS_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -81,8 +84,19 @@ async def gather(work: Mapping[str, Awaitable[T]], at_once: int | None = None) -
     return done
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that tries the addresses of a name side by side, each a moment after the one before it.
+
+    Where IPv6 swallows packets, whatever has a time limit would spend it on the first address.
+    """
+
+    async def create_connection(self, *words: Any, **named: Any) -> Any:
+        """Do as every loop does, by RFC 8305."""
+        return await super().create_connection(*words, **{"happy_eyeballs_delay": _NEXT_ADDRESS_SECONDS, **named})
+
+
 def _new_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+    loop = _Loop()
     # A name that is looked up takes a thread, and half a minute where no resolver answers. By default there are few
     # threads, and the time of hosts whose names could be told at once would run out meanwhile.
     loop.set_default_executor(ThreadPoolExecutor(HOSTS_AT_ONCE))
