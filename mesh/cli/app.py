@@ -35,7 +35,7 @@ from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, PulumiCli, pulumi_of
 from mesh.cli.scan import Scan
 from mesh.cli.speed_command import speed_command
-from mesh.cli.stack_file import StackFile
+from mesh.cli.stack_file import HOSTS, StackFile
 from mesh.cli.stack_places import find_stack_file
 from mesh.cli.status_command import status_command
 from mesh.cli.streams import finish_output, open_missing_streams
@@ -74,9 +74,9 @@ def scan(
 ) -> None:
     """Fill in host keys, systems and external addresses of a stack file, after showing the fingerprints."""
     file = StackFile(find_stack_file(stack))
-    before = file.text()
+    before, entries = file.text(), file.select(host or [])
     found = Scan(
-        file.select(host or []),
+        entries,
         show=_console.print,
         confirm=lambda question: _confirm(question, yes=yes, command="scan"),
         accept_changed=accept_changed,
@@ -85,7 +85,7 @@ def scan(
     if file.text() == before:
         _console.print(f"{file.path.name}: nothing to fill in", markup=False)
     else:
-        file.write()
+        file.write(HOSTS, entries)
         _console.print(f"{file.path.name}: written", markup=False)
     for name, problem in found.problems.items():
         _errors.print(f"error: host {name!r}: {problem}")

@@ -1,9 +1,9 @@
 """Forget hosts that have left for good: the stack file says so, and no later `up` tries to wipe them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from mesh.cli.stack_file import INTERFACES, StackFile
-from mesh.cli.yaml_values import flow_list
+from mesh.cli.yaml_values import flow_list, is_shared
 from mesh.config.models import Interface
 from mesh.errors import MeshError
 
@@ -36,12 +36,20 @@ def choose_interfaces(
     return chosen
 
 
-def write_forgotten(file: StackFile, host: str, interfaces: Iterable[str]) -> None:
-    """Name `host` in `forgotten` of each interface; a reader of the file sees why it was never wiped."""
+def write_forgotten(file: StackFile, host: str, interfaces: Collection[str]) -> None:
+    """Name `host` in `forgotten` of each interface; a reader of the file sees why it was never wiped.
+
+    Raises:
+        MeshError: If the file cannot be written, or another interface shares what would change.
+    """
     for name in interfaces:
         entry = file.section(INTERFACES)[name]
-        if "forgotten" not in entry:
-            entry["forgotten"] = flow_list(())
-        if host not in entry["forgotten"]:
-            entry["forgotten"].append(host)
-    file.write()
+        own = entry.get("forgotten", ())
+        if host in own:
+            continue
+        if "forgotten" in entry and not is_shared(entry, "forgotten"):
+            own.append(host)
+        else:
+            # What stands elsewhere too is of other meshes as well.
+            entry["forgotten"] = flow_list([*own, host])
+    file.write(INTERFACES, interfaces)

@@ -3,7 +3,8 @@
 The models say what the fields mean. Only commands read the file itself; the program gets its values from Pulumi.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ def _parts(content: Any) -> tuple[dict[str, Any], Any]:
     # A file of hosts alone, which a stack names as its hostsFile.
     alone = "config" not in content and all(host is None or isinstance(host, dict) for host in content.values())
     return {}, content if alone else None
+
+
+def _plain(raw: bytes) -> Any:
+    """Return the values of a file as Pulumi reads it: an alias is the value that it stands for."""
+    return YAML(typ="safe").load(raw.decode("utf-8-sig"))
+
+
+def _entries(content: Any, section: str) -> dict[str, Any]:
+    config, hosts = _parts(content)
+    found = hosts if section == HOSTS else config.get(name_of_section(config, section))
+    return found if isinstance(found, dict) else {}
 
 
 class StackFile:
@@ -169,11 +181,9 @@ class StackFile:
     def _faults(self, raw: bytes) -> list[PlacedFault]:
         """Return what a preview would refuse in a text of this file, but for values that are still missing."""
         try:
-            # As Pulumi reads it: an alias is the value that it stands for.
-            content = YAML(typ="safe").load(raw.decode("utf-8-sig"))
+            config, hosts = _parts(_plain(raw))
         except (YAMLError, *NO_VALUES):
             return [PlacedFault(self.path.name, "cannot be read as YAML; correct it")]
-        config, hosts = _parts(content)
         # A section without a value is one that is missing.
         given = {name: value for name, value in config.items() if value is not None}
         try:
@@ -204,18 +214,34 @@ class StackFile:
         """Return the file as it would be written."""
         return self._text.dump().decode()
 
-    def write(self) -> None:
+    def _check_others(self, fresh: bytes, section: str, names: Collection[str]) -> None:
+        before = _entries(_plain(self._before or b""), section)
+        after = _entries(_plain(fresh), section)
+        for name, entry in before.items():
+            if name not in names and after.get(name) != entry:
+                raise MeshError(
+                    f"{self.path.name}: not written, since {section}.{name} has by an alias or a merge what would "
+                    "change; write it out at each place"
+                )
+
+    def write(self, section: str = "", names: Collection[str] = ()) -> None:
         """Replace the file at once, so that an interruption leaves the old one.
 
+        Of a `section` that is named, only the entries of these names may have changed, or be new.
+
         Raises:
-            MeshError: If it was changed meanwhile, cannot be written, or would get a fault that it did not have; then
-                it is as it was.
+            MeshError: If it was changed meanwhile, cannot be written, or would get a fault that it did not have, or
+                other entries would change; then it is as it was.
         """
         fresh = self._text.dump()
         if faults := self._faults(fresh):
             known = self._faults(self._before) if self._before else []
             if new := [fault for fault in faults if fault not in known]:
                 raise ConfigurationError(new, f"{self.path.name} was not written, since it would have")
+        # Without an anchor, nothing is shared; what is no YAML for Pulumi was told before.
+        if section and b"&" in (self._before or b""):
+            with suppress(YAMLError, *NO_VALUES):
+                self._check_others(fresh, section, names)
         self.check_unchanged()
         replace_file(self.path, fresh)
         self._before = fresh

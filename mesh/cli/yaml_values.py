@@ -29,10 +29,10 @@ def flow_mapping(settings: dict[str, Any]) -> CommentedMap:
 
 
 def is_shared(mapping: CommentedMap, key: str) -> bool:
-    """Tell whether the mapping below `key` may stand elsewhere too, so that a change would be one there as well."""
+    """Tell whether what is below `key` may stand elsewhere too, so that a change would be one there as well."""
     found = mapping.get(key)
     merged = any(found is other.get(key) for other in mapping.merge)
-    return isinstance(found, CommentedMap) and (merged or found.anchor.value is not None)
+    return isinstance(found, CommentedMap | CommentedSeq) and (merged or found.anchor.value is not None)
 
 
 def may_stand_elsewhere(mapping: dict[str, Any], key: str) -> bool:

@@ -24,6 +24,11 @@ config:
       port: 51825
       forgotten: [dora]
 """
+ALIAS = (
+    "testwg: {hosts: [bernard], forgotten: &gone [dora]}\n"
+    "    backwg: {hosts: [bernard], port: 51825, forgotten: *gone}\n"
+)
+MERGE = "testwg: &first {hosts: [bernard], forgotten: [dora]}\n    backwg: {<<: *first, port: 51825}\n"
 
 
 @pytest.fixture
@@ -76,3 +81,47 @@ def test_what_cannot_be_forgotten_is_told_with_the_way_out(
     with pytest.raises(MeshError) as error:
         choose_interfaces(host, interface, interfaces, {"testwg": {"carol"}, "oldwg": {"dora"}})
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "forgets", "written"),
+    [
+        (
+            ALIAS,
+            "testwg",
+            {"testwg": ["dora", "carol"], "backwg": ["dora"]},
+        ),
+        (
+            ALIAS,
+            "backwg",
+            {"testwg": ["dora"], "backwg": ["dora", "carol"]},
+        ),
+        (
+            MERGE,
+            "backwg",
+            {"testwg": ["dora"], "backwg": ["dora", "carol"]},
+        ),
+        (MERGE, "testwg", {}),
+        ("testwg: &first {hosts: [bernard]}\n    backwg: {<<: *first, port: 51825}\n", "testwg", {}),
+    ],
+)
+def test_another_mesh_that_shares_by_an_alias_or_a_merge_stays_as_it_is(
+    tmp_path: Path, interfaces: str, forgets: str, written: dict[str, list[str]]
+) -> None:
+    """It still tries to wipe the host; where it would no longer, nothing is written, and the file says where."""
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(f"{TEXT.partition('    # the first')[0]}    {interfaces}")
+    before = path.read_text()
+    if not written:
+        words = (
+            "Pulumi.test.yaml: not written, since mesh:interfaces.backwg has by an alias or a merge what would change; "
+            "write it out at each place"
+        )
+        with pytest.raises(MeshError) as refused:
+            write_forgotten(StackFile(path), "carol", [forgets])
+        assert str(refused.value) == words
+        assert path.read_text() == before
+        return
+    write_forgotten(StackFile(path), "carol", [forgets])
+    found = StackFile(path).configuration().interfaces
+    assert {name: list(mesh.forgotten) for name, mesh in found.items()} == written

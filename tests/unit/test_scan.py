@@ -277,3 +277,18 @@ def test_the_address_of_a_host_is_not_written_where_another_one_has_it_too(tmp_p
     with pytest.raises(HostError, match=r"by an alias or a merge, and an address is of one alone; write ssh out for"):
         fill_in_way("bernard", file.hosts["bernard"])
     assert file.text() == path.read_text()
+
+
+def test_what_one_host_says_is_not_written_for_another_that_merges_it(tmp_path: Path, host: FakeHost) -> None:
+    """Its addresses and its key would be those of the first one."""
+    path = tmp_path / "Pulumi.test.yaml"
+    path.write_text(
+        "config:\n  mesh:hosts:\n"
+        f"    bernard: &first {{ssh: {{address: 127.0.0.1, port: {host.port}}}}}\n"
+        "    carol: {<<: *first, ssh: {address: 10.0.0.9}}\n"
+    )
+    before = path.read_text()
+    outcome = CliRunner().invoke(app, ["scan", str(path), "bernard", "--yes"])
+    assert isinstance(outcome.exception, MeshError)
+    assert "not written, since mesh:hosts.carol has by an alias or a merge what would change" in str(outcome.exception)
+    assert path.read_text() == before
