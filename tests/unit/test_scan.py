@@ -288,7 +288,7 @@ def test_what_one_host_says_is_not_written_for_another_that_merges_it(tmp_path: 
         "    carol: {<<: *first, ssh: {address: 10.0.0.9}}\n"
     )
     before = path.read_text()
-    outcome = CliRunner().invoke(app, ["scan", str(path), "bernard", "--yes"])
+    outcome = CliRunner().invoke(app, ["scan", str(path), "--host", "bernard", "--yes"])
     assert isinstance(outcome.exception, MeshError)
     assert "not written, since mesh:hosts.carol has by an alias or a merge what would change" in str(outcome.exception)
     assert path.read_text() == before
