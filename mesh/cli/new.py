@@ -33,7 +33,6 @@ __all__ = ["Wanted", "init_stack", "make_stack_file", "name_stack_file", "read_w
 
 _STACK = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _UNFIT = re.compile(r"[^a-z0-9.-]+")
-_PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
 @dataclass(frozen=True)
@@ -181,6 +180,8 @@ def init_stack(stack: str, folder: Path) -> list[str]:
     ahead = [f"pulumi stack init {stack}", "pulumi up"]
     if find_engine() is None:
         return ["python -m mesh engine", *ahead]
-    if not (any(map(os.environ.get, _PASSPHRASE)) or sys.stdin.isatty()):
+    # Pulumi takes an empty passphrase for one, and an empty name of a file for none.
+    has_passphrase = "PULUMI_CONFIG_PASSPHRASE" in os.environ or os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
+    if not (has_passphrase or sys.stdin.isatty()):
         return ["export PULUMI_CONFIG_PASSPHRASE_FILE=FILE  # the passphrase that encrypts the keys", *ahead]
     return ["pulumi preview", "pulumi up"] if PulumiCli(folder, stack).init() else ahead

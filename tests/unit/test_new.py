@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli import app as app_module
+from mesh.cli import new as new_module
 from mesh.cli.known_keys import find_known_keys
 from mesh.cli.new import Wanted, make_stack_file, name_stack_file, read_wanted
 from mesh.cli.ssh_config import fill_in_way, find_way
@@ -337,6 +338,35 @@ def test_without_a_terminal_and_a_passphrase_the_next_commands_are_told(
     assert "officewg:" in path.read_text()
     assert "Pulumi.office.yaml: written" in done.stdout
     assert "pulumi up" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "makes"),
+    [
+        ("PULUMI_CONFIG_PASSPHRASE", "", True),
+        ("PULUMI_CONFIG_PASSPHRASE", "words", True),
+        ("PULUMI_CONFIG_PASSPHRASE_FILE", "/file", True),
+        ("PULUMI_CONFIG_PASSPHRASE_FILE", "", False),
+    ],
+)
+def test_an_empty_passphrase_is_one_as_it_is_for_pulumi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, makes: bool
+) -> None:
+    """Where it is set; an empty name of a file is none."""
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+    monkeypatch.setattr(new_module, "find_engine", object)
+    made: list[str] = []
+
+    def engine(_: Path, stack: str) -> Any:
+        return SimpleNamespace(init=lambda: not made.append(stack))
+
+    monkeypatch.setattr(new_module, "PulumiCli", engine)
+    steps = new_module.init_stack("office", tmp_path)
+    assert made == (["office"] if makes else [])
+    assert steps[0].startswith("pulumi preview" if makes else "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE")
 
 
 @pytest.mark.parametrize(
