@@ -360,10 +360,15 @@ def test_an_empty_passphrase_is_one_as_it_is_for_pulumi(
     monkeypatch.setattr(new_module, "find_engine", object)
     made: list[str] = []
 
-    def engine(_: Path, stack: str) -> Any:
-        return SimpleNamespace(init=lambda: not made.append(stack))
+    class Engine:
+        def __init__(self, _: Path, stack: str) -> None:
+            self.stack = stack
 
-    monkeypatch.setattr(new_module, "PulumiCli", engine)
+        def init(self) -> bool:
+            made.append(self.stack)
+            return True
+
+    monkeypatch.setattr(new_module, "PulumiCli", Engine)
     steps = new_module.init_stack("office", tmp_path)
     assert made == (["office"] if makes else [])
     assert steps[0].startswith("pulumi preview" if makes else "export PULUMI_CONFIG_PASSPHRASE_FILE=FILE")
