@@ -56,6 +56,8 @@ _DNS_NAME = re.compile(DNS_NAME)
 # A key that is there already is not replaced without the option.
 _SCAN = "run python -m mesh scan STACK --accept-changed"
 _SSH_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
+# As interfaces are called, by which it is known here.
+_ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 _KEY_AGE = re.compile(r"([1-9][0-9]{0,3})d")
 # A member owns its subnet, and the whole mesh sends it what goes there.
 _WIDEST_SUBNET = 32
@@ -143,7 +145,10 @@ def _public_key(value: object) -> str:
 def _ssh_address(value: object) -> str:
     if isinstance(value, str):
         try:
-            return str(ip_address(value))
+            address = ip_address(value)
+            # The library takes any text for a zone, and files of other programs would have it in their lines.
+            if not getattr(address, "scope_id", None) or _ZONE.fullmatch(value.partition("%")[2]):
+                return str(address)
         except ValueError:
             # All-numeric labels are a mistyped IPv4 address, which a resolver would read in surprising ways.
             if _is_dns_name(value) and not value.replace(".", "").isdigit():
@@ -232,7 +237,7 @@ FormerName = Annotated[str, BeforeValidator(_former_name), matching(HOST_NAME), 
 SshAddress = Annotated[
     str,
     BeforeValidator(_ssh_address),
-    matching(f"{DNS_NAME}|{IPV6}(%.+)?"),
+    matching(f"{DNS_NAME}|{IPV6}(%{_ZONE.pattern})?"),
     Accepts("the host name or IP address that SSH connects to"),
 ]
 SshUser = Annotated[str, BeforeValidator(_ssh_user), matching(_SSH_USER.pattern), Accepts("a user name")]

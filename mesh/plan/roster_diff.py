@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from mesh.errors import visible
 from mesh.plan.impact import rename_hosts
 from mesh.plan.machine_changes import describe_machine
 from mesh.plan.pairs import Pairs, allowed_ips
@@ -152,8 +153,9 @@ def _of_all_hosts(old: Roster, new: Roster) -> Iterator[str]:
 
 
 def _value(value: object) -> object:
-    # The engine hands back every number as a fraction.
-    return (int(value) if isinstance(value, float) else value) or "none"
+    # The engine hands back every number as a fraction, and a site may have any character in its name.
+    shown = visible(value) if isinstance(value, str) else int(value) if isinstance(value, float) else value
+    return shown or "none"
 
 
 def describe_changes(old: Roster | None, new: Roster, renamed: Mapping[str, str] | None = None) -> list[str]:

@@ -156,6 +156,8 @@ def test_host_keys_on_nist_curves_are_taken_too(hosts: Section, interfaces: Sect
         ("bernard.ssh.user", "-oProxyCommand=x", "not a user name; give the account that SSH logs in to, such as root"),
         ("bernard.ssh.address", "root@10.0.0.5", NO_ADDRESS),
         ("bernard.ssh.address", "10.0.0.500", NO_ADDRESS),
+        ("bernard.ssh.address", "fe80::1%eth0\n    ProxyCommand x", NO_ADDRESS),
+        ("bernard.ssh.address", "fe80::1%a b", NO_ADDRESS),
         ("bernard.ssh.hostkey", "x", "unknown field; did you mean hostKey?"),
         ("bernard.external_ips", [], "unknown field; did you mean externalIps?"),
         (

@@ -231,3 +231,14 @@ def test_markdown_is_for_a_pull_request() -> None:
     many = replace(planned(WELL, after), lines=tuple(f"+ route {number}" for number in range(300)))
     assert "+ route 199\n```\n\nand 100 more lines, which `python -m mesh plan` shows\n" in as_markdown("x", [many])
     assert as_text("production", []) == "production: no mesh, neither in the stack file nor in the state"
+
+
+def test_a_site_of_any_name_leaves_markdown_and_lines_whole() -> None:
+    """What a stack file of somebody else's pull request says is not read as Markdown of ours."""
+    site = "a`b|<c>\n```\n# all is well\r\x1b[31m\u2028"
+    own = {"site": site, "localIps": ["10.0.0.1"]}
+    change = planned(configuration(HOSTS), configuration(HOSTS, {"h1": own}))
+    markdown, text = as_markdown("x", [change]), as_text("x", [change])
+    assert "! h1 site: none becomes a`b|<c>\\n```\\n# all is well\\r\\x1b[31m\\u2028\n" in markdown
+    assert [line for line in markdown.splitlines() if line.startswith("```")] == ["```diff", "```"]
+    assert all(line.isprintable() for line in (*markdown.split("\n"), *text.split("\n")))
