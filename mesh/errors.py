@@ -145,7 +145,7 @@ def show_name(name: object) -> str:
     return f"<{len(name)} characters, not shown>" if isinstance(name, str) else f"<{type(name).__name__}>"
 
 
-def show_first(names: Sequence[str], most: int) -> str:
+def show_first(names: Sequence[str], most: int = 20) -> str:
     """Return names as a text, of many the first `most` and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from mesh.cli.stack_file import INTERFACES, StackFile
 from mesh.cli.yaml_values import flow_list, is_shared
 from mesh.config.models import Interface
-from mesh.errors import MeshError
+from mesh.errors import MeshError, show_first
 
 __all__ = ["choose_interfaces", "write_forgotten"]
 
@@ -29,7 +29,7 @@ def choose_interfaces(
         waiting = sorted({name for hosts in not_wiped.values() for name in hosts})
         where = f" on {interface}" if interface else ""
         raise MeshError(
-            f"forget: {host} is no longer waiting to be wiped{where}; hosts that are: {', '.join(waiting) or 'none'}"
+            f"forget: {host} is no longer waiting to be wiped{where}; hosts that are: {show_first(waiting) or 'none'}"
         )
     if absent := [name for name in chosen if name not in interfaces]:
         raise MeshError(f"forget: {', '.join(absent)} is no longer in the stack file; run pulumi up, which removes it")

@@ -6,7 +6,7 @@ Unmanaged peers count as hosts here. The result is `--target` patterns; `pulumi_
 from collections.abc import Collection, Mapping, Set
 
 from mesh.cli.known_names import show_known
-from mesh.errors import MeshError
+from mesh.errors import MeshError, show_first
 
 __all__ = ["target_options"]
 
@@ -14,6 +14,8 @@ __all__ = ["target_options"]
 # is to all members, so it needs the enrolments of all: a host that does not answer has none until it is back, and one
 # that was reinstalled, or has another SSH address, is enrolled again with the key that it has.
 _OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/survey", "/*/enrol", "/rollout")
+# As many moves as one adds by hand.
+_NAMED = 20
 
 Members = Mapping[str, Set[str]]
 
@@ -32,7 +34,7 @@ def target_options(only: Collection[str], planned: Members, running: Members) ->
     meshes = {name: planned.get(name, frozenset()) | running.get(name, frozenset()) for name in {*planned, *running}}
     known = frozenset[str]().union(*meshes.values())
     if unknown := sorted(set(only) - known):
-        raise MeshError(f"--only: {', '.join(unknown)} is in no mesh; give some of {show_known(unknown[0], known)}")
+        raise MeshError(f"--only: {show_first(unknown)} is in no mesh; give some of {show_known(unknown[0], known)}")
     concerned = sorted(name for name, members in meshes.items() if members & set(only))
     faults = [fault for name in concerned if (fault := _unnamed(name, set(only), planned, running))]
     if faults:
@@ -49,6 +51,8 @@ def _unnamed(interface: str, only: Set[str], planned: Members, running: Members)
     if not moves:
         return ""
     names = " ".join(f"--only {move.split()[0]}" for move in moves)
+    if len(moves) > _NAMED:
+        return f"{interface}: {show_first(moves, _NAMED)}, and every member must learn of it; run up without --only"
     return (
         f"{interface}: {' and '.join(moves)}, and every member must learn of it; add {names}, or undo it in "
         "the stack file for now"

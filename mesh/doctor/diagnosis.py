@@ -9,6 +9,7 @@ from mesh.doctor.host_causes import has_no_ipv6, host_findings
 from mesh.doctor.names import name_findings
 from mesh.doctor.told import say_counts
 from mesh.doctor.trail import Trail
+from mesh.errors import show_first
 
 __all__ = ["diagnose"]
 
@@ -61,7 +62,7 @@ def _together(found: list[Finding]) -> list[Finding]:
     for group in alike.values():
         first, peers = group[0], sorted({finding.peer for finding in group})
         if len(peers) > 1:
-            rest = ", ".join(peer for peer in peers if peer != first.peer)
+            rest = show_first([peer for peer in peers if peer != first.peer])
             first = replace(first, peer="", words=f"{first.words}, and so with {rest}")
         joined.append(first)
     return joined

@@ -6,6 +6,7 @@ from statistics import median_high, median_low
 
 from mesh.doctor.answers import MeshAnswers
 from mesh.doctor.causes import CAUSES, Finding
+from mesh.errors import show_first
 from mesh.plan.pairs import EVERYWHERE
 from mesh.remote.replies import NOTHING_THERE
 from mesh.rollout.host_differences import REPAIR, ROTATE, describe_difference
@@ -61,7 +62,7 @@ def _seen_by_peers(answers: MeshAnswers, host: str) -> Iterator[str]:
     asking = [peer for peer in answers.pairs.peers_of(host) if (peer, host) in answers.expected]
     for answered, words in ((True, "answers"), (False, "does not answer")):
         if who := [peer for peer in asking if answers.answers(peer, host) == answered]:
-            yield f"its tunnel {words} {', '.join(who)}"
+            yield f"its tunnel {words} {show_first(who)}"
 
 
 def has_no_ipv6(answers: MeshAnswers, host: str) -> bool:
@@ -141,7 +142,7 @@ def _of_kernel(answers: MeshAnswers, host: str) -> Iterator[Finding]:
             ]
             evidence_of_key = (
                 f"it runs {facts.public_key}, and {members[host]['publicKey']} is planned",
-                f"by the key that it runs it is known to {', '.join(knowing) or 'nobody'}",
+                f"by the key that it runs it is known to {show_first(knowing) or 'nobody'}",
             )
         yield _finding(_OF_KERNEL[difference.kind], host, difference.cause, peer, evidence_of_key)
 

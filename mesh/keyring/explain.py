@@ -2,6 +2,7 @@
 
 import json
 
+from mesh.errors import show_first
 from mesh.keyring.expiry import describe_expiry, has_expired
 from mesh.keyring.history import (
     Inputs,
@@ -35,7 +36,7 @@ def explain_preshared_key(old: PresharedKeyState, inputs: Inputs) -> list[str]:
         return describe_expiry(name, old["createdAt"], days)
     former = sorted(set(with_new_names(old, inputs)["knownTo"]) - set(inputs["owners"]))
     if former and old["rotation"] == inputs["rotation"] and key not in old["kept"] and key != inputs["adopted"]:
-        return [f"~ {name} is regenerated: {', '.join(former)} knew it and is no longer an owner"]
+        return [f"~ {name} is regenerated: {show_first(former)} knew it and is no longer an owner"]
     return _explain(name, old, inputs, key, "presharedKey")
 
 

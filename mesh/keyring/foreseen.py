@@ -6,6 +6,7 @@ What an earlier key was, and whether one is adopted, is secret. So a rotation th
 from collections.abc import Collection
 from typing import NamedTuple
 
+from mesh.errors import show_first
 from mesh.keyring.expiry import describe_expiry, has_expired
 from mesh.keyring.explain import explain_rotation
 from mesh.keyring.history import Inputs
@@ -30,7 +31,7 @@ def foresee_preshared_key(old: RecordedKey, inputs: Inputs, owners: Collection[s
     """Return what becomes of the preshared key; `owners` are all who may know it."""
     renamed = inputs.get("renamed") or {}
     if left := sorted({renamed.get(host, host) for host in old.get("knownTo", ())} - set(owners)):
-        return Foreseen(True, [f"~ preshared key is regenerated: {', '.join(left)} knew it and is no longer an owner"])
+        return Foreseen(True, [f"~ preshared key is regenerated: {show_first(left)} knew it and is no longer an owner"])
     if bool(old.get("pairwise")) != bool(inputs["pairwise"]):
         return Foreseen(True, ["~ preshared key is regenerated for another use"])
     if inputs["postQuantum"] and not old.get("postQuantum"):

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict, TypeGuard
 
 from mesh.config.connection import Connection
-from mesh.errors import MeshError
+from mesh.errors import MeshError, show_first
 
 __all__ = [
     "Member",
@@ -177,6 +177,6 @@ def check_complete(roster: Roster, mesh: object) -> None:
     missing = sorted(name for name, entry in participants_of(roster).items() if entry["publicKey"] == "")
     if missing:
         raise MeshError(
-            f"{roster['interface']}: {', '.join(missing)} would be new, but this run leaves out the key (--target, "
+            f"{roster['interface']}: {show_first(missing)} would be new, but this run leaves out the key (--target, "
             "--exclude); let the run have all of such a host, or take it out of hosts until later"
         )

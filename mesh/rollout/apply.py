@@ -6,7 +6,7 @@ Properties are plain data of the state. `pending_work` says whether there is wor
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.errors import HostError, MeshError, visible
+from mesh.errors import HostError, MeshError, show_first, visible
 from mesh.plan.pairs import Pairs
 from mesh.plan.peer_config import peer_file
 from mesh.plan.roster import is_roster
@@ -44,8 +44,8 @@ def _check_complete(news: RolloutProperties) -> None:
     participants = Pairs(roster).participants
     if news["unenrolled"]:
         raise MeshError(
-            f"{interface}: nothing was changed, since {', '.join(news['unenrolled'])} failed to be enrolled or is left "
-            "out (--target, --exclude); let the next run have all of such a host"
+            f"{interface}: nothing was changed, since {show_first(news['unenrolled'])} failed to be enrolled or is "
+            "left out (--target, --exclude); let the next run have all of such a host"
         )
     is_pairwise = roster.get("presharedKeys") == "pairwise"
     if not news.get("presharedKey") or set(news["owners"]) != set(participants) or news["pairwise"] != is_pairwise:
@@ -70,7 +70,7 @@ def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
     changing = changing_hosts(news, olds)
     if changing:
         if len(changing) < len(roster["members"]):
-            _say(f"{interface}: changing {', '.join(sorted(changing))} only")
+            _say(f"{interface}: changing {show_first(sorted(changing))} only")
         rollout = Rollout(
             roster=roster,
             roster_id=news["rosterId"],
@@ -90,7 +90,7 @@ def deploy(news: RolloutProperties, olds: RolloutState) -> RolloutState:
     leaving = to_wipe(news, olds)
     not_wiped: dict[str, str] = {}
     if leaving:
-        _say(f"{interface}: wiping {', '.join(sorted(leaving))}")
+        _say(f"{interface}: wiping {show_first(sorted(leaving))}")
         not_wiped = run(lambda: wipe(interface, news["mesh"], "any", leaving, _say))
     return {
         "mesh": news["mesh"],

@@ -17,6 +17,7 @@ from mesh.cli.project import find_project
 from mesh.cli.pulumi_cli import ADOPTED, pulumi_of
 from mesh.cli.stack_file import StackFile
 from mesh.cli.stack_places import find_or_name_stack_file
+from mesh.errors import show_first
 
 __all__ = ["import_commands"]
 
@@ -46,7 +47,7 @@ def import_commands(show: Callable[[str], None]) -> typer.Typer:
         names = ", ".join(f"{mesh.interface} with {len(mesh.members)} hosts" for mesh in meshes)
         show(f"{path.name}: {names}; {f'{len(keys)} keys in {ADOPTED}, encrypted' if keys else 'no keys yet'}; next:")
         if missing := hosts_without_address(file):
-            show(f"    give ssh.address in the file for: {', '.join(missing)}")
+            show(f"    give ssh.address in the file for: {show_first(missing)}")
         show(f"    python -m mesh scan {stack}    # host keys; ssh.address is the endpoint's unless you change it")
         if not keys:
             show(f"    python -m mesh adopt {stack}    # the keys, from the hosts")

@@ -7,7 +7,7 @@ from itertools import combinations
 from mesh.config.fields import is_host_name
 from mesh.config.models import Hosts, Interface, Interfaces
 from mesh.config.validation import join_path
-from mesh.errors import PlacedFault
+from mesh.errors import PlacedFault, show_first
 from mesh.wireguard.addressing import Owner, derive_subnet, find_collisions, find_overlaps, owned_subnets
 from mesh.wireguard.endpoint import address_of, host_part
 
@@ -159,7 +159,7 @@ def _ipv4_faults(name: str, hosts: Hosts, interfaces: Interfaces) -> Iterator[Pl
     )
     if prefix and missing:
         yield PlacedFault(
-            path, f"no address for {', '.join(missing)}; run python -m mesh allocate STACK to have them written"
+            path, f"no address for {show_first(missing)}; run python -m mesh allocate STACK to have them written"
         )
     for owner, address in interface.ipv4_addresses.items():
         place = f"{join_path('mesh:interfaces', name, 'peers' if owner in interface.peers else 'members', owner)}.ipv4"
