@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import pytest
 
-from mesh.cli.page.content import Page, every_text
+from mesh.cli.page.content import Page, PageHost, every_text
 from mesh.cli.page.describe import describe_mesh
 from mesh.cli.page.render import policy, show_page
 from mesh.cli.page.serve import PageServer
@@ -224,6 +224,29 @@ def ask(server: PageServer, path: str = "/", host: str = "") -> tuple[int, str, 
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode(), dict(error.headers)
+
+
+class Looked(tuple[PageHost, ...]):
+    """Hosts that count how often all of them are gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[PageHost]:
+        """Count it."""
+        type(self).times += 1
+        return super().__iter__()
+
+
+def test_a_map_of_hosts_that_each_have_a_site_goes_through_all_hosts_a_few_times_only() -> None:
+    """For each pair of sites it would be the cube of the hosts; the lines alone are the square."""
+    count = 60
+    mesh = described(count)
+    hosts = Looked(replace(host, site=f"site {number}") for number, host in enumerate(mesh.hosts))
+    Looked.times = 0
+    drawn = draw_map(replace(mesh, hosts=hosts))
+    assert len(drawn.boxes) == count + 1
+    assert len(drawn.links) > count * (count - 1) / 4
+    assert Looked.times < 20
 
 
 def test_the_server_gives_the_page_to_who_calls_it_by_its_name() -> None:

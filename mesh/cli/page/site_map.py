@@ -3,7 +3,7 @@
 What the lines say is the worst of the pairs that they stand for, so that a silent one is seen among hundreds.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, hypot, pi, sin, sqrt
@@ -103,42 +103,45 @@ def _places(sizes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     if len(sizes) == 1:
         return [(0.0, 0.0)]
     around = [hypot(*size) + _GAP for size in sizes]
-    radius = 60.0
+    whole, radius = sum(around), 60.0
     while True:
-        places, angle = [], -pi / 2 - around[0] / sum(around) * pi
+        places, angle = [], -pi / 2 - around[0] / whole * pi
         for share in around:
-            middle = angle + share / sum(around) * pi
+            middle = angle + share / whole * pi
             places.append((1.45 * radius * cos(middle), 0.8 * radius * sin(middle)))
-            angle += share / sum(around) * 2 * pi
+            angle += share / whole * 2 * pi
         if not any(
             abs(places[one][0] - places[other][0]) < (sizes[one][0] + sizes[other][0]) / 2 + _GAP
             and abs(places[one][1] - places[other][1]) < (sizes[one][1] + sizes[other][1]) / 2 + _GAP
-            for one in range(len(sizes))
-            for other in range(one)
+            # Neighbours first, which are the last to come apart.
+            for step in range(1, len(sizes) // 2 + 1)
+            for one, other in enumerate([*range(step, len(sizes)), *range(step)])
         ):
             return places
         radius *= 1.06
 
 
-def _between(mesh: PageMesh, ones: Sequence[int], others: Sequence[int]) -> Counter[str]:
-    """Return how many directions between two groups have which state.
+def _between(mesh: PageMesh, groups: Sequence[Sequence[int]]) -> dict[tuple[int, int], Counter[str]]:
+    """Return how many directions between two groups, by their places, have which state; the first is not the greater.
 
     One dead host is silent for everybody, and would hide what else is; so it counts only where there is nothing else.
+    All are counted in one go, since where each host has a site of its own, there are as many groups as hosts.
     """
+    place = {number: group for group, numbers in enumerate(groups) for number in numbers}
     dead = {number for number, host in enumerate(mesh.hosts) if host.state == "unreachable"}
-    living = [[number for number in group if number not in dead] for group in (ones, others)]
-    return _counted(mesh, *living) or _counted(mesh, ones, others)
-
-
-def _counted(mesh: PageMesh, ones: Sequence[int], others: Sequence[int]) -> Counter[str]:
-    known = len(mesh.states)
-    return Counter(
-        mesh.states[here][there]
-        for one in ones
-        for other in others
-        for here, there in ((one, other), (other, one))
-        if here < known and mesh.states[here][there] in _WORST
-    )
+    of_all, of_living = defaultdict[tuple[int, int], Counter[str]](Counter), dict[tuple[int, int], Counter[str]]()
+    for here, row in enumerate(mesh.states):
+        for there, letter in enumerate(row):
+            if letter in _WORST:
+                one, other = place[here], place[there]
+                pair = (one, other) if one <= other else (other, one)
+                if here in dead or there in dead:
+                    of_all[pair][letter] += 1
+                elif pair in of_living:
+                    of_living[pair][letter] += 1
+                else:
+                    of_living[pair] = Counter(letter)
+    return of_all | of_living
 
 
 def _worst(counted: Counter[str]) -> str:
@@ -150,7 +153,8 @@ def draw_map(mesh: PageMesh) -> SiteMap:
     groups = _groups(mesh)
     sizes = [_size(mesh, title, numbers) for title, _, numbers in groups]
     places = _places([(width, height) for *_, width, height in sizes])
-    boxes = []
+    between = _between(mesh, [numbers for *_, numbers in groups])
+    boxes: list[Box] = []
     for (title, is_site, numbers), (columns, cell, width, height), (x, y) in zip(groups, sizes, places, strict=True):
         left, top = x - width / 2, y - height / 2
         first = top + (_TITLE if title else 0) + _PAD / 2 + _ROW / 2
@@ -163,15 +167,13 @@ def draw_map(mesh: PageMesh) -> SiteMap:
             )
             for place, number in enumerate(numbers)
         )
-        inside = _worst(_between(mesh, numbers, numbers))
+        inside = _worst(between.get((len(boxes), len(boxes)), Counter()))
         boxes.append(Box(round(left, 1), round(top, 1), round(width, 1), height, _short(title), is_site, inside, dots))
+    middles = [(round(x, 1), round(y, 1)) for x, y in places]
     links = []
-    for one in range(len(groups)):
-        for other in range(one):
-            counted = _between(mesh, groups[one][2], groups[other][2])
-            if (worst := _worst(counted)) and worst != "c":
-                (x1, y1), (x2, y2) = ((round(x, 1), round(y, 1)) for x, y in (places[one], places[other]))
-                links.append(Link(x1, y1, x2, y2, worst, _title(counted)))
+    for (other, one), counted in sorted(between.items(), key=lambda found: found[0][::-1]):
+        if other != one and (worst := _worst(counted)) != "c":
+            links.append(Link(*middles[one], *middles[other], worst, _title(counted)))
     # What is wrong is drawn over what is not.
     links.sort(key=lambda link: -_WORST.index(link.worst))
     left = round(min(box.x for box in boxes)) - _EDGE
