@@ -8,6 +8,7 @@ import base64
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,7 +116,10 @@ def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
         text = path.read_bytes()
     except OSError as error:
         is_there = not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-        what = f"cannot be read ({error.strerror})" if is_there else "is not a file"
+        # In `pulumi up`, the folder is the project's, wherever that was typed.
+        is_whole = path.is_absolute() or name.startswith("~")
+        missing = "is not a file" if is_whole else f"is not a file in {Path.cwd()}"
+        what = f"cannot be read ({error.strerror})" if is_there else missing
         raise MeshError(f"{where} {what}; name an SSH private key, or use ssh-agent") from None
     if lines := read_public_lines(text):
         return _public(where, path, lines, held)
@@ -137,9 +141,14 @@ def _read_named(name: str, held: Iterable[AgentIdentity]) -> list[Identity]:
     return _from_agent(
         [*with_certificate(path), blob],
         held,
-        f"{where} needs its passphrase or its device, and ssh-agent does not hold it; run ssh-add {name}, "
-        "or name a key without a passphrase",
+        f"{where} needs its passphrase or its device, and ssh-agent does not hold it; run ssh-add "
+        f"{_typed(name, path)}, or name a key without a passphrase",
     )
+
+
+def _typed(name: str, path: Path) -> str:
+    """Return how a shell takes the name of a file; a tilde stays, which quotes would make a letter."""
+    return name if shlex.quote(name.removeprefix("~")) == name.removeprefix("~") else shlex.quote(str(path))
 
 
 def _public(where: str, path: Path, lines: list[tuple[bytes, str]], held: Iterable[AgentIdentity]) -> list[Identity]:

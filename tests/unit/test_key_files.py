@@ -82,3 +82,31 @@ def test_what_is_no_whole_certificate_beside_a_key_is_passed_over(
     assert len(credentials.load().identities) == 1
     certificate.chmod(0o600)
     assert "is no SSH key that can be used" in refusal(str(certificate), monkeypatch)
+
+
+def test_a_relative_name_is_told_with_the_folder_where_it_was_looked_for(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulumi runs the program in the project's folder, and not where somebody typed the command."""
+    make_key(own_folder / "mine")
+    (own_folder / "project").mkdir()
+    monkeypatch.chdir(own_folder / "project")
+    said = refusal("mine", monkeypatch)
+    assert said.startswith(f"MESH_SSH_KEY_FILE: 'mine' is not a file in {own_folder}/project; name an SSH")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"), [("my key", "'my key'"), ("key", "key"), ("~/key", "~/key"), ("~/my key", "'{}/my key'")]
+)
+def test_the_command_that_helps_can_be_typed(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, typed: str
+) -> None:
+    """Also where the file's name has a space; in quotes, a tilde is no folder."""
+    monkeypatch.setenv("HOME", str(own_folder))
+    path = Path(name).expanduser()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret words", "-f", str(path)], check=True)
+    said = refusal(name, monkeypatch)
+    command = said.partition("run ")[2].partition(", or name a key without a passphrase")[0]
+    assert command == f"ssh-add {typed.format(own_folder)}"
+    found = subprocess.run(["sh", "-c", f"ls -d {command.removeprefix('ssh-add ')}"], capture_output=True, check=True)
+    assert found.stdout
