@@ -1,7 +1,8 @@
-"""The ways in which operators log in, each with the real engine on the same two booted hosts.
+"""The ways in which operators log in, on the same two booted hosts.
 
-A case is a change of one key, from the scan to the adoption. What a host says when it lets nobody in is told in
-`test_sshd`.
+A case is a change of one key: one of each kind by every command and the real engine, from the scan to the adoption,
+the others without an engine. `tests/engine/test_login.py` has those by the engine, past an sshd of this machine. What a
+host says when it lets nobody in is told in `test_sshd`.
 """
 
 import os
@@ -15,18 +16,14 @@ from typing import Any
 
 import pytest
 
+from tests.lab.conftest import leave_nothing
 from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, wait_until
 
 HOSTS = ("bernard", "edgeworth")
 _KINDS = {"ed25519": [], "ecdsa": ["-b", "384"], "rsa": ["-b", "2048"]}
 _PASSPHRASE = "of the key"  # noqa: S105 - of a key that lives for one test
-
-
-@pytest.fixture
-def stack(engine_stack: Stack) -> Stack:
-    """Return a stack of the engine: its command plugin logs in beside the program."""
-    return engine_stack
 
 
 @contextmanager
@@ -92,9 +89,15 @@ def shared(engine: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> I
     yield stack
     for name in HOSTS:
         (lab.hosts[name].files / "root/.ssh/authorized_keys").write_text(lab_key)
-    stack.environment.pop("SSH_AUTH_SOCK", None)
-    stack.environment["MESH_SSH_KEY_FILE"] = str(lab.ssh_key)
-    stack.destroy()
+    leave_nothing(lab)
+
+
+@pytest.fixture(scope="module")
+def rehearsed(shared: Stack, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Return a stack without an engine that goes on with that mesh; nothing comes after it by the engine."""
+    stack = RehearsedStack(lab, tmp_path_factory.mktemp("rehearsed") / "stack")
+    stack.take_over(shared)
+    return stack
 
 
 @pytest.fixture
@@ -124,16 +127,11 @@ def _one_key_in_the_agent(operator: Operator) -> None:
     operator.use(agent=operator.agent)
 
 
-def _seven_other_keys_ahead(operator: Operator) -> None:
+def _a_public_key_file_that_chooses_one_of_the_agent(operator: Operator) -> None:
     keys = [operator.make_key(f"other{number}") for number in range(7)]
     key = operator.make_key("mine")
     operator.load(*keys, key)
     operator.authorize(key.with_suffix(".pub").read_text())
-    operator.use(agent=operator.agent)
-
-
-def _a_public_key_file_that_chooses_one_of_the_agent(operator: Operator) -> None:
-    _seven_other_keys_ahead(operator)
     operator.use(agent=operator.agent, key_file=operator.folder / "mine.pub")
 
 
@@ -226,58 +224,56 @@ def _a_bastion(operator: Operator) -> None:
     operator.ssh["edgeworth"] = {"bastion": {"address": bernard.ssh_address, "hostKey": bernard.host_key}}
 
 
-CASES: list[Callable[[Operator], None]] = [
+# All commands log in by the same lines, so one of each kind of login shows every command.
+BY_EVERY_COMMAND: list[Callable[[Operator], None]] = [
     _one_key_in_the_agent,
-    _seven_other_keys_ahead,
+    _a_key_file_alone,
+    _a_certificate_beside_a_key_file,
+    _a_user_with_sudo,
+    _a_bastion,
+]
+# More keys than an sshd takes are for `tests/engine/test_login.py`: they count how often we are refused.
+OTHERS: list[Callable[[Operator], None]] = [
     _a_public_key_file_that_chooses_one_of_the_agent,
     _an_empty_agent_beside_a_key_file,
     _a_stale_agent_beside_a_key_file,
-    _a_key_file_alone,
     _a_key_with_a_passphrase_that_the_agent_holds,
     _an_ecdsa_key_file,
     _an_rsa_key_file,
     _an_rsa_key_in_the_agent,
-    _a_certificate_beside_a_key_file,
     _an_rsa_certificate_in_the_agent,
     _a_certificate_of_an_authority_that_sshd_trusts,
-    _a_user_with_sudo,
-    _a_bastion,
 ]
 
 
-# All commands log in by the same lines, so one of each kind of login shows every command.
-_EVERY_COMMAND = {
-    _one_key_in_the_agent,
-    _a_key_file_alone,
-    _a_key_with_a_passphrase_that_the_agent_holds,
-    _a_certificate_beside_a_key_file,
-    _a_user_with_sudo,
-    _a_bastion,
-}
-
-
-@pytest.mark.parametrize("prepare", CASES, ids=lambda case: case.__name__.strip("_"))
-def test_a_login_brings_a_change_to_the_hosts(
-    prepare: Callable[[Operator], None], operator: Operator, shared: Stack
-) -> None:
-    """Up with a refresh and a new key, and status; also scan, an empty preview with a refresh, and adoption."""
-    for host in shared.lab.hosts.values():
+@contextmanager
+def _a_new_key_comes(prepare: Callable[[Operator], None], operator: Operator) -> Iterator[None]:
+    """Ask for a new key of one host, which has to run it in the end."""
+    stack = operator.stack
+    for name in HOSTS:
         # The refusals of the cases before are forgotten, as after a pause.
-        host.run("systemctl restart ssh")
-        host.wait_until_ssh()
+        stack.lab.hosts[name].run("systemctl restart ssh")
+        stack.lab.hosts[name].wait_until_ssh()
     prepare(operator)
-    before = shared.running_public_keys("testwg")
-    shared.write(_mesh(next(_ROTATIONS)), _described(shared, operator.ssh))
-    if prepare in _EVERY_COMMAND:
-        shared.companion("scan", str(shared.file))
-    shared.up("--refresh")
-    after = shared.running_public_keys("testwg")
+    before = stack.running_public_keys("testwg")
+    stack.write(_mesh(next(_ROTATIONS)), _described(stack, operator.ssh))
+    yield
+    after = stack.running_public_keys("testwg")
     assert before["bernard"] != after["bernard"]
     assert before["edgeworth"] == after["edgeworth"]
+
+
+@pytest.mark.parametrize("prepare", BY_EVERY_COMMAND, ids=lambda case: case.__name__.strip("_"))
+def test_a_login_brings_a_change_to_the_hosts_and_serves_every_command(
+    prepare: Callable[[Operator], None], operator: Operator, shared: Stack
+) -> None:
+    """Scan, up with a new key, status, an empty preview with a refresh, and adoption."""
+    with _a_new_key_comes(prepare, operator):
+        shared.companion("scan", str(shared.file))
+        shared.up()
     shared.companion("status")
-    if prepare in _EVERY_COMMAND:
-        assert "drift" not in shared.run("preview", "--refresh", "--expect-no-changes").output
-        shared.companion("adopt", str(shared.file), "--yes")
+    assert "drift" not in shared.run("preview", "--refresh", "--expect-no-changes").output
+    shared.companion("adopt", str(shared.file), "--yes")
     state = "".join(path.read_text(errors="replace") for path in (shared.folder / "state").rglob("*.json"))
     assert str(operator.folder) not in state
 
@@ -307,7 +303,7 @@ def _many_keys_that_no_host_knows(operator: Operator) -> None:
     operator.use(agent=operator.agent)
 
 
-LOCKED_OUT = {
+LOCKED_OUT: dict[Callable[[Operator], None], str] = {
     _nothing: "no ssh-agent and no key file; start one with `eval $(ssh-agent) && ssh-add`, or set MESH_SSH_KEY_FILE",
     _an_empty_agent: "the ssh-agent holds no key; run `ssh-add`, or set MESH_SSH_KEY_FILE",
     _a_stale_agent: "no agent answers at SSH_AUTH_SOCK; correct it, or set MESH_SSH_KEY_FILE",
@@ -317,27 +313,57 @@ LOCKED_OUT = {
 }
 
 
-@pytest.mark.parametrize(("prepare", "said"), LOCKED_OUT.items(), ids=lambda case: getattr(case, "__name__", ""))
-def test_who_has_no_key_is_told_the_same_by_every_command(
-    prepare: Callable[[Operator], None], said: str, operator: Operator, shared: Stack
-) -> None:
-    """In one line, without a prompt, and nothing changes."""
+# What stops before any host is asked, and what a host refuses; for the others the difference is one of our lines.
+BY_ENGINE = {prepare: LOCKED_OUT[prepare] for prepare in (_nothing, _a_key_that_no_host_knows)}
+
+
+def _every_command_says(said: str, prepare: Callable[[Operator], None], operator: Operator) -> None:
+    stack = operator.stack
     with ExitStack() as undo:
         for name in HOSTS:
-            host = shared.lab.hosts[name]
+            host = stack.lab.hosts[name]
             # These tests fail to log in more often than any operator, and are not about that.
             host.run("echo PerSourcePenalties no >/etc/ssh/sshd_config.d/05-test.conf; systemctl reload ssh")
             undo.callback(host.run, "rm /etc/ssh/sshd_config.d/05-test.conf; systemctl reload ssh")
         prepare(operator)
-        before = shared.running_public_keys("testwg")
-        shared.write(_mesh(next(_ROTATIONS)), _described(shared, {}))
+        before = stack.running_public_keys("testwg")
+        stack.write(_mesh(next(_ROTATIONS)), _described(stack, {}))
         began = time.monotonic()
         for output in (
-            shared.companion("scan", str(shared.file), succeeds=False).output,
-            shared.fail(),
-            shared.companion("status", succeeds=False).output,
+            stack.companion("scan", str(stack.file), succeeds=False).output,
+            stack.fail(),
+            stack.companion("status", succeeds=False).output,
         ):
             assert said in " ".join(output.split())
             assert "Traceback" not in output
         assert time.monotonic() - began < 60
-        assert shared.running_public_keys("testwg") == before
+        assert stack.running_public_keys("testwg") == before
+
+
+@pytest.mark.parametrize(("prepare", "said"), BY_ENGINE.items(), ids=lambda case: getattr(case, "__name__", ""))
+def test_who_has_no_key_is_told_the_same_by_every_command(
+    prepare: Callable[[Operator], None], said: str, operator: Operator
+) -> None:
+    """In one line, without a prompt, and nothing changes."""
+    _every_command_says(said, prepare, operator)
+
+
+@pytest.mark.parametrize("prepare", OTHERS, ids=lambda case: case.__name__.strip("_"))
+def test_every_other_login_brings_a_change_to_the_hosts(
+    prepare: Callable[[Operator], None], operator: Operator, rehearsed: Stack
+) -> None:
+    """By the program itself: its looks, its enrolments and its rollout."""
+    operator.stack = rehearsed
+    with _a_new_key_comes(prepare, operator):
+        rehearsed.up("--refresh")
+
+
+@pytest.mark.parametrize(
+    "prepare", [prepare for prepare in LOCKED_OUT if prepare not in BY_ENGINE], ids=lambda case: case.__name__
+)
+def test_whatever_is_amiss_with_keys_is_told_the_same_by_every_command(
+    prepare: Callable[[Operator], None], operator: Operator, rehearsed: Stack
+) -> None:
+    """Without an engine."""
+    operator.stack = rehearsed
+    _every_command_says(LOCKED_OUT[prepare], prepare, operator)
