@@ -54,7 +54,7 @@ def mesh_address(host: str, interface: str) -> str:
     return str(host_address(derive_subnet(host, interface)).ip)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60, every: float = 0.1) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60, every: float = 0.3) -> None:
     """Wait for a condition, and fail if it does not come true in time."""
     until = time.monotonic() + seconds
     while not condition():
@@ -378,6 +378,17 @@ class Stack:
         """Wait until no host of `testwg` has a deadline any more: each is confirmed, or has gone back."""
         armed = "ls /var/lib/mesh/testwg/deadline 2>/dev/null"
         wait_until(lambda: not any(host.run(armed, check=False) for host in self.lab.hosts.values()), seconds, every=1)
+
+    def is_sound(self, interface: str) -> bool:
+        """Tell whether the members of a mesh run the keys of the state, all confirmed, and answer each other."""
+        if not self.interfaces or not all(host.first_process() for host in self.lab.hosts.values()):
+            return False
+        keys = {name: key for name, key in self.public_keys().items() if name.startswith(f"{interface}/")}
+        running = {f"{interface}/{name}/key": key for name, key in self.running_public_keys(interface).items()}
+        pending = f"cd /var/lib/mesh/{interface} && ls -d deadline next previous 2>/dev/null"
+        members = self.interfaces[interface]["hosts"]
+        settled = not any(self.lab.hosts[name].run(pending, check=False) for name in members)
+        return settled and len(keys) == len(members) and running == keys and not self.silent(interface)
 
     def is_served(self) -> bool:
         """Tell whether any host has a session with a run open."""

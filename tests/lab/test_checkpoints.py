@@ -7,7 +7,7 @@ import pytest
 
 from tests.documents import shell_of
 from tests.lab.conftest import leave_nothing
-from tests.lab.failures import PORT, check_consistent, wait_until_settled
+from tests.lab.failures import PORT, check_consistent
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 from tests.lab.typed import TypedStack
@@ -28,7 +28,7 @@ def kill_at(stack: Stack, phase: str) -> dict[str, str]:
     with stack.held_at(run, phase) if phase != CONFIRMED else nullcontext(run.wait_for(phase)):
         run.kill_engine()
     run.wait_for_remains(stack.is_served)
-    wait_until_settled(stack)
+    stack.wait_until_settled(90)
     return stack.running_public_keys("testwg")
 
 
@@ -63,4 +63,3 @@ def test_keys_of_an_up_that_was_killed_after_it_confirmed_come_back_by_what_the_
         assert office.running_public_keys("testwg") == made
         check_consistent(office)
         office.up("--expect-no-changes")
-    office.destroy()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.conftest import leave_nothing
-from tests.lab.failures import check_consistent, mend, rotated, wait_until_settled
+from tests.lab.failures import check_consistent, mend, rotated
 from tests.lab.lab import Lab
 from tests.lab.stack import Stack
 
@@ -16,14 +16,12 @@ def shared(engine: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> I
     assert engine
     stack = Stack(lab, tmp_path_factory.mktemp("kills"))
     yield stack
-    stack.cancel()
-    stack.destroy()
     leave_nothing(lab)
 
 
 @pytest.fixture
 def mesh(shared: Stack) -> Stack:
-    """Return a stack whose mesh of all hosts runs, mended if the test before it broke it."""
+    """Return a stack whose mesh runs, mended if the test before it broke it."""
     mend(shared)
     return shared
 
@@ -37,7 +35,7 @@ def test_an_engine_killed_in_any_phase_leaves_all_old_or_all_new(mesh: Stack, ph
     run.wait_for("testwg/bernard/key" if phase == "creating" else phase)
     run.kill_engine()
     run.wait_for_remains(mesh.is_served)
-    wait_until_settled(mesh)
+    mesh.wait_until_settled(90)
     new = mesh.public_keys()
     running = {f"testwg/{name}/key": key for name, key in mesh.running_public_keys("testwg").items()}
     # Keys whose making was not yet recorded run nowhere.

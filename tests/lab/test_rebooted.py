@@ -1,9 +1,12 @@
 """A host reboots in each step of a switch: all hosts end old or new, and the next run completes."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.lab.conftest import leave_nothing
+from tests.lab.failures import MEMBERS, PORT, ask_for_change
 from tests.lab.lab import Lab
 from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, wait_until
@@ -13,18 +16,21 @@ from tests.rehearsal.verbs import TELLS_ORDERS
 _STEPS = ["preshared", "own carol", "peer carol", "finish", "wake", "prove", "confirm"]
 
 
+@pytest.fixture(scope="module")
+def stack(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return the one stack of these tests, since each of them leaves its mesh running."""
+    stack = RehearsedStack(lab, tmp_path_factory.mktemp("rebooted"))
+    stack.environment[TELLS_ORDERS] = "yes"
+    stack.write({"testwg": {"hosts": MEMBERS, "port": PORT, "deadline": 10, "rotation": 1}})
+    yield stack
+    leave_nothing(lab)
+
+
 @pytest.mark.parametrize("step", _STEPS)
 def test_a_host_that_reboots_in_a_step_of_the_switch_ends_as_all_others(step: str, stack: Stack, lab: Lab) -> None:
     """It boots the confirmed state, whatever it ran; a reboot that comes after its confirmation boots the new one."""
-    assert isinstance(stack, RehearsedStack)
-    names = ["bernard", "carol", "edgeworth"]
-    hosts = {name: stack.describe(lab.hosts[name]) for name in names}
-    mesh = {"hosts": names, "port": 51825, "deadline": 10}
-    stack.write({"testwg": {**mesh, "rotation": 1}}, hosts)
-    stack.up()
+    ask_for_change(stack)
     old = stack.running_public_keys("testwg")
-    stack.write({"testwg": {**mesh, "rotation": 2, "port": 51826}}, hosts)
-    stack.environment[TELLS_ORDERS] = "yes"
     with ThreadPoolExecutor(1) as aside:
         run = stack.start("up")
         run.wait_for(f"order: {step}")
@@ -32,7 +38,7 @@ def test_a_host_that_reboots_in_a_step_of_the_switch_ends_as_all_others(step: st
         run.end()
         rebooted.result()
     stack.wait_until_settled(100)
-    new = {name: stack.public_keys()[f"testwg/{name}/key"] for name in names}
+    new = {name: stack.public_keys()[f"testwg/{name}/key"] for name in MEMBERS}
 
     def all_as_one() -> bool:
         runs = stack.running_public_keys("testwg")
@@ -44,4 +50,3 @@ def test_a_host_that_reboots_in_a_step_of_the_switch_ends_as_all_others(step: st
     assert stack.running_public_keys("testwg") == new
     # A peer goes on with the session that the reboot ended until it has waited in vain for answers, some 15 seconds.
     wait_until(lambda: stack.silent("testwg", 5) == [], 40)
-    stack.destroy()

@@ -1,8 +1,12 @@
 """A pair that answers no ping is told with the host whose firewall makes it silent, and not with the other one."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.lab.conftest import leave_nothing
 from tests.lab.lab import Lab
+from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack
 
 # What carol's own firewall drops, and what is said of the pair that she opens, or that bernard does.
@@ -35,18 +39,27 @@ _DROPS = {
 }
 
 
+@pytest.fixture(scope="module")
+def mesh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a stack whose mesh runs."""
+    stack = RehearsedStack(lab, tmp_path_factory.mktemp("silence"))
+    stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51825, "deadline": 20, "rotation": 1}})
+    stack.up()
+    yield stack
+    leave_nothing(lab)
+
+
 @pytest.mark.parametrize("what", _DROPS)
-def test_the_host_whose_own_firewall_drops_pings_is_named(stack: Stack, lab: Lab, what: str) -> None:
+def test_the_host_whose_own_firewall_drops_pings_is_named(mesh: Stack, lab: Lab, what: str) -> None:
     """And the other one is not asked about."""
     rules, said = _DROPS[what]
-    carol = lab.hosts["carol"]
+    carol, wanted = lab.hosts["carol"], mesh.interfaces["testwg"]
+    mesh.write({"testwg": {**wanted, "rotation": wanted["rotation"] + 1}})
     carol.run("nft -f -", text=f"table inet own {{ chain o {{ type filter hook {rules} }}\n}}\n")
     try:
-        stack.write({"testwg": {"hosts": ["bernard", "carol"], "port": 51825, "deadline": 20}})
-        output = stack.fail()
+        output = mesh.fail()
     finally:
         carol.run("nft delete table inet own")
     assert said in output
     assert "dropped inside the mesh on bernard" not in output
-    stack.up()
-    stack.destroy()
+    assert mesh.silent("testwg", 10) == []
