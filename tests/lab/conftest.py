@@ -12,7 +12,6 @@ from tests.lab.rehearsed import RehearsedStack
 from tests.lab.stack import Stack, plug_in
 from tests.lab.typed import TypedStack
 
-_INTERFACES = ("testwg", "backwg")
 # Two runs of the tests on one machine need two prefixes, and each process of one run has a lab of its own.
 PREFIX = os.environ.get("MESH_LAB_PREFIX", "lt") + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
@@ -33,32 +32,34 @@ def lab() -> Iterator[Lab]:
         yield booted
 
 
+# What repairs comes first. Units that some target still wants would stay as they were read, so that costs a reload.
+_CLEAN = """
+systemctl stop 'mesh-*@*' 'mesh-watchdog-*'
+for interface in $(wg show interfaces); do ip link del $interface; done
+systemctl stop 'wg-quick@*'
+systemctl reset-failed
+rm -rf /etc/wireguard/*.conf* /etc/systemd/system/*.wants/mesh-*@* /etc/systemd/system/*.wants/wg-quick@* \\
+    /etc/systemd/system/mesh-*@.* /run/systemd/system/mesh-* /run/systemd/network/*mesh* /var/lib/mesh /run/mesh
+sed -i '/^# mesh .*: begin/,/^# mesh .*: end/d' /etc/hosts
+for v in -4 -6; do for n in 5182 5183 5184 5185 5186; do while ip $v rule del pref $n; do :; done; done; done
+nft list tables | grep mesh_ | while read -r table; do nft delete $table; done
+echo 0 >/proc/sys/net/ipv4/ip_forward
+echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+[ ! "$(systemctl list-units -a --plain --no-legend 'mesh-*@*' 'wg-quick@*')" ] || systemctl daemon-reload
+"""
+
+
 def clean(host: Host) -> None:
-    """Take from a host whatever a failed test left, without the program under test."""
-    for interface in _INTERFACES:
-        host.run(
-            f"systemctl disable -q --now wg-quick@{interface} mesh-boot@{interface} mesh-endpoints@{interface}.timer "
-            f"mesh-keep@{interface}.timer; ip link del {interface}; "
-            f"rm -f /etc/wireguard/{interface}.conf* /etc/systemd/system/*.target.wants/*@{interface}.*",
-            check=False,
-        )
-    host.run(
-        "for v in -4 -6; do for n in 5182 5183 5184 5185 5186; do "
-        "while ip $v rule del pref $n; do :; done; done; done; "
-        "for t in mesh_forward mesh_nat; do nft delete table ip $t; nft delete table ip6 $t; done; "
-        "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
-        check=False,
-    )
-    host.run("rm -rf /var/lib/mesh /run/mesh /run/systemd/system/mesh-* /etc/systemd/system/mesh-*@.*", check=False)
-    host.run("systemctl daemon-reload", check=False)
+    """Take from a host all that a mesh left, without the program under test."""
+    host.run(_CLEAN, check=False)
 
 
 def leave_nothing(lab: Lab) -> None:
-    """See to it that no host of a lab has anything of a mesh, whatever a failed test left."""
+    """See to it that no host has anything of a mesh, for less than a destroy, which is for the tests of leaving."""
     for host in lab.hosts.values():
         if not host.first_process():
             plug_in(host)
-        if host.run("ls -d /var/lib/mesh /etc/wireguard/*.conf 2>/dev/null", check=False):
+        if (host.files / "var/lib/mesh").exists() or any((host.files / "etc/wireguard").glob("*.conf")):
             clean(host)
 
 

@@ -49,7 +49,6 @@ def test_a_running_host_takes_a_fixed_address_and_gives_it_back(stack: Stack, la
     stack.write({"testwg": mesh})
     stack.up()
     assert _addresses(lab) == derived
-    stack.destroy()
 
 
 def test_a_chosen_prefix_is_let_in_by_firewalld_and_goes_again(stack: Stack, lab: Lab) -> None:

@@ -92,7 +92,6 @@ def test_lost_state_is_rebuilt_by_what_the_page_says(
     stack.type_in(_PAGE)
     assert _tunnels(lab) == before
     stack.up("--expect-no-changes")
-    stack.destroy()
 
 
 def test_a_host_that_cannot_be_asked_stops_the_adoption(stack: Stack, lab: Lab) -> None:
@@ -109,5 +108,3 @@ def test_a_host_that_cannot_be_asked_stops_the_adoption(stack: Stack, lab: Lab) 
     assert stack.file.read_text() == before
     narrowed = ("--interface", "testwg", "--host", "carol")
     assert "carol" in stack.companion("adopt", str(stack.file), "--yes", *narrowed).output
-    stack.write({"testwg": {"hosts": list(lab.hosts), "port": _PORT}})
-    stack.destroy()

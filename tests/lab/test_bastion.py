@@ -74,4 +74,3 @@ def test_a_bastion_with_another_host_key_stops_the_run_and_is_named(stack: Stack
     assert "carol" in output
     assert "host key" in output
     assert stack.running_keys("testwg") == {}
-    stack.destroy()

@@ -26,7 +26,6 @@ def test_a_host_behind_a_router_is_reached_at_the_port_that_is_forwarded_to_it(s
         assert lab.network.forwarded("edgeworth") == 1
         stack.up("--expect-no-changes")
         assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-        stack.destroy()
     finally:
         lab.network.stop_forwarding("edgeworth")
 
@@ -55,7 +54,6 @@ def test_hosts_of_one_site_use_their_local_addresses_and_others_the_external_one
     stack.write({"testwg": mesh})
     stack.up()
     assert stack.silent("testwg") == []
-    stack.destroy()
 
 
 @pytest.fixture
@@ -97,7 +95,6 @@ def test_a_host_that_moved_is_reached_where_it_is_though_late_packets_came_from_
     stack.write({"testwg": {**mesh, "mtu": 1400}}, hosts)
     stack.up()
     assert f"{second}:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints")
-    stack.destroy()
 
 
 def test_a_host_moves_while_all_keys_change(stack: Stack, lab: Lab, second: str) -> None:
@@ -117,7 +114,6 @@ def test_a_host_moves_while_all_keys_change(stack: Stack, lab: Lab, second: str)
     stack.up()
     assert stack.silent("testwg") == []
     assert f"{second}:51825" in lab.hosts["edgeworth"].run("wg show testwg endpoints")
-    stack.destroy()
 
 
 def test_hosts_seek_each_other_by_the_ip_version_that_both_have(stack: Stack, lab: Lab) -> None:
@@ -144,7 +140,6 @@ def test_hosts_seek_each_other_by_the_ip_version_that_both_have(stack: Stack, la
         }
         assert set(stack.silent("testwg", 1)) == {("carol", "dora"), ("dora", "carol")}
         assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-        stack.destroy()
     finally:
         for name in ("carol", "dora"):
             lab.hosts[name].reboot()

@@ -84,4 +84,3 @@ def test_two_users_of_an_exit_node_are_kept_apart_by_what_the_page_says(stack: S
         for host in (carol, edgeworth):
             assert (asks(host, _SITE), asks(host, _SITE6)) == ("203.0.113.1", "2001:db8:1::1")
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-    stack.destroy()

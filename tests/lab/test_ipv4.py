@@ -39,4 +39,3 @@ def test_a_running_mesh_gets_ipv4_addresses_and_loses_nothing(stack: Stack, lab:
     stack.write({"testwg": mesh})
     stack.up()
     assert lab.hosts["carol"].run("ip -4 -o address show dev testwg; ip -4 route show dev testwg") == ""
-    stack.destroy()

@@ -52,7 +52,6 @@ def test_a_removed_host_is_wiped_and_its_peers_forget_it(stack: Stack, lab: Lab)
     for name in stack.interfaces["testwg"]["hosts"]:
         assert len(lab.hosts[name].run("wg show testwg peers").split()) == 2
         assert lab.hosts[name].run("wg show testwg preshared-keys | cut -f 2 | sort -u") != known
-    stack.destroy()
 
 
 def test_a_roaming_host_that_does_not_leave_after_all_is_where_it_was(stack: Stack, lab: Lab) -> None:
@@ -69,7 +68,6 @@ def test_a_roaming_host_that_does_not_leave_after_all_is_where_it_was(stack: Sta
         lab.network.unblock()
     assert lab.hosts["bernard"].run("wg show testwg endpoints | sort") == before
     assert lab.hosts["bernard"].run(f"ping -q -c 1 -W 3 {mesh_address('edgeworth', 'testwg')}")
-    stack.destroy()
 
 
 def test_a_dead_host_that_is_removed_is_wiped_when_it_is_back(stack: Stack, lab: Lab) -> None:
@@ -153,4 +151,3 @@ def test_an_older_host_program_is_replaced_everywhere(engine_stack: Stack, lab: 
         assert len(host.run("ls -d /var/lib/mesh/program-*").split()) == 1
     lab.hosts["carol"].reboot()
     wait_until(lambda: not engine_stack.silent("testwg"))
-    engine_stack.destroy()

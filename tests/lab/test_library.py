@@ -78,4 +78,3 @@ def test_a_reinstalled_host_of_ones_own_program_is_set_up_by_what_is_told(engine
         assert carol.run(f"ping -6 -q -c 1 -W 6 {mesh_address('bernard', 'testwg')}")
         if command == of_host:
             clean(carol)
-    engine_stack.destroy()

@@ -25,7 +25,6 @@ def test_the_two_hosts_of_the_seed_become_its_mesh(stack: Stack, lab: Lab) -> No
     for host in (bernard, edgeworth):
         assert int(host.run("wg show testwg latest-handshakes").split()[1]) > 0
     assert stack.silent("testwg") == []
-    stack.destroy()
 
 
 def test_two_meshes_are_verified_at_once_and_survive_every_reboot(stack: Stack, lab: Lab) -> None:
@@ -46,7 +45,6 @@ def test_two_meshes_are_verified_at_once_and_survive_every_reboot(stack: Stack, 
         list(pool.map(lambda host: host.reboot(), lab.hosts.values()))
     wait_until(lambda: not stack.silent("testwg") and not stack.silent("backwg"), 90)
     stack.up("--refresh", "--expect-no-changes")
-    stack.destroy()
 
 
 def test_a_new_interface_is_what_wg_quick_makes_of_its_file(stack: Stack, lab: Lab) -> None:
@@ -73,4 +71,3 @@ def test_a_new_interface_is_what_wg_quick_makes_of_its_file(stack: Stack, lab: L
         host.run("systemctl restart wg-quick@testwg")
         assert host.run(look) == before
     wait_until(lambda: not stack.silent("testwg"), 60)
-    stack.destroy()

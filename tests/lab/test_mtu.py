@@ -30,7 +30,6 @@ def test_a_path_that_swallows_large_packets_is_named_with_the_size_that_passes(s
         stack.write({"testwg": mesh | {"mtu": size}})
         stack.up()
         assert stack.silent("testwg") == []
-        stack.destroy()
     finally:
         lab.network.unblock()
 
@@ -58,4 +57,3 @@ def test_a_small_link_is_found_by_the_scan_and_the_mesh_fits_it(stack: Stack, la
         assert lab.hosts[name].run("cat /sys/class/net/testwg/mtu") == "1320\n"
     assert stack.silent("testwg") == []
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-    stack.destroy()

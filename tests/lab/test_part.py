@@ -37,7 +37,6 @@ def test_only_some_hosts_take_new_keys_and_nobody_loses_a_peer(stack: Stack, lab
     assert {name for name in lab.hosts if last[name] != after[name]} == {"carol"}
     assert stack.silent("testwg") == []
     stack.up("--expect-no-changes")
-    stack.destroy()
 
 
 def test_a_run_goes_on_without_a_dead_host_and_the_next_one_brings_it(stack: Stack, lab: Lab) -> None:
@@ -64,7 +63,6 @@ def test_a_run_goes_on_without_a_dead_host_and_the_next_one_brings_it(stack: Sta
     assert running == stack.public_keys()
     assert stack.silent("testwg") == []
     stack.up("--expect-no-changes")
-    stack.destroy()
 
 
 def test_a_host_that_is_forgotten_is_left_alone_and_reaches_nobody(stack: Stack, lab: Lab) -> None:

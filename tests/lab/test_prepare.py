@@ -152,7 +152,6 @@ def test_a_new_version_of_the_host_program_that_cannot_be_written_is_told_as_tha
     assert "host 'carol': the host program cannot be written below /var/lib/mesh: Read-only file system;" in output
     assert "testwg: nothing was changed" in output
     engine_stack.up()
-    engine_stack.destroy()
 
 
 def test_a_first_run_finds_it_too(stack: Stack, lab: Lab) -> None:

@@ -65,4 +65,3 @@ def test_each_pair_has_a_key_of_its_own_and_the_way_there_and_back_loses_nothing
     stack.write({"testwg": mesh})
     stack.up()
     assert len(set(_by_pair(lab).values())) == 1
-    stack.destroy()

@@ -44,7 +44,6 @@ def test_the_interface_of_somebody_else_is_refused_and_nothing_changes_anywhere(
     assert lab.hosts["dora"].run("ls -d /var/lib/mesh", check=False) == ""
     carol.run("ip link del testwg")
     stack.up("--refresh")
-    stack.destroy()
 
 
 def test_the_file_of_somebody_else_is_refused_and_nothing_changes_anywhere(stack: Stack, lab: Lab) -> None:
@@ -75,7 +74,6 @@ def test_a_taken_port_is_refused_and_nothing_changes_anywhere(stack: Stack, lab:
     bernard.run("ip link del other")
     stack.up()
     assert mesh_address("bernard", "testwg") in bernard.run("ip -6 address show dev testwg")
-    stack.destroy()
 
 
 def test_an_interface_with_another_name_is_a_new_mesh_and_the_old_one_runs_until_it_is_taken_out(stack: Stack) -> None:
@@ -96,4 +94,3 @@ def test_an_interface_with_another_name_is_a_new_mesh_and_the_old_one_runs_until
     stack.up()
     assert stack.running_keys("testwg") == {}
     assert stack.silent("officewg") == []
-    stack.destroy()

@@ -54,7 +54,6 @@ def test_streams_are_measured_both_ways_and_nothing_is_left_of_them(stack: Stack
     wait_until(lambda: not any(_streams(lab.hosts[name]) for name in _HOSTS), 20)
     wait_until(lambda: stack.silent("testwg") == [], 40)
     assert {name: difference(before[name], snapshot(lab.hosts[name])) for name in _HOSTS} == dict.fromkeys(_HOSTS, "")
-    stack.destroy()
 
 
 def test_a_bundle_has_what_hosts_logged_and_no_name_of_theirs(stack: Stack, lab: Lab, tmp_path: Path) -> None:
@@ -82,7 +81,6 @@ def test_a_bundle_has_what_hosts_logged_and_no_name_of_theirs(stack: Stack, lab:
     assert [value for value in known if value in text] == []
     assert len(replaced) == len(named)
     assert "wg-quick" in replaced["hosts/host-2/journal.txt"]
-    stack.destroy()
 
 
 def test_tcp_is_measured_by_iperf3_inside_the_tunnel_alone(tmp_path: Path) -> None:
@@ -116,7 +114,6 @@ def test_tcp_is_measured_by_iperf3_inside_the_tunnel_alone(tmp_path: Path) -> No
             f"[{mesh_address('carol', 'testwg')}]"
         ]
         wait_until(lambda: not any(host.run("pgrep iperf3", check=False) for host in lab.hosts.values()), 30)
-        stack.destroy()
 
 
 def bundle(stack: Stack, folder: Path, *options: str) -> dict[str, str]:

@@ -83,7 +83,6 @@ def test_a_text_before_the_version_is_no_obstacle(stack: Stack, bernard: Host) -
     stack.companion("scan", str(stack.file), "--yes")
     stack.up()
     assert set(stack.running_keys("testwg")) == {"bernard"}
-    stack.destroy()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,6 @@ def test_a_host_with_an_rsa_key_alone_is_let_in_after_what_is_told(stack: Stack,
         stack.companion("scan", str(stack.file), "--yes", "--accept-changed")
         stack.up()
         assert set(stack.running_keys("testwg")) == {"bernard"}
-        stack.destroy()
 
 
 @pytest.mark.parametrize("configuration", ["AllowTcpForwarding no", "PermitOpen 192.0.2.1:22"])
@@ -290,4 +288,3 @@ def test_a_sudo_that_wants_a_password_is_told_in_any_language(engine_stack: Stac
     assert f"host 'bernard': sudo wants a password or refuses ({said}); let ssh.user run sudo without a" in output
     assert "Traceback" not in output
     assert engine_stack.running_keys("testwg") == {}
-    engine_stack.destroy()
