@@ -68,7 +68,6 @@ def test_a_session_that_a_suspended_machine_left_ends_by_the_command_of_the_page
     finally:
         suspended.kill_all()
         carol.run(f"rm -f {_NFT}")
-    colleague.destroy()
 
 
 def _ports(lab: Lab) -> set[tuple[str, ...]]:
@@ -77,31 +76,30 @@ def _ports(lab: Lab) -> set[tuple[str, ...]]:
     return {tuple(lab.hosts[name].run(shown).split()) for name in ("bernard", "carol")}
 
 
-def test_two_meshes_swap_their_ports_by_way_of_a_third_one_as_the_refusal_tells(engine_stack: Stack, lab: Lab) -> None:
+def test_two_meshes_swap_their_ports_by_way_of_a_third_one_as_the_refusal_tells(stack: Stack, lab: Lab) -> None:
     """At once, neither can have the other's, and both stay as they are."""
     hosts: dict[str, Any] = {"hosts": ["bernard", "carol"], "deadline": 20}
 
     def write(testwg: int, backwg: int) -> None:
-        engine_stack.write({"testwg": {**hosts, "port": testwg}, "backwg": {**hosts, "port": backwg}})
+        stack.write({"testwg": {**hosts, "port": testwg}, "backwg": {**hosts, "port": backwg}})
 
     write(_TESTWG, _BACKWG)
-    engine_stack.up()
+    stack.up()
     write(_BACKWG, _TESTWG)
-    assert f"port: {_TESTWG} becomes {_BACKWG}" in engine_stack.run("preview").output
-    refused = " ".join(engine_stack.fail().split())
+    assert f"port: {_TESTWG} becomes {_BACKWG}" in stack.run("preview").output
+    refused = " ".join(stack.fail().split())
     for port, holder in ((_BACKWG, "backwg"), (_TESTWG, "testwg")):
         assert f"UDP port {port} is taken by interface {holder}, another mesh; choose another port." in refused
     assert "of two that swap ports, give one a third port first" in refused
     assert _ports(lab) == {(f"{_TESTWG}", f"{_BACKWG}")}
     write(_THIRD, _BACKWG)
-    engine_stack.up()
+    stack.up()
     write(_BACKWG, _TESTWG)
-    moved = engine_stack.start("up").end()
+    moved = stack.start("up").end()
     if moved.code:
         # Both are changed at once, and the port was still to be given up.
         assert "If this change moves backwg, run pulumi up again" in " ".join(moved.output.split())
-        engine_stack.up()
+        stack.up()
     assert _ports(lab) == {(f"{_BACKWG}", f"{_TESTWG}")}
-    assert engine_stack.silent("testwg") == engine_stack.silent("backwg") == []
-    engine_stack.up("--expect-no-changes")
-    engine_stack.destroy()
+    assert stack.silent("testwg") == stack.silent("backwg") == []
+    stack.up("--expect-no-changes")
