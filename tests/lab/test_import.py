@@ -92,7 +92,6 @@ def test_what_the_page_says_takes_over_a_mesh_made_by_hand_without_loss(
     assert {key for key in by_hand.keys if key in said + content} == set()
     assert "mesh:adopted" not in content
     office.up("--expect-no-changes")
-    office.destroy()
 
 
 @pytest.mark.parametrize("by_hand", ["none", "pairs", "wg-meshconf", "fleet"], indirect=True)
@@ -120,9 +119,11 @@ def test_a_mesh_made_by_hand_is_taken_over_without_loss(
     if derived:
         assert after == running
     assert {key for key in by_hand.keys if key in output + stack.file.read_text()} == set()
-    stack.up("--expect-no-changes")
     stack.forget_adopted()
     stack.up("--expect-no-changes")
+    # From here on, nothing tells how the mesh was made.
+    if kind != "none":
+        return
     # It did not boot its interface before.
     stack.lab.hosts["dora"].reboot()
     wait_until(lambda: not stack.silent("testwg"))
@@ -154,7 +155,6 @@ def test_a_mesh_of_ipv4_addresses_with_a_phone_is_taken_over_without_loss(
     stack.lab.hosts["carol"].reboot()
     wait_until(lambda: not stack.silent("testwg"))
     assert bernard.run("ping -q -c 1 -W 2 10.66.0.2")
-    stack.destroy()
 
 
 @pytest.mark.parametrize("by_hand", ["ranges"], indirect=True)
@@ -188,7 +188,6 @@ def test_the_layout_of_the_readme_of_wg_meshconf_is_taken_over_without_loss(
     stack.write(stack.interfaces)
     stack.up()
     assert "10.21.0.0/16" not in carol.run("wg show testwg allowed-ips")
-    stack.destroy()
 
 
 @pytest.mark.parametrize("by_hand", ["ipv4"], indirect=True)
@@ -207,7 +206,6 @@ def test_a_takeover_of_ipv4_addresses_that_fails_gives_them_back(stack: Stack, b
         stack.lab.network.unblock()
     after = {name: sorted(host.run(scripts).splitlines()) for name, host in stack.lab.hosts.items()}
     assert after == before
-    stack.destroy()
 
 
 @pytest.mark.parametrize("by_hand", ["none"], indirect=True)
@@ -247,4 +245,3 @@ def test_what_mesh_would_drop_stops_the_takeover(stack: Stack, by_hand: ByHand) 
     assert "which no host of the mesh is; describe that host, or remove the peer" in output
     assert by_hand.runs() == running
     assert by_hand.boots() == boots
-    stack.destroy()
