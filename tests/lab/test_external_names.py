@@ -134,7 +134,6 @@ def test_a_host_boots_without_an_answer(stack: Stack, hosts: dict[str, Host]) ->
         wait_until(lambda name=name: _reaches(hosts[name], "bernard"), 60)  # type: ignore[misc]
     wait_until(lambda: not stack.silent("testwg"), 60)
     assert stack.run("preview", "--refresh", "--expect-no-changes").code == 0
-    stack.destroy()
 
 
 def test_a_name_that_does_not_resolve_or_resolves_to_another_host_is_reported(
@@ -156,7 +155,6 @@ def test_a_name_that_does_not_resolve_or_resolves_to_another_host_is_reported(
     )
     _point(hosts["edgeworth"], _OLD)
     stack.up()
-    stack.destroy()
 
 
 def test_going_back_takes_the_timer_away_again(engine_stack: Stack, hosts: dict[str, Host]) -> None:
@@ -174,7 +172,6 @@ def test_going_back_takes_the_timer_away_again(engine_stack: Stack, hosts: dict[
     assert "mesh-endpoints" not in hosts["carol"].run("systemctl list-timers --all")
     engine_stack.heal()
     assert _TIMER in hosts["carol"].run("systemctl list-timers --all")
-    engine_stack.destroy()
 
 
 # What somebody does, and where.
@@ -203,4 +200,3 @@ def test_somebody_turns_it_off(stack: Stack, hosts: dict[str, Host]) -> None:
         seen = hosts[name].run("ls -R /etc/systemd/system /etc/init.d /etc/runlevels; ps -eo args", check=False)
         assert "mesh-endpoints" not in seen
     assert stack.silent("testwg") == []
-    stack.destroy()
