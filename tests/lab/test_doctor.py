@@ -350,6 +350,7 @@ def try_group(stack: Stack, group: str) -> None:
     take_back: Callable[[], object]
     wanted: list[Fault] = []
     again: list[dict[str, Any]] = []
+    is_repaired = False
     try:
         for entry in _TESTS[group]:
             if isinstance(entry, str):
@@ -372,10 +373,12 @@ def try_group(stack: Stack, group: str) -> None:
             undo.remove((fault, take_back))
         repair_as_told(stack, done)
         again = diagnose(stack, succeeds=None)
+        is_repaired = True
     finally:
         for _, take_back in undo:
             take_back()
-        stack.up("--refresh")
+        if not is_repaired:
+            stack.up("--refresh")
     found = {_key(each): json.dumps(each, ensure_ascii=False) for each in findings}
     told = "\n".join(found.values())
     expected = {key for fault in wanted for key in fault.finds}
