@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from random import Random
 
 from tests.lab.edits import INTERFACE, Edit, edited
-from tests.lab.failures import kernels, wait_until_settled
+from tests.lab.failures import kernels
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference
@@ -46,7 +46,7 @@ class WalkBack(Walk):
         with self.nothing_of_others_changes():
             with self.traffic(before, after) as watch:
                 fail(host)
-                wait_until_settled(self.stack)
+                self.stack.wait_until_settled(90)
             # There and back again.
             self.count(edits, before, after, watch.gaps, times=2)
         for name, runs in kernels(self.stack).items():
