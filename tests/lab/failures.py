@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+from tests.lab.hosts import Host
 from tests.lab.stack import Stack, UnexpectedEndError, plug_in
 
-__all__ = ["MEMBERS", "PORT", "ask_for_change", "check_consistent", "kernels", "mend", "mesh_of", "rotated"]
+__all__ = ["MEMBERS", "PORT", "ask_for_change", "check_consistent", "kernel", "kernels", "mend", "mesh_of", "rotated"]
 
 PORT = 51825
 # One that fails, one more, and one behind NAT: each further one costs every run of every test.
@@ -33,14 +34,19 @@ def ask_for_change(stack: Stack) -> None:
 
 def kernels(stack: Stack, without: str = "") -> dict[str, str]:
     """Return what every member runs, boots and has pending, as text."""
+    members = stack.interfaces["testwg"]["hosts"]
+    return {name: kernel(stack.lab.hosts[name]) for name in members if name != without}
+
+
+def kernel(host: Host) -> str:
+    """Return what a host runs, boots and has pending, as text."""
     # Sorted, since wireguard-go lists peers in any order; a peer's learned endpoint is not ours to keep.
-    command = (
+    return host.run(
         "wg showconf testwg | sed '/^Endpoint/d' | sort; ip -6 route show dev testwg | sort; "
         "cat /etc/wireguard/testwg.conf /sys/class/net/testwg/mtu; "
-        "ls /var/lib/mesh/testwg | grep -E 'deadline|next|previous|watchdog|incoming'"
+        "ls /var/lib/mesh/testwg | grep -E 'deadline|next|previous|watchdog|incoming'",
+        check=False,
     )
-    hosts = {name: stack.lab.hosts[name] for name in stack.interfaces["testwg"]["hosts"] if name != without}
-    return {name: host.run(command, check=False) for name, host in hosts.items()}
 
 
 def check_consistent(stack: Stack) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from random import Random
 
 from tests.lab.edits import INTERFACE, Edit, edited
-from tests.lab.failures import kernels
+from tests.lab.failures import kernel
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
 from tests.lab.snapshot import difference
@@ -41,7 +41,7 @@ class WalkBack(Walk):
         fail = self._random.choice([self._unanswered, self._shut, self._killed])
         host = self.lab.hosts[self._random.choice(after.mesh["hosts"])]
         sys.stderr.write(f"walk: first {fail.__name__.strip('_')} at {host.name}\n")
-        was = kernels(self.stack)
+        was = {name: kernel(host) for name, host in self.lab.hosts.items()}
         self.stack.write({INTERFACE: after.mesh}, after.hosts)
         with self.nothing_of_others_changes():
             with self.traffic(before, after) as watch:
@@ -49,8 +49,8 @@ class WalkBack(Walk):
                 self.stack.wait_until_settled(90)
             # There and back again.
             self.count(edits, before, after, watch.gaps, times=2)
-        for name, runs in kernels(self.stack).items():
-            if runs != was[name]:
+        for name, member in self.lab.hosts.items():
+            if (runs := kernel(member)) != was[name]:
                 raise WalkError(f"{name}: does not run what it did before:\n{difference(was[name], runs)}")
         super().step(edits)
 
