@@ -30,6 +30,15 @@ def maker_of(kind: type[S], folders: pytest.TempPathFactory) -> Iterator[Callabl
 
 @pytest.fixture(scope="module")
 def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
-    """Return what makes a stack and so many hosts, h1 and on; all end with the module."""
+    """Return what makes a stack and so many hosts, h1 and on; all end with the module.
+
+    That pip works for the engine is shown where a stack is made otherwise: by the README's first steps among others.
+    """
     with maker_of(Stack, tmp_path_factory) as make:
-        yield make
+
+        def make_and_spare(count: int) -> Stack:
+            made = make(count)
+            made.spare_pip()
+            return made
+
+        yield make_and_spare

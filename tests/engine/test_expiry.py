@@ -1,6 +1,5 @@
 """Keys that have served their time, with the real engine: warned of, regenerated when due, and never before."""
 
-import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -22,7 +21,7 @@ def running(make_stack: Maker) -> Stack:
 
 def test_the_outputs_tell_when_each_key_expires(running: Stack) -> None:
     """As many days after its creation as the stack file says."""
-    plan = json.loads(running.must("stack", "output", "--json").output)["testwg"]
+    plan = running.plan()
     dates = [(host["createdAt"], host["expiresAt"]) for host in plan["hosts"].values()]
     dates.append((plan["presharedKeyCreatedAt"], plan["presharedKeyExpiresAt"]))
     for made, end in dates:

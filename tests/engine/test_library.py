@@ -14,7 +14,7 @@ import pytest
 
 from mesh.wireguard.addressing import derive_subnet, host_address
 from tests.engine.conftest import Maker
-from tests.engine.stack import Outcome, Stack
+from tests.engine.stack import Outcome, Stack, record_pip
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "stacks/examples/program"
@@ -41,7 +41,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [packages] = folder.glob("lib/python*/site-packages")
     assert (packages / "mesh/__init__.py").is_file()
     (packages / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder
+    return record_pip(folder, folder.with_name("recorded"))
 
 
 class Programs:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mesh.wireguard.keys import generate_key_pair, generate_preshared_key
-from tests.engine.conftest import Maker
+from tests.engine.conftest import maker_of
 from tests.engine.stack import Stack
 
 HOSTS = ["h1", "h2"]
@@ -85,14 +85,15 @@ def watch_run(process: "subprocess.Popen[str]", folder: Path) -> Seen:
 
 
 @pytest.fixture
-def stack(make_stack: Maker, tmp_path: Path) -> Iterator[Stack]:
-    """Return a stack whose runs put temporary files into `tmp_path`, and might dump core."""
-    made = make_stack(len(HOSTS))
-    made.environment |= {"TMPDIR": str(tmp_path), "MESH_BAIT": _BAIT}
-    made.write({"testwg": {"hosts": HOSTS, "deadline": 10}})
+def stack(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack whose runs put temporary files into `tmp_path`, and might dump core; no process is spared."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    yield made
+    with maker_of(Stack, tmp_path_factory) as make_stack:
+        made = make_stack(len(HOSTS))
+        made.environment |= {"TMPDIR": str(tmp_path), "MESH_BAIT": _BAIT}
+        made.write({"testwg": {"hosts": HOSTS, "deadline": 10}})
+        yield made
     resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
