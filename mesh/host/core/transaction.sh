@@ -299,7 +299,8 @@ order_confirm() {
 	# Since `next` is gone it has nothing to watch, and does not come back. What is left where this is cut off is taken away by `settle`
 	# while the deadline is there, and by the next rollout when it is gone; so nothing of it needs a step of its own.
 	dismiss_watchdog
-	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/handshakes" "$home/watchdog" "$home/supervisor"
+	rm -rf "$home/deadline" "$home/previous" "$home/former" "$home/enrolled" "$home/run/handshakes" "$home/watchdog" "$home/supervisor" \
+		"$keep_folder/$interface/well"
 	# Another interface may still be served, or watched, by another version.
 	still_running=
 	for old in $(matching "$base/program-???????????????? $base/program-????????????????.new"); do

@@ -41,7 +41,8 @@ listing_tools() {
 # keep: what is missing of what was confirmed is set again, unless a rollout is at work, which does so itself.
 keep() {
 	[ -d "$home/run" ] || return 0
-	if is_armed || is_well; then return 0; fi
+	# Where nothing is known yet, as after a boot or a change, there is nothing to compare with.
+	if is_armed || { [ -e "$keep_folder/$interface/well" ] && is_well; }; then return 0; fi
 	# Of several meshes, which all look when a boot is over or a firewall has restarted, one waits for the other here. It has
 	# not taken the lock of its own interface yet, so that nobody who wants that has to wait too.
 	shared 60 keep_alone 2>/dev/null || :
