@@ -317,6 +317,8 @@ add_to_link() {
 # that somebody gave a whole network's prefix length, the route to that network goes too.
 set_link() {
 	if ! is_link_up; then
+		# In userspace the sessions outlast a link that is down, and the other end may have begun new ones. Without a key there are none.
+		wg set "$interface" private-key /dev/null
 		wg set "$interface" private-key "$home/$1/private-key"
 		ip link set dev "$interface" up
 	fi
