@@ -117,11 +117,17 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
             raise
 
 
-def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
+def _is_in_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        return False
+    return True
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` to its end and return its result, whether or not this thread has an event loop running."""
+    if not _is_in_loop():
         # Not in a thread of its own, for which Ctrl-C would have to wait.
         return _run(work)
     # Pulumi runs the program inside its own event loop, which cannot run another one.

@@ -41,9 +41,10 @@ def errors_are_one_line() -> Iterator[None]:
     """
     try:
         yield
-    except MeshError:
+    except MeshError as error:
         sys.tracebacklimit = 0
-        raise
+        # What it came of would be shown before it.
+        raise error from None
 
 
 def read_section(text: str | None) -> dict[str, Any] | None:

@@ -34,27 +34,37 @@ def run(*lines: str) -> str:
 SHOWN_BY_THE_ENGINE = (
     "import traceback",
     "from mesh.errors import MeshError",
+    "from mesh.remote.concurrency import run",
     "from mesh.rollout.provider_process import errors_are_one_line",
-    "def provider(error):",
+    "def fail(error): raise error",
+    "async def fail_on_hosts(): raise MeshError('testwg: not verified')",
+    "def fail_while_handling():",
+    "    try: fail(OSError('of the disk'))",
+    "    except OSError: fail(MeshError('testwg: not verified'))",
+    "def provider(work):",
     "    with errors_are_one_line():",
-    "        raise error",
-    "def show(error):",
+    "        work()",
+    "def show(work):",
     "    try:",
-    "        provider(error)",
+    "        provider(work)",
     "    except Exception:",
     "        print(traceback.format_exc())",
 )
 
 
-def test_an_expected_failure_of_a_provider_is_shown_in_one_line() -> None:
-    """The engine prints what `format_exc` returns."""
-    said = run(*SHOWN_BY_THE_ENGINE, "show(MeshError('testwg: nothing was changed; run again'))").split("\n")
-    assert [line for line in said if line] == ["mesh.errors.MeshError: testwg: nothing was changed; run again"]
+@pytest.mark.parametrize(
+    "work",
+    ["lambda: fail(MeshError('testwg: not verified'))", "lambda: run(fail_on_hosts)", "fail_while_handling"],
+)
+def test_an_expected_failure_of_a_provider_is_shown_in_one_line(work: str) -> None:
+    """The engine prints what `format_exc` returns, which begins with what was being handled."""
+    said = run(*SHOWN_BY_THE_ENGINE, f"show({work})").split("\n")
+    assert [line for line in said if line] == ["mesh.errors.MeshError: testwg: not verified"]
 
 
 def test_a_bug_keeps_its_traceback() -> None:
     """Without it nobody could mend it."""
-    assert "in provider" in run(*SHOWN_BY_THE_ENGINE, "show(ValueError('a bug'))")
+    assert "in provider" in run(*SHOWN_BY_THE_ENGINE, "show(lambda: fail(ValueError('a bug')))")
 
 
 def test_what_reaches_hosts_is_imported_aside_and_only_when_asked_for() -> None:
