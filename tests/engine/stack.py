@@ -175,9 +175,14 @@ class Stack:
             self._settled_by = self.stack_file.read_text()
         return outcome
 
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the last thing that was run on this stack brought the mesh up by the same stack file."""
+        return self._settled_by == self.stack_file.read_text()
+
     def settle(self) -> None:
-        """Bring the mesh up, unless the last thing that was run on this stack did so by the same stack file."""
-        if self._settled_by != self.stack_file.read_text():
+        """Bring the mesh up, unless it is settled."""
+        if not self.is_settled:
             self.up()
 
     @property

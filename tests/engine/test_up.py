@@ -1,6 +1,7 @@
 """`python -m mesh up --only`, and pulumi's own options and variables."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,13 +13,18 @@ from tests.engine.stack import Stack
 YES = ("--", "--yes", "--skip-preview", "--color", "never")
 
 
-def write(stack: Stack, testwg: list[str], **rotation: int) -> None:
-    """Write two meshes: testwg, and other of h1 and h2; `rotation` by host, in both."""
-    members = {host: {"rotation": rotation[host]} for host in rotation}
-    other = {host: members[host] for host in members if host in {"h1", "h2"}}
+# By host, how often its key was rotated.
+_ROTATIONS: Counter[str] = Counter()
+
+
+def write(stack: Stack, testwg: list[str], *rotating: str, **more: Any) -> None:
+    """Write two meshes: testwg, and other of h1 and h2; some hosts rotate their keys, in both."""
+    _ROTATIONS.update(rotating)
+    members = {host: {"rotation": 1 + _ROTATIONS[host]} for host in testwg}
+    other = {host: members[host] for host in ("h1", "h2")}
     stack.write(
         {
-            "testwg": {"hosts": testwg, "deadline": 10, "members": members},
+            "testwg": {"hosts": testwg, "deadline": 10, "members": members, **more},
             "other": {"hosts": ["h1", "h2"], "port": 51900, "deadline": 10, "members": other},
         }
     )
@@ -48,7 +54,7 @@ def stack(shared: Stack) -> Stack:
 def test_only_some_hosts_are_changed_and_the_rest_comes_with_the_next_run(stack: Stack) -> None:
     """In every mesh that they are in; the others learn of their new keys."""
     before, other = stack.public_keys(), stack.public_keys("other")
-    write(stack, ["h1", "h2", "h3"], h1=2, h2=2, h3=2)
+    write(stack, ["h1", "h2", "h3"], "h1", "h2", "h3")
     outcome = stack.companion("up", "test", "--only", "h1", "--only", "h3", *YES)
     assert outcome.code == 0
     assert "testwg: confirmed on 3 hosts" in outcome.text
@@ -62,7 +68,7 @@ def test_only_some_hosts_are_changed_and_the_rest_comes_with_the_next_run(stack:
 def test_who_joins_or_leaves_has_to_be_named(stack: Stack) -> None:
     """Nothing is run until it is; then a host joins or leaves alone, whole, and is wiped."""
     before = stack.public_keys()
-    write(stack, ["h1", "h2", "h4"], h2=2)
+    write(stack, ["h1", "h2", "h4"], "h2")
     refused = stack.companion("up", "--only", "h2", *YES)
     assert refused.code == 1
     assert refused.text.strip() == (
@@ -82,11 +88,9 @@ def test_who_joins_or_leaves_has_to_be_named(stack: Stack) -> None:
 def test_a_phone_that_joins_or_leaves_has_to_be_named_too(stack: Stack) -> None:
     """It is a peer of every member, and has a key in the state."""
     before = stack.public_keys()
-    for verb, rotation in (("joins", 2), ("leaves", 3)):
+    for verb in ("joins", "leaves"):
         peers: dict[str, Any] = {"phone": {}} if verb == "joins" else {}
-        testwg = {"hosts": ["h1", "h2", "h3"], "deadline": 10, "members": {"h2": {"rotation": rotation}}}
-        other = {"hosts": ["h1", "h2"], "port": 51900, "deadline": 10}
-        stack.write({"testwg": {**testwg, "peers": peers}, "other": other})
+        write(stack, ["h1", "h2", "h3"], "h2", peers=peers)
         refused = stack.companion("up", "--only", "h2", *YES)
         assert refused.text.strip() == (
             f"error: testwg: phone {verb}, and every member must learn of it; add --only phone, or undo it in the "
@@ -95,14 +99,13 @@ def test_a_phone_that_joins_or_leaves_has_to_be_named_too(stack: Stack) -> None:
         assert stack.companion("up", "--only", "phone", *YES).code == 0
         assert ("testwg/phone/key" in stack.resources()) == bool(peers)
         assert {host: key for host, key in stack.public_keys().items() if host != "phone"} == before
-    write(stack, ["h1", "h2", "h3"])
 
 
 def test_another_host_that_was_reinstalled_or_moved_is_enrolled_with_the_key_that_it_has(stack: Stack) -> None:
     """The rollout is to all members, and would stop at one that has no private key."""
     before = stack.public_keys()
     stack.hosts["h3"].interfaces["testwg"] = Interface()
-    write(stack, ["h1", "h2", "h3"], h2=20)
+    write(stack, ["h1", "h2", "h3"], "h2")
     assert stack.companion("up", "--only", "h2", *YES, "--refresh").code == 0
     assert changed_keys(before, stack) == {"h2"}
     stack.up()
@@ -122,11 +125,11 @@ def test_an_unknown_host_is_told_with_those_that_are_known(stack: Stack) -> None
 def test_the_exit_code_and_the_display_are_pulumis_own(stack: Stack) -> None:
     """Also without --only, and where pulumi refuses its arguments."""
     assert stack.companion("up", *YES, "--expect-no-changes").code == 0
-    write(stack, ["h1", "h2", "h3"], h1=5)
+    write(stack, ["h1", "h2", "h3"], "h1")
     failed = stack.companion("up", "test", *YES, "--expect-no-changes")
     assert failed.code != 0
     assert "Updating (test):" in failed.text
-    write(stack, ["h1", "h2", "h3"], h1=6)
+    write(stack, ["h1", "h2", "h3"], "h1")
     assert failed.code == stack.run("up", "--yes", "--skip-preview", "--expect-no-changes").code
     assert "unknown flag: --no-such-option" in stack.companion("up", "--", "--no-such-option").text
 
@@ -155,7 +158,7 @@ def test_pulumis_options_and_variables_make_no_difference_to_the_hosts(
 ) -> None:
     """One at a time or all at once, with a preview or without, as text or as JSON."""
     before = stack.public_keys()
-    write(stack, ["h1", "h2", "h3"], h1=7, h2=7, h3=7)
+    write(stack, ["h1", "h2", "h3"], "h1", "h2", "h3")
     stack.environment.update(variables)
     outcome = stack.must("up", "--yes", *options)
     for name in variables:
@@ -169,7 +172,7 @@ def test_pulumis_options_and_variables_make_no_difference_to_the_hosts(
 def test_without_a_terminal_and_without_a_yes_nothing_is_run(stack: Stack) -> None:
     """As for any Pulumi program."""
     orders = len(stack.hosts.orders)
-    write(stack, ["h1", "h2", "h3"], h1=8)
+    write(stack, ["h1", "h2", "h3"], "h1")
     outcome = stack.run("up")
     assert outcome.code != 0
     assert "--yes" in outcome.text
@@ -179,7 +182,7 @@ def test_without_a_terminal_and_without_a_yes_nothing_is_run(stack: Stack) -> No
 def test_continue_on_error_goes_on_with_what_does_not_need_the_failed_host(stack: Stack) -> None:
     """A mesh in which one host cannot be enrolled stays as it is on every host; another mesh is brought to the plan."""
     before, other = stack.public_keys(), stack.public_keys("other")
-    write(stack, ["h1", "h2", "h3"], h1=9, h2=9, h3=9)
+    write(stack, ["h1", "h2", "h3"], "h1", "h2", "h3")
     stack.hosts["h3"].fail_at = "enrol"
     outcome = stack.run("up", "--yes", "--skip-preview", "--continue-on-error")
     stack.hosts["h3"].fail_at = ""
