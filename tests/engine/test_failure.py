@@ -6,11 +6,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.engine.conftest import Maker
 from tests.engine.stack import Stack
+from tests.own_agent import run_agent
 
 HOSTS = ["h1", "h2", "h3"]
 
@@ -154,23 +156,20 @@ def test_an_agent_alone_brings_a_change_to_the_hosts_and_is_no_difference(stack:
     """The first way that the README names; an operator with a key file then sees an empty preview."""
     key = stack.environment.pop("MESH_SSH_KEY_FILE")
     socket = f"{key}.agent"
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: os.path.exists(socket))
+    with run_agent(Path(socket)):
         subprocess.run(["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": socket}, check=True)
         stack.environment["SSH_AUTH_SOCK"] = socket
-        assert stack.changed() == {}
-        stack.write({"testwg": {"hosts": ["h1", "h2", "h3"], "rotation": 3}})
-        stack.up()
-        assert kernels(stack) == stack.public_keys()
-        assert "drift" not in stack.must("preview", "--refresh", "--expect-no-changes").text
-        assert stack.companion("status", "--no-ping").code == 0
-        assert socket not in stack.files()
-    finally:
-        agent.terminate()
-        agent.wait()
-        stack.environment.pop("SSH_AUTH_SOCK", None)
-        stack.environment["MESH_SSH_KEY_FILE"] = key
+        try:
+            assert stack.changed() == {}
+            stack.write({"testwg": {"hosts": ["h1", "h2", "h3"], "rotation": 3}})
+            stack.up()
+            assert kernels(stack) == stack.public_keys()
+            assert "drift" not in stack.must("preview", "--refresh", "--expect-no-changes").text
+            assert stack.companion("status", "--no-ping").code == 0
+            assert socket not in stack.files()
+        finally:
+            stack.environment.pop("SSH_AUTH_SOCK", None)
+            stack.environment["MESH_SSH_KEY_FILE"] = key
     assert stack.changed() == {}
 
 

@@ -19,23 +19,12 @@ import pytest
 from tests.lab.conftest import leave_nothing
 from tests.lab.lab import Lab
 from tests.lab.rehearsed import RehearsedStack
-from tests.lab.stack import Stack, wait_until
+from tests.lab.stack import Stack
+from tests.own_agent import run_agent
 
 HOSTS = ("bernard", "edgeworth")
 _KINDS = {"ed25519": [], "ecdsa": ["-b", "384"], "rsa": ["-b", "2048"]}
 _PASSPHRASE = "of the key"  # noqa: S105 - of a key that lives for one test
-
-
-@contextmanager
-def run_agent(socket: Path) -> Iterator[None]:
-    """Run an ssh-agent at `socket`, empty at first."""
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
-    try:
-        wait_until(socket.exists)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @dataclass

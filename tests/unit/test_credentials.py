@@ -18,6 +18,7 @@ from mesh.remote import credentials
 from mesh.remote.agent import list_identities
 from mesh.remote.command_agent import AGENT_LINK
 from mesh.remote.wire import pack
+from tests.own_agent import run_agent
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"ed25519": ["-t", "ed25519"], "ecdsa": ["-t", "ecdsa", "-b", "384"], "rsa": ["-t", "rsa", "-b", "2048"]}
@@ -36,12 +37,9 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def agent(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run an agent that holds nothing yet, and name it in the environment."""
     socket = own_folder / "operator.socket"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
-    assert wait_until(socket.exists)
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-    yield socket
-    process.terminate()
-    process.wait()
+    with run_agent(socket):
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        yield socket
 
 
 def make_key(path: Path, passphrase: str = "", kind: str = "ed25519", *more: str) -> Path:

@@ -57,7 +57,7 @@ def export(stack: str, file: Path, *options: str) -> None:
 
 def ask(port: int, *words: str) -> list[str]:
     """Return the lines of an answer, sorted."""
-    command = ["dig", "@127.0.0.1", "-p", str(port), "+time=2", "+tries=1", *words]
+    command = ["dig", "@127.0.0.1", "-p", str(port), "+time=5", "+tries=3", *words]
     return sorted(subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines())
 
 
