@@ -84,7 +84,8 @@ def served(origin: str, file: Path) -> Iterator[tuple[int, "subprocess.Popen[byt
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(["named", "-g", "-c", str(folder / "named.conf")], stderr=log)
     try:
-        wait_for(lambda: ask(port, "+short", origin, "SOA"), (folder / "log").read_text)
+        # Why there is no answer yet, dig says on a line of its own.
+        wait_for(lambda: any(line[0] != ";" for line in ask(port, "+short", origin, "SOA")), (folder / "log").read_text)
         yield port, server
     finally:
         server.terminate()
