@@ -11,7 +11,7 @@ import pytest
 from tests.documents import shell_of
 from tests.lab.lab import Lab
 from tests.lab.stack import mesh_address
-from tests.lab.test_login import run_agent
+from tests.own_agent import run_agent
 
 _PROJECT = Path(__file__).parents[2]
 # The address that the README names; dora has it for the test.
