@@ -240,8 +240,8 @@ def _a_new_key_comes(prepare: Callable[[Operator], None], operator: Operator) ->
     """Ask for a new key of one host, which has to run it in the end."""
     stack = operator.stack
     for name in HOSTS:
-        # The refusals of the cases before are forgotten, as after a pause.
-        stack.lab.hosts[name].run("systemctl restart ssh")
+        # The refusals of the cases before are forgotten, as after a pause; and so are the starts before this one.
+        stack.lab.hosts[name].run("systemctl reset-failed ssh; systemctl restart ssh")
         stack.lab.hosts[name].wait_until_ssh()
     prepare(operator)
     before = stack.running_public_keys("testwg")
