@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "MOST_SHOWN",
     "ConfigurationError",
     "HostError",
     "HostsFailedError",
@@ -28,6 +29,9 @@ __all__ = [
     "show_name",
     "visible",
 ]
+
+# How many names a message holds, such as those of hosts that share a fault.
+MOST_SHOWN = 20
 
 _LONGEST_MESSAGE = 2000
 
@@ -145,7 +149,7 @@ def show_name(name: object) -> str:
     return f"<{len(name)} characters, not shown>" if isinstance(name, str) else f"<{type(name).__name__}>"
 
 
-def show_first(names: Sequence[str], most: int = 20) -> str:
+def show_first(names: Sequence[str], most: int = MOST_SHOWN) -> str:
     """Return names as a text, of many the first `most` and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

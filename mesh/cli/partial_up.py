@@ -6,7 +6,7 @@ Unmanaged peers count as hosts here. The result is `--target` patterns; `pulumi_
 from collections.abc import Collection, Mapping, Set
 
 from mesh.cli.known_names import show_known
-from mesh.errors import MeshError, show_first
+from mesh.errors import MOST_SHOWN, MeshError, show_first
 
 __all__ = ["target_options"]
 
@@ -14,8 +14,6 @@ __all__ = ["target_options"]
 # is to all members, so it needs the enrolments of all: a host that does not answer has none until it is back, and one
 # that was reinstalled, or has another SSH address, is enrolled again with the key that it has.
 _OF_A_MESH = ("", "/identity", "/preshared-key", "/roster", "/survey", "/*/enrol", "/rollout")
-# As many moves as one adds by hand.
-_NAMED = 20
 
 Members = Mapping[str, Set[str]]
 
@@ -51,8 +49,8 @@ def _unnamed(interface: str, only: Set[str], planned: Members, running: Members)
     if not moves:
         return ""
     names = " ".join(f"--only {move.split()[0]}" for move in moves)
-    if len(moves) > _NAMED:
-        return f"{interface}: {show_first(moves, _NAMED)}, and every member must learn of it; run up without --only"
+    if len(moves) > MOST_SHOWN:
+        return f"{interface}: {show_first(moves)}, and every member must learn of it; run up without --only"
     return (
         f"{interface}: {' and '.join(moves)}, and every member must learn of it; add {names}, or undo it in "
         "the stack file for now"

@@ -17,7 +17,7 @@ from tests.lab.hosts import Host, HostSpec
 from tests.lab.lab import Lab
 from tests.lab.phases import seconds_left
 from tests.lab.rehearsed import RehearsedStack
-from tests.lab.stack import Run, Stack, wait_until
+from tests.lab.stack import Run, Stack, is_settled, wait_until
 
 _DEADLINE = 10
 # A run that proves has given the hosts more time before it asks; one that is cut off leaves them with that.
@@ -64,12 +64,6 @@ def _runs(host: Host, interface: str = "testwg") -> str:
 
 def _boots(host: Host) -> str:
     return host.run("cat /etc/wireguard/testwg.conf")
-
-
-def _is_settled(host: Host, interface: str = "testwg") -> bool:
-    # From outside, since a process in the host for each look costs more than all that is waited for.
-    folder = host.files / "var/lib/mesh" / interface
-    return not any(os.path.lexists(folder / name) for name in ("deadline", "next", "previous"))
 
 
 @contextmanager
@@ -136,7 +130,7 @@ def test_without_systemd_watchdog_and_supervisor_watch_each_other(stack: Stack, 
             struck = _processes(openrc, word, "backwg")
             _strike(struck, strike)
             wait_until(partial(_is_there_again, openrc, word, struck, "backwg"), 15)
-        wait_until(lambda: _is_settled(openrc, "backwg"), 70 + _LATER)
+        wait_until(lambda: is_settled(openrc, "backwg"), 70 + _LATER)
         assert _runs(openrc, "backwg") == before
         wait_until(lambda: not any(_processes(openrc, word, "backwg") for word in ("watchdog", "supervise")), 10)
         stack.cancel()
@@ -167,14 +161,14 @@ def test_a_host_goes_back_with_a_full_disk_or_a_file_system_that_became_read_onl
         before = run_both()
         stack.write({"backwg": {**wanted, "rotation": 2}})
         cut_off_run(lambda: small.run("cat /dev/zero >/root/full 2>/dev/null", check=False))
-        wait_until(lambda: all(_is_settled(host, "backwg") for host in both), _PROVING + _LATER)
+        wait_until(lambda: all(is_settled(host, "backwg") for host in both), _PROVING + _LATER)
         assert run_both() == before
         small.run("rm /root/full")
         stack.cancel()
         cut_off_run(lambda: small.remount("ro"))
-        wait_until(lambda: _is_settled(both[0], "backwg") and run_both() == before, _PROVING + _LATER)
+        wait_until(lambda: is_settled(both[0], "backwg") and run_both() == before, _PROVING + _LATER)
         small.remount("rw")
-        wait_until(lambda: _is_settled(small, "backwg"), 90)
+        wait_until(lambda: is_settled(small, "backwg"), 90)
         stack.cancel()
         stack.up("--refresh")
         assert stack.silent("backwg") == []
@@ -195,7 +189,7 @@ def test_a_host_goes_back_while_somebody_holds_the_lock_that_its_interfaces_shar
             assert {name: (_runs(host), _boots(host)) for name, host in _members(lab)} == before
             assert mesh.silent("testwg", 10) == []
             release()
-            wait_until(lambda: _is_settled(carol), 90)
+            wait_until(lambda: is_settled(carol), 90)
     _check_next_run_completes(mesh)
 
 
@@ -222,7 +216,7 @@ def test_a_host_goes_back_while_another_mesh_waits_for_its_package_manager(
                 wait_until(lambda: carol.run("pgrep -x apt-get", check=False), 90)
                 run = mesh.start("up")
                 assert run.end().code != 0
-                wait_until(lambda: all(_is_settled(host) for _, host in _members(lab)), _DEADLINE + _LATER)
+                wait_until(lambda: all(is_settled(host) for _, host in _members(lab)), _DEADLINE + _LATER)
                 assert carol.run("pgrep -x apt-get", check=False)
                 assert {name: (_runs(host), _boots(host)) for name, host in _members(lab)} == before
             finally:
@@ -253,7 +247,7 @@ def test_hosts_go_back_though_their_watchdogs_were_struck(mesh: Stack, lab: Lab)
     # The one that came after it, of the last host.
     wait_until(partial(_is_there_again, host, "watchdog", struck), 10)
     _strike(_processes(host, "watchdog"), signal.SIGHUP)
-    wait_until(lambda: all(_is_settled(host) for _, host in _members(lab)), _PROVING + _LATER)
+    wait_until(lambda: all(is_settled(host) for _, host in _members(lab)), _PROVING + _LATER)
     assert {name: (_runs(host), _boots(host)) for name, host in _members(lab)} == before
     assert mesh.silent("testwg", 10) == []
     wait_until(lambda: not any(_processes(host, "watchdog") for _, host in _members(lab)), 10)
@@ -269,7 +263,7 @@ def test_a_session_that_stands_still_does_not_keep_its_host_from_going_back(mesh
     for process in carol.run("pgrep -f '[p]rogram.* serve testwg'").split():
         carol.run(f"kill -STOP {process}", check=False)
     assert run.end().code != 0
-    wait_until(lambda: all(_is_settled(host) for _, host in _members(lab)), _PROVING + _LATER)
+    wait_until(lambda: all(is_settled(host) for _, host in _members(lab)), _PROVING + _LATER)
     assert {name: _runs(host) for name, host in _members(lab)} == before
     _check_next_run_completes(mesh)
 
@@ -294,7 +288,7 @@ def test_a_host_holds_only_what_it_has_stored(mesh: Stack, lab: Lab) -> None:
         assert "another run is changing this host" in output.output
         assert max(untils) < 100
         wait_until(lambda: {name: _runs(host) for name, host in _members(lab)} == before, _DEADLINE + _LATER)
-    wait_until(lambda: all(_is_settled(host) for _, host in _members(lab)), 90)
+    wait_until(lambda: all(is_settled(host) for _, host in _members(lab)), 90)
     _check_next_run_completes(mesh)
 
 
@@ -304,16 +298,16 @@ def test_a_host_whose_firewall_is_slow_goes_back_and_keeps_its_watchdog(mesh: St
     before = {name: _runs(host) for name, host in _members(lab)}
     begun = set()
 
-    def is_settled() -> bool:
+    def all_are_settled() -> bool:
         begun.add(carol.run("systemctl show -P NRestarts mesh-watchdog-testwg", check=False).strip())
-        return all(_is_settled(host) for _, host in _members(lab))
+        return all(is_settled(host) for _, host in _members(lab))
 
     run = mesh.start("up")
     try:
         with mesh.held_at(run):
             carol.run(f"cat >{path}; chmod 755 {path}", text='#!/bin/sh\nsleep 9\nexec /usr/sbin/nft "$@"\n')
             run.kill_all()
-        wait_until(is_settled, _PROVING + 180, every=1)
+        wait_until(all_are_settled, _PROVING + 180, every=1)
     finally:
         carol.run(f"rm -f {path}")
     assert {name: _runs(host) for name, host in _members(lab)} == before
@@ -333,9 +327,9 @@ def _leave_overdue(stack: Stack) -> dict[str, str]:
     _start_and_cut_off(stack)
     _stop_watching(stack.lab.hosts["carol"])
     others = [host for name, host in _members(stack.lab) if name != "carol"]
-    wait_until(lambda: all(_is_settled(host) for host in others), _PROVING + _LATER)
+    wait_until(lambda: all(is_settled(host) for host in others), _PROVING + _LATER)
     time.sleep(6)
-    assert not _is_settled(stack.lab.hosts["carol"])
+    assert not is_settled(stack.lab.hosts["carol"])
     assert _runs(stack.lab.hosts["carol"]) != before["carol"]
     stack.cancel()
     return before
@@ -346,7 +340,7 @@ def test_status_takes_an_overdue_host_back_and_says_so(mesh: Stack, lab: Lab) ->
     before = _leave_overdue(mesh)
     said = mesh.companion("status", succeeds=False).output
     assert "missed the rollback deadline" in " ".join(said.split())
-    assert _is_settled(lab.hosts["carol"])
+    assert is_settled(lab.hosts["carol"])
     assert {name: _runs(host) for name, host in _members(lab)} == before
     _check_next_run_completes(mesh)
 

@@ -5,8 +5,7 @@ not of the mesh is as it was.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from random import Random
 
 from tests.lab.edits import INTERFACE, Edit, edited
@@ -64,26 +63,16 @@ class WalkBack(Walk):
 
     def _shut(self, host: Host) -> None:
         """One host takes no new SSH connection."""
-        with self._shut_at(host, "verifying") as run:
+        run = self.stack.start("up")
+        with self.stack.held_at(run, member=host.name):
             self._fails(run)
 
     def _killed(self, host: Host) -> None:
         """The operator's machine dies while the hosts are verified."""
-        with self._shut_at(host, "verifying") as run:
+        run = self.stack.start("up")
+        with self.stack.held_at(run, member=host.name):
             run.kill_all()
         self.stack.cancel()
-
-    @contextmanager
-    def _shut_at(self, host: Host, phase: str) -> Iterator[Run]:
-        run = self.stack.start("up")
-        # Before the phase, since a run that is quick would be confirmed by then.
-        run.wait_for("staging")
-        self.lab.network.ignore_ssh(host.name)
-        try:
-            run.wait_for(phase)
-            yield run
-        finally:
-            self.lab.network.accept_ssh(host.name)
 
     @staticmethod
     def _fails(run: Run) -> None:

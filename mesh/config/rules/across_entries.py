@@ -14,7 +14,7 @@ from mesh.config.interface_name import PEER_FILES
 from mesh.config.models import AUTO, Bastion, Hosts, Interfaces
 from mesh.config.rules import endpoints, exit_nodes, prefixes, routes
 from mesh.config.validation import PLACEHOLDER_ADDRESS, join_path, nearest
-from mesh.errors import PlacedFault, show_first, show_name
+from mesh.errors import MOST_SHOWN, PlacedFault, show_first, show_name
 
 __all__ = ["faults_across_entries", "shared_port"]
 
@@ -52,8 +52,9 @@ def faults_across_entries(
 
 def _names(names: Iterable[str]) -> str:
     quoted = [show_name(name) for name in sorted(names)]
-    # Of many, the last are counted.
-    return show_first(quoted) if len(quoted) > 20 else " and ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
+    if len(quoted) == 1 or len(quoted) > MOST_SHOWN:
+        return show_first(quoted)
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
 def _same_machine(hosts: Hosts) -> Iterator[PlacedFault]:

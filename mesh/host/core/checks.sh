@@ -103,20 +103,21 @@ check_files() {
 			fail "service: wireguard-tools brought no wg-quick@.service; install the distribution's package for systemd"
 		! is_mask "$systemd_units/wg-quick@.service" ||
 			fail "service: wg-quick@.service is masked on this host, so no tunnel comes up at boot; run systemctl unmask wg-quick@.service"
-		written=$systemd_units/mesh-boot@.service
-		# What holds its text already is not written, and may be immutable.
-		! holds "$written" "$(boot_unit)" || written=$systemd_units/mesh
+		find_written "$systemd_units/mesh-boot@.service" "$(boot_unit)"
 		set -- "$@" "$systemd_wants/mesh-boot@$interface.service" 0 "$timer_wants/mesh-keep@$interface.timer" 0 "$written" 0
 		;;
 	openrc)
-		written=/etc/init.d/mesh-boot
-		! holds "$written" "$(boot_script)" || written=/etc/init.d/mesh
+		find_written /etc/init.d/mesh-boot "$(boot_script)"
 		set -- "$@" "/etc/runlevels/default/mesh-boot.$interface" 0 "$written" 0
 		;;
 	esac
 	if ! names_are_there incoming; then set -- "$@" "$(readlink -f "$hosts_file")" 0; fi
 	check_writable "$@"
 }
+
+# find_written FILE TEXT: $written is the file; or, since one that holds its text already is not written and may be immutable, another
+# in its folder.
+find_written() { if holds "$1" "$2"; then written=${1%/*}/mesh; else written=$1; fi; }
 
 # check_firewall PORT: what filters here can be told to let the port in.
 check_firewall() {

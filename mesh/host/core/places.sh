@@ -31,9 +31,9 @@ entries() { matching "$base/..?* $base/.[!.]* $base/*"; }
 
 # interfaces: prints the name of each interface that this host has anything of. A longer name is never that of an interface.
 interfaces() {
-	for path in $(entries); do
-		name=${path##*/}
-		if [ "${#name}" -lt 16 ] && [ -d "$path" ]; then printf '%s\n' "$name"; fi
+	for path in $(of_interfaces .); do
+		path=${path%/.}
+		printf '%s\n' "${path##*/}"
 	done
 }
 

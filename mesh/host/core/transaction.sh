@@ -271,7 +271,7 @@ shared_files() {
 	printf '%s\n' "$version" "$base"
 	shared_folder=$(common)
 	matching "$shared_folder $shared_folder/* $systemd_units $systemd_wants $timer_wants /etc/init.d /etc/runlevels/default"
-	recorded_files "$shared_folder/units" "$home/units" "$shared_folder/timer-units" "$shared_folder/keep-units"
+	recorded_files "$home/units" $(matching "$shared_folder/*units")
 }
 
 # link_program: the next boot settles with this version of the program.
